@@ -1,0 +1,87 @@
+"""Dtype names, their short forms, widths in bytes and kinds: the one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from analyzer.errors import AnalyzerError
+
+
+@dataclass(frozen=True, slots=True)
+class DType:
+    """One row: torch's name without `torch.`, the short name people read, bytes per element, kind."""
+
+    name: str
+    short: str
+    bytes: int
+    kind: str
+
+
+_ROWS: Final = (
+    DType("bool", "b1", 1, "bool"),
+    DType("uint8", "u8", 1, "int"),
+    DType("uint16", "u16", 2, "int"),
+    DType("uint32", "u32", 4, "int"),
+    DType("uint64", "u64", 8, "int"),
+    DType("int8", "i8", 1, "int"),
+    DType("int16", "i16", 2, "int"),
+    DType("int32", "i32", 4, "int"),
+    DType("int64", "i64", 8, "int"),
+    DType("float8_e4m3fn", "f8e4m3", 1, "float"),
+    DType("float8_e4m3fnuz", "f8e4m3fnuz", 1, "float"),
+    DType("float8_e5m2", "f8e5m2", 1, "float"),
+    DType("float8_e5m2fnuz", "f8e5m2fnuz", 1, "float"),
+    DType("float8_e8m0fnu", "f8e8m0", 1, "float"),
+    DType("float4_e2m1fn_x2", "f4e2m1x2", 1, "float"),
+    DType("float16", "f16", 2, "float"),
+    DType("bfloat16", "bf16", 2, "float"),
+    DType("float32", "f32", 4, "float"),
+    DType("float64", "f64", 8, "float"),
+    DType("complex32", "c32", 4, "complex"),
+    DType("complex64", "c64", 8, "complex"),
+    DType("complex128", "c128", 16, "complex"),
+)
+DTYPES: Final = {row.name: row for row in _ROWS}
+_BY_SHORT: Final = {row.short: row for row in _ROWS}
+_ALIASES: Final = {"half": "float16", "float": "float32", "double": "float64", "fp16": "float16", "fp32": "float32"}
+
+
+def short(name: str) -> str:
+    """The short form of a dtype name; a name outside the table stays as it is.
+
+    >>> short("bfloat16")
+    'bf16'
+    """
+    row = DTYPES.get(name)
+    return row.short if row else name
+
+
+def parse_dtype(text: str) -> str:
+    """The dtype name that `text` means, in any usual spelling.
+
+    >>> parse_dtype("bf16"), parse_dtype("torch.float32"), parse_dtype("half")
+    ('bfloat16', 'float32', 'float16')
+
+    Raises AnalyzerError for a name that is no dtype.
+    """
+    name = text.removeprefix("torch.")
+    if name in DTYPES:
+        return name
+    if name in _BY_SHORT:
+        return _BY_SHORT[name].name
+    if name in _ALIASES:
+        return _ALIASES[name]
+    raise AnalyzerError(f"unknown dtype '{text}'", hint="for example float32, bfloat16, float16, float64")
+
+
+def is_float(name: str) -> bool:
+    """Whether the dtype is a real floating-point one (complex is not)."""
+    row = DTYPES.get(name)
+    return row is not None and row.kind == "float"
+
+
+def width(name: str) -> int:
+    """Bytes per element; 0 for a dtype outside the table."""
+    row = DTYPES.get(name)
+    return row.bytes if row else 0

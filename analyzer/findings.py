@@ -1,0 +1,95 @@
+"""Findings: what a rule says of a place in the graph, ready to be sorted, counted and printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+SEVERITIES: Final = ("error", "warning", "note")
+"""Worst first."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """Where a dtype comes from: a parameter, buffer, input, constant or cast, with its place (file:line) and reason."""
+
+    kind: str
+    name: str
+    dtype: str
+    file: str = ""
+    line: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Operand:
+    """One tensor operand of the call that a finding is about."""
+
+    position: int
+    name: str
+    dtype: str
+    shape: tuple[int, ...] = ()
+    origins: tuple[Origin, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A change that clears a finding; `proved` only if the model was captured again under it."""
+
+    what: str
+    proved: bool
+    errors_left: int
+    bytes: int = 0
+    """Change in memory of the stored tensors, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault with one root cause. `nodes` are all places in the graph, the first one is described."""
+
+    code: str
+    name: str
+    severity: str
+    message: str
+    op: str
+    call: str
+    module: str
+    file: str
+    line: int
+    nodes: tuple[str, ...]
+    operands: tuple[Operand, ...] = ()
+    widened_ops: int = 0
+    widened_bytes: int = 0
+    asked: str = "cpu"
+    """Whose kernel gave the verdict."""
+    fixes: tuple[Fix, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many places this one cause shows at."""
+        return len(self.nodes)
+
+    @property
+    def rank(self) -> tuple[int, str, int, str, int]:
+        """Sort key: worst first, then by code, by weight, by place."""
+        return (SEVERITIES.index(self.severity), self.code, -self.widened_bytes, self.file, self.line)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Assumption:
+    """Something the trace had to invent, with the source line that asked for it."""
+
+    what: str
+    value: str
+    file: str = ""
+    line: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much was analysed: operations seen, what was invented, and why the trace stopped early ("" if it did not)."""
+
+    ops: int = 0
+    assumptions: tuple[Assumption, ...] = ()
+    incomplete: str = ""

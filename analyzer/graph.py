@@ -1,0 +1,162 @@
+"""The model graph: operations and tensors as nodes of a networkx multigraph, one edge per operand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+from typing import Union
+
+import networkx as nx
+
+from analyzer.dtypes import width
+
+STORED = ("parameter", "buffer", "input", "constant")
+"""Kinds of nodes that are not operations: tensors that the model holds or is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What is known of one tensor: dtype name and shape (elements per dimension)."""
+
+    dtype: str
+    shape: tuple[int, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Size of the tensor in bytes."""
+        return prod(self.shape) * width(self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An operand: output number `index` of node `id`."""
+
+    id: str
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DtypeArg:
+    """A dtype given as an argument, as in `x.to(torch.float32)`."""
+
+    name: str
+
+
+Arg = Union[Ref, Spec, DtypeArg, int, float, bool, str, None, "tuple[Arg, ...]"]
+"""An argument of an operation. `Spec` stands for a tensor only while the oracle is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the source a node comes from; `file` is "" when it is not known."""
+
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.file else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation (`op` is an aten overload, "aten.addmm.default") or one stored tensor (`op` in STORED)."""
+
+    id: str
+    op: str
+    args: tuple[Arg, ...] = ()
+    kwargs: tuple[tuple[str, Arg], ...] = ()
+    outputs: tuple[Spec, ...] = ()
+    name: str = ""
+    """Full name of a parameter, buffer or input: `resampler.pos_embed`."""
+    module: str = ""
+    """Path of the module whose code made the call; "" is the model itself."""
+    call: str = ""
+    """The torch function a person wrote: `multi_head_attention_forward`."""
+    place: Place = Place()
+    refused: str = ""
+    """The kernel's words when it would not take these dtypes; the node then shows the repaired call."""
+    repair: str = ""
+    """The dtype that the repair gave to the odd operands of a refused call."""
+    reason: str = ""
+    """Why a stored tensor has its dtype."""
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the first output; "" when there is none."""
+        return self.outputs[0].dtype if self.outputs else ""
+
+    @property
+    def is_op(self) -> bool:
+        """Whether this is an operation rather than a stored tensor."""
+        return self.op not in STORED
+
+    def operands(self) -> tuple[Ref, ...]:
+        """Every tensor operand in order; an edge's key is its index here."""
+        return tuple(refs((self.args, tuple(v for _, v in self.kwargs))))
+
+
+def refs(arg: Arg) -> Iterator[Ref]:
+    """Every operand inside an argument, depth first."""
+    if type(arg) is Ref:
+        yield arg
+    elif type(arg) is tuple:
+        for item in arg:
+            yield from refs(item)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One operand: which output it reads, who reads it, and at which position."""
+
+    source: Ref
+    reader: str
+    position: int
+
+
+@dataclass(frozen=True)
+class ModelGraph:
+    """Nodes in reading order, over an `nx.MultiDiGraph` whose edge key is the argument position."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    nx: nx.MultiDiGraph = field(default_factory=nx.MultiDiGraph)
+    outputs: list[Ref] = field(default_factory=list)
+    """The tensors that the run returned, in order."""
+
+    def add(self, node: Node) -> None:
+        """Append a node; its operands must have been added before. O(operands)."""
+        self.nodes[node.id] = node
+        self.nx.add_node(node.id)
+        for position, ref in enumerate(node.operands()):
+            self.nx.add_edge(ref.id, node.id, position, index=ref.index)
+
+    def __getitem__(self, node_id: str) -> Node:
+        return self.nodes[node_id]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes.values())
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelGraph) and (self.nodes, self.outputs) == (other.nodes, other.outputs)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def spec(self, ref: Ref) -> Spec:
+        """Dtype and shape of an operand."""
+        return self.nodes[ref.id].outputs[ref.index]
+
+    def readers(self, node_id: str) -> Iterator[Edge]:
+        """Every edge that leaves a node, in reading order of the readers."""
+        for _, reader, position, index in self.nx.out_edges(node_id, keys=True, data="index"):
+            yield Edge(Ref(node_id, index), reader, position)
+
+    def ops(self) -> Iterator[Node]:
+        """The operations, in reading order."""
+        return (node for node in self if node.is_op)
+
+    def stored(self) -> Iterator[Node]:
+        """Parameters, buffers, inputs and constants, in reading order."""
+        return (node for node in self if not node.is_op)
