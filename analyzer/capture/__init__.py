@@ -1,0 +1,34 @@
+"""From a module to a graph of everything it computes; the only room that knows torch's dispatcher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from analyzer.findings import Assumption
+from analyzer.graph import Place
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A module without weights, ready to be traced, and where each stored dtype comes from.
+
+    All parameters and buffers are on the meta device (small constants made in constructors may be real CPU
+    tensors), in the dtypes that loading would give them.
+    """
+
+    module: nn.Module
+    name: str
+    path: str
+    inputs: dict[str, Any]
+    run: Callable[[nn.Module, dict[str, Any]], Any] | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Full name of a stored tensor -> why it has its dtype."""
+    places: dict[str, Place] = field(default_factory=dict)
+    """Full name of a stored tensor -> the constructor line that made it."""
+    root: str = ""
+    """The model's folder; source files inside it are shown relative to it."""
+    assumptions: tuple[Assumption, ...] = ()

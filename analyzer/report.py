@@ -1,0 +1,148 @@
+"""The report: everything one trace found, and its JSON form (version 1)."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+from analyzer.dtypes import short
+from analyzer.findings import Coverage, Finding
+from analyzer.graph import Arg, DtypeArg, ModelGraph, Node, Ref, Spec
+from analyzer.propagate import Flow, Plan
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CensusRow:
+    """Parameters or buffers of one component in one dtype; `names` is filled where they are the odd ones out."""
+
+    component: str
+    kind: str
+    dtype: str
+    count: int
+    bytes: int
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one trace of one model under one plan found."""
+
+    versions: dict[str, str]
+    path: str
+    class_name: str
+    parameters: int
+    plan: Plan
+    coverage: Coverage
+    census: tuple[CensusRow, ...]
+    findings: tuple[Finding, ...]
+    flow: Flow
+    outputs: tuple[str, ...]
+
+    @property
+    def graph(self) -> ModelGraph:
+        """The captured graph."""
+        return self.flow.graph
+
+    def headline(self) -> str:
+        """The parameters in one line: `693 bf16, 1 f32: resampler.pos_embed`."""
+        counts: Counter[str] = Counter()
+        odd: defaultdict[str, list[str]] = defaultdict(list)
+        for row in self.census:
+            if row.kind == "parameter":
+                counts[row.dtype] += row.count
+                odd[row.dtype] += row.names
+        parts = []
+        for dtype, count in counts.most_common():
+            names = odd[dtype] if len(odd[dtype]) == count and len(counts) > 1 else []
+            parts.append(f"{count} {short(dtype)}" + (f": {', '.join(names)}" if names else ""))
+        return ", ".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain data, in the form that tools read: fields may be added, none renamed."""
+        return {
+            "schema": SCHEMA,
+            "versions": self.versions,
+            "model": {"path": self.path, "class": self.class_name, "parameters": self.parameters},
+            "plan": asdict(self.plan),
+            "census": [asdict(row) for row in self.census],
+            "coverage": {
+                "ops": self.coverage.ops,
+                "assumptions": [asdict(a) for a in self.coverage.assumptions],
+                "incomplete": self.coverage.incomplete or None,
+            },
+            "findings": [_finding(f) for f in self.findings],
+            "outputs": list(self.outputs),
+            "graph": {"nodes": [_node(n) for n in self.graph], "edges": _edges(self.graph)},
+        }
+
+
+def take_census(graph_tensors: Iterable[tuple[str, str, Spec]]) -> tuple[CensusRow, ...]:
+    """Count (kind, full name, spec) of stored tensors by component, kind and dtype."""
+    groups: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
+    for kind, name, spec in graph_tensors:
+        component = name.split(".")[0] if "." in name else ""
+        groups.setdefault((component, kind, spec.dtype), []).append((name, spec.bytes))
+    majority: dict[tuple[str, str], int] = {}
+    for (component, kind, _), members in groups.items():
+        majority[component, kind] = max(majority.get((component, kind), 0), len(members))
+    return tuple(
+        CensusRow(
+            component,
+            kind,
+            dtype,
+            len(members),
+            sum(size for _, size in members),
+            tuple(sorted(n for n, _ in members)) if len(members) <= 3 and len(members) < majority[component, kind] else (),
+        )
+        for (component, kind, dtype), members in sorted(groups.items())
+    )
+
+
+def count_elements(specs: Iterable[Spec]) -> int:
+    """Number of elements of several tensors together."""
+    return sum(prod(spec.shape) for spec in specs)
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    data = asdict(finding)
+    data["count"] = finding.count
+    return data
+
+
+def _node(node: Node) -> dict[str, Any]:
+    return {
+        "id": node.id,
+        "op": node.op,
+        "call": node.call,
+        "name": node.name,
+        "module": node.module,
+        "file": node.place.file,
+        "line": node.place.line,
+        "args": _plain(node.args),
+        "kwargs": {key: _plain(value) for key, value in node.kwargs},
+        "outputs": [{"dtype": s.dtype, "shape": list(s.shape)} for s in node.outputs],
+        "refused": node.refused or None,
+    }
+
+
+def _plain(arg: Arg) -> Any:
+    if isinstance(arg, Ref):
+        return {"node": arg.id, "output": arg.index}
+    if isinstance(arg, DtypeArg):
+        return {"dtype": arg.name}
+    if isinstance(arg, tuple):
+        return [_plain(item) for item in arg]
+    return arg if not isinstance(arg, float) or arg == arg and abs(arg) != float("inf") else str(arg)
+
+
+def _edges(graph: ModelGraph) -> list[dict[str, Any]]:
+    return [
+        {"from": ref.id, "output": ref.index, "to": node.id, "position": position, "dtype": graph.spec(ref).dtype}
+        for node in graph
+        for position, ref in enumerate(node.operands())
+    ]
