@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Final
+
+from analyzer import oracle
+from analyzer.dtypes import is_float
+from analyzer.findings import Origin
+from analyzer.graph import Arg, ModelGraph, Node, Ref, Spec
+
+CAST: Final = "aten._to_copy.default"
+NEAREST: Final = 4
+"""How many origins blame names at most: the nearest ones."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A precision set-up. Dtypes are names such as "bfloat16"; `device` says whose kernels are meant."""
+    """A precision set-up. Dtypes are names such as "bfloat16"; `device` says whose kernels are meant.
+
+    `dtype` is what `from_pretrained(dtype=...)` gets (None: as the config says), `to` is `model.to(...)` after
+    loading, `set` maps module paths or globs to dtypes, `input_dtypes` names of inputs to dtypes.
+    """
 
     device: str = "cuda"
     dtype: str | None = None
@@ -16,3 +32,135 @@ class Plan:
     input_dtypes: dict[str, str] = field(default_factory=dict)
     autocast: str | None = None
     scope: str = "forward"
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One reading of the graph: the dtype on every edge, what is refused, and where each dtype comes from."""
+
+    graph: ModelGraph
+    plan: Plan
+    dtypes: Mapping[str, tuple[str, ...]]
+    """Node id -> the dtypes of its outputs."""
+    refusals: Mapping[str, str]
+    """Node id -> the kernel's words, for refused calls."""
+
+    @classmethod
+    def as_captured(cls, graph: ModelGraph, plan: Plan) -> Flow:
+        """The reading that the capture itself saw."""
+        return cls(
+            graph,
+            plan,
+            {node.id: tuple(s.dtype for s in node.outputs) for node in graph},
+            {node.id: node.refused for node in graph if node.refused},
+        )
+
+    def dtype(self, ref: Ref) -> str:
+        """The dtype of an operand under this reading."""
+        return self.dtypes[ref.id][ref.index]
+
+    def reads(self, node_id: str) -> tuple[str, ...]:
+        """The dtype of each tensor operand of a node, before any repair."""
+        return tuple(self.dtype(ref) for ref in self.graph[node_id].operands())
+
+    def refused(self, node_id: str) -> str:
+        """The kernel's words if it refuses this call, else ""."""
+        return self.refusals.get(node_id, "")
+
+    def origins(self, ref: Ref) -> tuple[Origin, ...]:
+        """The nearest origins that gave an operand its dtype, through every operation that only handed it on.
+
+        Where the dtype was won by a promotion on the way, the blame is on the promotion's wide operand alone.
+        """
+        plain, promoted = self._walk(ref)
+        return tuple(dict.fromkeys(promoted or plain))[:NEAREST]
+
+    def _walk(self, start: Ref) -> tuple[list[Origin], list[Origin]]:
+        dtype = self.dtype(start)
+        plain: list[Origin] = []
+        promoted: list[Origin] = []
+        queue = deque([(start, False)])
+        seen = {start}
+        while queue:
+            ref, won = queue.popleft()
+            origin = self._origin(ref)
+            if origin:
+                (promoted if won else plain).append(origin)
+                continue
+            operands = self._handed_on(self.graph[ref.id], dtype)
+            mixed = any(is_float(d) and d != dtype for d in self._tensor_reads(self.graph[ref.id]))
+            for operand in operands:
+                if operand not in seen:
+                    seen.add(operand)
+                    queue.append((operand, won or mixed))
+        return plain, promoted
+
+    def _origin(self, ref: Ref) -> Origin | None:
+        node = self.graph[ref.id]
+        dtype = self.dtype(ref)
+        if not node.is_op:
+            return Origin(node.op, node.name or node.id, dtype, node.place.file, node.place.line, node.reason)
+        if node.op == CAST and any(k == "dtype" and v is not None for k, v in node.kwargs):
+            return Origin("cast", node.call or node.id, dtype, node.place.file, node.place.line)
+        if not self._handed_on(node, dtype):
+            return Origin("constant", node.id, dtype, node.place.file, node.place.line)
+        return None
+
+    def _handed_on(self, node: Node, dtype: str) -> list[Ref]:
+        same = [ref for ref in node.operands() if self.dtype(ref) == dtype]
+        return [ref for ref in same if self.graph.spec(ref).shape] or same
+
+    def _tensor_reads(self, node: Node) -> list[str]:
+        return [self.dtype(ref) for ref in node.operands() if self.graph.spec(ref).shape]
+
+
+def propagate(graph: ModelGraph, plan: Plan, changed: Mapping[str, str] | None = None) -> Flow:
+    """Read the graph with the oracle; `changed` gives stored tensors (by node id) another dtype: "what if".
+
+    One pass in reading order, which is topological; the transfer function is the real kernel's answer.
+    """
+    changed = changed or {}
+    dtypes: dict[str, tuple[str, ...]] = {}
+    refusals: dict[str, str] = {}
+    for node in graph:
+        if not node.is_op:
+            dtypes[node.id] = (changed.get(node.id, node.dtype),)
+            continue
+        answer = _answer(graph, node, dtypes)
+        if isinstance(answer, oracle.Refused) and not (answer.gap and plan.device != "cpu"):
+            refusals[node.id] = node.refused or answer.message
+        elif node.refused and not _differs(graph, node, dtypes):
+            refusals[node.id] = node.refused
+        if isinstance(answer, oracle.Dtypes) and node.id not in refusals and len(answer.names) == len(node.outputs):
+            dtypes[node.id] = answer.names
+        else:
+            dtypes[node.id] = tuple(s.dtype for s in node.outputs)
+    return Flow(graph, plan, dtypes, refusals)
+
+
+def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]) -> oracle.Answer:
+    if not node.operands():
+        return oracle.Dtypes(tuple(s.dtype for s in node.outputs))
+    args: Any = _filled(node.args, graph, dtypes)
+    kwargs: Any = _filled(node.kwargs, graph, dtypes)
+    return oracle.ask(node.op, args, kwargs)
+
+
+def _filled(arg: Arg, graph: ModelGraph, dtypes: Mapping[str, tuple[str, ...]]) -> Arg:
+    if type(arg) is Ref:
+        return Spec(dtypes[arg.id][arg.index], graph.spec(arg).shape)
+    if type(arg) is tuple:
+        return tuple([_filled(item, graph, dtypes) for item in arg])
+    return arg
+
+
+def _differs(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]) -> bool:
+    return any(dtypes[r.id][r.index] != graph.spec(r).dtype for r in node.operands())
+
+
+def disagreements(flow: Flow) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Nodes whose propagated dtypes are not the captured ones: (id, propagated, captured). Empty when all agree."""
+    for node in flow.graph:
+        captured = tuple(s.dtype for s in node.outputs)
+        if flow.dtypes[node.id] != captured:
+            yield node.id, flow.dtypes[node.id], captured
