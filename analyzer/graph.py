@@ -11,6 +11,9 @@ import networkx as nx
 
 from analyzer.dtypes import width
 
+UPDATED = "memory.updated"
+"""Operation of a node that stands for a tensor after a write through one of its views: (tensor, the write)."""
+
 STORED = ("parameter", "buffer", "input", "constant")
 """Kinds of nodes that are not operations: tensors that the model holds or is given."""
 

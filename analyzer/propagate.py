@@ -10,7 +10,7 @@ from typing import Any, Final
 from analyzer import oracle
 from analyzer.dtypes import is_float
 from analyzer.findings import Origin
-from analyzer.graph import Arg, ModelGraph, Node, Ref, Spec
+from analyzer.graph import UPDATED, Arg, ModelGraph, Node, Ref, Spec
 
 CAST: Final = "aten._to_copy.default"
 NEAREST: Final = 4
@@ -141,6 +141,9 @@ def propagate(graph: ModelGraph, plan: Plan, changed: Mapping[str, str] | None =
 def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]) -> oracle.Answer:
     if not node.operands():
         return oracle.Dtypes(tuple(s.dtype for s in node.outputs))
+    if node.op == UPDATED:
+        first = node.operands()[0]
+        return oracle.Dtypes((dtypes[first.id][first.index],))
     args: Any = _filled(node.args, graph, dtypes)
     kwargs: Any = _filled(node.kwargs, graph, dtypes)
     return oracle.ask(node.op, args, kwargs)

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from analyzer.findings import Assumption
-from analyzer.graph import Place
+from analyzer.findings import Assumption, Coverage
+from analyzer.graph import ModelGraph, Place
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,19 @@ class Loaded:
     root: str = ""
     """The model's folder; source files inside it are shown relative to it."""
     assumptions: tuple[Assumption, ...] = ()
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What a capture gives: the graph, and how much of the model it covers."""
+
+    graph: ModelGraph
+    coverage: Coverage
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("capture", "from_callable"):
+        from analyzer.capture import run
+
+        return getattr(run, name)
+    raise AttributeError(name)

@@ -1,0 +1,82 @@
+"""The tensor that flows through a model during a capture: shape and dtype, perhaps a small known value, no weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Final
+
+import torch
+
+from analyzer.graph import Ref, Spec
+
+SMALL: Final = 1 << 16
+"""Elements up to which a value that depends on no weight is computed for real (design D2)."""
+
+
+@dataclass(slots=True)
+class Cell:
+    """What all views of one storage share: whether its values are known, and who wrote to it last."""
+
+    known: bool = False
+    version: int = 0
+    writer: Ref | None = None
+
+
+class Abstract(torch.Tensor):
+    """A wrapper subclass that says it is on the CPU and owns no memory.
+
+    `ref` is the graph's name for it, `value` a real tensor when it is known (all views of a known tensor are real
+    views of each other, so writes reach them), `held` whether it is a parameter or a view of one.
+    """
+
+    ref: Ref
+    cell: Cell
+    value: torch.Tensor | None
+    held: bool
+    seen: int
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def make(spec: Spec, stride: tuple[int, ...], ref: Ref, cell: Cell, value: torch.Tensor | None = None) -> Abstract:
+        """A tensor of this shape (elements), stride (elements) and dtype, on no memory."""
+        dtype = getattr(torch, spec.dtype)
+        made = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+            Abstract, spec.shape, strides=stride, dtype=dtype, device="cpu", requires_grad=False
+        )
+        made.ref, made.cell, made.value, made.held, made.seen = ref, cell, value, False, cell.version
+        return made  # type: ignore[no-any-return]
+
+    @property
+    def known(self) -> torch.Tensor | None:
+        """The real value, if nothing unknown was written into it."""
+        return self.value if self.cell.known else None
+
+    def like(self, dtype: torch.dtype) -> Abstract:
+        """The same operand in another dtype: the silent cast of a repair, which makes no node."""
+        other = Abstract.make(Spec(dtype_name(dtype), tuple(self.shape)), self.stride(), self.ref, Cell())
+        other.held, other.seen = self.held, other.cell.version
+        return other
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise RuntimeError(f"{func} reached an abstract tensor outside its capture")
+
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+        return f"Abstract({dtype_name(self.dtype)}{list(self.shape)} {self.ref.id})"
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """torch's name of a dtype without the `torch.`."""
+    return str(dtype).removeprefix("torch.")
+
+
+def spec_of(tensor: torch.Tensor) -> Spec:
+    """Dtype and shape of any tensor."""
+    return Spec(dtype_name(tensor.dtype), tuple(tensor.shape))
+
+
+def small(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is small enough to be computed for real."""
+    return prod(tensor.shape) <= SMALL

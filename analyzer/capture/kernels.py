@@ -1,0 +1,132 @@
+"""What one call yields: shapes from the meta kernel, dtypes and refusals from the real one, repaired if refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from analyzer import oracle
+from analyzer.capture.abstract import Abstract, dtype_name, spec_of
+from analyzer.capture.signature import Signature, argument
+from analyzer.graph import DtypeArg, Spec
+
+Strided = tuple[Spec, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Outputs (spec and stride in elements) of a call; `refused` and `repair` as in a graph node."""
+
+    outputs: tuple[Strided, ...]
+    refused: str = ""
+    repair: str = ""
+    gap: str = ""
+    """The CPU's words where it has no kernel and another device is assumed to have one."""
+
+
+class Kernels:
+    """Remembers the outcome of every distinct call: a layer that repeats costs one look-up an operation."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._known: dict[Any, Outcome] = {}
+
+    def outcome(self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+        """The outcome of a call on abstract tensors. Raises what the meta kernel raises when it cannot tell."""
+        key = (sig.op, _key(args), _key(tuple(kwargs.items())) if kwargs else ())
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._work_out(function, sig, args, kwargs)
+        return known
+
+    def _work_out(self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+        answer = oracle.ask(sig.op, as_specs(args), tuple((k, as_specs(v)) for k, v in kwargs.items()))
+        if isinstance(answer, oracle.Refused) and not answer.gap:
+            repair = repair_dtype(sig, args, kwargs)
+            fixed = recast(args, repair), {k: recast(v, repair) for k, v in kwargs.items()}
+            return Outcome(_meta(function, *fixed), answer.message, dtype_name(repair))
+        outputs = _meta(function, args, kwargs)
+        if isinstance(answer, oracle.Dtypes) and len(answer.names) == len(outputs):
+            outputs = tuple((replace(s, dtype=d), stride) for (s, stride), d in zip(outputs, answer.names, strict=True))
+        if not isinstance(answer, oracle.Refused):
+            return Outcome(outputs)
+        if self._device == "cpu":
+            return Outcome(outputs, answer.message)
+        return Outcome(outputs, gap=answer.message)
+
+
+def as_specs(arg: Any) -> Any:
+    """An argument as the oracle wants it: tensors as specs, dtypes by name, no devices or layouts."""
+    if isinstance(arg, torch.Tensor):
+        return spec_of(arg)
+    kind = type(arg)
+    if kind is torch.dtype:
+        return DtypeArg(dtype_name(arg))
+    if isinstance(arg, (list, tuple)):
+        return tuple([as_specs(item) for item in arg])
+    return arg if kind in (int, float, bool, str, complex) else None
+
+
+def tensors(arg: Any) -> Iterator[Abstract]:
+    """Every abstract tensor inside an argument, depth first."""
+    if type(arg) is Abstract:
+        yield arg
+    elif isinstance(arg, (list, tuple)):
+        for item in arg:
+            yield from tensors(item)
+    elif isinstance(arg, dict):
+        for item in arg.values():
+            yield from tensors(item)
+
+
+def repair_dtype(sig: Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtype:
+    """The dtype that starts no cascade: the destination's, else the parameter's, else that of most operands (D4)."""
+    floats = [t for t in tensors((args, tuple(kwargs.values()))) if t.dtype.is_floating_point]
+    for index in sig.written if sig else ():
+        target = argument(sig, index, args, kwargs)  # type: ignore[arg-type]
+        if isinstance(target, Abstract):
+            return target.dtype
+    voters = [t.dtype for t in floats if t.held] or [t.dtype for t in floats]
+    if not voters:
+        return torch.float32
+    everyone = Counter(t.dtype for t in floats)
+    return max(Counter(voters).items(), key=lambda item: (item[1], everyone[item[0]], -item[0].itemsize))[0]
+
+
+def recast(arg: Any, dtype: torch.dtype) -> Any:
+    """The argument with every float tensor in `dtype`, making no node."""
+    if type(arg) is Abstract:
+        return arg.like(dtype) if arg.dtype.is_floating_point and arg.dtype != dtype else arg
+    if isinstance(arg, (list, tuple)):
+        return type(arg)([recast(item, dtype) for item in arg])
+    return arg
+
+
+def _meta(function: Any, args: Any, kwargs: Any) -> tuple[Strided, ...]:
+    named = {k: _on_meta(v) for k, v in kwargs.items()}
+    with torch.no_grad():
+        result = function(*[_on_meta(a) for a in args], **named)
+    found = result if isinstance(result, (tuple, list)) else (result,)
+    flat = [t for item in found for t in (item if isinstance(item, (tuple, list)) else (item,))]
+    return tuple((spec_of(t), t.stride()) for t in flat if isinstance(t, torch.Tensor))
+
+
+def _on_meta(arg: Any) -> Any:
+    if isinstance(arg, Abstract):
+        return torch.empty_strided(arg.shape, arg.stride(), dtype=arg.dtype, device="meta")
+    if isinstance(arg, (list, tuple)):
+        return [_on_meta(item) for item in arg]
+    return torch.device("meta") if isinstance(arg, torch.device) else arg
+
+
+def _key(arg: Any) -> Any:
+    kind = type(arg)
+    if kind is Abstract:
+        return (arg.shape, arg.stride(), arg.dtype, arg.held)
+    if kind is tuple or kind is list:
+        return tuple([_key(item) for item in arg])
+    return (kind, arg)

@@ -1,0 +1,81 @@
+"""Finds, from the Python stack, the source line that a person wrote and the module that was running."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType, FrameType
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from analyzer.graph import Place
+
+_TORCH: Final = os.path.dirname(torch.__file__) + os.sep
+_OURS: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_SITE: Final = os.path.dirname(os.path.dirname(torch.__file__)) + os.sep
+
+
+class Places:
+    """Reads the stack of a running model; file names are shown relative to the model's folder."""
+
+    def __init__(self, module: nn.Module, root: str) -> None:
+        self._paths = {id(m): name for name, m in module.named_modules()}
+        self._root = os.path.join(os.path.abspath(root), "") if root else ""
+        self._foreign: dict[CodeType, bool] = {}
+        self._method: dict[CodeType, bool] = {}
+        self._shown: dict[str, str] = {}
+
+    def here(self, frame: FrameType | None = None) -> tuple[Place, str]:
+        """The nearest source line outside torch and this package, and the path of the nearest running module."""
+        frame = frame or sys._getframe(1)
+        place, module = None, None
+        while frame is not None and (place is None or module is None):
+            code = frame.f_code
+            if place is None and not self._is_foreign(code):
+                place = Place(self.show(code.co_filename), frame.f_lineno)
+            if module is None and self._is_method(code):
+                module = self._paths.get(id(frame.f_locals.get("self")))
+            frame = frame.f_back
+        return place or Place(), module or ""
+
+    def of_error(self, error: BaseException) -> Place:
+        """The innermost line of a traceback that lies outside torch and this package."""
+        place, trace = Place(), error.__traceback__
+        while trace is not None:
+            if not self._is_foreign(trace.tb_frame.f_code):
+                place = Place(self.show(trace.tb_frame.f_code.co_filename), trace.tb_lineno)
+            trace = trace.tb_next
+        return place
+
+    def show(self, filename: str) -> str:
+        """A file name as a reviewer knows it: relative to the model's folder or to the installed packages."""
+        shown = self._shown.get(filename)
+        if shown is None:
+            shown = filename
+            for prefix in (self._root, _SITE):
+                if prefix and filename.startswith(prefix):
+                    shown = filename[len(prefix) :]
+                    break
+            self._shown[filename] = shown
+        return shown
+
+    def _is_foreign(self, code: CodeType) -> bool:
+        known = self._foreign.get(code)
+        if known is None:
+            name = code.co_filename
+            known = self._foreign[code] = name.startswith((_TORCH, _OURS, "<frozen")) or name == "<string>"
+        return known
+
+    def _is_method(self, code: CodeType) -> bool:
+        known = self._method.get(code)
+        if known is None:
+            known = code.co_argcount > 0 and code.co_varnames[0] == "self"
+            self._method[code] = known
+        return known
+
+
+def call_name(function: Any) -> str:
+    """The name of a torch function as a person writes it."""
+    return getattr(function, "__name__", "") or str(function)

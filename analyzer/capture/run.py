@@ -1,0 +1,125 @@
+"""One capture: puts abstract tensors into the module, runs it, and puts everything back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from analyzer.capture import Captured, Loaded
+from analyzer.capture.abstract import Abstract
+from analyzer.capture.calls import Calls
+from analyzer.capture.invent import Inventions
+from analyzer.capture.kernels import Kernels
+from analyzer.capture.places import Places
+from analyzer.capture.recorder import Recorder
+from analyzer.capture.tracer import Tracer
+from analyzer.errors import AnalyzerError
+from analyzer.findings import Assumption, Coverage
+from analyzer.graph import Place, Ref
+from analyzer.propagate import Plan
+
+
+def capture(loaded: Loaded, plan: Plan) -> Captured:
+    """Run the model without weights and record every operation.
+
+    Raises AnalyzerError when the model's own code stops, with its error and source line.
+    """
+    recorder, inventions = Recorder(), Inventions()
+    places = Places(loaded.module, loaded.root)
+    tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
+    with _swapped(loaded, tracer):
+        inputs = _abstract_inputs(loaded.inputs, "", recorder)
+        run = loaded.run or _forward
+        try:
+            with torch.no_grad(), Calls(tracer, places, inventions), tracer:
+                result = run(loaded.module, inputs)
+        except AnalyzerError:
+            raise
+        except Exception as error:
+            place = places.of_error(error)
+            words = f"the model stopped with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            raise AnalyzerError(f"{words} at {place or 'an unknown line'}", hint="check the inputs (--inputs FILE)") from error
+    recorder.graph.outputs.extend(_results(result, recorder))
+    ops = sum(1 for _ in recorder.graph.ops())
+    assumptions: tuple[Assumption, ...] = tuple(sorted({*loaded.assumptions, *inventions.all()}))
+    return Captured(recorder.graph, Coverage(ops, assumptions))
+
+
+def from_callable(target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> Loaded:
+    """A module or any function of tensors, with example arguments, as something to capture."""
+    module = target if isinstance(target, nn.Module) else nn.Module()
+    call = target
+
+    def run(_: nn.Module, inputs: dict[str, Any]) -> Any:
+        return call(*inputs["args"], **inputs["kwargs"])
+
+    name = type(target).__name__ if isinstance(target, nn.Module) else getattr(target, "__name__", str(target))
+    return Loaded(module, name, "", {"args": tuple(args), "kwargs": dict(kwargs or {})}, run)
+
+
+def _forward(module: nn.Module, inputs: dict[str, Any]) -> Any:
+    return module(**inputs)
+
+
+@contextmanager
+def _swapped(loaded: Loaded, tracer: Tracer) -> Iterator[None]:
+    """Put an abstract tensor in the place of every parameter and buffer; tied ones stay one."""
+    made: dict[int, Abstract] = {}
+    undo: list[tuple[dict[str, Any], str, Any]] = []
+    for path, module in loaded.module.named_modules():
+        for kind, holder in (("parameter", module._parameters), ("buffer", module._buffers)):
+            for key, tensor in holder.items():
+                if tensor is None:
+                    continue
+                name = f"{path}.{key}" if path else key
+                if id(tensor) not in made:
+                    place = loaded.places.get(name, Place())
+                    made[id(tensor)] = tracer.recorder.stored(
+                        kind, name, tensor, known=kind == "buffer", place=place, reason=loaded.reasons.get(name, "")
+                    )
+                undo.append((holder, key, tensor))
+    tracer.lifted.update({id(t): (t, made[id(t)]) for _, _, t in undo})
+    try:
+        for holder, key, tensor in undo:
+            holder[key] = made[id(tensor)]
+        yield
+    finally:
+        for holder, key, tensor in undo:
+            holder[key] = tensor
+
+
+def _abstract_inputs(value: Any, name: str, recorder: Recorder) -> Any:
+    """Inputs with their tensors abstract: floats unknown, integers and bools with their values."""
+    if isinstance(value, torch.Tensor):
+        known = not (value.dtype.is_floating_point or value.dtype.is_complex) and value.device.type == "cpu"
+        return recorder.stored("input", name, value, known=known)
+    if isinstance(value, dict):
+        return {k: _abstract_inputs(v, f"{name}.{k}" if name else str(k), recorder) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_abstract_inputs(v, f"{name}.{i}" if name else str(i), recorder) for i, v in enumerate(value)]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
+
+
+def _results(value: Any, recorder: Recorder, depth: int = 0) -> list[Ref]:
+    """Every tensor in what the run returned, in order; caches and other objects are looked into."""
+    if isinstance(value, Abstract):
+        return [recorder.read(value)]
+    if isinstance(value, torch.Tensor):
+        return [recorder.stored("constant", "", value, known=True).ref]
+    if depth > 6 or value is None or isinstance(value, (str, bytes, int, float, nn.Module)):
+        return []
+    if isinstance(value, Mapping):
+        parts: list[Any] = list(value.values())
+    elif isinstance(value, (list, tuple)):
+        parts = list(value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        parts = [getattr(value, f.name) for f in fields(value)]
+    else:
+        parts = list(vars(value).values()) if hasattr(value, "__dict__") else []
+    return [ref for part in parts for ref in _results(part, recorder, depth + 1)]

@@ -1,0 +1,63 @@
+"""What an operator's schema says of its outputs: new tensors, views of an operand, or an operand written in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+import torch
+
+NEW: Final = "new"
+VIEW: Final = "view"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """`returns` gives for each output NEW, VIEW (of the first operand) or the index of the argument it is.
+
+    `written` lists the indexes of the arguments that are changed in place; keyword-only ones follow the positional.
+    """
+
+    op: str
+    base: str
+    returns: tuple[str | int, ...]
+    written: tuple[int, ...]
+    names: tuple[str, ...]
+    random: bool
+    many: bool
+    """Whether the only output is a list of tensors."""
+
+
+@cache
+def signature(function: Any) -> Signature:
+    """Read the schema of an overload."""
+    schema = function._schema
+    written = tuple(i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write)
+    returns = tuple(_return(r, schema, written) for r in schema.returns)
+    return Signature(
+        op=str(function),
+        base=schema.name.split("::")[1].lstrip("_").rstrip("_"),
+        returns=returns,
+        written=written,
+        names=tuple(a.name for a in schema.arguments),
+        random=torch.Tag.nondeterministic_seeded in function.tags,
+        many=len(schema.returns) == 1 and str(schema.returns[0].type).startswith("List"),
+    )
+
+
+def argument(sig: Signature, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Argument number `index` of a call, wherever it was given."""
+    return args[index] if index < len(args) else kwargs.get(sig.names[index])
+
+
+def _return(returned: Any, schema: Any, written: tuple[int, ...]) -> str | int:
+    info = returned.alias_info
+    if info is None:
+        return NEW
+    if not info.is_write:
+        return VIEW
+    for index in written:
+        if schema.arguments[index].alias_info.before_set & info.before_set:
+            return index
+    return NEW
