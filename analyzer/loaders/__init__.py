@@ -1,0 +1,66 @@
+"""Ways to get a module without weights from what a person has on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+# Before anything imports transformers: this tool never fetches.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+from analyzer.capture import Loaded
+from analyzer.errors import AnalyzerError
+from analyzer.loaders import transformers_dir
+from analyzer.propagate import Plan
+
+LOADERS: Final = {"config.json": transformers_dir.load}
+"""The file that marks a kind of folder -> its loader."""
+
+_OTHER_FOLDERS: Final = {
+    "adapter_config.json": "this is a PEFT adapter; give the folder of its base model",
+    "model_index.json": "this is a diffusers pipeline, which is not supported; give a transformers model folder",
+}
+_FOLDER: Final = "give a folder with a config.json, as save_pretrained writes it"
+
+
+def load(
+    path: Path | str,
+    plan: Plan,
+    *,
+    trust_remote_code: bool = False,
+    inputs_file: Path | str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Loaded:
+    """The model in folder `path` as loading it under `plan` would build it, with inputs, but without weights."""
+    root = Path(path)
+    if not root.exists():
+        raise AnalyzerError(f"no such folder: {path}", hint="models are read from disk, never fetched from a hub")
+    if not root.is_dir():
+        raise AnalyzerError(f"{path} is a file, not a model folder", hint=_FOLDER)
+    for marker, loader in LOADERS.items():
+        if (root / marker).is_file():
+            settings = _read(root / marker)
+            inputs = Path(inputs_file) if inputs_file is not None else None
+            return loader(
+                root, settings, plan, trust_remote_code=trust_remote_code, inputs_file=inputs, progress=progress
+            )
+    hint = next((text for name, text in _OTHER_FOLDERS.items() if (root / name).is_file()), _FOLDER)
+    raise AnalyzerError(f"no config.json in {path}", hint=hint)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise AnalyzerError(
+            f"{file}:{error.lineno}: broken JSON: {error.msg}", hint="download or save the file again"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnalyzerError(f"cannot read {file}: {error}", hint="is it a complete, readable file?") from error
+    if not isinstance(settings, dict):
+        raise AnalyzerError(f"{file} holds no JSON object", hint="download or save the file again")
+    return settings

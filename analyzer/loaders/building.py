@@ -1,0 +1,225 @@
+"""Builds a model without weights the way the installed `from_pretrained` does, and notes why each dtype is what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import transformers
+from torch import nn
+from torch.nn.modules import module as hooks
+
+from analyzer.capture.places import Places
+from analyzer.graph import Place
+from analyzer.loaders.headers import Stored
+from analyzer.loaders.remote_code import user_code
+
+_PLUMBING: Final = tuple(
+    os.path.join(os.path.dirname(transformers.__file__), name) for name in ("modeling_utils.py", "initialization.py")
+)
+_TORCH: Final = os.path.join(os.path.dirname(torch.__file__), "")
+_SMALL: Final = 1 << 20
+"""Elements; constants up to this size stay real tensors."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model on the meta device, with the reason and the constructor line of each stored tensor."""
+
+    module: nn.Module
+    reasons: dict[str, str] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+
+
+def build(cls: Any, config: Any, dtype: str, root: Path, stored: dict[str, Stored]) -> Built:
+    """Construct `cls(config)` as `from_pretrained(dtype=dtype)` would leave it, without its weights."""
+    wanted: torch.dtype = getattr(torch, dtype)
+    set_config_dtype(config, wanted)
+    lines = _ConstructorLines(str(root))
+    with user_code(root, f"building {cls.__name__}"):
+        with contextlib.ExitStack() as stack:
+            for context in _contexts(cls, wanted):
+                stack.enter_context(context)
+            stack.enter_context(lines.watch())
+            model: Any = cls(config)
+        kept = _keep_in_fp32(model, wanted, stored)
+        _to_meta(model)
+        model.eval()
+        _tie(model)
+    tensors = dict(_tensors(model))
+    reasons = {name: _reason(name, t, dtype, kept, stored, model) for name, t in tensors.items()}
+    return Built(model, reasons, lines.by_name(model))
+
+
+def set_config_dtype(config: Any, dtype: torch.dtype) -> None:
+    """Write the dtype on the config and its parts, as from_pretrained does."""
+    attribute = "dtype" if hasattr(transformers.PreTrainedModel, "_get_dtype_plan") else "torch_dtype"
+    setattr(config, attribute, dtype)
+    for key in getattr(config, "sub_configs", None) or {}:
+        part = getattr(config, key, None)
+        if part is not None and not isinstance(part, dict):
+            setattr(part, attribute, dtype)
+
+
+def _contexts(cls: Any, dtype: torch.dtype) -> list[Any]:
+    """The contexts around a constructor call: transformers 5's own ones, else the same by hand."""
+    if hasattr(transformers.PreTrainedModel, "_get_dtype_plan") and hasattr(cls, "get_init_context"):
+        return list(cls.get_init_context(dtype, False, False, None))
+    plumbing = sys.modules["transformers.modeling_utils"]
+    skip = getattr(plumbing, "no_init_weights", None)
+    return [_default_dtype(dtype), torch.device("meta"), *([skip()] if skip else [])]
+
+
+@contextlib.contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _keep_in_fp32(model: Any, dtype: torch.dtype, stored: dict[str, Stored]) -> dict[str, str]:
+    """Widen what the keep-in-fp32 lists name; full name -> which list did it."""
+    patterns = _fp32_patterns(model, dtype)
+    if not patterns:
+        return {}
+    alternation = re.compile("|".join(patterns))
+    strict = set(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
+    kept = {}
+    for name, tensor in _tensors(model, persistent=True):
+        match = alternation.search(name)
+        if match is None or tensor.dtype == torch.float32:
+            continue
+        if tensor.is_floating_point():
+            retype(model, name, torch.float32)
+            is_strict = any(_pattern(p) in patterns and re.search(_pattern(p), name) for p in strict)
+            kept[name] = "_keep_in_fp32_modules" + ("_strict" if is_strict else "")
+    return kept
+
+
+def _fp32_patterns(model: Any, dtype: torch.dtype) -> list[str]:
+    if hasattr(model, "_get_dtype_plan"):
+        return [_pattern(name) for name in sorted(model._get_dtype_plan(dtype))]
+    # transformers 4 matches whole parts of a name, for float16 only; the strict list holds for bfloat16 as well.
+    names = set(getattr(model, "_keep_in_fp32_modules", None) or ()) if dtype == torch.float16 else set()
+    if dtype in (torch.float16, torch.bfloat16):
+        names |= set(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
+    return [rf"(?:(?:^|\.){name}(?:$|\.))" for name in sorted(names)]
+
+
+def _pattern(name: str) -> str:
+    """The expression that transformers' build_glob_alternation makes of a name."""
+    return name.replace("*", r".*")
+
+
+def retype(model: nn.Module, name: str, dtype: torch.dtype) -> None:
+    """Change the dtype of one stored tensor in place, so that tied names stay tied."""
+    path, _, leaf = name.rpartition(".")
+    owner = model.get_submodule(path)
+    parameter = owner._parameters.get(leaf)
+    if parameter is not None:
+        parameter.data = parameter.data.to(dtype)
+    else:
+        buffer = owner._buffers[leaf]
+        owner._buffers[leaf] = buffer.to(dtype) if buffer is not None else None
+
+
+def _to_meta(model: nn.Module) -> None:
+    """Parameters made from numpy are real tensors; all of them, and large buffers, go to meta."""
+    moved: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and not parameter.is_meta:
+                if id(parameter) not in moved:
+                    moved[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
+                module._parameters[name] = moved[id(parameter)]
+        for name, buffer in module._buffers.items():
+            if buffer is not None and not buffer.is_meta and buffer.numel() > _SMALL:
+                module._buffers[name] = buffer.to("meta")
+
+
+def _tie(model: Any) -> None:
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()
+
+
+def _tensors(model: nn.Module, *, persistent: bool = False) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every full name, tied ones as well, with its tensor; optionally only what a state dict holds."""
+    yield from model.named_parameters(remove_duplicate=False)
+    hidden = _non_persistent(model) if persistent else set()
+    for name, buffer in model.named_buffers(remove_duplicate=False):
+        if name not in hidden:
+            yield name, buffer
+
+
+def _non_persistent(model: nn.Module) -> set[str]:
+    return {
+        f"{path}.{leaf}" if path else leaf
+        for path, module in model.named_modules(remove_duplicate=False)
+        for leaf in module._non_persistent_buffers_set
+    }
+
+
+def _reason(
+    name: str, tensor: torch.Tensor, dtype: str, kept: dict[str, str], stored: dict[str, Stored], model: nn.Module
+) -> str:
+    call, built = f"from_pretrained(dtype={dtype})", str(tensor.dtype).removeprefix("torch.")
+    is_buffer = not isinstance(tensor, nn.Parameter)
+    if name in kept:
+        why = f"kept in float32 by {kept[name]}"
+    elif is_buffer:
+        why = f"buffer made in {built} by the constructor"
+    elif built == dtype:
+        why = f"default dtype of {call}"
+    else:
+        why = f"built in {built} by its constructor; {call} copies into it and keeps {built}"
+    found = stored.get(name)
+    return f"{why}; stored as {found.dtype} in {found.shard}" if found else why
+
+
+class _ConstructorLines:
+    """Notes, while constructors run, which source line registered each parameter and buffer."""
+
+    def __init__(self, root: str) -> None:
+        self._show = Places(nn.Module(), root).show
+        self._seen: dict[tuple[int, str], tuple[str, int]] = {}
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Listen to every registration of a parameter or a buffer."""
+        handles = [
+            hooks.register_module_parameter_registration_hook(self._note),
+            hooks.register_module_buffer_registration_hook(self._note),
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def by_name(self, model: nn.Module) -> dict[str, Place]:
+        """Full tensor name -> the line that made it."""
+        places = {}
+        for path, module in model.named_modules(remove_duplicate=False):
+            for leaf in (*module._parameters, *module._buffers):
+                if (seen := self._seen.get((id(module), leaf))) is not None:
+                    places[f"{path}.{leaf}" if path else leaf] = Place(self._show(seen[0]), seen[1])
+        return places
+
+    def _note(self, module: nn.Module, name: str, _: Any) -> None:
+        frame = sys._getframe(1)
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if not file.startswith((_TORCH, "<")) and file not in _PLUMBING and file != __file__:
+                self._seen[id(module), name] = (file, frame.f_lineno)
+                return
+            frame = frame.f_back  # type: ignore[assignment]

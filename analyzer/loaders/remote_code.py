@@ -1,0 +1,112 @@
+"""Imports a model folder's own Python files as a package, straight from where they lie."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import re
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from torch import nn
+
+from analyzer.capture.places import Places
+from analyzer.errors import AnalyzerError
+
+_PIP_NAMES: Final = {
+    "PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml", "flash_attn": "flash-attn",
+    "mamba_ssm": "mamba-ssm", "causal_conv1d": "causal-conv1d", "skimage": "scikit-image", "google": "protobuf",
+}  # fmt: skip
+"""Packages that pip knows by another name than Python does."""
+
+
+def import_class(root: Path, entry: str) -> Any:
+    """The class that an auto_map entry such as `modeling_x.XModel` names in folder `root`."""
+    if "--" in entry:
+        repository, _, entry = entry.partition("--")
+        raise AnalyzerError(
+            f"config.json takes {entry} from another repository, {repository}, and nothing is fetched",
+            hint=f"copy the .py files of {repository} into {root} and drop '{repository}--' in auto_map",
+        )
+    module_name, _, class_name = entry.rpartition(".")
+    if not module_name:
+        raise AnalyzerError(f"auto_map entry '{entry}' is not of the form module.Class", hint="correct config.json")
+    file = root.joinpath(*module_name.split(".")).with_suffix(".py")
+    if not file.is_file():
+        raise AnalyzerError(f"auto_map names {entry}, but {file} is missing", hint="copy the model's .py files too")
+    package = _package(root)
+    with user_code(root, f"importing {file.name}", package=package):
+        module = importlib.import_module(f"{package}.{module_name}")
+    if not hasattr(module, class_name):
+        raise AnalyzerError(f"auto_map names {entry}, but {file} has no {class_name}", hint="correct config.json")
+    return getattr(module, class_name)
+
+
+@contextmanager
+def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
+    """Run code of the model folder: whatever it raises becomes an AnalyzerError that names the line."""
+    quiet = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # the folder is not ours to write to
+    try:
+        yield
+    except AnalyzerError:
+        raise
+    except ModuleNotFoundError as error:
+        raise _missing(error, root, package) from error
+    except (Exception, SystemExit) as error:
+        hint = "the error is raised by the model's own code"
+        if isinstance(error, ImportError) and "transformers" in str(error):
+            import transformers
+
+            hint = f"the code was written for another version of transformers than {transformers.__version__}"
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint) from error
+    finally:
+        sys.dont_write_bytecode = quiet
+
+
+def _package(root: Path) -> str:
+    folder = root.resolve()
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    name = f"_model_{re.sub(r'[^0-9A-Za-z]', '_', folder.name)}_{digest}"
+    if name not in sys.modules:
+        package = types.ModuleType(name)
+        package.__path__ = [str(root.absolute())]
+        sys.modules[name] = package
+    importlib.invalidate_caches()
+    return name
+
+
+def _missing(error: ModuleNotFoundError, root: Path, package: str) -> AnalyzerError:
+    where, name = _line(error, root), error.name or "?"
+    if package and name.startswith(f"{package}."):
+        file = name[len(package) + 1 :].replace(".", "/") + ".py"
+        return AnalyzerError(f"{where} imports {file}, which is missing in {root}", hint="copy the model's .py files too")
+    top = name.split(".")[0]
+    if top in sys.modules:
+        return AnalyzerError(
+            f"{where} imports {name}, which the installed {top} does not have", hint=f"install another version of {top}"
+        )
+    return AnalyzerError(f"{where} needs the package {top}, which is not installed", hint=f"pip install {_pip(top)}")
+
+
+def _pip(top: str) -> str:
+    return _PIP_NAMES.get(top, top)
+
+
+def _line(error: BaseException, root: Path) -> str:
+    """The innermost line inside the model folder, else the innermost outside torch, as file:line."""
+    places = Places(nn.Module(), str(root))
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{places.show(error.filename)}:{error.lineno}"
+    prefix, found, trace = str(root.absolute()), "", error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file.startswith(prefix):
+            found = f"{places.show(file)}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found or str(places.of_error(error)) or root.name

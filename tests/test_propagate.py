@@ -1,0 +1,58 @@
+"""Origins, and "what if" against a real run in the other dtype."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from analyzer.capture import capture, from_callable
+from analyzer.graph import Ref
+from analyzer.propagate import Flow, Plan, disagreements, propagate
+from tests.capture.models import MODELS, make
+from tests.capture.real import traced
+
+
+class Resampler(nn.Module):
+    """The seed in small: a float32 table on the queries of a bfloat16 attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.ones(5, 1, 32, dtype=torch.bfloat16))
+        self.pos_embed = nn.Parameter(torch.ones(5, 1, 32))
+        self.attn = nn.MultiheadAttention(32, 4, dtype=torch.bfloat16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.attn(self.query + self.pos_embed, x, x)[0]  # type: ignore[no-any-return]
+
+
+def _flow() -> Flow:
+    captured = capture(from_callable(Resampler().to("meta"), (torch.ones(7, 1, 32).bfloat16(),), {}), Plan())
+    return propagate(captured.graph, Plan())
+
+
+def test_blame_is_on_the_promotions_wide_operand_alone() -> None:
+    flow = _flow()
+    (refused,) = flow.refusals
+    odd = [ref for ref in flow.graph[refused].operands() if flow.dtype(ref) == "float32"]
+    assert [o.name for o in flow.origins(odd[0])] == ["pos_embed"]
+
+
+def test_what_if_the_parameter_were_bfloat16() -> None:
+    flow = _flow()
+    assert not propagate(flow.graph, Plan(), {"pos_embed": "bfloat16"}).refusals
+    assert flow.dtype(Ref("pos_embed")) == "float32"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_changing_every_stored_float_is_the_capture_in_that_dtype(name: str) -> None:
+    wide, _ = traced(*make(name, torch.float32))
+    narrow, _ = traced(*make(name, torch.bfloat16))
+    if len(wide.graph) != len(narrow.graph):
+        pytest.skip("the code reads dtypes and takes another way, so only a second capture can tell")
+    changed = {n.id: "bfloat16" for n, m in zip(wide.graph, narrow.graph, strict=True) if n.dtype != m.dtype and not n.is_op}
+    flow = propagate(wide.graph, Plan(device="cpu"), changed)
+    ops = [n for n in narrow.graph.ops() if n.op != "aten._to_copy.default"]
+    same_args = [n for n in ops if wide.graph.nodes.get(n.id) and wide.graph[n.id].args == n.args]
+    assert all(flow.dtypes[n.id] == tuple(s.dtype for s in n.outputs) for n in same_args)
+    assert not list(disagreements(propagate(narrow.graph, Plan(device="cpu"))))
