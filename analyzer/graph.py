@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
-from typing import Union
+from typing import TypeAlias, Union
 
 import networkx as nx
 
@@ -46,7 +46,7 @@ class DtypeArg:
     name: str
 
 
-Arg = Union[Ref, Spec, DtypeArg, int, float, bool, str, None, "tuple[Arg, ...]"]
+Arg: TypeAlias = Union[Ref, Spec, DtypeArg, int, float, bool, str, "tuple[Arg, ...]", None]
 """An argument of an operation. `Spec` stands for a tensor only while the oracle is asked."""
 
 
@@ -59,6 +59,10 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.file else ""
+
+
+NOWHERE = Place()
+"""The place of a node that no source line made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Node:
     """Path of the module whose code made the call; "" is the model itself."""
     call: str = ""
     """The torch function a person wrote: `multi_head_attention_forward`."""
-    place: Place = Place()
+    place: Place = NOWHERE
     refused: str = ""
     """The kernel's words when it would not take these dtypes; the node then shows the repaired call."""
     repair: str = ""

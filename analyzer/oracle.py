@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Final, Union
+from typing import Any, Final, TypeAlias
 
 import torch
 
@@ -46,7 +46,7 @@ class Unanswered:
     reason: str
 
 
-Answer = Union[Dtypes, Refused, Unanswered]
+Answer: TypeAlias = Dtypes | Refused | Unanswered
 _ANSWERS: dict[Any, Answer] = {}
 
 

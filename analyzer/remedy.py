@@ -61,7 +61,9 @@ def _try(loaded: Loaded, plan: Plan, origin: Origin, dtype: str, finding: Findin
         except AnalyzerError:
             return None
     refused = [node for node in graph if node.refused]
-    cleared = all((n.place.file, n.place.line, n.module) != (finding.file, finding.line, finding.module) for n in refused)
+    cleared = all(
+        (n.place.file, n.place.line, n.module) != (finding.file, finding.line, finding.module) for n in refused
+    )
     when = "before the call" if origin.kind == "input" else "once after loading"
     return Fix(f"cast {origin.kind} {origin.name} to {short(dtype)} {when}", cleared, len(refused), cost)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 from analyzer.dtypes import short
@@ -97,7 +97,9 @@ def take_census(graph_tensors: Iterable[tuple[str, str, Spec]]) -> tuple[CensusR
             dtype,
             len(members),
             sum(size for _, size in members),
-            tuple(sorted(n for n, _ in members)) if len(members) <= 3 and len(members) < majority[component, kind] else (),
+            tuple(sorted(n for n, _ in members))
+            if len(members) <= 3 and len(members) < majority[component, kind]
+            else (),
         )
         for (component, kind, dtype), members in sorted(groups.items())
     )
@@ -137,7 +139,7 @@ def _plain(arg: Arg) -> Any:
         return {"dtype": arg.name}
     if isinstance(arg, tuple):
         return [_plain(item) for item in arg]
-    return arg if not isinstance(arg, float) or arg == arg and abs(arg) != float("inf") else str(arg)
+    return str(arg) if isinstance(arg, float) and not isfinite(arg) else arg
 
 
 def _edges(graph: ModelGraph) -> list[dict[str, Any]]:

@@ -50,7 +50,9 @@ def test_changing_every_stored_float_is_the_capture_in_that_dtype(name: str) -> 
     narrow, _ = traced(*make(name, torch.bfloat16))
     if len(wide.graph) != len(narrow.graph):
         pytest.skip("the code reads dtypes and takes another way, so only a second capture can tell")
-    changed = {n.id: "bfloat16" for n, m in zip(wide.graph, narrow.graph, strict=True) if n.dtype != m.dtype and not n.is_op}
+    changed = {
+        n.id: "bfloat16" for n, m in zip(wide.graph, narrow.graph, strict=True) if n.dtype != m.dtype and not n.is_op
+    }
     flow = propagate(wide.graph, Plan(device="cpu"), changed)
     ops = [n for n in narrow.graph.ops() if n.op != "aten._to_copy.default"]
     same_args = [n for n in ops if wide.graph.nodes.get(n.id) and wide.graph[n.id].args == n.args]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 
@@ -12,6 +12,8 @@ from analyzer.graph import Ref, Spec
 
 SMALL: Final = 1 << 16
 """Elements up to which a value that depends on no weight is computed for real (design D2)."""
+
+_CPU: Final = torch.device("cpu")
 
 
 @dataclass(slots=True)
@@ -36,17 +38,17 @@ class Abstract(torch.Tensor):
     held: bool
     seen: int
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__: Any = torch._C._disabled_torch_function_impl
 
     @staticmethod
     def make(spec: Spec, stride: tuple[int, ...], ref: Ref, cell: Cell, value: torch.Tensor | None = None) -> Abstract:
         """A tensor of this shape (elements), stride (elements) and dtype, on no memory."""
         dtype = getattr(torch, spec.dtype)
-        made = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            Abstract, spec.shape, strides=stride, dtype=dtype, device="cpu", requires_grad=False
+        made: Any = torch.Tensor._make_wrapper_subclass(
+            Abstract, spec.shape, strides=stride, dtype=dtype, device=_CPU, requires_grad=False
         )
         made.ref, made.cell, made.value, made.held, made.seen = ref, cell, value, False, cell.version
-        return made  # type: ignore[no-any-return]
+        return cast(Abstract, made)
 
     @property
     def known(self) -> torch.Tensor | None:
@@ -60,7 +62,8 @@ class Abstract(torch.Tensor):
         return other
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        """Refuse: an abstract tensor means something only inside its capture."""
         raise RuntimeError(f"{func} reached an abstract tensor outside its capture")
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
 
@@ -12,9 +13,9 @@ from torch import nn
 
 from analyzer.graph import Place
 
-_TORCH: Final = os.path.dirname(torch.__file__) + os.sep
-_OURS: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_SITE: Final = os.path.dirname(os.path.dirname(torch.__file__)) + os.sep
+_TORCH: Final = str(Path(torch.__file__).parent) + os.sep
+_OURS: Final = str(Path(__file__).parents[1]) + os.sep
+_SITE: Final = str(Path(torch.__file__).parents[1]) + os.sep
 
 
 class Places:
@@ -22,7 +23,7 @@ class Places:
 
     def __init__(self, module: nn.Module, root: str) -> None:
         self._paths = {id(m): name for name, m in module.named_modules()}
-        self._root = os.path.join(os.path.abspath(root), "") if root else ""
+        self._root = str(Path(root).absolute()) + os.sep if root else ""
         self._foreign: dict[CodeType, bool] = {}
         self._method: dict[CodeType, bool] = {}
         self._shown: dict[str, str] = {}

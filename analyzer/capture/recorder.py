@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from analyzer.capture.abstract import Abstract, Cell, dtype_name, small, spec_of
-from analyzer.graph import UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
 
 
 class Recorder:
@@ -34,7 +34,7 @@ class Recorder:
         return node_id
 
     def stored(
-        self, kind: str, name: str, tensor: torch.Tensor, *, known: bool, place: Place = Place(), reason: str = ""
+        self, kind: str, name: str, tensor: torch.Tensor, *, known: bool, place: Place = NOWHERE, reason: str = ""
     ) -> Abstract:
         """Append a parameter, buffer, input or constant, and give the tensor that stands for it."""
         node_id = self.name(_identifier(name) if name else kind)
@@ -88,4 +88,8 @@ def _identifier(name: str) -> str:
 
 
 def _stride(tensor: torch.Tensor) -> tuple[int, ...]:
-    return tuple(tensor.stride()) if tensor.layout == torch.strided else tuple(torch.empty(tensor.shape, device="meta").stride())
+    return (
+        tuple(tensor.stride())
+        if tensor.layout == torch.strided
+        else tuple(torch.empty(tensor.shape, device="meta").stride())
+    )

@@ -43,7 +43,9 @@ def capture(loaded: Loaded, plan: Plan) -> Captured:
         except Exception as error:
             place = places.of_error(error)
             words = f"the model stopped with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            raise AnalyzerError(f"{words} at {place or 'an unknown line'}", hint="check the inputs (--inputs FILE)") from error
+            raise AnalyzerError(
+                f"{words} at {place or 'an unknown line'}", hint="check the inputs (--inputs FILE)"
+            ) from error
     recorder.graph.outputs.extend(_results(result, recorder))
     ops = sum(1 for _ in recorder.graph.ops())
     assumptions: tuple[Assumption, ...] = tuple(sorted({*loaded.assumptions, *inventions.all()}))

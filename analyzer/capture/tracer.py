@@ -13,17 +13,17 @@ from analyzer.capture.invent import RANKED, Inventions
 from analyzer.capture.kernels import Kernels, tensors
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
-from analyzer.capture.signature import NEW, VIEW, Signature, argument, signature
+from analyzer.capture.signature import VIEW, Signature, argument, signature
 from analyzer.graph import Ref, Spec
 
 _CPU = torch.device("cpu")
 
 
-class Tracer(TorchDispatchMode):
+class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records a run as a ModelGraph. What depends on no weight and no float input is computed for real (D2)."""
 
     def __init__(self, recorder: Recorder, kernels: Kernels, places: Places, inventions: Inventions) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.recorder, self.kernels, self.places, self.inventions = recorder, kernels, places, inventions
         self.call = ""
         self.call_refused = ""
@@ -65,7 +65,9 @@ class Tracer(TorchDispatchMode):
         if isinstance(arg, torch.Tensor):
             held = self.lifted.get(id(arg))
             if held is None:
-                made = self.recorder.stored("constant", "", arg, known=True, place=self.places.here(sys._getframe(2))[0])
+                made = self.recorder.stored(
+                    "constant", "", arg, known=True, place=self.places.here(sys._getframe(2))[0]
+                )
                 held = self.lifted[id(arg)] = (arg, made)
             return held[1]
         return kind([self.lift(item) for item in arg]) if kind is list or kind is tuple else arg
@@ -197,4 +199,3 @@ _SPECIAL = {
     "aten._fused_sdp_choice.default": _sdp_choice,
     "aten.index.Tensor": _masks,
 }
-assert NEW != VIEW
