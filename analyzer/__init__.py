@@ -1,0 +1,22 @@
+"""Finds dtype mismatches in PyTorch models without weights; importing this costs nothing until a name is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from analyzer.pipeline import trace
+    from analyzer.propagate import Plan
+    from analyzer.report import Report
+
+__version__ = "0.1.0"
+__all__ = ["Plan", "Report", "__version__", "trace"]
+
+_HOMES: Final = {"trace": "analyzer.pipeline", "Plan": "analyzer.propagate", "Report": "analyzer.report"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'analyzer' has no attribute {name!r}")

@@ -40,9 +40,9 @@ def suggest(word: str, known: Any) -> str:
 
 def _matching(model: nn.Module, pattern: str) -> list[str]:
     floats = _floats(model)
-    names = [
-        n for n in floats if n == pattern or any(fnmatchcase(n, p) for p in (pattern, f"{pattern}.*"))
-    ] or ([*floats] if not pattern else [])
+    names = [n for n in floats if n == pattern or any(fnmatchcase(n, p) for p in (pattern, f"{pattern}.*"))] or (
+        [*floats] if not pattern else []
+    )
     if not names:
         paths = {".".join(n.split(".")[:depth]) for n in floats for depth in range(1, n.count(".") + 2)}
         raise AnalyzerError(f"'{pattern}' matches no parameter, buffer or module", hint=suggest(pattern, paths))

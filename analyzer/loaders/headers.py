@@ -76,7 +76,8 @@ def _header(file: Path) -> list[tuple[str, str]]:
         text = stream.read(size)
     try:
         entries: dict[str, dict[str, Any]] = json.loads(text)
-        rows = [(e["data_offsets"][0], name, e["dtype"]) for name, e in entries.items() if name != "__metadata__"]
-        return [(name, _NAMES.get(dtype, str(dtype).lower())) for _, name, dtype in sorted(rows)]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        # By name, as safetensors lists them: which one is first decides what dtype="auto" means.
+        rows = sorted((name, str(entry["dtype"])) for name, entry in entries.items() if name != "__metadata__")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AnalyzerError(f"{broken}: {type(error).__name__}: {error}", hint=hint) from error
+    return [(name, _NAMES.get(dtype, dtype.lower())) for name, dtype in rows]

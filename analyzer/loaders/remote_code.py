@@ -85,7 +85,9 @@ def _missing(error: ModuleNotFoundError, root: Path, package: str) -> AnalyzerEr
     where, name = _line(error, root), error.name or "?"
     if package and name.startswith(f"{package}."):
         file = name[len(package) + 1 :].replace(".", "/") + ".py"
-        return AnalyzerError(f"{where} imports {file}, which is missing in {root}", hint="copy the model's .py files too")
+        return AnalyzerError(
+            f"{where} imports {file}, which is missing in {root}", hint="copy the model's .py files too"
+        )
     top = name.split(".")[0]
     if top in sys.modules:
         return AnalyzerError(

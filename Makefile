@@ -1,0 +1,34 @@
+# Every target sets itself up; comments after ## are the help.
+.DEFAULT_GOAL := help
+.PHONY: help demo test goldens bench format
+BIN := .venv/bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+demo: .venv/.installed ## trace the sample model and draw graph.svg
+	@$(BIN)/analyze trace samples/minicpm_v_2 --trust-remote-code --out graph.svg || test $$? -eq 1
+	@echo "The picture: $(CURDIR)/graph.svg"
+
+test: .venv/.installed ## format, lint, types, import floors, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict analyzer
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n 2
+
+goldens: .venv/.installed ## remake the expected outputs of the renderers; review the diff
+	UPDATE_GOLDENS=1 $(BIN)/pytest -q tests -k golden
+
+bench: .venv/.installed ## capture beside torch.export, DebugMode and torchview
+	$(BIN)/python bench/capture.py
+
+format: .venv/.installed ## format and mend what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.venv/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || python3 -m venv .venv
+	@echo "installing into .venv (a minute or two the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

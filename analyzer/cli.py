@@ -1,0 +1,241 @@
+"""The command: arguments in, exit code out; nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from analyzer import __version__
+from analyzer.dtypes import parse_dtype
+from analyzer.errors import AnalyzerError
+
+if TYPE_CHECKING:
+    from analyzer.report import Report
+
+CLEAN, FOUND, FAILED = 0, 1, 2
+"""Exit codes: nothing found, something found, could not run."""
+
+STDOUT: Final = "-"
+STDOUT_FORMAT: Final = ".svg"
+_FAILS_ON: Final = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
+_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "terminal_width": 100, "max_content_width": 100}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; every error is one line on stderr."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return int(cli.main(args, prog_name="analyze", standalone_mode=False) or CLEAN)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+    except click.ClickException as error:
+        _complain(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the interpreter complains once more when it flushes
+    except Exception as error:
+        if "--debug" in args:
+            traceback.print_exc()
+        if isinstance(error, AnalyzerError):
+            _complain(str(error))
+        else:
+            _complain(f"unexpected {type(error).__name__}: {error} (a fault in analyze; run again with --debug)")
+    return FAILED
+
+
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"analyze {__version__} (torch {version('torch')}, transformers {version('transformers')})")
+        context.exit()
+
+
+@click.group(context_settings=_SETTINGS)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version."
+)
+def cli() -> None:
+    """Find dtype mismatches in PyTorch models, without weights, and draw where they come from."""
+
+
+@cli.command("trace")
+@click.argument("model_dir", type=click.Path(path_type=Path))
+@click.option("--out", multiple=True, metavar="F", help="Write a file; the suffix says the format. '-': SVG to stdout.")
+@click.option("--dtype", metavar="D", help="As in from_pretrained(dtype=D). Default: as the config says.")
+@click.option("--to", metavar="D", help="As model.to(D) after loading.")
+@click.option("--set", "sets", multiple=True, metavar="GLOB=D", help="Dtype of parts: 'vpm.*=float32'.")
+@click.option("--input-dtype", "input_dtypes", multiple=True, metavar="NAME=D", help="Dtype of one input.")
+@click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True, help="Whose kernels.")
+@click.option("--inputs", type=click.Path(path_type=Path), metavar="F", help="Python file: inputs(config) -> dict.")
+@click.option("--trust-remote-code", is_flag=True, help="Run the Python code in MODEL_DIR.")
+@click.option(
+    "--fail-on", type=click.Choice(list(_FAILS_ON)), default="error", show_default=True, help="What makes the exit 1."
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def trace_command(
+    model_dir: Path,
+    out: tuple[str, ...],
+    dtype: str | None,
+    to: str | None,
+    sets: tuple[str, ...],
+    input_dtypes: tuple[str, ...],
+    device: str,
+    inputs: Path | None,
+    trust_remote_code: bool,
+    fail_on: str,
+    debug: bool,
+) -> int:
+    """Trace the model in MODEL_DIR and report what does not fit.
+
+    Exit code: 0 nothing found, 1 something found (see --fail-on), 2 could not run.
+    """
+    options: dict[str, Any] = {
+        "dtype": parse_dtype(dtype) if dtype else None,
+        "to": parse_dtype(to) if to else None,
+        "set": _pairs("--set", sets),
+        "input_dtypes": _pairs("--input-dtype", input_dtypes),
+        "device": device,
+    }
+    _check_paths(model_dir, inputs, out)
+    with _progress() as tell:
+        tell("importing torch")
+        from analyzer.render import FORMATS, terminal
+
+        _check_suffixes(out, FORMATS)
+        from analyzer.pipeline import run_trace
+        from analyzer.propagate import Plan
+
+        plan = Plan(**options)
+        report = run_trace(model_dir, plan, trust_remote_code=trust_remote_code, inputs_file=inputs, progress=tell)
+        tell("drawing")
+        rendered = _render(report, out, FORMATS)
+    _write_bytes(sys.stderr if STDOUT in out else sys.stdout, terminal.render(report))
+    for target, data in rendered.items():
+        _deliver(target, data)
+    return FOUND if any(f.severity in _FAILS_ON[fail_on] for f in report.findings) else CLEAN
+
+
+@cli.command("explain")
+@click.argument("code", required=False)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def explain_command(code: str | None, debug: bool) -> None:
+    """Print the page of a rule, by code or by name; without one, list the rules."""
+    pages = {(stem[:5].upper(), stem[6:].replace("_", "-")): doc for stem, doc in _rule_docs()}
+    if code is None:
+        for (number, name), doc in pages.items():
+            click.echo(f"{number} {name}: {doc.splitlines()[0]}")
+        return
+    for (number, name), doc in pages.items():
+        if code.casefold() in (number.casefold(), name):
+            click.echo(f"{number} {name}\n\n{doc}")
+            return
+    from difflib import get_close_matches
+
+    known = [word for key in pages for word in key]
+    near = get_close_matches(code.upper(), known, 1) or get_close_matches(code.lower(), known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(number for number, _ in pages)}"
+    raise AnalyzerError(f"no rule '{code}'", hint=hint)
+
+
+def _rule_docs() -> Iterator[tuple[str, str]]:
+    """File stem and docstring of each rule, read without importing it."""
+    import ast
+
+    for file in sorted((Path(__file__).parent / "rules").glob("dt[0-9][0-9][0-9]_*.py")):
+        yield file.stem, ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+
+
+def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, dtype = text.rpartition("=")
+        if not (name and equals):
+            raise AnalyzerError(f"{option} '{text}' is not NAME=DTYPE", hint=f"for example {option} 'vpm.*=float32'")
+        pairs[name] = parse_dtype(dtype)
+    return pairs
+
+
+def _check_paths(model_dir: Path, inputs: Path | None, out: Sequence[str]) -> None:
+    if not model_dir.exists():
+        raise AnalyzerError(f"no such folder: {model_dir}", hint="models are read from disk, never fetched")
+    if not model_dir.is_dir():
+        raise AnalyzerError(f"{model_dir} is a file, not a model folder", hint="give the folder that holds it")
+    if inputs is not None and not inputs.is_file():
+        raise AnalyzerError(f"no such inputs file: {inputs}", hint="a Python file that defines inputs(config)")
+    for target in map(Path, _files(out)):
+        folder = target.parent
+        if not folder.is_dir():
+            raise AnalyzerError(f"no such output folder: {folder}", hint="make it first")
+        if target.is_dir():
+            raise AnalyzerError(f"{target} is a folder", hint="give a file name, such as graph.svg")
+        if not os.access(folder, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
+            raise AnalyzerError(f"cannot write {target}", hint="it or its folder is read-only")
+
+
+def _check_suffixes(out: Sequence[str], formats: Mapping[str, Any]) -> None:
+    for name in _files(out):
+        if Path(name).suffix.lower() not in formats:
+            raise AnalyzerError(f"unknown output format: {name}", hint=f"use one of {', '.join(formats)}")
+
+
+def _files(out: Sequence[str]) -> list[str]:
+    return [name for name in out if name != STDOUT]
+
+
+def _render(report: Report, out: Sequence[str], formats: Mapping[str, Callable[[Report], bytes]]) -> dict[str, bytes]:
+    """Bytes for each target; a format that fails is named on stderr and keeps no other from its file."""
+    rendered = {}
+    for target in dict.fromkeys(out):
+        suffix = STDOUT_FORMAT if target == STDOUT else Path(target).suffix.lower()
+        try:
+            rendered[target] = formats[suffix](report)
+        except AnalyzerError as error:
+            _complain(f"{target} not written: {error}")
+    return rendered
+
+
+def _deliver(target: str, data: bytes) -> None:
+    """Put the bytes on stdout or, whole or not at all, into the file."""
+    if target == STDOUT:
+        _write_bytes(sys.stdout, data)
+        return
+    final = Path(os.path.realpath(target))  # a link stays a link
+    half = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    try:
+        half.write_bytes(data)
+        half.replace(final)
+    except OSError as error:
+        with suppress(OSError):
+            half.unlink()
+        raise AnalyzerError(f"cannot write {target}: {error.strerror}", hint="the old file is untouched") from error
+
+
+def _write_bytes(stream: Any, data: bytes) -> None:
+    stream.flush()
+    stream.buffer.write(data)
+    stream.buffer.flush()
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A line on stderr that says what is going on, where a person is looking."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting") as status:
+        yield status.update
+
+
+def _complain(text: str) -> None:
+    click.echo(f"analyze: {' '.join(text.split())}", err=True)

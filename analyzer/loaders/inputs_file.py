@@ -1,0 +1,70 @@
+"""Reads a person's inputs file: `inputs(config) -> dict`, and optionally `run(model, inputs)`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from torch import nn
+
+from analyzer.errors import AnalyzerError
+from analyzer.loaders.applying import suggest
+from analyzer.loaders.remote_code import user_code
+
+DEFAULT_NAME: Final = "analyze_inputs.py"
+"""The file that is used when it lies in the model folder and none is named."""
+
+_WANTED: Final = "define inputs(config) returning the keyword arguments of forward as a dict"
+Run = Callable[[nn.Module, dict[str, Any]], Any]
+
+
+def read_inputs_file(file: Path, config: Any, signature: inspect.Signature) -> tuple[dict[str, Any], Run | None]:
+    """The inputs that the file makes for a model with this config, and its `run` if it has one."""
+    if not file.is_file():
+        raise AnalyzerError(f"no such inputs file: {file}", hint="pass the path of a Python file with --inputs")
+    module = _import(file)
+    make, run = getattr(module, "inputs", None), getattr(module, "run", None)
+    if not callable(make):
+        raise AnalyzerError(f"{file} has no function inputs", hint=_WANTED)
+    if run is not None and not callable(run):
+        raise AnalyzerError(f"run in {file} is no function", hint="define run(model, inputs), or drop it")
+    with user_code(file.parent, f"calling inputs(config) of {file.name}"):
+        values = make(config)
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise AnalyzerError(f"inputs(config) in {file} returned {type(values).__name__}, not a dict", hint=_WANTED)
+    if run is None:
+        _check_names(values, file, signature)
+    return values, run
+
+
+def _import(file: Path) -> Any:
+    digest = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]
+    name = f"_inputs_{digest}"
+    spec = importlib.util.spec_from_file_location(name, file.absolute())
+    if spec is None or spec.loader is None:
+        raise AnalyzerError(f"{file} is no Python file", hint="its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    with user_code(file.parent, f"importing {file.name}"):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _check_names(values: dict[str, Any], file: Path, signature: inspect.Signature) -> None:
+    parameters = signature.parameters.values()
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        for name in values:
+            if name not in signature.parameters:
+                raise AnalyzerError(
+                    f"inputs(config) in {file} gives '{name}', which forward does not take",
+                    hint=suggest(name, signature.parameters),
+                )
+    plain = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    missing = [p.name for p in plain if p.default is p.empty and p.name not in values]
+    if missing:
+        raise AnalyzerError(f"inputs(config) in {file} lacks '{missing[0]}', which forward requires", hint=_WANTED)

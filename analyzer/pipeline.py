@@ -1,0 +1,109 @@
+"""The whole path from a model to a report: read `_examine` for the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from analyzer import __version__, loaders, remedy, rules
+from analyzer.capture import Loaded
+from analyzer.capture.run import capture, from_callable
+from analyzer.errors import AnalyzerError
+from analyzer.graph import Spec
+from analyzer.propagate import Plan, propagate
+from analyzer.report import Report, count_elements, take_census
+
+Progress = Callable[[str], None]
+
+
+def run_trace(
+    path: Path,
+    plan: Plan,
+    *,
+    trust_remote_code: bool = False,
+    inputs_file: Path | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Trace the model in a folder under a plan; `progress` is told each step in a few words.
+
+    Raises AnalyzerError for whatever in the folder keeps the model from being built or run.
+    """
+    tell = progress or _silent
+    tell("building the model without weights")
+    loaded = loaders.load(path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=progress)
+    return _examine(loaded, plan, tell)
+
+
+def trace(
+    target: str | Path | nn.Module | Callable[..., Any],
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    plan: Plan | None = None,
+    trust_remote_code: bool = False,
+    inputs_file: str | Path | None = None,
+) -> Report:
+    """Trace a model folder, a module, or any function of tensors with example arguments.
+
+    A module or function is taken in the dtypes it has; of the plan only the device and the autocast count then.
+    """
+    plan = plan or Plan()
+    if isinstance(target, (str, Path)):
+        if args or kwargs:
+            raise AnalyzerError("a model folder takes no args or kwargs", hint="give inputs_file=FILE instead")
+        file = Path(inputs_file) if inputs_file is not None else None
+        return run_trace(Path(target), plan, trust_remote_code=trust_remote_code, inputs_file=file)
+    if plan.dtype or plan.to or plan.set or plan.input_dtypes:
+        raise AnalyzerError(
+            "a plan with dtypes needs a model folder", hint="cast the module and its arguments before tracing"
+        )
+    return _examine(from_callable(target, args, kwargs), plan, _silent)
+
+
+def _examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
+    tell(f"running {loaded.name} without weights")
+    captured = capture(loaded, plan)
+    tell(f"carrying dtypes along {captured.coverage.ops} operations")
+    flow = propagate(captured.graph, plan)
+    findings = rules.check(flow)
+    tell("proving fixes")
+    findings = remedy.prove(loaded, plan, flow, findings)
+    stored = tuple(_stored(loaded.module))
+    return Report(
+        versions=_versions(),
+        path=loaded.path,
+        class_name=loaded.name,
+        parameters=count_elements(spec for kind, _, spec in stored if kind == "parameter"),
+        plan=plan,
+        coverage=captured.coverage,
+        census=take_census(stored),
+        findings=tuple(sorted(findings, key=lambda finding: finding.rank)),
+        flow=flow,
+        outputs=tuple(flow.dtype(ref) for ref in flow.graph.outputs),
+    )
+
+
+def _stored(module: nn.Module) -> Iterator[tuple[str, str, Spec]]:
+    """Kind, full name and spec of every parameter and buffer; tied ones once."""
+    for name, parameter in module.named_parameters():
+        yield "parameter", name, _spec(parameter)
+    for name, buffer in module.named_buffers():
+        yield "buffer", name, _spec(buffer)
+
+
+def _spec(tensor: torch.Tensor) -> Spec:
+    return Spec(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+
+
+def _versions() -> dict[str, str]:
+    others = {name: metadata.version(name) for name in ("torch", "transformers")}
+    return {"analyzer": __version__, **others}
+
+
+def _silent(_: str) -> None:
+    return None

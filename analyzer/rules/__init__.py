@@ -1,0 +1,214 @@
+"""Rules: one file a rule, `dtNNN_the_fault.py`; found by their names, run here, grouped by root cause."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib import import_module
+from math import prod
+from typing import TYPE_CHECKING, Final
+
+from analyzer.dtypes import is_float, width
+from analyzer.findings import Finding, Operand
+from analyzer.graph import UPDATED, Node, Ref
+
+if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
+    from types import ModuleType
+
+    from analyzer.propagate import Flow
+
+CAST: Final = "aten._to_copy.default"
+VIEWS: Final = frozenset(
+    """_reshape_alias _unsafe_view alias chunk clone contiguous detach expand flatten lift_fresh narrow permute reshape
+    select slice split split_with_sizes squeeze swapaxes t transpose unbind unflatten unfold unsqueeze view""".split()
+)
+"""Operations that hand values on without computing any."""
+PRODUCTS: Final = frozenset(
+    """_scaled_dot_product_efficient_attention _scaled_dot_product_flash_attention
+    _scaled_dot_product_flash_attention_for_cpu addbmm addmm addmv baddbmm bmm convolution dot einsum linear matmul mm mv
+    scaled_dot_product_attention""".split()
+)
+"""Matrix products, convolutions and attention: where running wide costs most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One place that a rule flags; hits of one rule with the same severity and key become one finding."""
+
+    node: str
+    message: str
+    severity: str
+    key: tuple[str, ...] = ()
+    operands: tuple[Operand, ...] = ()
+    """Filled from the flow where a rule leaves it out."""
+    widened_ops: int = 0
+    widened_bytes: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Region:
+    """The operations that run in dtype `wide` only because of `starts`, and how their values leave."""
+
+    wide: str
+    starts: list[Node]
+    nodes: list[Node] = field(default_factory=list)
+    open: bool = False
+    """Some value leaves without a cast: to the model's outputs or into something that is wide anyway."""
+    refused: bool = False
+    """Some value runs into a refused call, so that an error covers it."""
+
+    @property
+    def computing(self) -> list[Node]:
+        """The operations that compute, views left out."""
+        return [node for node in self.nodes if base(node) not in VIEWS and node.op != UPDATED]
+
+    @property
+    def strays(self) -> bool:
+        """Whether something outside the house of the first start computes wide."""
+        home = self.starts[0].module
+        return any(not _at_home(node.module, home) for node in self.computing)
+
+    def bytes(self, flow: Flow, narrow: str) -> int:
+        """What the wide results take more than they would in `narrow`."""
+        extra = width(self.wide) - width(narrow)
+        return sum(
+            prod(spec.shape) * extra
+            for node in self.computing
+            for spec, dtype in zip(node.outputs, flow.dtypes[node.id], strict=True)
+            if dtype == self.wide
+        )
+
+
+def check(flow: Flow) -> list[Finding]:
+    """Run every rule over a flow: the findings, worst first, one for each root cause."""
+    findings = []
+    for code, name, module in rules():
+        groups: dict[tuple[str, ...], list[Hit]] = {}
+        for hit in module.check(flow):
+            groups.setdefault((hit.severity, *(hit.key or (hit.node,))), []).append(hit)
+        findings += [_finding(flow, code, name, hits) for hits in groups.values()]
+    return sorted(findings, key=lambda finding: finding.rank)
+
+
+def rules() -> list[tuple[str, str, ModuleType]]:
+    """Code, name and module of every rule, by code."""
+    names = sorted(info.name for info in pkgutil.iter_modules(__path__) if info.name.startswith("dt"))
+    split = [(*name.split("_", 1), import_module(f"{__name__}.{name}")) for name in names]
+    return [(code.upper(), name.replace("_", "-"), module) for code, name, module in split]
+
+
+def base(node: Node) -> str:
+    """The bare name of an operation: "add" of "aten.add.Tensor"."""
+    return node.op.split(".")[1] if node.op.startswith("aten.") else node.op
+
+
+def computes(node: Node) -> bool:
+    """Whether an operation makes a new value: no cast, no view, no write in place."""
+    name = base(node)
+    return node.op not in (CAST, UPDATED) and name not in VIEWS and (not name.endswith("_") or name.endswith("__"))
+
+
+def floats(flow: Flow, node: Node) -> list[Ref]:
+    """The float operands with at least one dimension; those of none do not take part in promotion."""
+    return [ref for ref in node.operands() if flow.graph.spec(ref).shape and is_float(flow.dtype(ref))]
+
+
+def yields(flow: Flow, node: Node) -> str:
+    """The float dtype of an operation's result; "" if it gives none."""
+    return next((dtype for dtype in flow.dtypes[node.id] if is_float(dtype)), "")
+
+
+def cause(flow: Flow, node: Node, operands: Iterable[Ref]) -> tuple[str, ...]:
+    """The key of a root cause: the call and where its odd operands' dtype comes from, all layers of a stack alike."""
+    places = set()
+    for ref in operands:
+        for origin in flow.origins(ref):
+            stored = origin.kind in ("parameter", "buffer", "input") or not origin.file
+            name = ".".join("*" if part.isdigit() else part for part in origin.name.split("."))
+            places.add(f"{origin.kind} {name if stored else f'{origin.file}:{origin.line}'}")
+    return (node.call, *(sorted(places) or [str(node.place) or node.id]))
+
+
+def spread(flow: Flow, starts: Callable[[Node], bool], *, alone: bool = True) -> list[Region]:
+    """The regions that grow from the operations that `starts` names, in one pass in reading order.
+
+    A reader joins if its result has the region's dtype; with `alone`, only if no other operand of that dtype
+    would have made it so anyway. Regions that meet become one.
+    """
+    member: dict[str, Region] = {}
+    regions: list[Region] = []
+    for node in flow.graph.ops():
+        gives, operands = yields(flow, node), floats(flow, node)
+        inside = [r for ref in operands if (r := member.get(ref.id)) and r.wide == flow.dtype(ref)]
+        if flow.refused(node.id):
+            for region in inside:
+                region.refused = True
+            continue
+        same = [r for r in inside if r.wide == gives]
+        joined = list(dict.fromkeys(same))
+        if joined and alone and sum(flow.dtype(ref) == gives for ref in operands) > len(same):
+            for region in joined:
+                region.open = True
+            continue
+        start = starts(node)
+        if not joined and not start:
+            continue
+        region = _merge(joined, regions, member) if joined else Region(gives, [])
+        if not joined:
+            regions.append(region)
+        region.nodes.append(node)
+        region.starts += [node] if start else []
+        member[node.id] = region
+    for ref in flow.graph.outputs:
+        if (last := member.get(ref.id)) and last.wide == flow.dtype(ref):
+            last.open = True
+    return regions
+
+
+def _merge(joined: list[Region], regions: list[Region], member: dict[str, Region]) -> Region:
+    first, *others = sorted(joined, key=regions.index) if len(joined) > 1 else joined
+    for other in others:
+        first.starts += other.starts
+        first.nodes += other.nodes
+        first.open |= other.open
+        first.refused |= other.refused
+        member.update((node.id, first) for node in other.nodes)
+        regions.remove(other)
+    return first
+
+
+def _at_home(module: str, home: str) -> bool:
+    parent = home.rpartition(".")[0]
+    if module == home or (home and module.startswith(f"{home}.")):
+        return True
+    return bool(parent) and (module == parent or module.rpartition(".")[0] == parent)
+
+
+def _finding(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
+    first = hits[0]
+    node = flow.graph[first.node]
+    return Finding(
+        code=code,
+        name=name,
+        severity=first.severity,
+        message=first.message,
+        op=node.op,
+        call=node.call,
+        module=node.module,
+        file=node.place.file,
+        line=node.place.line,
+        nodes=tuple(dict.fromkeys(hit.node for hit in hits)),
+        operands=first.operands or _operands(flow, node),
+        widened_ops=sum(hit.widened_ops for hit in hits),
+        widened_bytes=sum(hit.widened_bytes for hit in hits),
+    )
+
+
+def _operands(flow: Flow, node: Node) -> tuple[Operand, ...]:
+    return tuple(
+        Operand(
+            position, flow.graph[ref.id].name or ref.id, flow.dtype(ref), flow.graph.spec(ref).shape, flow.origins(ref)
+        )
+        for position, ref in enumerate(node.operands())
+    )

@@ -1,0 +1,38 @@
+"""A call is given operands whose dtypes its kernel will not take together.
+
+Matrix products, convolutions and attention do not promote: they raise at run time. The odd operand is often made
+far from the call, by a parameter that stayed in another dtype and a sum that silently took it over.
+
+    query = parameter : bf16[5,32]  @ resampler
+    pos_embed = parameter : f32[5,32]  @ resampler
+    w = parameter : bf16[32,32]  @ resampler.attn
+    x = add.Tensor(query, pos_embed) : f32[5,32]  @ resampler
+    y = mm(x, w) : bf16[5,32]  @ resampler.attn  ! expected m1 and m2 to have the same dtype  # DT101
+
+Cast the tensor that the dtype comes from, once, after loading; or cast at its use.
+
+    query = parameter : bf16[5,32]  @ resampler
+    pos_embed = parameter : bf16[5,32]  @ resampler
+    w = parameter : bf16[32,32]  @ resampler.attn
+    x = add.Tensor(query, pos_embed) : bf16[5,32]  @ resampler
+    y = mm(x, w) : bf16[5,32]  @ resampler.attn
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from analyzer.rules import Hit, cause
+
+if TYPE_CHECKING:
+    from analyzer.propagate import Flow
+
+
+def check(flow: Flow) -> Iterator[Hit]:
+    """Every refused call, in the kernel's own words."""
+    for node in flow.graph.ops():
+        words = flow.refused(node.id)
+        if words:
+            odd = [ref for ref in node.operands() if node.repair and flow.dtype(ref) != node.repair]
+            yield Hit(node.id, words, "error", cause(flow, node, odd or node.operands()))

@@ -1,0 +1,66 @@
+"""A value is cast to another dtype and straight back, with nothing computed in between.
+
+Both casts read and write the whole tensor for nothing. If the dtype in between is narrower, the value also loses
+bits: within one module that is a warning, unless the value had just been widened and has no more bits to lose;
+between modules the narrow dtype may be meant, so it is a note.
+
+    x = input : f32[2,32]
+    narrow = _to_copy(x) : bf16[2,32]  @ block
+    flat = view(narrow) : bf16[64]  @ block
+    wide = _to_copy(flat) : f32[64]  @ block  # DT301
+    y = relu(wide) : f32[64]  @ block
+
+Use the value from before the first cast. Widening, computing and casting back, as norms do, is no round trip.
+
+    x = input : bf16[2,32]
+    wide = _to_copy(x) : f32[2,32]  @ norm
+    y = rsqrt(wide) : f32[2,32]  @ norm
+    narrow = _to_copy(y) : bf16[2,32]  @ norm
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from analyzer.dtypes import is_float, short, width
+from analyzer.graph import Node
+from analyzer.rules import CAST, VIEWS, Hit, base
+
+if TYPE_CHECKING:
+    from analyzer.propagate import Flow
+
+
+def check(flow: Flow) -> Iterator[Hit]:
+    """Every cast that only takes back the cast before it."""
+    for node in flow.graph.ops():
+        before = _cast_before(flow, node)
+        if before is None or not _is_cast(flow, node):
+            continue
+        outer, inner = flow.dtypes[node.id][0], flow.dtypes[before.id][0]
+        if outer != flow.reads(before.id)[0]:
+            continue
+        lossy = width(inner) <= width(outer)
+        again = _cast_before(flow, before)
+        widened = again is not None and flow.reads(again.id)[0] == inner
+        severity = "warning" if lossy and not widened and before.module == node.module else "note"
+        trip = f"{short(outer)} to {short(inner)} and back with nothing computed in between"
+        yield Hit(node.id, trip + (", losing bits" if lossy and not widened else ""), severity, (str(node.place), trip))
+
+
+def _cast_before(flow: Flow, node: Node) -> Node | None:
+    """The cast whose result a node reads first, views passed over."""
+    while node.operands():
+        node = flow.graph[node.operands()[0].id]
+        if _is_cast(flow, node):
+            return node
+        if not node.is_op or base(node) not in VIEWS:
+            return None
+    return None
+
+
+def _is_cast(flow: Flow, node: Node) -> bool:
+    if node.op != CAST:
+        return False
+    source, target = flow.reads(node.id)[0], flow.dtypes[node.id][0]
+    return source != target and is_float(source) and is_float(target)

@@ -1,0 +1,94 @@
+"""Models that come with their own code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from analyzer.errors import AnalyzerError
+from analyzer.loaders import load
+from analyzer.propagate import Plan
+
+
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def fails(folder: Path) -> str:
+    with pytest.raises(AnalyzerError) as caught:
+        load(folder, Plan(), trust_remote_code=True)
+    return str(caught.value)
+
+
+def test_constructed_dtypes_stay_with_place_and_reason(own: Path) -> None:
+    loaded = load(own, Plan(), trust_remote_code=True)
+    tensors = {**dict(loaded.module.named_parameters()), **dict(loaded.module.named_buffers())}
+    got = {name: tensor.dtype for name, tensor in tensors.items()}
+    assert got == {
+        "embed.weight": torch.bfloat16, "proj.weight": torch.bfloat16, "proj.bias": torch.bfloat16,
+        "parts.pos": torch.float32, "parts.made": torch.float32, "parts.scale": torch.float32,
+        "parts.index": torch.int64,
+    }  # fmt: skip
+    assert tensors["parts.pos"].is_meta
+    assert str(loaded.places["parts.made"]) == "parts.py:9"
+    assert str(loaded.places["proj.weight"]) == "modeling_own.py:14"
+    assert loaded.reasons["parts.pos"] == (
+        "built in float32 by its constructor; from_pretrained(dtype=bfloat16) copies into it and keeps float32"
+    )
+    assert loaded.reasons["embed.weight"] == "default dtype of from_pretrained(dtype=bfloat16)"
+    assert not list(own.rglob("__pycache__"))
+
+
+def test_the_same_file_names_in_two_folders_do_not_mix(own: Path, tmp_path: Path) -> None:
+    import shutil
+
+    load(own, Plan(), trust_remote_code=True)
+    other = Path(shutil.copytree(own, tmp_path / "other" / own.name))
+    change(other / "parts.py", "torch.ones(width).float()", "torch.ones(width)")
+    loaded = load(other, Plan(), trust_remote_code=True)
+    assert loaded.module.get_parameter("parts.made").dtype == torch.bfloat16
+
+
+def test_not_without_trust(own: Path) -> None:
+    with pytest.raises(AnalyzerError, match="--trust-remote-code"):
+        load(own, Plan())
+
+
+def test_code_in_another_repository_is_never_fetched(own: Path) -> None:
+    change(own / "config.json", "modeling_own.OwnModel", "someone/thing--modeling_own.OwnModel")
+    assert "someone/thing, and nothing is fetched" in fails(own)
+
+
+def test_a_package_that_is_missing_is_named(own: Path) -> None:
+    change(own / "parts.py", "import numpy as np\n", "import numpy as np\nimport no_such_thing.part\n")
+    message = fails(own)
+    assert "parts.py:3 needs the package no_such_thing" in message and "pip install no_such_thing" in message
+
+
+def test_a_file_that_is_missing_is_named(own: Path) -> None:
+    (own / "parts.py").unlink()
+    assert "imports parts.py, which is missing" in fails(own)
+
+
+def test_code_that_raises_is_shown_with_its_line(own: Path) -> None:
+    change(own / "parts.py", "super().__init__()", "super().__init__(); 1 / 0")
+    assert "parts.py:7: ZeroDivisionError: division by zero, while building OwnModel" in fails(own)
+
+
+def test_code_that_does_not_parse(own: Path) -> None:
+    change(own / "parts.py", "import torch\n", "import torch (\n")
+    assert "parts.py:3: SyntaxError" in fails(own)
+
+
+def test_code_for_another_transformers(own: Path) -> None:
+    change(own / "modeling_own.py", "import PreTrainedModel", "import PreTrainedModel, NoSuchThing")
+    assert "written for another version of transformers" in fails(own)
+
+
+def test_a_class_that_is_not_there(own: Path) -> None:
+    change(own / "config.json", "modeling_own.OwnModel", "modeling_own.Missing")
+    assert "has no Missing" in fails(own)

@@ -1,0 +1,220 @@
+"""The command: what it refuses before any work, what it writes where, and its exit codes; torch stays out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from analyzer import cli
+from analyzer.errors import AnalyzerError
+
+ROOT = Path(__file__).parent.parent
+
+
+def _run(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *args], capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def test_help_is_fast() -> None:
+    took = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert _run("-m", "analyzer", "--help").returncode == 0
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.3
+
+
+def test_help_and_explain_import_nothing_heavy() -> None:
+    code = (
+        "import sys, analyzer\nfrom analyzer.cli import main\nmain(['trace', '--help']); main(['explain'])\n"
+        "sys.exit(bool({'torch', 'transformers', 'networkx', 'rich', 'numpy'} & set(sys.modules)))"
+    )
+    assert _run("-c", code).returncode == 0
+
+
+def test_readme_shows_the_real_help() -> None:
+    shown = (ROOT / "README.md").read_text(encoding="utf-8").split("$ analyze trace --help\n")[1].split("```")[0]
+    assert _run("-m", "analyzer", "trace", "--help").stdout.strip() == shown.strip()
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("analyze 0.")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def stubs(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A pipeline and renderers that answer at once; `stubs.plans` holds the plans that were traced."""
+    stubs = SimpleNamespace(severities=["error"], layout_fails=False, plans=[])
+
+    def picture(_: Any) -> bytes:
+        if stubs.layout_fails:
+            raise AnalyzerError("layout ran out of time")
+        return b"<svg/>"
+
+    def run_trace(_: Path, plan: Any, **__: Any) -> Any:
+        stubs.plans.append(plan)
+        return SimpleNamespace(findings=[SimpleNamespace(severity=s) for s in stubs.severities])
+
+    formats = {".svg": picture, ".json": lambda _: b"{}\n"}
+    terminal = SimpleNamespace(render=lambda _: b"the report\n")
+    monkeypatch.setitem(sys.modules, "analyzer.render", SimpleNamespace(FORMATS=formats, terminal=terminal))
+    monkeypatch.setitem(sys.modules, "analyzer.pipeline", SimpleNamespace(run_trace=run_trace))
+    return stubs
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["{tmp}/nowhere"], "no such folder"),
+        (["{model}/config.json"], "is a file, not a model folder"),
+        (["{model}", "--dtype", "bf17"], "unknown dtype 'bf17'"),
+        (["{model}", "--to", "float31"], "unknown dtype 'float31'"),
+        (["{model}", "--set", "vpm.*"], "is not NAME=DTYPE"),
+        (["{model}", "--set", "vpm.*=f31"], "unknown dtype 'f31'"),
+        (["{model}", "--out", "{tmp}/a.bmp"], "unknown output format"),
+        (["{model}", "--out", "{tmp}/graph"], "unknown output format"),
+        (["{model}", "--out", "{tmp}/missing/a.svg"], "no such output folder"),
+        (["{model}", "--out", "{model}"], "is a folder"),
+        (["{model}", "--inputs", "{tmp}/none.py"], "no such inputs file"),
+        (["{model}", "--device", "tpu"], "'tpu' is not one of"),
+        (["{model}", "--frobnicate"], "No such option"),
+        ([], "Missing argument"),
+    ],
+)
+def test_refusals_are_one_line_before_any_work(
+    args: list[str], words: str, model: Path, stubs: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["trace", *(a.format(tmp=model.parent, model=model) for a in args)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("analyze: ") and captured.err.count("\n") == 1 and words in captured.err
+    assert not captured.out and not stubs.plans
+    assert [p.name for p in model.parent.rglob("*")] == ["model", "config.json"]
+
+
+def test_read_only_targets_are_refused(
+    model: Path, stubs: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)  # root may write anywhere
+    assert cli.main(["trace", str(model), "--out", str(model / "a.svg")]) == 2
+    assert "read-only" in capsys.readouterr().err
+
+
+def test_flags_become_the_plan(model: Path, stubs: SimpleNamespace) -> None:
+    flags = ["--dtype", "bf16", "--to", "half", "--set", "a=b=f32", "--input-dtype", "x=fp16", "--device", "cpu"]
+    cli.main(["trace", str(model), *flags])
+    (plan,) = stubs.plans
+    assert (plan.dtype, plan.to, plan.device) == ("bfloat16", "float16", "cpu")
+    assert (plan.set, plan.input_dtypes) == ({"a=b": "float32"}, {"x": "float16"})
+
+
+@pytest.mark.parametrize(
+    ("severities", "fail_on", "code"),
+    [
+        (["error"], "error", 1),
+        (["warning", "note"], "error", 0),
+        (["warning"], "warning", 1),
+        (["note"], "warning", 0),
+        (["error"], "never", 0),
+        ([], "warning", 0),
+    ],
+)
+def test_exit_codes(severities: list[str], fail_on: str, code: int, model: Path, stubs: SimpleNamespace) -> None:
+    stubs.severities = severities
+    assert cli.main(["trace", str(model), "--fail-on", fail_on]) == code
+
+
+def test_several_outputs_and_stdout(
+    model: Path, stubs: SimpleNamespace, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    svg, data = model.parent / "a.SVG", model.parent / "a.json"
+    assert cli.main(["trace", str(model), "--out", str(svg), "--out", "-", "--out", str(data)]) == 1
+    captured = capfdbinary.readouterr()
+    assert (captured.out, captured.err) == (b"<svg/>", b"the report\n")
+    assert (svg.read_bytes(), data.read_bytes()) == (b"<svg/>", b"{}\n")
+    assert {p.name for p in model.parent.iterdir()} == {"model", "a.SVG", "a.json"}
+
+
+def test_a_failed_layout_keeps_the_rest(
+    model: Path, stubs: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stubs.layout_fails = True
+    svg, data = model.parent / "a.svg", model.parent / "a.json"
+    svg.write_text("old")
+    assert cli.main(["trace", str(model), "--out", str(svg), "--out", str(data)]) == 1
+    captured = capsys.readouterr()
+    assert "a.svg not written: layout ran out of time" in captured.err and captured.err.count("\n") == 1
+    assert (svg.read_text(), data.read_text(), captured.out) == ("old", "{}\n", "the report\n")
+
+
+def test_a_failed_write_leaves_the_old_file(
+    model: Path, stubs: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    svg = model.parent / "a.svg"
+    svg.write_text("old")
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert cli.main(["trace", str(model), "--out", str(svg)]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert svg.read_text() == "old" and len(list(model.parent.iterdir())) == 2
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_unexpected_errors_name_their_type(
+    debug: bool,
+    model: Path,
+    stubs: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("one\ntwo")
+
+    monkeypatch.setattr(sys.modules["analyzer.pipeline"], "run_trace", broken)
+    assert cli.main(["trace", str(model), *(["--debug"] if debug else [])]) == 2
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith("analyze: unexpected ZeroDivisionError: one two") and "--debug" in err
+    assert ("Traceback" in err) is debug
+
+
+@pytest.fixture
+def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "dt101_mixed_product.py").write_text('"""A product of two dtypes.\n\nWhy it hurts.\n"""\n1 / 0\n')
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "cli.py"))
+
+
+@pytest.mark.parametrize("code", ["DT101", "dt101", "mixed-product"])
+@pytest.mark.usefixtures("rules")
+def test_explain_reads_the_docstring_without_importing(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", code]) == 0
+    assert capsys.readouterr().out == "DT101 mixed-product\n\nA product of two dtypes.\n\nWhy it hurts.\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"), [("DT011", "mean DT101?"), ("mixd-product", "mean mixed-product?"), ("zz", "known: DT101")]
+)
+@pytest.mark.usefixtures("rules")
+def test_explain_of_a_typo_suggests(code: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", code]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and f"no rule '{code}'" in err and hint in err

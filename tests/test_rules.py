@@ -1,0 +1,124 @@
+"""Every rule's docstring is its page and its test: exactly the marked lines are flagged."""
+
+from __future__ import annotations
+
+import re
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+
+from analyzer.capture import capture, from_callable
+from analyzer.findings import Finding
+from analyzer.propagate import Flow, Plan
+from analyzer.rules import check, rules
+from analyzer.text import parse_graph
+from tests.capture.models import MODELS, make
+from tests.capture.real import traced
+
+RULES = rules()
+by_code = pytest.mark.parametrize(("code", "name", "module"), RULES, ids=[code for code, _, _ in RULES])
+
+
+def _graphs(module: ModuleType) -> list[str]:
+    """The indented blocks of a docstring."""
+    blocks = re.findall(r"(?:^    .*\n?)+", module.__doc__ or "", flags=re.MULTILINE)
+    return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in blocks]
+
+
+def _marked(text: str, code: str) -> set[str]:
+    return {line.split(" = ")[0] for line in text.splitlines() if line.endswith(f"# {code}")}
+
+
+def _run(text: str) -> list[Finding]:
+    return check(Flow.as_captured(parse_graph(re.sub(r"\s+# DT\d+$", "", text, flags=re.MULTILINE)), Plan()))
+
+
+@by_code
+def test_exactly_the_marked_lines_are_flagged(code: str, name: str, module: ModuleType) -> None:
+    for text in _graphs(module):
+        found = [f for f in _run(text) if f.code == code]
+        assert {node for f in found for node in f.nodes} == _marked(text, code), text
+        assert all(f.severity != "note" and f.name == name for f in found)
+
+
+@by_code
+def test_a_rule_has_a_sentence_a_bad_and_a_good_graph(code: str, name: str, module: ModuleType) -> None:
+    assert (module.__doc__ or "").split("\n\n")[0].endswith(".")
+    marked = [bool(_marked(text, code)) for text in _graphs(module)]
+    assert True in marked
+    assert False in marked
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
+
+
+def test_codes_and_names_are_unique() -> None:
+    assert len({code for code, _, _ in RULES}) == len({name for _, name, _ in RULES}) == len(RULES) >= 4
+
+
+NORM = """
+x = input : bf16[2,32]
+w = parameter : f32[32]  @ layers.{i}.norm
+y = mul.Tensor(x, w) : f32[2,32]  @ layers.{i}.norm
+"""
+
+
+def _codes(text: str) -> list[tuple[str, str]]:
+    return [(f.code, f.severity) for f in _run(text)]
+
+
+def test_a_promotion_cast_back_at_home_is_a_note() -> None:
+    text = NORM.format(i=0) + "z = _to_copy(y) : bf16[2,32]  @ layers.0.norm\n"
+    assert _codes(text) == [("DT201", "note")]
+
+
+def test_a_promotion_into_a_refused_call_is_the_errors_affair() -> None:
+    text = NORM.format(i=0) + "k = parameter : bf16[32,8]  @ head\nz = mm(y, k) : bf16[2,8]  @ head  ! no\n"
+    assert _codes(text) == [("DT101", "error")]
+
+
+def test_promotions_that_meet_are_one_finding() -> None:
+    text = """
+    x = input : bf16[4,4]
+    p = parameter : f32[4,4]  @ attn
+    q = add.Tensor(x, p) : f32[4,4]  @ attn
+    k = sub.Tensor(x, p) : f32[4,4]  @ attn
+    y = mm(q, k) : f32[4,4]  @ attn
+    z = add.Tensor(y, x) : f32[4,4]  @ attn
+    out = _to_copy(z) : bf16[4,4]  @ head
+    """
+    assert _codes(re.sub(r"^ +", "", text, flags=re.MULTILINE)) == [("DT201", "note")]
+    (found,) = _run(re.sub(r"^ +", "", text.replace("@ head", "@ head\nr = relu(z) : f32[4,4]  @ mlp"), flags=re.M))
+    assert (found.severity, found.nodes, found.widened_ops) == ("warning", ("q", "k", "z"), 5)
+    assert found.widened_bytes == 5 * 16 * 2
+
+
+class Resampler(nn.Module):
+    """The seed in small: a float32 table on the queries and keys of a bfloat16 attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.ones(5, 1, 32, dtype=torch.bfloat16))
+        self.pos_embed = nn.Parameter(torch.ones(5, 1, 32))
+        self.attn = nn.MultiheadAttention(32, 4, dtype=torch.bfloat16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Attend."""
+        return self.attn(self.query + self.pos_embed, x + self.pos_embed, x)[0]  # type: ignore[no-any-return]
+
+
+def test_the_seed_is_one_error_blamed_on_the_table() -> None:
+    inputs = (torch.ones(5, 1, 32).bfloat16(),)
+    graph = capture(from_callable(Resampler().to("meta"), inputs, {}), Plan()).graph
+    (error,) = check(Flow.as_captured(graph, Plan()))
+    assert (error.code, error.call) == ("DT101", "multi_head_attention_forward")
+    assert {o.name for operand in error.operands if operand.dtype == "float32" for o in operand.origins} == {
+        "pos_embed"
+    }
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", MODELS)
+def test_stock_models_give_no_warning(name: str, dtype: torch.dtype) -> None:
+    captured, _ = traced(*make(name, dtype))
+    assert [f for f in check(Flow.as_captured(captured.graph, Plan())) if f.severity != "note"] == []
