@@ -141,7 +141,8 @@ def explain_command(code: str | None, debug: bool) -> None:
     from difflib import get_close_matches
 
     known = [word for key in pages for word in key]
-    near = get_close_matches(code.upper(), known, 1) or get_close_matches(code.lower(), known, 1)
+    near = [*get_close_matches(code.upper(), known), *get_close_matches(code.lower(), known)]
+    near.sort(key=lambda word: word[:3].casefold() != code[:3].casefold())  # same theme first: DT1xx
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(number for number, _ in pages)}"
     raise AnalyzerError(f"no rule '{code}'", hint=hint)
 

@@ -19,16 +19,17 @@ if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
     from analyzer.propagate import Flow
 
 CAST: Final = "aten._to_copy.default"
-VIEWS: Final = frozenset(
-    """_reshape_alias _unsafe_view alias chunk clone contiguous detach expand flatten lift_fresh narrow permute reshape
-    select slice split split_with_sizes squeeze swapaxes t transpose unbind unflatten unfold unsqueeze view""".split()
-)
+VIEWS: Final = frozenset((
+    "_reshape_alias", "_unsafe_view", "alias", "chunk", "clone", "contiguous", "detach", "expand", "flatten",
+    "lift_fresh", "narrow", "permute", "reshape", "select", "slice", "split", "split_with_sizes", "squeeze",
+    "swapaxes", "t", "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view",
+))  # fmt: skip
 """Operations that hand values on without computing any."""
-PRODUCTS: Final = frozenset(
-    """_scaled_dot_product_efficient_attention _scaled_dot_product_flash_attention
-    _scaled_dot_product_flash_attention_for_cpu addbmm addmm addmv baddbmm bmm convolution dot einsum linear matmul mm mv
-    scaled_dot_product_attention""".split()
-)
+PRODUCTS: Final = frozenset((
+    "_scaled_dot_product_efficient_attention", "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_flash_attention_for_cpu", "addbmm", "addmm", "addmv", "baddbmm", "bmm", "convolution", "dot",
+    "einsum", "linear", "matmul", "mm", "mv", "scaled_dot_product_attention",
+))  # fmt: skip
 """Matrix products, convolutions and attention: where running wide costs most."""
 
 
@@ -94,8 +95,7 @@ def check(flow: Flow) -> list[Finding]:
 def rules() -> list[tuple[str, str, ModuleType]]:
     """Code, name and module of every rule, by code."""
     names = sorted(info.name for info in pkgutil.iter_modules(__path__) if info.name.startswith("dt"))
-    split = [(*name.split("_", 1), import_module(f"{__name__}.{name}")) for name in names]
-    return [(code.upper(), name.replace("_", "-"), module) for code, name, module in split]
+    return [(name[:5].upper(), name[6:].replace("_", "-"), import_module(f"{__name__}.{name}")) for name in names]
 
 
 def base(node: Node) -> str:

@@ -1,0 +1,69 @@
+"""What a view is made of: boxes in nested clusters, and links between boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One box: a closed module, an operation, a run of small ones, or a stored tensor."""
+
+    id: str
+    label: str
+    kind: str
+    """module, op, glue, output, or a kind of stored tensor: parameter, buffer, input, constant."""
+    tooltip: str = ""
+    path: tuple[str, ...] = ()
+    """Module paths of the clusters around it, outermost first; the model itself is not among them."""
+    code: str = ""
+    """Code of the worst finding inside, "" when there is none."""
+    severity: str = ""
+    message: str = ""
+    dtype: str = ""
+    count: int = 1
+    """How many operations or tensors it stands for."""
+    stub: bool = False
+    """Whether it repeats a box that is drawn elsewhere, to save a long line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Tensors that go from one box to another; on a mixed one the label is `f32 -> bf16`."""
+
+    source: str
+    target: str
+    label: str
+    mixed: bool = False
+    tooltip: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """An open module: its boxes, and the open modules inside."""
+
+    id: str
+    label: str
+    boxes: tuple[Box, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
+
+    def all_boxes(self) -> Iterator[Box]:
+        """The boxes here and in every cluster inside."""
+        yield from self.boxes
+        for cluster in self.clusters:
+            yield from cluster.all_boxes()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A folded picture of a model; `root` is the model itself."""
+
+    root: Cluster
+    links: tuple[Link, ...]
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Every box, cluster by cluster."""
+        return tuple(self.root.all_boxes())

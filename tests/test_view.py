@@ -1,0 +1,94 @@
+"""The overview: what is folded, what is opened, and that it stays small for any model."""
+
+from __future__ import annotations
+
+from analyzer.findings import Finding
+from analyzer.propagate import Flow, Plan
+from analyzer.text import parse_graph
+from analyzer.view import Box, View, overview
+from analyzer.view.placing import levels
+from tests.render.models import SEED, find, many_layers, seed
+
+
+def _boxes(view: View) -> dict[str, Box]:
+    return {box.id: box for box in view.boxes}
+
+
+def _flow(text: str) -> Flow:
+    return Flow.as_captured(parse_graph(text), Plan())
+
+
+def test_identical_layers_are_one_box() -> None:
+    labels = [box.label for box in overview(*seed()).boxes]
+    assert "layers.0-39  x 40" in labels
+    assert sum("layers" in label for label in labels) == 1
+
+
+def test_identical_includes_dtypes() -> None:
+    flow = _flow(SEED.replace("h7 = add.Tensor(h6, h6) : bf16", "h7 = add.Tensor(h6, h6) : f32"))
+    labels = [box.label for box in overview(flow, ()).boxes]
+    assert {"layers.0-6  x 7", "layers.7", "layers.9-39  x 31"} <= set(labels) or "layers.7" in labels
+
+
+def test_the_fault_and_its_origin_have_boxes_and_a_mixed_link_joins_them() -> None:
+    view = overview(*seed())
+    boxes = _boxes(view)
+    assert boxes["op:refused"].code == "DT101"
+    assert boxes["op:refused"].path == ("resampler", "resampler.attn")
+    assert boxes["parameter:resampler.pos_embed"].dtype == "float32"
+    mixed = {(link.source, link.target): link.label for link in view.links if link.mixed}
+    assert mixed["op:wide", "op:refused"] == "f32 -> bf16"
+    assert mixed["parameter:resampler.pos_embed", "op:wide"] == "f32 -> bf16"
+    assert boxes["parameter:resampler.in_proj_weight"].dtype == "bfloat16"
+
+
+def test_without_a_finding_nothing_is_mixed() -> None:
+    view = overview(seed()[0], ())
+    assert not any(link.mixed for link in view.links)
+    assert all(not box.code and box.kind != "op" for box in view.boxes)
+
+
+def test_a_fault_in_a_folded_layer_is_drawn_once() -> None:
+    flow, findings = many_layers(30, faulty=True)
+    view = overview(flow, findings)
+    assert sum(box.kind == "op" and box.code == "DT101" for box in view.boxes) == 1
+
+
+def test_a_hub_gets_a_stub_for_each_reader_but_the_first() -> None:
+    readers = "".join(f"y{i} = relu(x) : f32[1]  @ m{i}.a\n" for i in range(9))
+    view = overview(_flow("x = input : f32[1]  @ x\n" + readers), ())
+    assert sum(box.stub for box in view.boxes) == 8
+    assert sum(link.source == "input:x" for link in view.links) == 1
+
+
+def test_never_more_boxes_than_a_person_can_read() -> None:
+    for text in (
+        "".join(f"p{i} = parameter : f32[1]\ny{i} = relu(p{i}) : f32[1]  @ a{i}.b\n" for i in range(400)),
+        "".join(f"p{i} = parameter : f32[1]\ny{i} = exp(p{i}) : f32[{i}]  @ a.layers.{i}.b\n" for i in range(400)),
+        "".join(f"x{i} = input : f32[1]\n" for i in range(3)),
+    ):
+        flow = _flow(text)
+        every = Finding("DT201", "x", "warning", "", "", "", "", "", 0, tuple(n.id for n in flow.graph.ops()))
+        for findings in ((), (every,)):
+            assert len(overview(flow, findings).boxes) <= 150
+
+
+def test_closed_modules_carry_the_code_of_the_fault_inside() -> None:
+    flow, findings = many_layers(300, faulty=True, alike=False)
+    assert any(box.code == "DT101" for box in overview(flow, findings).boxes)
+
+
+def test_links_join_boxes_that_exist_and_no_box_with_itself() -> None:
+    view = overview(*seed())
+    known = _boxes(view)
+    assert len(known) == len(view.boxes)
+    assert all(link.source in known and link.target in known and link.source != link.target for link in view.links)
+
+
+def test_a_list_and_its_number_are_one_level() -> None:
+    assert levels("llm.layers.0.mlp") == ["", "llm", "llm.layers.0", "llm.layers.0.mlp"]
+    assert levels("0.1") == ["", "0", "0.1"]
+
+
+def test_the_place_is_in_the_tooltip() -> None:
+    assert "resampler.py:158" in find(overview(*seed()), "op:refused").tooltip
