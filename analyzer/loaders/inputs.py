@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,7 +85,8 @@ class _Maker:
     def ids(self) -> torch.Tensor:
         """Token ids without special ones, with as many image tokens as an image takes where that is known."""
         size = self._find("vocab_size", default=100)
-        ids = [i % size for i in range(10, 10 + size) if i % size not in self._special()][: self._length] or [0]
+        special = self._special
+        ids = [i for i in (n % size for n in range(10, 10 + min(size, 200))) if i not in special][: self._length] or [0]
         row = (ids * self._length)[: self._length]
         if (count := self._image_tokens()) is not None:
             row = row[:4] + [self._image_token()] * count + row[4:]
@@ -158,14 +160,16 @@ class _Maker:
         config = self._config
         if self._image_token() is None:
             return None
-        if isinstance(count := getattr(config, "mm_tokens_per_image", None), int):
-            return count
+        for name in ("mm_tokens_per_image", "num_query_tokens"):
+            if isinstance(count := getattr(config, name, None), int):
+                return count
         if config.model_type == "llava":
             vision = config.vision_config
             extra = getattr(config, "vision_feature_select_strategy", "default") == "full"
             return int((vision.image_size // vision.patch_size) ** 2 + extra)
         return None
 
+    @cached_property
     def _special(self) -> set[int]:
         found: set[int] = set()
         for name in ("pad", "eos", "bos", "sep", "cls", "unk", "mask", "image", "video", "audio"):
@@ -193,6 +197,7 @@ _MAKERS: Final[dict[str, Callable[[_Maker], torch.Tensor]]] = {
     "token_type_ids": lambda maker: torch.zeros_like(maker.ids()),
     "decoder_input_ids": _Maker.decoder_ids,
     "decoder_attention_mask": lambda maker: torch.ones_like(maker.decoder_ids()),
+    "qformer_input_ids": lambda maker: torch.tensor([[10, 11, 12, 13]]),
     "pixel_values": _Maker.pixels,
     "input_features": _Maker.features,
     "input_values": _Maker.waveform,

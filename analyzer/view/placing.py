@@ -14,7 +14,7 @@ from analyzer.view.interest import Interest
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much to show: faulty places, depth of open modules, siblings in a row, whether the model's parts open."""
+    """How much to show: faulty places, depth of open modules, siblings in a row, whether the model's parts and lists open."""
 
     faults: int
     depth: int
@@ -108,7 +108,10 @@ def _open(flow: Reading, folded: Folded, interest: Interest, effort: Effort) -> 
         if node.is_op:
             found.update(levels(folded.path(node.module))[: effort.depth + 1])
     if effort.parts:
-        found.update(path for node in flow.graph.ops() for path in levels(folded.path(node.module))[:2])
+        for module in dict.fromkeys(folded.path(node.module) for node in flow.graph.ops()):
+            around = levels(module)
+            copied = next((i for i, path in enumerate(around) if folded.sizes.get(path, 1) > 1), 0)
+            found.update(around[: max(copied, 2)] if not copied or copied > 1 else around[:copied])
     return found
 
 

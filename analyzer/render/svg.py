@@ -1,0 +1,64 @@
+"""Lays a picture out, always with an engine that pip installs, so that every machine writes the same bytes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Final
+
+from analyzer.errors import AnalyzerError
+from analyzer.render import dot
+from analyzer.report import Report
+
+LIMIT: Final = 20.0
+"""Seconds that a layout may take."""
+_PROGRAM: Final = (
+    "import sys, pygraphviz; "
+    "sys.stdout.buffer.write(pygraphviz.AGraph(sys.stdin.read()).draw(format=sys.argv[1], prog='dot'))"
+)
+
+
+def render_svg(report: Report) -> bytes:
+    """The overview as SVG."""
+    return layout(dot.render(report), "svg")
+
+
+def render_png(report: Report) -> bytes:
+    """The overview as PNG."""
+    return layout(dot.render(report), "png")
+
+
+def render_pdf(report: Report) -> bytes:
+    """The overview as PDF."""
+    return layout(dot.render(report), "pdf")
+
+
+def layout(source: bytes, kind: str, limit: float = LIMIT) -> bytes:
+    """Lay DOT text out as svg, png or pdf, in a process of its own that can be stopped; raises AnalyzerError."""
+    try:
+        done = subprocess.run(_engine(kind), input=source, capture_output=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        raise AnalyzerError(
+            f"the layout of the picture took longer than {limit:g} s", hint="write .dot, .json or .txt instead"
+        ) from None
+    except OSError as error:
+        raise AnalyzerError(
+            f"the layout engine could not be started: {error}", hint="pip install graphviz-pure pygraphviz"
+        ) from error
+    if done.returncode or not done.stdout:
+        words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
+        raise AnalyzerError(
+            f"the layout of the picture failed: {words[-1]}", hint="write .dot, .json or .txt instead"
+        )
+    return done.stdout
+
+
+def _engine(kind: str) -> list[str]:
+    # SVG from the static binary: it needs no fonts, so the bytes are the same everywhere. It writes no PDF, and its
+    # PNG has no text of its own, so those two come from pygraphviz.
+    if kind == "svg":
+        name = "graphviz-pure" + sysconfig.get_config_var("EXE") if sysconfig.get_config_var("EXE") else "graphviz-pure"
+        return [str(Path(sysconfig.get_path("scripts")) / name), "-Tsvg"]
+    return [sys.executable, "-c", _PROGRAM, kind]

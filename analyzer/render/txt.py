@@ -1,0 +1,11 @@
+"""The whole graph in text form, unfolded."""
+
+from __future__ import annotations
+
+from analyzer.report import Report
+from analyzer.text import print_graph
+
+
+def render(report: Report) -> bytes:
+    """The graph, one node a line."""
+    return print_graph(report.graph).encode("utf-8", "backslashreplace")

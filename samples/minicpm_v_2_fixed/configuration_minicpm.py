@@ -1,0 +1,1 @@
+../minicpm_v_2/configuration_minicpm.py

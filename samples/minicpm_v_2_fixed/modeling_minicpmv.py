@@ -1,0 +1,1 @@
+../minicpm_v_2/modeling_minicpmv.py
