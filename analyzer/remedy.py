@@ -10,7 +10,8 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from analyzer.capture import Loaded, capture
+from analyzer.capture import Loaded
+from analyzer.capture.run import capture
 from analyzer.dtypes import short
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding, Fix, Origin

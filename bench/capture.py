@@ -16,7 +16,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from analyzer.capture import Loaded, capture
+from analyzer.capture import Loaded
+from analyzer.capture.run import capture
 from analyzer.propagate import Plan, propagate
 
 ROUNDS = 3

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from analyzer.capture import capture, from_callable
+from analyzer.capture.run import capture, from_callable
 from analyzer.graph import Ref
 from analyzer.propagate import Flow, Plan, disagreements, propagate
 from tests.capture.models import MODELS, make

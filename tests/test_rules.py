@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from analyzer.capture import capture, from_callable
+from analyzer.capture.run import capture, from_callable
 from analyzer.findings import Finding
 from analyzer.propagate import Flow, Plan
 from analyzer.rules import check, rules

@@ -40,11 +40,3 @@ class Captured:
 
     graph: ModelGraph
     coverage: Coverage
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("capture", "from_callable"):
-        from analyzer.capture import run
-
-        return getattr(run, name)
-    raise AttributeError(name)

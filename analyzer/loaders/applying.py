@@ -32,7 +32,7 @@ def apply_plan(model: nn.Module, plan: Plan, reasons: dict[str, str]) -> dict[st
 def suggest(word: str, known: Any) -> str:
     """A hint with the closest of the known words."""
     known = sorted(known)
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    close = get_close_matches(word, known, n=1, cutoff=0.7)
     if close:
         return f"did you mean '{close[0]}'?"
     return f"there is {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else ""

@@ -1,4 +1,4 @@
-"""Builds a model without weights the way the installed `from_pretrained` does, and notes why each dtype is what it is."""
+"""Builds a model without weights as the installed `from_pretrained` does, and notes the reason of each dtype."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from analyzer.loaders.headers import Stored
 from analyzer.loaders.remote_code import user_code
 
 _PLUMBING: Final = tuple(
-    os.path.join(os.path.dirname(transformers.__file__), name) for name in ("modeling_utils.py", "initialization.py")
+    str(Path(transformers.__file__).parent / name) for name in ("modeling_utils.py", "initialization.py")
 )
-_TORCH: Final = os.path.join(os.path.dirname(torch.__file__), "")
+_TORCH: Final = str(Path(torch.__file__).parent) + os.sep
 _SMALL: Final = 1 << 20
 """Elements; constants up to this size stay real tensors."""
 

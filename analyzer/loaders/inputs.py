@@ -55,6 +55,8 @@ def make_inputs(
             for name, value in values.items()
             if not (value.is_floating_point() and name in plan.input_dtypes)
         ]
+        if "pixel_values" in signature.parameters and "pixel_values" not in values:
+            notes.append(Assumption("input pixel_values", "none: text alone (an inputs file can give an image)"))
     return Inputs(_override(values, plan.input_dtypes), run, tuple(notes))
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from analyzer.errors import AnalyzerError
 from analyzer.loaders.applying import suggest
-from analyzer.loaders.remote_code import user_code
+from analyzer.loaders.remote_code import plain_path, user_code
 
 DEFAULT_NAME: Final = "analyze_inputs.py"
 """The file that is used when it lies in the model folder and none is named."""
@@ -45,7 +45,7 @@ def read_inputs_file(file: Path, config: Any, signature: inspect.Signature) -> t
 def _import(file: Path) -> Any:
     digest = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]
     name = f"_inputs_{digest}"
-    spec = importlib.util.spec_from_file_location(name, file.absolute())
+    spec = importlib.util.spec_from_file_location(name, plain_path(file))
     if spec is None or spec.loader is None:
         raise AnalyzerError(f"{file} is no Python file", hint="its name must end in .py")
     module = importlib.util.module_from_spec(spec)

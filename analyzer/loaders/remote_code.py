@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import re
 import sys
 import types
@@ -46,6 +47,11 @@ def import_class(root: Path, entry: str) -> Any:
     return getattr(module, class_name)
 
 
+def plain_path(path: Path) -> str:
+    """Give the absolute path without `..`, links kept, so that file names in tracebacks can be shown relative to it."""
+    return os.path.abspath(path)  # noqa: PTH100 (resolve would follow links)
+
+
 @contextmanager
 def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
     """Run code of the model folder: whatever it raises becomes an AnalyzerError that names the line."""
@@ -59,7 +65,9 @@ def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
         raise _missing(error, root, package) from error
     except (Exception, SystemExit) as error:
         hint = "the error is raised by the model's own code"
-        if isinstance(error, ImportError) and "transformers" in str(error):
+        if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
+            hint = wanted.group()
+        elif isinstance(error, ImportError) and "transformers" in str(error):
             import transformers
 
             hint = f"the code was written for another version of transformers than {transformers.__version__}"
@@ -75,7 +83,7 @@ def _package(root: Path) -> str:
     name = f"_model_{re.sub(r'[^0-9A-Za-z]', '_', folder.name)}_{digest}"
     if name not in sys.modules:
         package = types.ModuleType(name)
-        package.__path__ = [str(root.absolute())]
+        package.__path__ = [plain_path(root)]
         sys.modules[name] = package
     importlib.invalidate_caches()
     return name
@@ -105,7 +113,7 @@ def _line(error: BaseException, root: Path) -> str:
     places = Places(nn.Module(), str(root))
     if isinstance(error, SyntaxError) and error.filename:
         return f"{places.show(error.filename)}:{error.lineno}"
-    prefix, found, trace = str(root.absolute()), "", error.__traceback__
+    prefix, found, trace = plain_path(root), "", error.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
         if file.startswith(prefix):

@@ -38,6 +38,7 @@ def load(
     from analyzer.loaders.applying import apply_plan
     from analyzer.loaders.building import build
     from analyzer.loaders.inputs import make_inputs
+    from analyzer.loaders.remote_code import plain_path
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -57,7 +58,7 @@ def load(
         run=inputs.run,
         reasons=reasons,
         places=built.places,
-        root=str(root.absolute()),
+        root=plain_path(root),
         assumptions=(*notes, *assumed, *inputs.assumptions),
     )
 

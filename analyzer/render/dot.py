@@ -22,7 +22,13 @@ FILLS: Final = {
 }
 """Tints of the colour-blind safe palette of Okabe and Ito; other dtypes by kind, below."""
 KINDS: Final = {"int": "#F7F3B0", "bool": "#F7F3B0", "complex": "#D9CDE8", "float": "#F0D0B8"}
-SHAPES: Final = {"parameter": "cylinder", "buffer": "cylinder", "constant": "note", "input": "invhouse", "output": "house"}
+SHAPES: Final = {
+    "parameter": "cylinder",
+    "buffer": "cylinder",
+    "constant": "note",
+    "input": "invhouse",
+    "output": "house",
+}
 BORDERS: Final = {"error": ("#8B0000", "5"), "warning": ("#A65300", "3.5")}
 MIXED: Final = "#C00000"
 QUIET: Final = "#8A8A8A"
@@ -44,7 +50,7 @@ def draw(view: View, report: Report) -> str:
     )  # fmt: skip
     graph.attr("node", fontname="Helvetica", fontsize="11", shape="box", style="rounded,filled", margin="0.12,0.06")
     graph.attr("edge", fontname="Helvetica", fontsize="9", color=QUIET, fontcolor="#555555", arrowsize="0.6")
-    ids = {box.id: f"n{i}" for i, box in enumerate(view.boxes)}
+    ids = _names(view)
     _cluster(graph, view.root, ids)
     for link in view.links:
         graph.edge(ids[link.source], ids[link.target], **_line(link))
@@ -76,11 +82,22 @@ def _title(report: Report) -> str:
     return f"{report.class_name or 'model'}: {', '.join(found) or 'no precision fault found'}"
 
 
+def _names(view: View) -> dict[str, str]:
+    """Box id -> name in DOT: no colon (a port, in DOT) and nothing that needs quotes."""
+    names: dict[str, str] = {}
+    for box in view.boxes:
+        name = "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in box.id)
+        while name in names.values():
+            name += "_"
+        names[box.id] = name
+    return names
+
+
 def _cluster(graph: graphviz.Digraph, cluster: Cluster, ids: dict[str, str]) -> None:
     for box in cluster.boxes:
         graph.node(ids[box.id], **_box(box))
-    for i, inner in enumerate(cluster.clusters):
-        sub = graphviz.Digraph(f"cluster_{inner.id}_{i}")
+    for inner in cluster.clusters:
+        sub = graphviz.Digraph(f"cluster_{escaped(inner.id)}")
         sub.attr(
             label=escaped(inner.label), tooltip=escaped(inner.id), style="rounded", color="#B5B5B5", labeljust="l",
             fontname="Helvetica", fontsize="12", fontcolor="#444444", margin="10",
@@ -104,7 +121,7 @@ def _box(box: Box) -> dict[str, str]:
     if box.severity in BORDERS and not box.stub:
         color, width = BORDERS[box.severity]
         lines = [f"{box.severity.upper()} {box.code}", *lines, *wrap(box.message, WIDTH)[:6]]
-        attrs |= {"color": color, "penwidth": width, "fontname": "Helvetica-Bold", "fontsize": "14"}
+        attrs |= {"color": color, "penwidth": width, "margin": "0.25,0.1", "fontsize": "14"}
         attrs["class"] = f"{box.kind} finding {box.severity} {box.code}"
     return {"label": escaped("\n".join(lines)), **attrs}
 
@@ -113,7 +130,7 @@ def _line(link: Link) -> dict[str, str]:
     tooltip = escaped(f"{link.tooltip}\n{link.count} tensors" if link.count > 1 else link.tooltip)
     attrs = {"tooltip": tooltip, "labeltooltip": tooltip, "class": "link", "penwidth": "0.8"}
     if link.mixed:
-        attrs |= {"color": MIXED, "penwidth": "3.5", "fontcolor": MIXED, "fontname": "Helvetica-Bold", "fontsize": "13"}
+        attrs |= {"color": MIXED, "penwidth": "3.5", "fontcolor": MIXED, "fontsize": "13"}
         attrs |= {"class": "link mixed", "arrowsize": "0.9"}
     return {"label": escaped(f" {link.label} "), **attrs}
 
@@ -121,7 +138,9 @@ def _line(link: Link) -> dict[str, str]:
 def _legend(view: View, report: Report) -> graphviz.Digraph:
     used = sorted({box.dtype for box in view.boxes if box.dtype}, key=list(DTYPES).index)
     rows = [f'<TR><TD BGCOLOR="{fill(d)}">{short(d)}</TD><TD ALIGN="LEFT">{escape(d)}</TD></TR>' for d in used]
-    rows.append(f'<TR><TD><FONT COLOR="{MIXED}"><B>f32 -&gt; bf16</B></FONT></TD><TD ALIGN="LEFT">dtypes meet here</TD></TR>')
+    rows.append(
+        f'<TR><TD><FONT COLOR="{MIXED}"><B>f32 -&gt; bf16</B></FONT></TD><TD ALIGN="LEFT">dtypes meet here</TD></TR>'
+    )
     facts = {"parameters": report.headline() or "none", "plan": plan_line(report)}
     for name, value in facts.items():
         text = '<BR ALIGN="LEFT"/>'.join(escape(_visible(line)) for line in wrap(value, 44)[:6])

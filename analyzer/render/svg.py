@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +15,8 @@ from analyzer.report import Report
 
 LIMIT: Final = 20.0
 """Seconds that a layout may take."""
+_ENV: Final = {**os.environ, "SOURCE_DATE_EPOCH": "0"}
+"""Keeps the time of day out of a PDF."""
 _PROGRAM: Final = (
     "import sys, pygraphviz; "
     "sys.stdout.buffer.write(pygraphviz.AGraph(sys.stdin.read()).draw(format=sys.argv[1], prog='dot'))"
@@ -38,7 +41,7 @@ def render_pdf(report: Report) -> bytes:
 def layout(source: bytes, kind: str, limit: float = LIMIT) -> bytes:
     """Lay DOT text out as svg, png or pdf, in a process of its own that can be stopped; raises AnalyzerError."""
     try:
-        done = subprocess.run(_engine(kind), input=source, capture_output=True, timeout=limit, check=False)
+        done = subprocess.run(_engine(kind), input=source, capture_output=True, timeout=limit, check=False, env=_ENV)
     except subprocess.TimeoutExpired:
         raise AnalyzerError(
             f"the layout of the picture took longer than {limit:g} s", hint="write .dot, .json or .txt instead"
@@ -49,16 +52,13 @@ def layout(source: bytes, kind: str, limit: float = LIMIT) -> bytes:
         ) from error
     if done.returncode or not done.stdout:
         words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-        raise AnalyzerError(
-            f"the layout of the picture failed: {words[-1]}", hint="write .dot, .json or .txt instead"
-        )
+        raise AnalyzerError(f"the layout of the picture failed: {words[-1]}", hint="write .dot, .json or .txt instead")
     return done.stdout
 
 
 def _engine(kind: str) -> list[str]:
-    # SVG from the static binary: it needs no fonts, so the bytes are the same everywhere. It writes no PDF, and its
-    # PNG has no text of its own, so those two come from pygraphviz.
-    if kind == "svg":
-        name = "graphviz-pure" + sysconfig.get_config_var("EXE") if sysconfig.get_config_var("EXE") else "graphviz-pure"
-        return [str(Path(sysconfig.get_path("scripts")) / name), "-Tsvg"]
-    return [sys.executable, "-c", _PROGRAM, kind]
+    # The static binary brings its own fonts, so the bytes are the same everywhere; only PDF it cannot write.
+    if kind == "pdf":
+        return [sys.executable, "-c", _PROGRAM, kind]
+    name = "graphviz-pure" + (sysconfig.get_config_var("EXE") or "")
+    return [str(Path(sysconfig.get_path("scripts")) / name), f"-T{kind}"]

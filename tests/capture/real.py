@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from analyzer.capture import Captured, Loaded, capture
+from analyzer.capture import Captured, Loaded
+from analyzer.capture.run import capture
 from analyzer.graph import UPDATED
 from analyzer.propagate import Plan
 

@@ -29,7 +29,7 @@ def test_set_takes_names_globs_and_modules_and_later_wins(llama: Path) -> None:
 
 
 def test_set_that_matches_nothing(llama: Path) -> None:
-    with pytest.raises(AnalyzerError, match="did you mean 'model.layers.0'"):
+    with pytest.raises(AnalyzerError, match=r"did you mean 'model\.layers\.0'"):
         load(llama, Plan(set={"model.layer.0": "float32"}))
 
 

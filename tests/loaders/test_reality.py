@@ -42,7 +42,7 @@ MODELS: dict[str, Any] = {
         eos_token_id=1,
         bos_token_id=2,
         decoder_start_token_id=3,
-    ),  # fmt: skip
+    ),
     "CLIPModel": lambda: t.CLIPConfig(
         text_config={**TEXT, "max_position_embeddings": 20, "eos_token_id": 2}, vision_config=VISION, projection_dim=8
     ),
@@ -60,7 +60,7 @@ MODELS: dict[str, Any] = {
         conv_dim=(8,) * 7,
         num_conv_pos_embeddings=16,
         num_conv_pos_embedding_groups=2,
-    ),  # fmt: skip
+    ),
     "InstructBlipForConditionalGeneration": lambda: t.InstructBlipConfig(
         vision_config=VISION,
         qformer_config={**TEXT, "encoder_hidden_size": 16},
@@ -75,7 +75,7 @@ MODELS: dict[str, Any] = {
         },
         num_query_tokens=4,
         image_token_index=63,
-    ),  # fmt: skip
+    ),
 }
 
 

@@ -92,3 +92,27 @@ def test_code_for_another_transformers(own: Path) -> None:
 def test_a_class_that_is_not_there(own: Path) -> None:
     change(own / "config.json", "modeling_own.OwnModel", "modeling_own.Missing")
     assert "has no Missing" in fails(own)
+
+
+def test_remote_code_is_as_the_real_from_pretrained_leaves_it(own: Path) -> None:
+    cls = type(load(own, Plan(), trust_remote_code=True).module)
+    cls(cls.config_class.from_pretrained(own)).to(torch.bfloat16).save_pretrained(own / "saved")
+    (own / "saved" / "model.safetensors").rename(own / "model.safetensors")
+    for dtype in ("bfloat16", "float16", "float32"):
+        real, ours = cls.from_pretrained(own, dtype=dtype), load(own, Plan(dtype=dtype), trust_remote_code=True).module
+        for kind in ("named_parameters", "named_buffers"):
+            assert {n: t.dtype for n, t in getattr(ours, kind)()} == {n: t.dtype for n, t in getattr(real, kind)()}
+
+
+def test_paths_with_dots_still_show_files_relative_to_the_folder(own: Path) -> None:
+    loaded = load(own / ".." / own.name, Plan(), trust_remote_code=True)
+    assert loaded.places["parts.made"].file == "parts.py"
+
+
+@pytest.mark.parametrize("name", ["minicpm_v_2", "minicpm_v_2_fixed"])
+def test_the_sample(name: str) -> None:
+    loaded = load(Path(__file__).parents[2] / "samples" / name, Plan(), trust_remote_code=True)
+    wide = [name for name, p in loaded.module.named_parameters() if p.dtype != torch.bfloat16]
+    assert wide == ["resampler.pos_embed"]
+    assert loaded.places["resampler.pos_embed"].file == "resampler.py"
+    assert "data" in loaded.inputs

@@ -81,7 +81,9 @@ def report(flow: Flow, findings: tuple[Finding, ...]) -> Report:
     stored = [(n.op, n.name, n.outputs[0]) for n in graph.stored() if n.op in ("parameter", "buffer")]
     coverage = Coverage(sum(1 for _ in graph.ops()))
     outputs = tuple(flow.dtype(ref) for ref in graph.outputs)
-    return Report({"analyzer": "0"}, "m", "MiniCPMV", 9, flow.plan, coverage, take_census(stored), findings, flow, outputs)
+    return Report(
+        {"analyzer": "0"}, "m", "MiniCPMV", 9, flow.plan, coverage, take_census(stored), findings, flow, outputs
+    )
 
 
 def find(view: View, box_id: str) -> Box:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import collections
 import importlib.util
+import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,18 @@ NAMES = {
 
 
 @pytest.fixture(autouse=True)
-def _own_code_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_code_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    _forget_remote_code()
+    yield
+    _forget_remote_code()
+
+
+def _forget_remote_code() -> None:
+    """The package of remote code remembers the first folder that it came from."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "transformers_modules"]:
+        del sys.modules[name]
 
 
 def _load(folder: Path, **keywords: Any) -> torch.nn.Module:

@@ -1,0 +1,105 @@
+"""What a person reads on the terminal: the census, the findings by root cause, one line of totals."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analyzer.dtypes import short
+from analyzer.findings import SEVERITIES, Finding
+from analyzer.report import CensusRow, Report
+
+STYLES: Final = {"error": "bold red", "warning": "yellow", "note": "dim"}
+LISTED: Final = ("error", "warning")
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def show(report: Report, console: Console) -> None:
+    """Print census, findings and totals."""
+    console.print(_plain(f"{report.class_name}: {report.headline() or 'no parameters'}"))
+    if report.census:
+        console.print(_census(report.census))
+    found = sorted((f for f in report.findings if f.severity in LISTED), key=lambda f: f.rank)
+    if found:
+        console.print(_findings(found))
+    for assumption in report.coverage.assumptions:
+        where = f" ({assumption.file}:{assumption.line})" if assumption.file else ""
+        times = f" x {assumption.count}" if assumption.count > 1 else ""
+        console.print(_plain(f"assumed: {assumption.what}: {assumption.value}{times}{where}"))
+    if report.coverage.incomplete:
+        console.print(_plain(f"incomplete: {report.coverage.incomplete}", "bold"))
+    console.print(_plain(totals(report), "bold"))
+
+
+def totals(report: Report) -> str:
+    """One line: `1 error, 0 warnings, 3 notes; 9,029 ops`."""
+    counts = Counter(finding.severity for finding in report.findings)
+    parts = [f"{counts[s]} {s}{'' if counts[s] == 1 else 's'}" for s in SEVERITIES]
+    return f"{', '.join(parts)}; {report.coverage.ops:,} ops"
+
+
+def size(count: float) -> str:
+    """Bytes for people: `3.2 GiB`; a loss keeps its sign."""
+    unit = 0
+    while abs(count) >= 1024 and unit + 1 < len(_UNITS):
+        count /= 1024
+        unit += 1
+    return f"{count:.1f} {_UNITS[unit]}" if unit else f"{count:.0f} B"
+
+
+def _census(census: tuple[CensusRow, ...]) -> Table:
+    dtypes: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in census:
+        dtypes[row.component, row.kind].add(row.dtype)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("component", "kind", "dtype"):
+        table.add_column(name, overflow="fold")
+    for name in ("count", "size"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("odd ones", overflow="fold")
+    for row in census:
+        cells = (row.component or "(model)", row.kind, short(row.dtype), f"{row.count:,}", size(row.bytes))
+        odd = ", ".join(row.names) if len(dtypes[row.component, row.kind]) > 1 else ""
+        table.add_row(*map(_plain, cells), _plain(odd), style="bold" if odd else "")
+    return table
+
+
+def _findings(findings: list[Finding]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("finding", no_wrap=True)
+    table.add_column("count", justify="right", no_wrap=True)
+    table.add_column("where, what, why", overflow="fold", ratio=1)
+    for finding in findings:
+        style = STYLES[finding.severity]
+        name = _plain(f"{finding.severity}\n{finding.code}", style)
+        table.add_row(name, _plain(f"{finding.count:,}"), _plain("\n".join(_lines(finding))))
+    return table
+
+
+def _lines(finding: Finding) -> list[str]:
+    place = f"{finding.file}:{finding.line}" if finding.file else ""
+    call = finding.call or finding.op
+    lines = [
+        " ".join(part for part in (place, finding.module and f"in {finding.module}", call and f"({call})") if part)
+    ]
+    lines.append(finding.message)
+    origins = dict.fromkeys(origin for operand in finding.operands for origin in operand.origins)
+    for origin in list(origins)[:4]:
+        made = f" at {origin.file}:{origin.line}" if origin.file else ""
+        why = f": {origin.reason}" if origin.reason else ""
+        lines.append(f"{short(origin.dtype)} from {origin.kind} {origin.name}{made}{why}")
+    if finding.widened_ops:
+        lines.append(f"runs {finding.widened_ops:,} ops wide, {size(finding.widened_bytes)} more")
+    for fix in finding.fixes:
+        proof = "proved" if fix.proved and not fix.errors_left else f"{fix.errors_left} errors left"
+        lines.append(f"fix: {fix.what} ({proof if fix.proved else 'not proved'}, {size(fix.bytes)})")
+    return [line for line in lines if line]
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """Text as it is: names may hold rich's square brackets."""
+    return Text(text, style=style)
