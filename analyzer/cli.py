@@ -108,6 +108,8 @@ def trace_command(
     _check_paths(model_dir, inputs, out)
     with _progress() as tell:
         tell("importing torch")
+        from rich.console import Console
+
         from analyzer.render import FORMATS, terminal
 
         _check_suffixes(out, FORMATS)
@@ -118,7 +120,7 @@ def trace_command(
         report = run_trace(model_dir, plan, trust_remote_code=trust_remote_code, inputs_file=inputs, progress=tell)
         tell("drawing")
         rendered = _render(report, out, FORMATS)
-    _write_bytes(sys.stderr if STDOUT in out else sys.stdout, terminal.render(report))
+    terminal.show(report, Console(file=sys.stderr if STDOUT in out else sys.stdout))
     for target, data in rendered.items():
         _deliver(target, data)
     return FOUND if any(f.severity in _FAILS_ON[fail_on] for f in report.findings) else CLEAN

@@ -62,7 +62,7 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return SimpleNamespace(findings=[SimpleNamespace(severity=s) for s in stubs.severities])
 
     formats = {".svg": picture, ".json": lambda _: b"{}\n"}
-    terminal = SimpleNamespace(render=lambda _: b"the report\n")
+    terminal = SimpleNamespace(show=lambda _, console: console.print("the report"))
     monkeypatch.setitem(sys.modules, "analyzer.render", SimpleNamespace(FORMATS=formats, terminal=terminal))
     monkeypatch.setitem(sys.modules, "analyzer.pipeline", SimpleNamespace(run_trace=run_trace))
     return stubs
