@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from analyzer.dtypes import DTYPES, parse_dtype, short
 from analyzer.errors import AnalyzerError
-from analyzer.graph import NOWHERE, STORED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.graph import NOWHERE, STORED, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
 
 T = TypeVar("T")
 _SHORT: Final = {row.short: row.name for row in DTYPES.values()}
@@ -17,7 +17,6 @@ _WORDS: Final = {"True": True, "False": False, "None": None, "inf": float("inf")
 _BARE_ID: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _BARE_FIELD: Final = re.compile(r"[\w./<>+:-]+", re.ASCII)
 _PLACE: Final = re.compile(r"(.*):(\d+)", re.DOTALL)
-_SPECIAL_OPS: Final = ("memory.updated",)
 _FIELDS: Final = {"@": "at", "~": "other", "#": "place", "/": "call", "=>": "repair", "?": "reason", "!": "refused"}
 """Signs after the outputs; `!` is last and runs to the end of the line."""
 _TOKEN: Final = re.compile(
@@ -55,15 +54,16 @@ def op_name(op: str) -> str:
 
 
 def _full_op(name: str) -> str:
-    if name in _SPECIAL_OPS or name.count(".") > 1:
+    if name == UPDATED or name.count(".") > 1:
         return name
     return f"aten.{name}" if "." in name else f"aten.{name}.default"
 
 
 def _line(node: Node) -> str:
-    left = f"{_id(node.id)} = {node.op}" if not node.is_op else f"{_id(node.id)} = {_op(node.op)}({_call(node)})"
+    operands = ", ".join([*map(_arg, node.args), *(f"{key}={_arg(value)}" for key, value in node.kwargs)])
+    made = f"{_op(node.op)}({operands})" if node.is_op else node.op
     outputs = [_spec(spec) for spec in node.outputs]
-    line = f"{left} : " + (outputs[0] if len(outputs) == 1 else f"({', '.join(outputs)})")
+    line = f"{_id(node.id)} = {made} : " + (outputs[0] if len(outputs) == 1 else f"({', '.join(outputs)})")
     at, other = (node.module, node.name) if node.is_op else (node.name, node.module)
     place = f"{node.place.file}:{node.place.line}" if node.place != NOWHERE else ""
     values = (at, other, place, node.call, node.repair, node.reason)
@@ -74,10 +74,6 @@ def _line(node: Node) -> str:
         plain = node.refused.isprintable() and node.refused == node.refused.strip() and node.refused[0] not in "'\""
         line += f"  ! {node.refused if plain else repr(node.refused)}"
     return line
-
-
-def _call(node: Node) -> str:
-    return ", ".join([*map(_arg, node.args), *(f"{key}={_arg(value)}" for key, value in node.kwargs)])
 
 
 def _id(name: str) -> str:
@@ -127,9 +123,8 @@ class _Line:
         op = self._literal() if word == "%" else word
         op = "parameter" if op == "param" else op
         both: list[tuple[str, Arg]] = []
-        if self._peek() == "(":
+        if self._took("("):
             op = op if word == "%" else _full_op(op)
-            self._expect("(")
             both = self._until(")", self._argument)
         elif op not in STORED:
             raise ValueError(f"'{op}' needs its operands in parentheses")
@@ -172,8 +167,7 @@ class _Line:
     def _argument(self) -> tuple[str, Arg]:
         start = self.at
         kind, word = self._next()
-        if kind == "name" and self._peek() == "=":
-            self._expect("=")
+        if kind == "name" and self._took("="):
             return word, self._arg()
         self.at = start
         return "", self._arg()
@@ -219,18 +213,12 @@ class _Line:
                 self._expect(",")
 
     def _specs(self) -> tuple[Spec, ...]:
-        if self._peek() == "(":
-            self._expect("(")
-            return tuple(self._until(")", self._spec))
-        return (self._spec(),)
+        return tuple(self._until(")", self._spec)) if self._took("(") else (self._spec(),)
 
     def _spec(self) -> Spec:
         word = self._next()[1]
         dtype = self._literal() if word == "&" else parse_dtype(word)
-        if self._peek() != "[":
-            return Spec(dtype)
-        self._expect("[")
-        return Spec(dtype, tuple(self._until("]", lambda: int(self._next()[1]))))
+        return Spec(dtype, tuple(self._until("]", lambda: int(self._next()[1]))) if self._took("[") else ())
 
     def _literal(self) -> str:
         return str(literal_eval(self._next()[1]))
@@ -245,6 +233,9 @@ class _Line:
             raise ValueError("ends too early")
         self.at = match.end()
         return match.lastgroup, match[match.lastgroup]
+
+    def _took(self, sign: str) -> bool:
+        return self._peek() == sign and bool(self._next())
 
     def _expect(self, sign: str) -> None:
         word = self._next()[1]

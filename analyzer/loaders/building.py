@@ -19,7 +19,7 @@ from torch.nn.modules import module as hooks
 from analyzer.capture.places import Places
 from analyzer.graph import Place
 from analyzer.loaders.headers import Stored
-from analyzer.loaders.remote_code import user_code
+from analyzer.loaders.remote_code import plain_path, user_code
 
 _PLUMBING: Final = tuple(
     str(Path(transformers.__file__).parent / name) for name in ("modeling_utils.py", "initialization.py")
@@ -42,7 +42,7 @@ def build(cls: Any, config: Any, dtype: str, root: Path, stored: dict[str, Store
     """Construct `cls(config)` as `from_pretrained(dtype=dtype)` would leave it, without its weights."""
     wanted: torch.dtype = getattr(torch, dtype)
     set_config_dtype(config, wanted)
-    lines = _ConstructorLines(str(root))
+    lines = _ConstructorLines(plain_path(root))
     with user_code(root, f"building {cls.__name__}"):
         with contextlib.ExitStack() as stack:
             for context in _contexts(cls, wanted):

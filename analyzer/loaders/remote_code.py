@@ -110,7 +110,7 @@ def _pip(top: str) -> str:
 
 def _line(error: BaseException, root: Path) -> str:
     """The innermost line inside the model folder, else the innermost outside torch, as file:line."""
-    places = Places(nn.Module(), str(root))
+    places = Places(nn.Module(), plain_path(root))
     if isinstance(error, SyntaxError) and error.filename:
         return f"{places.show(error.filename)}:{error.lineno}"
     prefix, found, trace = plain_path(root), "", error.__traceback__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -15,8 +16,7 @@ from analyzer.report import Report
 
 LIMIT: Final = 20.0
 """Seconds that a layout may take."""
-_ENV: Final = {**os.environ, "SOURCE_DATE_EPOCH": "0"}
-"""Keeps the time of day out of a PDF."""
+_DATE: Final = re.compile(rb"(?<=/CreationDate \(D:)\d{14}")
 _PROGRAM: Final = (
     "import sys, pygraphviz; "
     "sys.stdout.buffer.write(pygraphviz.AGraph(sys.stdin.read()).draw(format=sys.argv[1], prog='dot'))"
@@ -34,14 +34,21 @@ def render_png(report: Report) -> bytes:
 
 
 def render_pdf(report: Report) -> bytes:
-    """The overview as PDF."""
-    return layout(dot.render(report), "pdf")
+    """The overview as PDF, without the time of day that the engine writes into it."""
+    return _DATE.sub(b"20000101000000", layout(dot.render(report), "pdf"))
 
 
 def layout(source: bytes, kind: str, limit: float = LIMIT) -> bytes:
     """Lay DOT text out as svg, png or pdf, in a process of its own that can be stopped; raises AnalyzerError."""
     try:
-        done = subprocess.run(_engine(kind), input=source, capture_output=True, timeout=limit, check=False, env=_ENV)
+        done = subprocess.run(
+            _engine(kind),
+            input=source,
+            capture_output=True,
+            timeout=limit,
+            check=False,
+            env={**os.environ, "TZ": "UTC"},
+        )
     except subprocess.TimeoutExpired:
         raise AnalyzerError(
             f"the layout of the picture took longer than {limit:g} s", hint="write .dot, .json or .txt instead"

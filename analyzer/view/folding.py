@@ -58,8 +58,8 @@ def fold(flow: Reading) -> Folded:
     signatures = _signatures(flow)
     siblings: defaultdict[str, list[int]] = defaultdict(list)
     for path in signatures:
-        parent, _, number = path.rpartition(".")
-        siblings[parent].append(int(number))
+        parent, _, last_part = path.rpartition(".")
+        siblings[parent].append(int(last_part))
     first: dict[str, str] = {}
     last: dict[str, str] = {}
     sizes: Counter[str] = Counter()

@@ -14,7 +14,7 @@ from analyzer.view.interest import Interest
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much to show: faulty places, depth of open modules, siblings in a row, whether the model's parts and lists open."""
+    """How much to show: faulty places, depth of open modules, siblings in a row, and whether parts and lists open."""
 
     faults: int
     depth: int
