@@ -132,7 +132,7 @@ def _line(link: Link) -> dict[str, str]:
     if link.mixed:
         attrs |= {"color": MIXED, "penwidth": "3.5", "fontcolor": MIXED, "fontsize": "13"}
         attrs |= {"class": "link mixed", "arrowsize": "0.9"}
-    return {"label": escaped(f" {link.label} "), **attrs}
+    return {"label": escaped(f"   {link.label} " if link.mixed else f" {link.label} "), **attrs}
 
 
 def _legend(view: View, report: Report) -> graphviz.Digraph:

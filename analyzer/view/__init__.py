@@ -9,7 +9,7 @@ from typing import Final
 
 from analyzer.dtypes import short
 from analyzer.findings import Finding
-from analyzer.graph import Node, Ref, Spec
+from analyzer.graph import UPDATED, Node, Ref, Spec
 from analyzer.text import op_name
 from analyzer.view.folding import Folded, Reading, fold
 from analyzer.view.interest import SHOWN, interest, meeting, worst
@@ -90,7 +90,8 @@ def _op_label(nodes: Sequence[Node]) -> str:
 
 
 def _glue_label(nodes: Sequence[Node]) -> str:
-    names = list(dict.fromkeys(op_name(n.op).partition(".")[0] for n in nodes))
+    names = list(dict.fromkeys(op_name(n.op).rpartition(".")[0] or op_name(n.op) for n in nodes if n.op != UPDATED))
+    names = names or ["updated"]
     more = ", ..." if len(names) > 2 else ""
     return f"{', '.join(names[:2])}{more}" + (f" ({len(nodes)} ops)" if len(nodes) > 1 else "")
 

@@ -37,10 +37,9 @@ def interest(flow: Reading, findings: Iterable[Finding], folded: Folded, limit: 
             continue
         places = dict.fromkeys(folded.twins[n] for n in finding.nodes if n in folded.twins)
         for node_id in list(places)[:PLACES]:
-            if len(found.faults) < limit:
-                found.faults.setdefault(node_id, finding)
-        if finding.nodes and folded.twins.get(finding.nodes[0]) in found.faults:
-            _follow(flow, finding.nodes[0], finding, folded, found)
+            if len(found.faults) < limit and node_id not in found.faults:
+                found.faults[node_id] = finding
+                _follow(flow, node_id, finding, folded, found)
     for node_id in found.faults:
         found.drawn[node_id] = None
         for ref in flow.graph[node_id].operands():
