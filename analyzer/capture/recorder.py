@@ -44,6 +44,7 @@ class Recorder:
         real = tensor.detach() if known and small(tensor) and tensor.device.type == "cpu" else None
         made = Abstract.make(spec, _stride(tensor), Ref(node_id), Cell(known=real is not None), real)
         made.held = kind == "parameter"
+        made.requires_grad_(tensor.requires_grad)  # matmul takes another way for an operand that needs a gradient
         return made
 
     def arg(self, arg: Any) -> Arg:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analyzer.dtypes import short
+from analyzer.dtypes import short, width
 from analyzer.findings import SEVERITIES, Finding
 from analyzer.report import CensusRow, Report
 
@@ -88,7 +88,7 @@ def _lines(finding: Finding) -> list[str]:
     ]
     lines.append(finding.message)
     origins = dict.fromkeys(origin for operand in finding.operands for origin in operand.origins)
-    for origin in list(origins)[:4]:
+    for origin in sorted(origins, key=lambda o: -width(o.dtype))[:4]:  # the wide one is the odd one
         made = f" at {origin.file}:{origin.line}" if origin.file else ""
         why = f": {origin.reason}" if origin.reason else ""
         lines.append(f"{short(origin.dtype)} from {origin.kind} {origin.name}{made}{why}")
