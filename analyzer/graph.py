@@ -11,6 +11,8 @@ import networkx as nx
 
 from analyzer.dtypes import width
 
+CAST = "aten._to_copy.default"
+"""The operation that `x.to(dtype)`, `x.float()` and autocast become."""
 UPDATED = "memory.updated"
 """Operation of a node that stands for a tensor after a write through one of its views: (tensor, the write)."""
 

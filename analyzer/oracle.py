@@ -78,6 +78,11 @@ def overload(op: str) -> Any:
     return found
 
 
+def words(error: BaseException) -> str:
+    """What an error of torch says, without the C++ stack that a debug build appends."""
+    return str(error).split("\nException raised from")[0].strip()
+
+
 def is_view(function: Any) -> bool:
     """Whether an overload only gives a view of its first operand, so that sizes cannot matter to dtypes."""
     returns = function._schema.returns
@@ -117,7 +122,7 @@ def _try(function: Any, args: Any, kwargs: Any, shrink: bool) -> Dtypes | str:
             named = {name: _real(a, sizes, shrink) for name, a in kwargs}
             return Dtypes(tuple(_dtypes(function(*real, **named))))
     except KERNEL_ERRORS as error:
-        return str(error).split("\nException raised from")[0].strip()
+        return words(error)
 
 
 def _real(arg: Any, sizes: dict[int, int], shrink: bool) -> Any:

@@ -7,11 +7,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from analyzer import __version__, loaders, remedy, rules
 from analyzer.capture import Loaded
+from analyzer.capture.abstract import spec_of
 from analyzer.capture.run import capture, from_callable
 from analyzer.errors import AnalyzerError
 from analyzer.graph import Spec
@@ -91,13 +91,9 @@ def _examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
 def _stored(module: nn.Module) -> Iterator[tuple[str, str, Spec]]:
     """Kind, full name and spec of every parameter and buffer; tied ones once."""
     for name, parameter in module.named_parameters():
-        yield "parameter", name, _spec(parameter)
+        yield "parameter", name, spec_of(parameter)
     for name, buffer in module.named_buffers():
-        yield "buffer", name, _spec(buffer)
-
-
-def _spec(tensor: torch.Tensor) -> Spec:
-    return Spec(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+        yield "buffer", name, spec_of(buffer)
 
 
 def _versions() -> dict[str, str]:

@@ -10,9 +10,8 @@ from typing import Any, Final
 from analyzer import oracle
 from analyzer.dtypes import is_float
 from analyzer.findings import Origin
-from analyzer.graph import UPDATED, Arg, ModelGraph, Node, Ref, Spec
+from analyzer.graph import CAST, UPDATED, Arg, ModelGraph, Node, Ref, Spec
 
-CAST: Final = "aten._to_copy.default"
 NEAREST: Final = 4
 """How many origins blame names at most: the nearest ones."""
 

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
 from analyzer.capture.run import capture, from_callable
 from analyzer.graph import Ref
 from analyzer.propagate import Flow, Plan, disagreements, propagate
-from tests.capture.models import MODELS, make
+from tests.capture.models import MODELS, Resampler, make
 from tests.capture.real import traced
-
-
-class Resampler(nn.Module):
-    """The seed in small: a float32 table on the queries of a bfloat16 attention."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.query = nn.Parameter(torch.ones(5, 1, 32, dtype=torch.bfloat16))
-        self.pos_embed = nn.Parameter(torch.ones(5, 1, 32))
-        self.attn = nn.MultiheadAttention(32, 4, dtype=torch.bfloat16)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.attn(self.query + self.pos_embed, x, x)[0]  # type: ignore[no-any-return]
 
 
 def _flow() -> Flow:

@@ -7,14 +7,13 @@ from types import ModuleType
 
 import pytest
 import torch
-from torch import nn
 
 from analyzer.capture.run import capture, from_callable
 from analyzer.findings import Finding
 from analyzer.propagate import Flow, Plan
 from analyzer.rules import check, rules
 from analyzer.text import parse_graph
-from tests.capture.models import MODELS, make
+from tests.capture.models import MODELS, Resampler, make
 from tests.capture.real import traced
 
 RULES = rules()
@@ -93,14 +92,8 @@ def test_promotions_that_meet_are_one_finding() -> None:
     assert found.widened_bytes == 5 * 16 * 2
 
 
-class Resampler(nn.Module):
-    """The seed in small: a float32 table on the queries and keys of a bfloat16 attention."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.query = nn.Parameter(torch.ones(5, 1, 32, dtype=torch.bfloat16))
-        self.pos_embed = nn.Parameter(torch.ones(5, 1, 32))
-        self.attn = nn.MultiheadAttention(32, 4, dtype=torch.bfloat16)
+class WithKeys(Resampler):
+    """The table on the keys as well."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Attend."""
@@ -109,7 +102,7 @@ class Resampler(nn.Module):
 
 def test_the_seed_is_one_error_blamed_on_the_table() -> None:
     inputs = (torch.ones(5, 1, 32).bfloat16(),)
-    graph = capture(from_callable(Resampler().to("meta"), inputs, {}), Plan()).graph
+    graph = capture(from_callable(WithKeys().to("meta"), inputs, {}), Plan()).graph
     (error,) = check(Flow.as_captured(graph, Plan()))
     assert (error.code, error.call) == ("DT101", "multi_head_attention_forward")
     assert {o.name for operand in error.operands if operand.dtype == "float32" for o in operand.origins} == {

@@ -7,10 +7,11 @@ from typing import Any, Final
 import torch
 from torch.overrides import TorchFunctionMode
 
+from analyzer import oracle
 from analyzer.capture.abstract import Abstract, dtype_name
 from analyzer.capture.invent import Inventions
 from analyzer.capture.kernels import recast, repair_dtype, tensors
-from analyzer.capture.places import Places, call_name
+from analyzer.capture.places import Places
 from analyzer.capture.tracer import Tracer
 
 _QUIET: Final = frozenset({"__get__", "__set__"})
@@ -25,7 +26,7 @@ class Calls(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Name the call, run it, and pass it repaired if it is refused for its dtypes."""
-        name = call_name(func)
+        name = getattr(func, "__name__", "") or str(func)
         if name in _QUIET:
             return func(*args, **(kwargs or {}))
         kwargs = kwargs or {}
@@ -48,14 +49,14 @@ class Calls(TorchFunctionMode):
             raise error
         repair = repair_dtype(None, args, kwargs)
         before = len(self._tracer.recorder.graph)
-        self._tracer.call_refused = str(error).split("\nException raised from")[0].strip()
+        self._tracer.call_refused = oracle.words(error)
         try:
             result = func(*recast(args, repair), **{k: recast(v, repair) for k, v in kwargs.items()})
         except RuntimeError:
             raise error from None
         finally:
-            words, self._tracer.call_refused = self._tracer.call_refused, ""
-        self._tracer.recorder.keep_one_refusal(before, words, dtype_name(repair))
+            said, self._tracer.call_refused = self._tracer.call_refused, ""
+        self._tracer.recorder.keep_one_refusal(before, said, dtype_name(repair))
         return result
 
 

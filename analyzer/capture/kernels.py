@@ -83,6 +83,13 @@ def tensors(arg: Any) -> Iterator[Abstract]:
             yield from tensors(item)
 
 
+def results(result: Any) -> list[torch.Tensor]:
+    """The tensors that an operation returned, alone, several, or in lists, in order."""
+    if isinstance(result, torch.Tensor):
+        return [result]
+    return [t for item in result for t in results(item)] if isinstance(result, (tuple, list)) else []
+
+
 def repair_dtype(sig: Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtype:
     """The dtype that starts no cascade: the destination's, else the parameter's, else that of most operands (D4)."""
     floats = [t for t in tensors((args, tuple(kwargs.values()))) if t.dtype.is_floating_point]
@@ -110,9 +117,7 @@ def _meta(function: Any, args: Any, kwargs: Any) -> tuple[Strided, ...]:
     named = {k: _on_meta(v) for k, v in kwargs.items()}
     with torch.no_grad():
         result = function(*[_on_meta(a) for a in args], **named)
-    found = result if isinstance(result, (tuple, list)) else (result,)
-    flat = [t for item in found for t in (item if isinstance(item, (tuple, list)) else (item,))]
-    return tuple((spec_of(t), t.stride()) for t in flat if isinstance(t, torch.Tensor))
+    return tuple((spec_of(t), t.stride()) for t in results(result))
 
 
 def _on_meta(arg: Any) -> Any:

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import nn
@@ -28,9 +28,9 @@ class Places:
         self._method: dict[CodeType, bool] = {}
         self._shown: dict[str, str] = {}
 
-    def here(self, frame: FrameType | None = None) -> tuple[Place, str]:
+    def here(self) -> tuple[Place, str]:
         """The nearest source line outside torch and this package, and the path of the nearest running module."""
-        frame = frame or sys._getframe(1)
+        frame: FrameType | None = sys._getframe(1)
         place, module = None, None
         while frame is not None and (place is None or module is None):
             code = frame.f_code
@@ -75,8 +75,3 @@ class Places:
             known = code.co_argcount > 0 and code.co_varnames[0] == "self"
             self._method[code] = known
         return known
-
-
-def call_name(function: Any) -> str:
-    """The name of a torch function as a person writes it."""
-    return getattr(function, "__name__", "") or str(function)

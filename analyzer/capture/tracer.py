@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from analyzer.capture.abstract import Abstract, Cell, small, spec_of
 from analyzer.capture.invent import RANKED, Inventions
-from analyzer.capture.kernels import Kernels, tensors
+from analyzer.capture.kernels import Kernels, results, tensors
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
 from analyzer.capture.signature import VIEW, Signature, argument, signature
@@ -39,8 +38,6 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         sig = signature(func)
         args = tuple([self.lift(a) for a in args])
         kwargs = {k: _CPU if k == "device" else self.lift(v) for k, v in kwargs.items()} if kwargs else {}
-        if not sig.op.startswith("aten."):
-            return self._foreign(func, sig, args, kwargs)
         special = _SPECIAL.get(sig.op)
         if special is not None:
             done, result = special(self, func, args, kwargs)
@@ -48,10 +45,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return result
             args = result
         operands = list(tensors((args, kwargs)))
-        if not sig.random and all(t.known is not None and small(t) for t in operands):
+        ours = sig.op.startswith("aten.")  # an operator of another library may have no CPU kernel
+        if ours and not sig.random and all(t.known is not None and small(t) for t in operands):
             real = self._really(func, args, kwargs)
             if real is not None:
-                return self._finish(sig, args, kwargs, [(spec_of(t), t.stride()) for t in real], real)
+                return self._finish(sig, args, kwargs, operands, [(spec_of(t), t.stride()) for t in real], real)
         for index in sig.written:
             for target in tensors(argument(sig, index, args, kwargs)):
                 target.cell.known = False
@@ -65,9 +63,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(arg, torch.Tensor):
             held = self.lifted.get(id(arg))
             if held is None:
-                made = self.recorder.stored(
-                    "constant", "", arg, known=True, place=self.places.here(sys._getframe(2))[0]
-                )
+                made = self.recorder.stored("constant", "", arg, known=True, place=self.places.here()[0])
                 held = self.lifted[id(arg)] = (arg, made)
             return held[1]
         return kind([self.lift(item) for item in arg]) if kind is list or kind is tuple else arg
@@ -78,39 +74,39 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if isinstance(shape, torch.Tensor) and not small(shape):
                 return None
         result = func(*_values(args), **{k: _values(v) for k, v in kwargs.items()})
-        found = result if isinstance(result, (tuple, list)) else (result,)
-        return [t for item in found for t in (item if isinstance(item, (tuple, list)) else (item,))]
+        return results(result)
 
     def _abstractly(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
         try:
             outcome = self.kernels.outcome(func, sig, args, kwargs)
         except (RuntimeError, NotImplementedError) as error:
             if operands and all(small(t) for t in operands):
-                return self._invented(func, sig, args, kwargs)
+                return self._invented(func, sig, args, kwargs, operands)
             raise error
-        return self._finish(sig, args, kwargs, outcome.outputs, None, outcome.refused, outcome.repair, outcome.gap)
+        return self._finish(
+            sig, args, kwargs, operands, outcome.outputs, None, outcome.refused, outcome.repair, outcome.gap
+        )
 
-    def _invented(self, func: Any, sig: Signature, args: Any, kwargs: Any) -> Any:
+    def _invented(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
         """A shape that depends on unknown values: run on plausible ones; integers of the result stay known."""
-        place = self.places.here(sys._getframe(3))[0]
-        made = {id(t): self.inventions.value(t, place) for t in tensors((args, kwargs))}
+        place = self.places.here()[0]
+        made = {id(t): self.inventions.value(t, place) for t in operands}
         result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
-        found = [t for t in (result if isinstance(result, (tuple, list)) else (result,)) if isinstance(t, torch.Tensor)]
+        found = results(result)
         reals = found if all(not t.dtype.is_floating_point for t in found) else None
-        return self._finish(sig, args, kwargs, [(spec_of(t), t.stride()) for t in found], reals)
+        return self._finish(sig, args, kwargs, operands, [(spec_of(t), t.stride()) for t in found], reals)
 
     def _finish(
-        self, sig: Signature, args: Any, kwargs: Any, outputs: Any, real: list[Any] | None,
+        self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outputs: Any, real: list[Any] | None,
         refused: str = "", repair: str = "", gap: str = "",
     ) -> Any:  # fmt: skip
-        place, module = self.places.here(sys._getframe(2))
+        place, module = self.places.here()
         if gap:
             self.inventions.note("a kernel that the CPU lacks", gap, place)
         facts = {"module": module, "call": self.call, "place": place}
         facts |= {"refused": refused or self.call_refused, "repair": repair}
         specs: tuple[Spec, ...] = tuple(s for s, _ in outputs)
         node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, **facts)
-        operands = list(tensors((args, kwargs)))
         made: list[Any] = []
         for index, (spec, stride) in enumerate(outputs):
             how = sig.returns[0 if sig.many else min(index, len(sig.returns) - 1)]
@@ -141,11 +137,6 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         tensor.value = self.inventions.ranking(tensor, int(choices), place)
         tensor.cell.known = tensor.value is not None
 
-    def _foreign(self, func: Any, sig: Signature, args: Any, kwargs: Any) -> Any:
-        """An operator outside aten: its own fake or meta kernel gives the shapes, its CPU kernel the dtypes."""
-        operands = list(tensors((args, kwargs)))
-        return self._abstractly(func, sig, args, kwargs, operands)
-
 
 def _values(arg: Any, made: dict[int, torch.Tensor] | None = None) -> Any:
     if type(arg) is Abstract:
@@ -161,14 +152,14 @@ def _scalar(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, An
     tensor = args[0]
     if tensor.known is not None:
         return True, tensor.known.item()
-    return True, tracer.inventions.scalar(tensor, tracer.places.here(sys._getframe(2))[0])
+    return True, tracer.inventions.scalar(tensor, tracer.places.here()[0])
 
 
 def _equal(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
     a, b = args[0].known, args[1].known
     if a is not None and b is not None:
         return True, bool(torch.equal(a, b))
-    tracer.inventions.note("whether two tensors are equal", "True", tracer.places.here(sys._getframe(2))[0])
+    tracer.inventions.note("whether two tensors are equal", "True", tracer.places.here()[0])
     return True, True
 
 
@@ -183,7 +174,7 @@ def _masks(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any
     indices: list[Any] = []
     for index in args[1]:
         if isinstance(index, Abstract) and index.dtype in (torch.bool, torch.uint8):
-            value = tracer.inventions.value(index, tracer.places.here(sys._getframe(2))[0])
+            value = tracer.inventions.value(index, tracer.places.here()[0])
             for positions in torch.nonzero(value, as_tuple=True):
                 made = tracer.recorder.stored("constant", "", positions, known=True)
                 indices.append(made)

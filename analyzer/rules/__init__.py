@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.dtypes import is_float, width
 from analyzer.findings import Finding, Operand
-from analyzer.graph import UPDATED, Node, Ref
+from analyzer.graph import CAST, UPDATED, Node, Ref
 
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
     from types import ModuleType
 
     from analyzer.propagate import Flow
 
-CAST: Final = "aten._to_copy.default"
 VIEWS: Final = frozenset((
     "_reshape_alias", "_unsafe_view", "alias", "chunk", "clone", "contiguous", "detach", "expand", "flatten",
     "lift_fresh", "narrow", "permute", "reshape", "select", "slice", "split", "split_with_sizes", "squeeze",

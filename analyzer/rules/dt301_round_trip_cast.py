@@ -24,8 +24,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from analyzer.dtypes import is_float, short, width
-from analyzer.graph import Node
-from analyzer.rules import CAST, VIEWS, Hit, base
+from analyzer.graph import CAST, Node
+from analyzer.rules import VIEWS, Hit, base
 
 if TYPE_CHECKING:
     from analyzer.propagate import Flow

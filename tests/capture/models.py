@@ -1,4 +1,4 @@
-"""Six small transformers models, one of each family, with inputs."""
+"""Six small transformers models, one of each family, with inputs, and the seed in small."""
 
 from __future__ import annotations
 
@@ -66,3 +66,17 @@ def make(name: str, dtype: torch.dtype, inputs: torch.dtype | None = None) -> Ma
     module, given = MODELS[name]()
     given = {k: v.to(inputs or dtype) if v.is_floating_point() else v for k, v in given.items()}
     return module.to(dtype).eval(), given
+
+
+class Resampler(nn.Module):
+    """The seed in small: a float32 table on the queries of a bfloat16 attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.ones(5, 1, 32, dtype=torch.bfloat16))
+        self.pos_embed = nn.Parameter(torch.ones(5, 1, 32))
+        self.attn = nn.MultiheadAttention(32, 4, dtype=torch.bfloat16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Attend from the queries to x."""
+        return self.attn(self.query + self.pos_embed, x, x)[0]  # type: ignore[no-any-return]

@@ -10,6 +10,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from analyzer.capture import Captured, Loaded
+from analyzer.capture.abstract import dtype_name
+from analyzer.capture.kernels import results
 from analyzer.capture.run import capture
 from analyzer.graph import UPDATED
 from analyzer.propagate import Plan
@@ -24,9 +26,7 @@ class _Writer(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        found = result if isinstance(result, (tuple, list)) else (result,)
-        flat = [t for item in found for t in (item if isinstance(item, (tuple, list)) else (item,))]
-        names = tuple(str(t.dtype).removeprefix("torch.") for t in flat if isinstance(t, torch.Tensor))
+        names = tuple(dtype_name(t.dtype) for t in results(result))
         if names:
             self.seen.append((str(func), names))
         return result

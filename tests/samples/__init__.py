@@ -1,0 +1,1 @@
+"""The samples, against real loads and runs."""
