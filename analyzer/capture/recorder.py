@@ -64,8 +64,9 @@ class Recorder:
         """The node that stands for a tensor now: a new one if another view of its memory was written since."""
         cell = tensor.cell
         if tensor.seen != cell.version and cell.writer is not None:
-            node_id = self.name("updated")
-            self.graph.add(Node(node_id, UPDATED, (tensor.ref, cell.writer), outputs=(spec_of(tensor),)))
+            node_id, write = self.name("updated"), self.graph[cell.writer.id]
+            operands, outputs = (tensor.ref, cell.writer), (spec_of(tensor),)
+            self.graph.add(Node(node_id, UPDATED, operands, (), outputs, module=write.module, place=write.place))
             tensor.ref, tensor.seen = Ref(node_id), cell.version
         return tensor.ref
 
