@@ -20,8 +20,9 @@ test: .venv/.installed ## format, lint, types, import floors, tests
 goldens: .venv/.installed ## remake the expected outputs of the renderers; review the diff
 	UPDATE_GOLDENS=1 $(BIN)/pytest -q tests -k golden
 
-bench: .venv/.installed ## capture beside torch.export, DebugMode and torchview
+bench: .venv/.installed ## capture and command beside their peers and floors
 	$(BIN)/python bench/capture.py
+	$(BIN)/python bench/command.py
 
 format: .venv/.installed ## format and mend what ruff can
 	$(BIN)/ruff format .
