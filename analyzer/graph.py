@@ -89,6 +89,10 @@ class Node:
     """The dtype that the repair gave to the odd operands of a refused call."""
     reason: str = ""
     """Why a stored tensor has its dtype."""
+    inserted: str = ""
+    """Who made the call if nobody wrote it: "autocast" for a cast that autocast inserts."""
+    phase: str = ""
+    """"backward" for what `backward()` runs; module, call and place are then those of the forward call."""
 
     @property
     def dtype(self) -> str:

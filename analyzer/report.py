@@ -129,6 +129,8 @@ def _node(node: Node) -> dict[str, Any]:
         "kwargs": {key: _plain(value) for key, value in node.kwargs},
         "outputs": [{"dtype": s.dtype, "shape": list(s.shape)} for s in node.outputs],
         "refused": node.refused or None,
+        "inserted": node.inserted or None,
+        "phase": node.phase or "forward",
     }
 
 

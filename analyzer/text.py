@@ -17,7 +17,9 @@ _WORDS: Final = {"True": True, "False": False, "None": None, "inf": float("inf")
 _BARE_ID: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _BARE_FIELD: Final = re.compile(r"[\w./<>+:-]+", re.ASCII)
 _PLACE: Final = re.compile(r"(.*):(\d+)", re.DOTALL)
-_FIELDS: Final = {"@": "at", "~": "other", "#": "place", "/": "call", "=>": "repair", "?": "reason", "!": "refused"}
+_SIGNS: Final = ("@", "~", "#", "/", "=>", "?", "+", "<", "!")
+_NAMED: Final = ("at", "other", "place", "call", "repair", "reason", "inserted", "phase", "refused")
+_FIELDS: Final = dict(zip(_SIGNS, _NAMED, strict=True))
 """Signs after the outputs; `!` is last and runs to the end of the line."""
 _TOKEN: Final = re.compile(
     r"""\s*(?:(?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
@@ -66,7 +68,7 @@ def _line(node: Node) -> str:
     line = f"{_id(node.id)} = {made} : " + (outputs[0] if len(outputs) == 1 else f"({', '.join(outputs)})")
     at, other = (node.module, node.name) if node.is_op else (node.name, node.module)
     place = f"{node.place.file}:{node.place.line}" if node.place != NOWHERE else ""
-    values = (at, other, place, node.call, node.repair, node.reason)
+    values = (at, other, place, node.call, node.repair, node.reason, node.inserted, node.phase)
     for sign, value in zip(_FIELDS, values, strict=False):
         if value:
             line += f"  {sign} {value if _BARE_FIELD.fullmatch(value) else repr(value)}"
@@ -144,7 +146,7 @@ class _Line:
         name, module = (at, other) if op in STORED else (other, at)
         place = _PLACE.fullmatch(fields.get("place", ""))
         where = Place(place[1], int(place[2])) if place else NOWHERE
-        rest = {key: fields[key] for key in ("call", "refused", "repair", "reason") if key in fields}
+        rest = {key: value for key, value in fields.items() if key not in ("at", "other", "place")}
         return Node(node_id, op, args, kwargs, outs, name, module, place=where, **rest)
 
     def _fields(self) -> Iterator[tuple[str, str]]:
@@ -167,10 +169,9 @@ class _Line:
     def _argument(self) -> tuple[str, Arg]:
         start = self.at
         kind, word = self._next()
-        if kind == "name" and self._took("="):
-            return word, self._arg()
-        self.at = start
-        return "", self._arg()
+        named = kind == "name" and self._took("=")
+        self.at = self.at if named else start
+        return word if named else "", self._arg()
 
     def _until(self, close: str, read: Callable[[], T]) -> list[T]:
         items: list[T] = []

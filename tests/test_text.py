@@ -43,8 +43,8 @@ def graphs(draw: st.DrawFn) -> ModelGraph:
         kwargs = () if stored else tuple(draw(st.lists(st.tuples(st.sampled_from(["dtype", "inf", "f32"]), arg))))
         place = draw(st.builds(Place, texts, st.integers(0, 99)))
         outputs = tuple(draw(st.lists(specs, max_size=3)))
-        module, call, refused, repair, reason, shown = [draw(texts) for _ in range(6)]
-        graph.add(Node(name, op, args, kwargs, outputs, shown, module, call, place, refused, repair, reason))
+        module, call, shown, *rest = [draw(texts) for _ in range(8)]
+        graph.add(Node(name, op, args, kwargs, outputs, shown, module, call, place, *rest))
     graph.outputs.extend(Ref(n.id) for n in graph if n.outputs)
     return graph
 
