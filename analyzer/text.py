@@ -167,8 +167,7 @@ class _Line:
                 yield sign, value
 
     def _argument(self) -> tuple[str, Arg]:
-        start = self.at
-        kind, word = self._next()
+        start, (kind, word) = self.at, self._next()
         named = kind == "name" and self._took("=")
         self.at = self.at if named else start
         return word if named else "", self._arg()
