@@ -1,0 +1,1 @@
+"""Traces of small transformers models against what really happens, under many precision set-ups."""
