@@ -29,7 +29,8 @@ class Abstract(torch.Tensor):
     """A wrapper subclass that says it is on the CPU and owns no memory.
 
     `ref` is the graph's name for it, `value` a real tensor when it is known (all views of a known tensor are real
-    views of each other, so writes reach them), `held` whether it is a parameter or a view of one.
+    views of each other, so writes reach them), `held` whether it is a parameter or a view of one, `supposed` what it
+    would be if the masks it is counted from were all true, with the version of the memory for which that holds.
     """
 
     ref: Ref
@@ -37,6 +38,7 @@ class Abstract(torch.Tensor):
     value: torch.Tensor | None
     held: bool
     seen: int
+    supposed: tuple[int, torch.Tensor] | None
 
     __torch_function__: Any = torch._C._disabled_torch_function_impl
 
@@ -48,6 +50,7 @@ class Abstract(torch.Tensor):
             Abstract, spec.shape, strides=stride, dtype=dtype, device=_CPU, requires_grad=False
         )
         made.ref, made.cell, made.value, made.held, made.seen = ref, cell, value, False, cell.version
+        made.supposed = None
         return cast(Abstract, made)
 
     @property

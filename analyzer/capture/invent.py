@@ -31,7 +31,8 @@ class Inventions:
 
     def scalar(self, tensor: Abstract, place: Place) -> Any:
         """A Python number for an unknown tensor of one element."""
-        value = torch.ones((), dtype=tensor.dtype).item()
+        found = self.supposed(tensor)
+        value = torch.ones((), dtype=tensor.dtype).item() if found is None else found.item()
         self.note("a tensor's value was read in Python", str(value), place)
         return value
 
@@ -39,12 +40,22 @@ class Inventions:
         """The real value of a tensor, or an invented one: masks all true, integers zero, floats one."""
         if tensor.known is not None:
             return tensor.known
-        if tensor.dtype == torch.bool:
+        found = self.supposed(tensor)
+        if found is not None:
             self.note("a mask that depends on floats", "all true", place)
-        else:
-            self.note("values that shapes depend on", "zeros" if not tensor.dtype.is_floating_point else "ones", place)
-        fill = torch.ones if tensor.dtype == torch.bool or tensor.dtype.is_floating_point else torch.zeros
-        return fill(tensor.shape, dtype=tensor.dtype)
+            return found
+        floating = tensor.dtype.is_floating_point
+        self.note("values that shapes depend on", "ones" if floating else "zeros", place)
+        return (torch.ones if floating else torch.zeros)(tensor.shape, dtype=tensor.dtype)
+
+    def supposed(self, tensor: Abstract) -> torch.Tensor | None:
+        """The value of a mask or of integers counted from masks, all masks being true; None where none follows."""
+        if tensor.known is not None:
+            return tensor.known
+        if tensor.dtype == torch.bool:
+            return torch.ones(tensor.shape, dtype=torch.bool)
+        version, value = tensor.supposed or (-1, None)
+        return value if version == tensor.cell.version else None
 
     def ranking(self, output: Abstract, choices: int, place: Place) -> torch.Tensor | None:
         """Round-robin indexes below `choices` for an output that ranks unknown floats; None if it is too large."""

@@ -16,6 +16,7 @@ from analyzer.capture.signature import VIEW, Signature, argument, signature
 from analyzer.graph import Ref, Spec
 
 _CPU = torch.device("cpu")
+_INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -83,9 +84,21 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if operands and all(small(t) for t in operands):
                 return self._invented(func, sig, args, kwargs, operands)
             raise error
-        return self._finish(
+        result = self._finish(
             sig, args, kwargs, operands, outcome.outputs, None, outcome.refused, outcome.repair, outcome.gap
         )
+        if operands and not sig.written and not sig.random and _counts(operands, result):
+            self._suppose(func, args, kwargs, operands, result)
+        return result
+
+    def _suppose(self, func: Any, args: Any, kwargs: Any, operands: list[Abstract], result: Any) -> None:
+        """Note what integers that are computed from masks and integers alone are if the masks are all true."""
+        made = {id(t): self.inventions.supposed(t) for t in operands}
+        if any(value is None for value in made.values()):
+            return
+        real = results(func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()}))
+        for tensor, value in zip(tensors(result), real, strict=True):
+            tensor.supposed = (tensor.cell.version, value)
 
     def _invented(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
         """A shape that depends on unknown values: run on plausible ones; integers of the result stay known."""
@@ -138,7 +151,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         tensor.cell.known = tensor.value is not None
 
 
-def _values(arg: Any, made: dict[int, torch.Tensor] | None = None) -> Any:
+def _counts(operands: list[Abstract], result: Any) -> bool:
+    """Whether integers come of masks and integers, all small."""
+    outputs = list(tensors(result))
+    whole = not any(t.dtype.is_floating_point for t in operands) and all(small(t) for t in (*operands, *outputs))
+    return whole and any(t.dtype in _INTEGERS for t in outputs)
+
+
+def _values(arg: Any, made: dict[int, Any] | None = None) -> Any:
     if type(arg) is Abstract:
         return made[id(arg)] if made else arg.known
     return [_values(item, made) for item in arg] if isinstance(arg, (list, tuple)) else arg
