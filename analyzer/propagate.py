@@ -143,16 +143,19 @@ def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]
     if node.op == UPDATED:
         first = node.operands()[0]
         return oracle.Dtypes((dtypes[first.id][first.index],))
-    args: Any = _filled(node.args, graph, dtypes)
-    kwargs: Any = _filled(node.kwargs, graph, dtypes)
+    # A step inside a refused call ran on repaired operands; the graph keeps those that the call was given.
+    recast = node.repair if node.repair and not node.refused and not _differs(graph, node, dtypes) else ""
+    args: Any = _filled(node.args, graph, dtypes, recast)
+    kwargs: Any = _filled(node.kwargs, graph, dtypes, recast)
     return oracle.ask(node.op, args, kwargs)
 
 
-def _filled(arg: Arg, graph: ModelGraph, dtypes: Mapping[str, tuple[str, ...]]) -> Arg:
+def _filled(arg: Arg, graph: ModelGraph, dtypes: Mapping[str, tuple[str, ...]], recast: str) -> Arg:
     if type(arg) is Ref:
-        return Spec(dtypes[arg.id][arg.index], graph.spec(arg).shape)
+        dtype = dtypes[arg.id][arg.index]
+        return Spec(recast if recast and is_float(dtype) else dtype, graph.spec(arg).shape)
     if type(arg) is tuple:
-        return tuple([_filled(item, graph, dtypes) for item in arg])
+        return tuple([_filled(item, graph, dtypes, recast) for item in arg])
     return arg
 
 

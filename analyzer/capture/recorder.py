@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from analyzer.capture.abstract import Abstract, Cell, dtype_name, small, spec_of
+from analyzer.dtypes import is_float
 from analyzer.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
 
 
@@ -78,11 +79,19 @@ class Recorder:
         tensor.ref, tensor.seen = writer, cell.version
 
     def keep_one_refusal(self, since: int, words: str, repair: str) -> None:
-        """Of the operations of a refused call, added from index `since` on, let the last that has operands carry it."""
-        added = [node for node in list(self.graph)[since:] if node.refused == words]
+        """Of the operations of a refused call, added from index `since` on, let the last carry the words.
+
+        It and those that read an operand of the call in another dtype than `repair` are marked as repaired.
+        """
+        nodes = list(self.graph)
+        added = [node for node in nodes[since:] if node.refused == words]
+        outside = {node.id for node in nodes[:since]}
         for node in added:
             last = node is added[-1]
-            self.graph.nodes[node.id] = replace(node, refused=words if last else "", repair=repair if last else "")
+            given = {self.graph.spec(r).dtype for r in node.operands() if r.id in outside}
+            odd = any(is_float(dtype) and dtype != repair for dtype in given)
+            marked = replace(node, refused=words if last else "", repair=repair if last or odd else "")
+            self.graph.nodes[node.id] = marked
 
 
 def _identifier(name: str) -> str:
