@@ -89,7 +89,7 @@ class Node:
     refused: str = ""
     """The kernel's words when it would not take these dtypes; the node then shows the repaired call."""
     repair: str = ""
-    """The dtype that the repair gave to the odd operands of a refused call."""
+    """The dtype that the repair gave to the odd operands of a refused call, or of a step inside one."""
     reason: str = ""
     """Why a stored tensor has its dtype."""
     inserted: str = ""

@@ -44,3 +44,18 @@ def test_changing_every_stored_float_is_the_capture_in_that_dtype(name: str) -> 
     same_args = [n for n in ops if wide.graph.nodes.get(n.id) and wide.graph[n.id].args == n.args]
     assert all(flow.dtypes[n.id] == tuple(s.dtype for s in n.outputs) for n in same_args)
     assert not list(disagreements(propagate(narrow.graph, Plan(device="cpu"))))
+
+
+@pytest.mark.parametrize(("key_width", "value_width"), [(8, 8), (8, 6)], ids=["fused", "in steps"])
+def test_the_steps_inside_a_refused_call_are_read_as_they_were_repaired(key_width: int, value_width: int) -> None:
+    def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    narrow = torch.ones(1, 2, 4, key_width, dtype=torch.bfloat16)
+    given = (narrow.float(), narrow.float(), torch.ones(1, 2, 4, value_width, dtype=torch.bfloat16))
+    with pytest.raises(RuntimeError) as raised:
+        attend(*given)
+    captured = capture(from_callable(attend, given, None), Plan(device="cpu"))
+    flow = propagate(captured.graph, Plan(device="cpu"))
+    assert list(flow.refusals.values()) == [str(raised.value)]
+    assert not list(disagreements(flow))

@@ -30,13 +30,14 @@ class Abstract(torch.Tensor):
 
     `ref` is the graph's name for it, `value` a real tensor when it is known (all views of a known tensor are real
     views of each other, so writes reach them), `held` whether it is a parameter or a view of one, `guess` what a
-    mask would be if every unknown float were one, `sparse` the tensor itself where its layout is not strided.
+    mask, or integers counted from masks, would be if every unknown float were one, with the version of the memory
+    for which that holds, `sparse` the tensor itself where its layout is not strided.
     """
 
     ref: Ref
     cell: Cell
     value: torch.Tensor | None
-    guess: torch.Tensor | None
+    guess: tuple[int, torch.Tensor] | None
     sparse: torch.Tensor | None
     held: bool
     seen: int

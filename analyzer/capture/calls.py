@@ -36,7 +36,9 @@ class Calls(TorchFunctionMode):
         kwargs = kwargs or {}
         host = _HOST.get(name)
         if host is not None and args and type(args[0]) is Abstract:
-            return host(self._inventions.value(args[0], self._places.here()[0]), *args[1:], **kwargs)
+            return host(self._value(args[0]), *args[1:], **kwargs)
+        if name in _FROM_DATA:
+            args, kwargs = self._plain(args), {k: self._plain((v,))[0] for k, v in kwargs.items()}
         tracer = self._tracer
         outer, tracer.call = tracer.call, name
         try:
@@ -47,6 +49,19 @@ class Calls(TorchFunctionMode):
             return self._repaired(func, args, kwargs, error)
         finally:
             tracer.call = outer
+
+    def _value(self, tensor: Abstract) -> torch.Tensor:
+        with torch._C._DisableTorchDispatch():  # the tracer would turn an invented value into an abstract one
+            return self._inventions.value(tensor, self._places.here()[0])
+
+    def _plain(self, args: Any) -> Any:
+        """Arguments with the values of the abstract tensors that stand inside lists of numbers."""
+        return tuple([self._inside(a) if isinstance(a, (list, tuple)) else a for a in args])
+
+    def _inside(self, item: Any) -> Any:
+        if type(item) is Abstract:
+            return self._value(item)
+        return type(item)([self._inside(i) for i in item]) if type(item) in (list, tuple) else item
 
     def _repaired(self, func: Any, args: Any, kwargs: Any, error: Exception) -> Any:
         """Checks of composite functions come before any kernel: they are refusals if one dtype for all helps."""
@@ -111,6 +126,9 @@ def _handed_out(tensor: torch.Tensor, ref: Ref) -> Abstract:
     made.sparse = tensor if tensor.layout != torch.strided else None
     return made
 
+
+_FROM_DATA: Final = frozenset({"tensor", "as_tensor", "new_tensor"})
+"""Functions that make a tensor of a list of numbers: a tensor in the list is read where no dispatcher sees it."""
 
 _HOST: Final = {
     "numpy": torch.Tensor.numpy,

@@ -37,11 +37,14 @@ class Inventions:
 
     def value(self, tensor: Abstract, place: Place) -> torch.Tensor:
         """The real value of a tensor, or a plausible one."""
-        if tensor.known is None:
-            mask = tensor.dtype == torch.bool
-            value = "ones" if tensor.dtype.is_floating_point else "zeros"
-            value = "all true" if mask and tensor.guess is None else "as if every float were one" if mask else value
-            self.note("a mask that depends on floats" if mask else "values that shapes depend on", value, place)
+        if tensor.known is not None:
+            return tensor.known
+        mask, guess = tensor.dtype == torch.bool, guessed(tensor)
+        if mask and (guess is None or not guess.any()):  # a mask that selects nothing would stop most code
+            self.note("a mask that depends on floats", "all true", place)
+            return torch.ones(tensor.shape, dtype=torch.bool)
+        value = "as if every float were one" if guess is not None else "ones" if _ones(tensor.dtype) else "zeros"
+        self.note("a mask that depends on floats" if mask else "values that shapes depend on", value, place)
         return plausible(tensor)
 
     def ranking(self, output: Abstract, choices: int, place: Place) -> torch.Tensor | None:
@@ -57,9 +60,19 @@ def plausible(tensor: Abstract) -> torch.Tensor:
     """The known value, else a likely one: floats one, masks as they then come out (else all true), integers zero."""
     if tensor.known is not None:
         return tensor.known
-    if tensor.guess is not None:
-        return tensor.guess
+    guess = guessed(tensor)
+    if guess is not None:
+        return guess
     if tensor.sparse is not None:
         return tensor.sparse.to(tensor.dtype)
-    ones = tensor.dtype == torch.bool or tensor.dtype.is_floating_point or tensor.dtype.is_complex
-    return (torch.ones if ones else torch.zeros)(tensor.shape, dtype=tensor.dtype)
+    return (torch.ones if _ones(tensor.dtype) else torch.zeros)(tensor.shape, dtype=tensor.dtype)
+
+
+def guessed(tensor: Abstract) -> torch.Tensor | None:
+    """The guess at a mask or count, unless its memory was written since."""
+    version, value = tensor.guess or (-1, None)
+    return value if version == tensor.cell.version else None
+
+
+def _ones(dtype: torch.dtype) -> bool:
+    return dtype == torch.bool or dtype.is_floating_point or dtype.is_complex

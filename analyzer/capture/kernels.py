@@ -11,6 +11,7 @@ import torch
 
 from analyzer import oracle
 from analyzer.capture.abstract import Abstract, dtype_name, spec_of
+from analyzer.capture.layouts import stride
 from analyzer.capture.signature import Signature, argument
 from analyzer.graph import DtypeArg, Spec
 
@@ -117,7 +118,7 @@ def _meta(function: Any, args: Any, kwargs: Any) -> tuple[Strided, ...]:
     named = {k: _on_meta(v) for k, v in kwargs.items()}
     with torch.no_grad():
         result = function(*[_on_meta(a) for a in args], **named)
-    return tuple((spec_of(t), t.stride()) for t in results(result))
+    return tuple((spec_of(t), stride(str(function), args, i, t)) for i, t in enumerate(results(result)))
 
 
 def _on_meta(arg: Any) -> Any:

@@ -18,6 +18,7 @@ from analyzer.capture.signature import VIEW, Signature, argument, signature
 from analyzer.graph import Ref, Spec
 
 _CPU = torch.device("cpu")
+_INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -52,7 +53,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return self._finish(sig, args, kwargs, operands, [(spec_of(t), t.stride()) for t in real], real)
         for index in sig.written:
             for target in tensors(argument(sig, index, args, kwargs)):
-                target.cell.known, target.guess = False, None
+                target.cell.known = False
         return self._abstractly(func, sig, args, kwargs, operands)
 
     def lift(self, arg: Any) -> Any:
@@ -86,16 +87,17 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = self._finish(
             sig, args, kwargs, operands, outcome.outputs, None, outcome.refused, outcome.repair, outcome.gap
         )
-        if not sig.written and type(result) is Abstract and result.dtype == torch.bool and not outcome.refused:
+        if operands and not (sig.written or sig.random or outcome.refused) and _counts(operands, result):
             self._guess(result, func, args, kwargs, operands)
         return result
 
-    def _guess(self, result: Abstract, func: Any, args: Any, kwargs: Any, operands: list[Abstract]) -> None:
-        """What a mask would be if floats were ones: a test such as `(variance < 0).any()` then goes the usual way."""
-        if all(small(t) for t in operands):
-            made = {id(t): plausible(t) for t in operands}
-            with suppress(RuntimeError):
-                result.guess = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
+    def _guess(self, result: Any, func: Any, args: Any, kwargs: Any, operands: list[Abstract]) -> None:
+        """What masks and counts would be if floats were ones: `(variance < 0).any()` then goes the usual way."""
+        made = {id(t): plausible(t) for t in operands}
+        with suppress(RuntimeError):
+            real = results(func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()}))
+            for tensor, value in zip(tensors(result), real, strict=True):
+                tensor.guess = (tensor.cell.version, value)
 
     def _invented(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
         """A shape that depends on unknown values: run on plausible ones; integers of the result stay known."""
@@ -152,7 +154,16 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         tensor.cell.known = tensor.value is not None
 
 
-def _values(arg: Any, made: dict[int, torch.Tensor] | None = None) -> Any:
+def _counts(operands: list[Abstract], result: Any) -> bool:
+    """Whether a mask comes of anything, or integers of masks and integers, all small."""
+    outputs = list(tensors(result))
+    if not outputs or not all(small(t) for t in (*operands, *outputs)):
+        return False
+    floating = any(t.dtype.is_floating_point for t in operands)
+    return all(t.dtype == torch.bool or (t.dtype in _INTEGERS and not floating) for t in outputs)
+
+
+def _values(arg: Any, made: dict[int, Any] | None = None) -> Any:
     if type(arg) is Abstract:
         return made[id(arg)] if made else arg.known
     return [_values(item, made) for item in arg] if isinstance(arg, (list, tuple)) else arg

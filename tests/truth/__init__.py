@@ -1,1 +1,1 @@
-"""The verdicts against what PyTorch really does, at length; `python -m tests.truth` runs all of it."""
+"""Traces of small transformers models against what really happens, under many precision set-ups."""

@@ -1,0 +1,42 @@
+"""Layouts decide which operations a later call becomes, and so the words of its refusal."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from tests.capture.real import really, traced
+
+
+class Normed(nn.Module):
+    """A batch norm of a permuted tensor, permuted back, before a linear layer."""
+
+    def __init__(self, norm: nn.Module, order: tuple[int, ...], back: tuple[int, ...]) -> None:
+        super().__init__()
+        self.norm, self.linear, self.order, self.back = norm, nn.Linear(4, 4), order, back
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(self.norm(x.permute(self.order)).permute(self.back))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_linear_after_a_batch_norm_is_the_real_operations(training: bool, wide: bool) -> None:
+    flat = Normed(nn.BatchNorm1d(4), (0, 2, 1), (0, 2, 1)), torch.ones(2, 3, 4)
+    image = Normed(nn.BatchNorm2d(4), (0, 3, 1, 2), (0, 2, 3, 1)), torch.ones(2, 3, 5, 4)
+    other = Normed(nn.BatchNorm2d(4), (0, 3, 2, 1), (0, 2, 3, 1)), torch.ones(2, 3, 5, 4)
+    for module, x in (flat, image, other):
+        module.to(torch.bfloat16).train(training)
+        if wide:
+            module.linear.to(torch.float32)
+        captured, ops = traced(copy.deepcopy(module), {"x": x.bfloat16()})
+        refused = [n.refused for n in captured.graph if n.refused]
+        if not wide:
+            assert ops == really(module, {"x": x.bfloat16()})
+            continue
+        with pytest.raises(RuntimeError) as raised:
+            really(module, {"x": x.bfloat16()})
+        assert refused == [str(raised.value)]

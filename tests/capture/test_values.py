@@ -1,0 +1,60 @@
+"""Values that a model reads where no dispatcher sees it, and shapes that depend on floats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+import analyzer
+from analyzer.propagate import Plan
+
+X = torch.arange(-5.0, 7.0, dtype=torch.bfloat16).reshape(3, 4)
+
+
+def list_of_known_integers(x: torch.Tensor, n: torch.Tensor) -> Any:
+    return torch.tensor([n.max() + 1, n[0] - len(x)]), torch.as_tensor([[n[0], 2], [n[1], 3]])
+
+
+def list_of_unknown_floats(x: torch.Tensor, n: torch.Tensor) -> Any:
+    return torch.tensor([x.sum()]), torch.tensor([[x.mean(), 2.0], [1.0, 2.0]]), x.new_tensor([x[0, 0], x[1, 1]])
+
+
+def sizes_counted_from_a_mask(x: torch.Tensor, n: torch.Tensor) -> Any:
+    count = (x.sum(dim=1) != 999.0).view(1, -1).sum(dim=1)
+    return x.split(count.tolist()), torch.zeros(int(count.cumsum(0)[-1]), dtype=torch.float16)
+
+
+@pytest.mark.parametrize("function", [list_of_known_integers, list_of_unknown_floats, sizes_counted_from_a_mask])
+def test_the_outputs_have_the_real_dtypes(function: Callable[..., Any]) -> None:
+    given = (X, torch.tensor([3, 4]))
+    real = [t for part in function(*given) for t in (part if isinstance(part, tuple) else (part,))]
+    report = analyzer.trace(function, given, plan=Plan(device="cpu"))
+    assert list(report.outputs) == [str(t.dtype).removeprefix("torch.") for t in real]
+    assert [report.flow.graph.spec(ref).shape for ref in report.flow.graph.outputs] == [tuple(t.shape) for t in real]
+
+
+def test_known_integers_in_a_list_keep_their_values() -> None:
+    def function(n: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(int(torch.tensor([n.max(), n[0]])[0]))
+
+    report = analyzer.trace(function, (torch.tensor([3, 7]),), plan=Plan(device="cpu"))
+    assert report.flow.graph.spec(report.flow.graph.outputs[0]).shape == (7,)
+    assert not report.coverage.assumptions
+
+
+def test_what_was_supposed_of_a_mask_is_written_down() -> None:
+    report = analyzer.trace(sizes_counted_from_a_mask, (X, torch.tensor([3, 4])), plan=Plan(device="cpu"))
+    assert {a.value for a in report.coverage.assumptions} >= {"as if every float were one"}
+
+
+def test_integers_written_to_since_are_not_supposed() -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        count = (x > 0).sum(dim=1)
+        count[0] = 1
+        return torch.zeros(count.tolist())
+
+    report = analyzer.trace(function, (X,), plan=Plan(device="cpu"))
+    assert report.flow.graph.spec(report.flow.graph.outputs[0]).shape == (0, 0, 0)

@@ -1,0 +1,123 @@
+"""One case, a model under a set-up: what the trace says against what really happens, as a frozen result."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from analyzer.capture.abstract import dtype_name
+from analyzer.capture.run import capture, from_callable
+from analyzer.propagate import Plan, disagreements, propagate
+from tests.truth.entry import Entry
+from tests.truth.running import Op, Raised, Run, real_run, traced_run
+from tests.truth.setups import Setup, prepare
+
+SEQUENCE, PER_LINE = "sequence", "per line"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`way` says how operations were compared; `wrong` counts dtypes that differ, the first one in `first`."""
+
+    model: str
+    family: str
+    setup: str
+    real: Raised | None = None
+    traced: Raised | None = None
+    ops: int = 0
+    way: str = SEQUENCE
+    wrong: int = 0
+    first: str = ""
+    unseen: int = 0
+    """Source lines and operations that only one of the two runs had."""
+    skipped: str = ""
+
+    @property
+    def raise_agrees(self) -> bool:
+        """Whether both raise, or neither does."""
+        return (self.real is None) == (self.traced is None)
+
+    @property
+    def words_agree(self) -> bool:
+        return self.real is None or self.traced is None or self.real.words == self.traced.words
+
+    @property
+    def place_agrees(self) -> bool:
+        return self.real is None or self.traced is None or self.real.place == self.traced.place
+
+    @property
+    def agrees(self) -> bool:
+        return self.raise_agrees and self.words_agree and self.place_agrees and not self.wrong
+
+
+def compare(entry: Entry, setup: Setup) -> Result:
+    """Run a model under a set-up for real and traced, and compare."""
+    if setup.autocast and not simulates_autocast():
+        return Result(entry.name, entry.family, setup.name, skipped="the trace does not simulate autocast yet")
+    with tempfile.TemporaryDirectory() as folder:
+        module, loaded = prepare(entry, setup, Path(folder))
+        real = real_run(module, entry.given(setup.inputs), setup.autocast)
+        traced, captured = traced_run(loaded, setup.plan())
+        stored = _stored_differences(module, loaded.module)
+    way, wrong, unseen = compare_ops(real, traced)
+    if captured is not None:
+        flow = propagate(captured.graph, setup.plan())
+        wrong += [f"propagation: {node} {ours} for {theirs}" for node, ours, theirs in disagreements(flow)]
+    wrong = stored + wrong
+    return Result(
+        entry.name, entry.family, setup.name, real.raised, traced.raised, len(real.ops), way, len(wrong),
+        wrong[0] if wrong else "", unseen,
+    )  # fmt: skip
+
+
+def compare_ops(real: Run, traced: Run) -> tuple[str, list[str], int]:
+    """How they were compared, the dtypes that differ, and how many lines only one run had.
+
+    Up to the first error of either. Where both ran the same operations, one by one; else by source line.
+    """
+    ends = [r.raised.after for r in (real, traced) if r.raised and not r.raised.stopped]
+    ours, theirs = traced.ops[: min(ends, default=None)], real.ops[: min(ends, default=None)]
+    if traced.raised and traced.raised.stopped:
+        return SEQUENCE, [], 0
+    if [(o.op, o.place) for o in ours] == [(o.op, o.place) for o in theirs]:
+        return SEQUENCE, [_said(a, b) for a, b in zip(ours, theirs, strict=True) if a != b], 0
+    lines, real_lines = _by_line(ours), _by_line(theirs)
+    both = [key for key in real_lines if key in lines]
+    wrong = [
+        f"{op} at {place}: traced {sorted(lines[op, place])}, really {sorted(real_lines[op, place])}"
+        for op, place in both
+        if lines[op, place] != real_lines[op, place]
+    ]
+    return PER_LINE, wrong, len(lines.keys() ^ real_lines.keys())
+
+
+@cache
+def simulates_autocast() -> bool:
+    """Whether a plan's autocast has any effect on a trace."""
+    loaded = from_callable(nn.Linear(4, 4), (torch.ones(2, 4),), None)
+    captured = capture(loaded, Plan(device="cpu", autocast="cpu:bfloat16"))
+    return captured.graph.spec(captured.graph.outputs[0]).dtype == "bfloat16"
+
+
+def _by_line(ops: tuple[Op, ...]) -> dict[tuple[str, str], set[tuple[str, ...]]]:
+    lines: dict[tuple[str, str], set[tuple[str, ...]]] = defaultdict(set)
+    for op in ops:
+        lines[op.op, op.place].add(op.dtypes)
+    return lines
+
+
+def _said(ours: Op, theirs: Op) -> str:
+    return f"{ours.op} at {ours.place}: traced {', '.join(ours.dtypes)}, really {', '.join(theirs.dtypes)}"
+
+
+def _stored_differences(real: nn.Module, ours: nn.Module) -> list[str]:
+    theirs = {name: dtype_name(tensor.dtype) for name, tensor in real.state_dict(keep_vars=True).items()}
+    mine = {name: dtype_name(tensor.dtype) for name, tensor in ours.state_dict(keep_vars=True).items()}
+    names = sorted(theirs.keys() | mine.keys())
+    return [f"{n}: loaded as {mine.get(n)}, really {theirs.get(n)}" for n in names if mine.get(n) != theirs.get(n)]
