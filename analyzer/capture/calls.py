@@ -8,7 +8,9 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from analyzer import oracle
+from analyzer.capture import script
 from analyzer.capture.abstract import Abstract, dtype_name
+from analyzer.capture.following import Following
 from analyzer.capture.invent import Inventions
 from analyzer.capture.kernels import recast, repair_dtype, tensors
 from analyzer.capture.places import Places
@@ -23,31 +25,37 @@ class Calls(TorchFunctionMode):
     def __init__(self, tracer: Tracer, places: Places, inventions: Inventions) -> None:
         super().__init__()
         self._tracer, self._places, self._inventions = tracer, places, inventions
+        self._following = Following(tracer.recorder, places)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Name the call, run it, and pass it repaired if it is refused for its dtypes."""
         name = getattr(func, "__name__", "") or str(func)
         if name in _QUIET:
+            self._following.read(func, args[0])
             return func(*args, **(kwargs or {}))
         kwargs = kwargs or {}
         host = _HOST.get(name)
         if host is not None and args and type(args[0]) is Abstract:
             return host(self._inventions.value(args[0], self._places.here()[0]), *args[1:], **kwargs)
         tracer = self._tracer
-        outer, tracer.call = tracer.call, name
+        outer = tracer.call, tracer.calling
+        tracer.call, tracer.calling = name, (func, args, kwargs)
         try:
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            self._following.gave(args, kwargs, result)
+            return result
         except RuntimeError as error:
             return self._repaired(func, args, kwargs, error)
         finally:
-            tracer.call = outer
+            tracer.call, tracer.calling = outer
 
     def _repaired(self, func: Any, args: Any, kwargs: Any, error: RuntimeError) -> Any:
         """Checks of composite functions come before any kernel: they are refusals if one dtype for all helps."""
         floats = {t.dtype for t in tensors((args, kwargs)) if t.dtype.is_floating_point}
         if len(floats) < 2 or self._tracer.call_refused:
             raise error
-        repair = repair_dtype(None, args, kwargs)
+        home = self._tracer.home(list(tensors((args, kwargs))))
+        repair = repair_dtype(None, args, kwargs, home)
         before = len(self._tracer.recorder.graph)
         self._tracer.call_refused = oracle.words(error)
         try:
@@ -56,7 +64,9 @@ class Calls(TorchFunctionMode):
             raise error from None
         finally:
             said, self._tracer.call_refused = self._tracer.call_refused, ""
-        self._tracer.recorder.keep_one_refusal(before, said, dtype_name(repair))
+        self._tracer.recorder.keep_one_refusal(
+            before, said, dtype_name(repair), script.write(said, [(func, args, kwargs)])
+        )
         return result
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from analyzer.capture.abstract import Abstract, Cell, dtype_name, small, spec_of
-from analyzer.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.dtypes import is_float
+from analyzer.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Script, Spec
 
 
 class Recorder:
@@ -77,12 +78,20 @@ class Recorder:
         cell.writer = writer
         tensor.ref, tensor.seen = writer, cell.version
 
-    def keep_one_refusal(self, since: int, words: str, repair: str) -> None:
-        """Of the operations of a refused call, added from index `since` on, let the last that has operands carry it."""
+    def keep_one_refusal(self, since: int, words: str, repair: str, script: Script) -> None:
+        """Of the operations of a refused call, added from index `since` on, let one carry it.
+
+        That is the last that reads an operand in another float dtype than the repair's, else the last.
+        """
         added = [node for node in list(self.graph)[since:] if node.refused == words]
         for node in added:
-            last = node is added[-1]
-            self.graph.nodes[node.id] = replace(node, refused=words if last else "", repair=repair if last else "")
+            self.graph.nodes[node.id] = replace(node, refused="", repair="")
+        odd = [node for node in added if self._reads_another(node, repair)]
+        for node in (odd or added)[-1:]:
+            self.graph.nodes[node.id] = replace(node, refused=words, repair=repair, script=script)
+
+    def _reads_another(self, node: Node, dtype: str) -> bool:
+        return any(is_float(spec.dtype) and spec.dtype != dtype for spec in map(self.graph.spec, node.operands()))
 
 
 def _identifier(name: str) -> str:

@@ -7,13 +7,15 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from analyzer.capture import script
 from analyzer.capture.abstract import Abstract, Cell, small, spec_of
+from analyzer.capture.houses import Houses
 from analyzer.capture.invent import RANKED, Inventions
 from analyzer.capture.kernels import Kernels, results, tensors
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
 from analyzer.capture.signature import VIEW, Signature, argument, signature
-from analyzer.graph import Ref, Spec
+from analyzer.graph import Ref, Script, Spec
 
 _CPU = torch.device("cpu")
 
@@ -24,7 +26,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, recorder: Recorder, kernels: Kernels, places: Places, inventions: Inventions) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.recorder, self.kernels, self.places, self.inventions = recorder, kernels, places, inventions
+        self.houses = Houses(recorder.graph)
         self.call = ""
+        self.calling: script.Call | None = None
+        """The call that `call` names, as the person made it."""
         self.call_refused = ""
         """Set while a refused composite call is run again, repaired: its last operation carries the words."""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
@@ -55,6 +60,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 target.cell.known = False
         return self._abstractly(func, sig, args, kwargs, operands)
 
+    def home(self, operands: list[Abstract]) -> str:
+        """The dtype at home where the call is made; "" if that cannot be told."""
+        return self.houses.dtype(self.places.here()[1], operands)
+
     def lift(self, arg: Any) -> Any:
         """The argument with every plain tensor replaced by the abstract one that stands for it."""
         kind = type(arg)
@@ -78,13 +87,17 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _abstractly(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
         try:
-            outcome = self.kernels.outcome(func, sig, args, kwargs)
+            outcome = self.kernels.outcome(func, sig, args, kwargs, lambda: self.home(operands))
         except (RuntimeError, NotImplementedError) as error:
             if operands and all(small(t) for t in operands):
                 return self._invented(func, sig, args, kwargs, operands)
             raise error
+        again = None
+        if outcome.refused:
+            written = (self.calling,) if self.calling else ()
+            again = script.write(outcome.refused, (*written, (func, args, kwargs)))
         return self._finish(
-            sig, args, kwargs, operands, outcome.outputs, None, outcome.refused, outcome.repair, outcome.gap
+            sig, args, kwargs, operands, outcome.outputs, None, outcome.refused, outcome.repair, outcome.gap, again
         )
 
     def _invented(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
@@ -98,13 +111,13 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _finish(
         self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outputs: Any, real: list[Any] | None,
-        refused: str = "", repair: str = "", gap: str = "",
+        refused: str = "", repair: str = "", gap: str = "", again: Script | None = None,
     ) -> Any:  # fmt: skip
         place, module = self.places.here()
         if gap:
             self.inventions.note("a kernel that the CPU lacks", gap, place)
         facts = {"module": module, "call": self.call, "place": place}
-        facts |= {"refused": refused or self.call_refused, "repair": repair}
+        facts |= {"refused": refused or self.call_refused, "repair": repair, "script": again}
         specs: tuple[Spec, ...] = tuple(s for s, _ in outputs)
         node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, **facts)
         made: list[Any] = []

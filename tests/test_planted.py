@@ -1,0 +1,87 @@
+"""One root cause is one finding: faults planted into real models, mended one after another as reported, for real."""
+
+from __future__ import annotations
+
+import random
+import traceback
+from collections.abc import Iterable
+
+import pytest
+import torch
+
+from analyzer.capture import Loaded
+from analyzer.capture.run import capture
+from analyzer.findings import Finding
+from analyzer.oracle import words
+from analyzer.propagate import Flow, Plan, propagate
+from analyzer.rules import check
+from tests.planted import ALL, PLANTERS, Fault, places, planted, root
+
+PLAN = Plan(device="cpu")
+Error = tuple[str, int]
+"""The words, and the line of the model that raised them."""
+
+
+def _really(name: str, faults: Iterable[Fault]) -> Error | None:
+    """What a real run of the planted model raises, and at which line."""
+    module, inputs = planted(name, faults)
+    try:
+        with torch.no_grad():
+            module(**inputs)
+    except RuntimeError as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if "/torch/" not in f.filename]
+        return words(error), frames[-1].lineno or 0
+    return None
+
+
+def _reported(name: str, faults: Iterable[Fault]) -> tuple[Flow, list[Finding]]:
+    module, inputs = planted(name, faults)
+    graph = capture(Loaded(module.to("meta"), name, "", inputs), PLAN).graph
+    flow = propagate(graph, PLAN)
+    return flow, [finding for finding in check(flow) if finding.severity == "error"]
+
+
+def _roots(flow: Flow, finding: Finding) -> set[str]:
+    """The root causes that a finding names."""
+    odd = [o for o in finding.operands if o.dtype != flow.graph[finding.nodes[0]].repair]
+    stored = ("parameter", "buffer", "input")
+    return {
+        f"{origin.kind} {origin.name}" if origin.kind in stored else f"line {origin.line}"
+        for operand in odd
+        for origin in operand.origins
+    }
+
+
+def _sample(choose: random.Random, candidates: list[Fault], count: int) -> list[Fault]:
+    """So many faults; one line of code is one fault, so that no two share a kind unless they are parameters."""
+    kinds = choose.choices(list(PLANTERS), weights=[4, 1, 1, 1, 1, 1], k=count)
+    by_kind = {kind: [f for f in candidates if f.kind == kind] for kind in PLANTERS}
+    chosen = [choose.choice(by_kind[kind] or by_kind["parameter"]) for kind in kinds]
+    return list({(f.kind, f.where if f.kind == "parameter" else ""): f for f in chosen}.values())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_mending_what_is_reported_first_brings_each_next_real_error_until_none_is_left(name: str) -> None:
+    choose, candidates = random.Random(f"planted in {name}"), places(name)
+    seen_at_once = raising = 0
+    for count in (1, 2, 3) * 4:
+        left = faults = _sample(choose, candidates, count)
+        first_report, errors = None, []
+        while True:
+            flow, found = _reported(name, left)
+            reported = [(f.message, f.line) for f in found]
+            first_report = reported if first_report is None else first_report
+            error = _really(name, left)
+            assert error == next(iter(reported), None), left
+            assert all(_roots(flow, f) & {root(fault) for fault in left} for f in found), (left, reported)
+            if error is None:
+                break
+            errors.append(error)
+            mended = [fault for fault in left if root(fault) in _roots(flow, found[0])]
+            assert mended, (_roots(flow, found[0]), left)
+            left = [fault for fault in left if fault not in mended]
+        seen_at_once += first_report == errors
+        raising += bool(errors)
+        assert len(first_report) <= len(errors), faults
+    assert seen_at_once >= 8
+    assert raising >= 6
