@@ -16,6 +16,9 @@ CAST = "aten._to_copy.default"
 UPDATED = "memory.updated"
 """Operation of a node that stands for a tensor after a write through one of its views: (tensor, the write)."""
 
+CALLED = "torch.call."
+"""Prefix of the operation of a refused call that never reached a kernel, on the operands that a person passed."""
+
 STORED = ("parameter", "buffer", "input", "constant")
 """Kinds of nodes that are not operations: tensors that the model holds or is given."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,12 @@ def _stored(module: nn.Module) -> Iterator[tuple[str, str, Spec]]:
 
 
 def _versions() -> dict[str, str]:
-    others = {name: metadata.version(name) for name in ("torch", "transformers")}
-    return {"analyzer": __version__, **others}
+    return {"analyzer": __version__, **{name: _version(name) for name in ("torch", "transformers")}}
+
+
+@cache
+def _version(name: str) -> str:
+    return metadata.version(name)
 
 
 def _silent(_: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from analyzer import oracle
 from analyzer.dtypes import is_float
 from analyzer.findings import Origin
-from analyzer.graph import CAST, UPDATED, Arg, ModelGraph, Node, Ref, Spec, above
+from analyzer.graph import CALLED, CAST, UPDATED, Arg, ModelGraph, Node, Ref, Spec, above
 
 NEAREST: Final = 4
 """How many origins blame names at most: the nearest ones."""
@@ -157,12 +157,26 @@ def propagate(graph: ModelGraph, plan: Plan, changed: Mapping[str, str] | None =
 def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]) -> oracle.Answer:
     if not node.operands():
         return oracle.Dtypes(tuple(s.dtype for s in node.outputs))
+    if node.op.startswith(CALLED):
+        return _called(graph, node, dtypes)
     if node.op == UPDATED:
         first = node.operands()[0]
         return oracle.Dtypes((dtypes[first.id][first.index],))
     args: Any = _filled(node.args, graph, dtypes)
     kwargs: Any = _filled(node.kwargs, graph, dtypes)
     return oracle.ask(node.op, args, kwargs)
+
+
+def _called(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]) -> oracle.Answer:
+    """A call that no kernel can be asked about is refused until all its operands have one dtype."""
+    floats = {dtypes[ref.id][ref.index] for ref in node.operands() if is_float(dtypes[ref.id][ref.index])}
+    if not node.refused or not _differs(graph, node, dtypes):
+        given = oracle.Dtypes(tuple(s.dtype for s in node.outputs))
+        return oracle.Refused(node.refused) if node.refused else given
+    if len(floats) > 1:
+        return oracle.Refused(node.refused)
+    now = "".join(floats)
+    return oracle.Dtypes(tuple(now if s.dtype == node.repair else s.dtype for s in node.outputs))
 
 
 def _filled(arg: Arg, graph: ModelGraph, dtypes: Mapping[str, tuple[str, ...]]) -> Arg:

@@ -29,12 +29,15 @@ class Abstract(torch.Tensor):
     """A wrapper subclass that says it is on the CPU and owns no memory.
 
     `ref` is the graph's name for it, `value` a real tensor when it is known (all views of a known tensor are real
-    views of each other, so writes reach them), `held` whether it is a parameter or a view of one.
+    views of each other, so writes reach them), `held` whether it is a parameter or a view of one, `guess` what a
+    mask would be if every unknown float were one, `sparse` the tensor itself where its layout is not strided.
     """
 
     ref: Ref
     cell: Cell
     value: torch.Tensor | None
+    guess: torch.Tensor | None
+    sparse: torch.Tensor | None
     held: bool
     seen: int
 
@@ -48,6 +51,7 @@ class Abstract(torch.Tensor):
             Abstract, spec.shape, strides=stride, dtype=dtype, device=_CPU, requires_grad=False
         )
         made.ref, made.cell, made.value, made.held, made.seen = ref, cell, value, False, cell.version
+        made.guess = made.sparse = None
         return cast(Abstract, made)
 
     @property
@@ -59,6 +63,7 @@ class Abstract(torch.Tensor):
         """The same operand in another dtype: the silent cast of a repair, which makes no node."""
         other = Abstract.make(Spec(dtype_name(dtype), tuple(self.shape)), self.stride(), self.ref, Cell())
         other.held, other.seen = self.held, other.cell.version
+        other.sparse = self.sparse
         return other
 
     @classmethod

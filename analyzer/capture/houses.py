@@ -49,10 +49,10 @@ class Houses:
 
     def _stored(self, tensor: Abstract) -> Node | None:
         """The matrix that a parameter, or a view of one, shows."""
-        node = self._graph[tensor.ref.id]
-        while node.is_op:
-            node = self._graph[node.operands()[0].id]
-        return node if node.is_matrix else None
+        node = self._graph.nodes.get(tensor.ref.id)
+        while node is not None and node.is_op:
+            node = self._graph.nodes.get(node.operands()[0].id)
+        return node if node is not None and node.is_matrix else None
 
 
 def _inside(name: str, path: str) -> bool:

@@ -31,20 +31,18 @@ class Inventions:
 
     def scalar(self, tensor: Abstract, place: Place) -> Any:
         """A Python number for an unknown tensor of one element."""
-        value = torch.ones((), dtype=tensor.dtype).item()
+        value = plausible(tensor).item()
         self.note("a tensor's value was read in Python", str(value), place)
         return value
 
     def value(self, tensor: Abstract, place: Place) -> torch.Tensor:
-        """The real value of a tensor, or an invented one: masks all true, integers zero, floats one."""
-        if tensor.known is not None:
-            return tensor.known
-        if tensor.dtype == torch.bool:
-            self.note("a mask that depends on floats", "all true", place)
-        else:
-            self.note("values that shapes depend on", "zeros" if not tensor.dtype.is_floating_point else "ones", place)
-        fill = torch.ones if tensor.dtype == torch.bool or tensor.dtype.is_floating_point else torch.zeros
-        return fill(tensor.shape, dtype=tensor.dtype)
+        """The real value of a tensor, or a plausible one."""
+        if tensor.known is None:
+            mask = tensor.dtype == torch.bool
+            value = "ones" if tensor.dtype.is_floating_point else "zeros"
+            value = "all true" if mask and tensor.guess is None else "as if every float were one" if mask else value
+            self.note("a mask that depends on floats" if mask else "values that shapes depend on", value, place)
+        return plausible(tensor)
 
     def ranking(self, output: Abstract, choices: int, place: Place) -> torch.Tensor | None:
         """Round-robin indexes below `choices` for an output that ranks unknown floats; None if it is too large."""
@@ -53,3 +51,15 @@ class Inventions:
         self.note("which entries rank first", f"round robin over {choices}", place)
         flat = torch.arange(output.numel(), dtype=torch.int64) % max(choices, 1)
         return flat.reshape(output.shape).to(output.dtype)
+
+
+def plausible(tensor: Abstract) -> torch.Tensor:
+    """The known value, else a likely one: floats one, masks as they then come out (else all true), integers zero."""
+    if tensor.known is not None:
+        return tensor.known
+    if tensor.guess is not None:
+        return tensor.guess
+    if tensor.sparse is not None:
+        return tensor.sparse.to(tensor.dtype)
+    ones = tensor.dtype == torch.bool or tensor.dtype.is_floating_point or tensor.dtype.is_complex
+    return (torch.ones if ones else torch.zeros)(tensor.shape, dtype=tensor.dtype)

@@ -32,7 +32,7 @@ class Kernels:
     """Remembers the outcome of every distinct call: a layer that repeats costs one look-up an operation."""
 
     def __init__(self, device: str) -> None:
-        self._device = device
+        self.device = device
         self._known: dict[Any, Outcome] = {}
 
     def outcome(
@@ -67,7 +67,7 @@ class Kernels:
             outputs = tuple((replace(s, dtype=d), stride) for (s, stride), d in zip(outputs, answer.names, strict=True))
         if not isinstance(answer, oracle.Refused):
             return Outcome(outputs)
-        if self._device == "cpu":
+        if self.device == "cpu":
             return Outcome(outputs, answer.message)
         return Outcome(outputs, gap=answer.message)
 

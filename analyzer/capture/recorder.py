@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import torch
 
 from analyzer.capture.abstract import Abstract, Cell, dtype_name, small, spec_of
-from analyzer.dtypes import is_float
-from analyzer.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Script, Spec
+from analyzer.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
 
 
 class Recorder:
@@ -19,6 +20,8 @@ class Recorder:
     def __init__(self) -> None:
         self.graph = ModelGraph()
         self._count: Counter[str] = Counter()
+        self._muted = False
+        self.has_sparse = False
 
     def name(self, base: str) -> str:
         """A fresh node id: `addmm`, `addmm_1`, ..."""
@@ -28,6 +31,8 @@ class Recorder:
 
     def op(self, base: str, op: str, args: Any, kwargs: dict[str, Any], outputs: tuple[Spec, ...], **facts: Any) -> str:
         """Append an operation; its id is returned."""
+        if self._muted:
+            return ""
         taken = tuple([self.arg(a) for a in args])
         named = tuple([(k, self.arg(v)) for k, v in kwargs.items()]) if kwargs else ()
         node_id = self.name(base)
@@ -43,8 +48,10 @@ class Recorder:
         shown = name or node_id
         self.graph.add(Node(node_id, kind, outputs=(spec,), name=shown, place=place, reason=reason))
         real = tensor.detach() if known and small(tensor) and tensor.device.type == "cpu" else None
-        made = Abstract.make(spec, _stride(tensor), Ref(node_id), Cell(known=real is not None), real)
+        made = Abstract.make(spec, strides(tensor), Ref(node_id), Cell(known=real is not None), real)
         made.held = kind == "parameter"
+        if tensor.layout != torch.strided:
+            made.sparse, self.has_sparse = tensor.detach(), True
         made.requires_grad_(tensor.requires_grad)  # matmul takes another way for an operand that needs a gradient
         return made
 
@@ -73,34 +80,29 @@ class Recorder:
 
     def wrote(self, tensor: Abstract, writer: Ref) -> None:
         """Note that a node wrote into a tensor's memory."""
+        if self._muted:
+            return
         cell = tensor.cell
         cell.version += 1
         cell.writer = writer
         tensor.ref, tensor.seen = writer, cell.version
 
-    def keep_one_refusal(self, since: int, words: str, repair: str, script: Script) -> None:
-        """Of the operations of a refused call, added from index `since` on, let one carry it.
-
-        That is the last that reads an operand in another float dtype than the repair's, else the last.
-        """
-        added = [node for node in list(self.graph)[since:] if node.refused == words]
-        for node in added:
-            self.graph.nodes[node.id] = replace(node, refused="", repair="")
-        odd = [node for node in added if self._reads_another(node, repair)]
-        for node in (odd or added)[-1:]:
-            self.graph.nodes[node.id] = replace(node, refused=words, repair=repair, script=script)
-
-    def _reads_another(self, node: Node, dtype: str) -> bool:
-        return any(is_float(spec.dtype) and spec.dtype != dtype for spec in map(self.graph.spec, node.operands()))
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """Let operations happen without nodes: the repaired run of a call that is one node itself."""
+        outer, self._muted = self._muted, True
+        try:
+            yield
+        finally:
+            self._muted = outer
 
 
 def _identifier(name: str) -> str:
     return "".join(c if c.isalnum() or c in "_." else "_" for c in name)
 
 
-def _stride(tensor: torch.Tensor) -> tuple[int, ...]:
-    return (
-        tuple(tensor.stride())
-        if tensor.layout == torch.strided
-        else tuple(torch.empty(tensor.shape, device="meta").stride())
-    )
+def strides(tensor: torch.Tensor) -> tuple[int, ...]:
+    """A tensor's strides in elements; as if it were dense where its layout has none."""
+    if tensor.layout == torch.strided:
+        return tuple(tensor.stride())
+    return tuple([prod(tensor.shape[axis + 1 :]) for axis in range(tensor.dim())])

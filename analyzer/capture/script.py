@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import isfinite, prod
@@ -160,7 +161,9 @@ def _raised(lines: tuple[str, ...]) -> str:
 
 def _run(source: str) -> str:
     off = torch.autocast("cpu", enabled=False)
-    with torch.no_grad(), torch._C._DisableTorchDispatch(), torch._C.DisableTorchFunction(), off:
+    quiet = warnings.catch_warnings()
+    with quiet, torch.no_grad(), torch._C._DisableTorchDispatch(), torch._C.DisableTorchFunction(), off:
+        warnings.simplefilter("ignore")
         try:
             exec(compile(source, "script", "exec"), {"torch": torch})
         except Exception as error:

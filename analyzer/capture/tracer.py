@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from analyzer import oracle
 from analyzer.capture import script
 from analyzer.capture.abstract import Abstract, Cell, small, spec_of
 from analyzer.capture.houses import Houses
-from analyzer.capture.invent import RANKED, Inventions
+from analyzer.capture.invent import RANKED, Inventions, plausible
 from analyzer.capture.kernels import Kernels, results, tensors
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
@@ -30,8 +32,6 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.call = ""
         self.calling: script.Call | None = None
         """The call that `call` names, as the person made it."""
-        self.call_refused = ""
-        """Set while a refused composite call is run again, repaired: its last operation carries the words."""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
 
     @classmethod
@@ -57,7 +57,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return self._finish(sig, args, kwargs, operands, [(spec_of(t), t.stride()) for t in real], real)
         for index in sig.written:
             for target in tensors(argument(sig, index, args, kwargs)):
-                target.cell.known = False
+                target.cell.known, target.guess = False, None
         return self._abstractly(func, sig, args, kwargs, operands)
 
     def home(self, operands: list[Abstract]) -> str:
@@ -96,15 +96,29 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if outcome.refused:
             written = (self.calling,) if self.calling else ()
             again = script.write(outcome.refused, (*written, (func, args, kwargs)))
-        return self._finish(
+        result = self._finish(
             sig, args, kwargs, operands, outcome.outputs, None, outcome.refused, outcome.repair, outcome.gap, again
         )
+        if not sig.written and type(result) is Abstract and result.dtype == torch.bool and not outcome.refused:
+            self._guess(result, func, args, kwargs, operands)
+        return result
+
+    def _guess(self, result: Abstract, func: Any, args: Any, kwargs: Any, operands: list[Abstract]) -> None:
+        """What a mask would be if floats were ones: a test such as `(variance < 0).any()` then goes the usual way."""
+        if all(small(t) for t in operands):
+            made = {id(t): plausible(t) for t in operands}
+            with suppress(RuntimeError):
+                result.guess = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
 
     def _invented(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
         """A shape that depends on unknown values: run on plausible ones; integers of the result stay known."""
         place = self.places.here()[0]
         made = {id(t): self.inventions.value(t, place) for t in operands}
-        result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
+        try:
+            result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
+        except RuntimeError:  # of matrices of ones, such as a Cholesky factor
+            made = {key: oracle.regular(value) for key, value in made.items()}
+            result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
         found = results(result)
         reals = found if all(not t.dtype.is_floating_point for t in found) else None
         return self._finish(sig, args, kwargs, operands, [(spec_of(t), t.stride()) for t in found], reals)
@@ -117,7 +131,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if gap:
             self.inventions.note("a kernel that the CPU lacks", gap, place)
         facts = {"module": module, "call": self.call, "place": place}
-        facts |= {"refused": refused or self.call_refused, "repair": repair, "script": again}
+        facts |= {"refused": refused, "repair": repair, "script": again}
         specs: tuple[Spec, ...] = tuple(s for s, _ in outputs)
         node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, **facts)
         made: list[Any] = []

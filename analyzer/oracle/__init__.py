@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Final, TypeAlias
@@ -17,6 +18,8 @@ KEPT_SIZE: Final = 16
 """Sizes up to this one are kept; larger ones become 17, 18, ..., equal sizes staying equal."""
 EXACT_LIMIT: Final = 1 << 22
 """Elements in all operands up to which a call is also tried in its exact shape."""
+UNTOUCHED_LIMIT: Final = 1 << 28
+"""Elements up to which a refused call is put once more at full size, for its words, on memory that stays unused."""
 KERNEL_ERRORS: Final = (RuntimeError, TypeError, ValueError, IndexError)
 
 
@@ -46,6 +49,14 @@ class Unanswered:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How operands are made: in which sizes, and what is in them."""
+
+    shrink: bool
+    fill: Callable[..., torch.Tensor]
+
+
 Answer: TypeAlias = Dtypes | Refused | Unanswered
 _ANSWERS: dict[Any, Answer] = {}
 
@@ -53,7 +64,8 @@ _ANSWERS: dict[Any, Answer] = {}
 def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = ()) -> Answer:
     """What the real kernel says of a call whose tensors are given as `Spec`; each signature is asked once.
 
-    A refusal counts only after a control: the same operands in one dtype must run. So a call that fails for
+    A refusal counts only after a control: the same operands in one dtype must run (float32, else one that is there
+    already, as a dtype among the arguments may bind the operands to it). So a call that fails for
     its shapes or values is `Unanswered`, never `Refused`.
 
     >>> a = Spec("float32", (2, 3)); b = Spec("bfloat16", (3, 4))
@@ -61,7 +73,8 @@ def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = ()) -> Answer:
     'expected m1 and m2 to have the same dtype, but got: float != c10::BFloat16'
     """
     function = overload(op)
-    key = (op, _key(args, is_view(function)), _key(kwargs, is_view(function)))
+    view, clamp = is_view(function), len(_floats((args, kwargs))) < 2
+    key = (op, _key(args, view, clamp), _key(kwargs, view, clamp))
     answer = _ANSWERS.get(key)
     if answer is None:
         answer = _put(function, args, kwargs)
@@ -83,63 +96,105 @@ def words(error: BaseException) -> str:
     return str(error).split("\nException raised from")[0].strip()
 
 
+def regular(tensor: torch.Tensor) -> torch.Tensor:
+    """A float tensor with a heavy diagonal in its last two dimensions: matrices that can be inverted and factored."""
+    if not tensor.dtype.is_floating_point or tensor.dim() < 2 or tensor.dtype.itemsize == 1:
+        return tensor
+    made = tensor.clone()
+    made.diagonal(dim1=-2, dim2=-1).add_(made.shape[-1])
+    return made
+
+
+def is_gap(words: str, mixed: bool) -> bool:
+    """Whether a refusal of operands in one dtype says that this device has no such kernel."""
+    return "not implemented for" in words and not mixed
+
+
 def is_view(function: Any) -> bool:
     """Whether an overload only gives a view of its first operand, so that sizes cannot matter to dtypes."""
     returns = function._schema.returns
     return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
 
 
-def _key(arg: Any, view: bool) -> Any:
+def _key(arg: Any, view: bool, clamp: bool) -> Any:
     kind = type(arg)
     if kind is Spec:
-        return (arg.dtype, tuple([min(n, KEPT_SIZE + 1) for n in arg.shape]))  # bmm of tiny matrices has other words
+        return (arg.dtype, tuple([min(n, KEPT_SIZE + 1) for n in arg.shape]) if clamp else arg.shape)
     if kind is tuple:
-        return tuple([_key(item, view) for item in arg])
+        return tuple([_key(item, view, clamp) for item in arg])
     if kind is DtypeArg:
         return arg
     return kind if view and kind is int else (kind, arg)
 
 
 def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
+    floats = _floats((args, kwargs))
+    mixed = len(floats) > 1
+    controls = ("float32", *sorted(floats - {"float32"}, reverse=True)) if mixed else ("float32",)
     first = ""
-    for shrink in (True, False):
-        if not shrink and _elements((args, kwargs)) > EXACT_LIMIT and not is_view(function):
-            break
-        result = _try(function, args, kwargs, shrink)
+    for way in _ways(mixed, _elements((args, kwargs)), is_view(function)):
+        result = _try(function, args, kwargs, way)
         if isinstance(result, Dtypes):
             return result
         first = first or result
-        if isinstance(_try(function, _uniform(args), _uniform(kwargs), shrink), Dtypes):
-            return Refused(result, gap="not implemented for" in result and len(_floats((args, kwargs))) <= 1)
+        if any(isinstance(_try(function, _in(d, args), _in(d, kwargs), way), Dtypes) for d in controls):
+            return Refused(_full_size(function, args, kwargs, result, way), gap=is_gap(result, mixed))
     return Unanswered(first or "too large to try")
 
 
-def _try(function: Any, args: Any, kwargs: Any, shrink: bool) -> Dtypes | str:
+def _ways(mixed: bool, elements: int, view: bool) -> tuple[_Way, ...]:
+    """The cheapest first; a mixture in its exact shape if it may be, as the words can depend on sizes."""
+    if elements > EXACT_LIMIT and not view:
+        return (_SHRUNK,)
+    return (_EXACT, _SHRUNK, _REGULAR) if mixed else (_SHRUNK, _EXACT, _REGULAR)
+
+
+def _full_size(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, said: str, way: _Way) -> str:
+    """The words at full size, on memory that is never touched, where shrunken operands were refused."""
+    if way is not _SHRUNK or not EXACT_LIMIT < _elements((args, kwargs)) <= UNTOUCHED_LIMIT:
+        return said
+    result = _try(function, args, kwargs, _UNTOUCHED)
+    return said if isinstance(result, Dtypes) else result
+
+
+def _try(function: Any, args: Any, kwargs: Any, way: _Way) -> Dtypes | str:
     sizes: dict[int, int] = {}
     try:
         with torch.no_grad(), torch._C._DisableTorchDispatch():
-            real = tuple([_real(a, sizes, shrink) for a in args])
-            named = {name: _real(a, sizes, shrink) for name, a in kwargs}
+            real = tuple([_real(a, sizes, way) for a in args])
+            named = {name: _real(a, sizes, way) for name, a in kwargs}
             return Dtypes(tuple(_dtypes(function(*real, **named))))
     except KERNEL_ERRORS as error:
         return words(error)
 
 
-def _real(arg: Any, sizes: dict[int, int], shrink: bool) -> Any:
+def _real(arg: Any, sizes: dict[int, int], way: _Way) -> Any:
     kind = type(arg)
     if kind is Spec:
-        shape = [_shrunk(n, sizes) for n in arg.shape] if shrink else arg.shape
-        dtype = getattr(torch, arg.dtype)
-        if dtype.is_floating_point and dtype.itemsize > 1:
-            return torch.ones(shape, dtype=dtype)
-        return torch.zeros(shape, dtype=dtype)
+        shape = [_shrunk(n, sizes) for n in arg.shape] if way.shrink else arg.shape
+        return way.fill(shape, dtype=getattr(torch, arg.dtype))
     if kind is tuple:
-        return [_real(item, sizes, shrink) for item in arg]
+        return [_real(item, sizes, way) for item in arg]
     if kind is DtypeArg:
         return getattr(torch, arg.name)
-    if kind is int and shrink:
+    if kind is int and way.shrink:
         return sizes.get(arg, arg)
     return arg
+
+
+def _ones(shape: Any, dtype: torch.dtype) -> torch.Tensor:
+    whole = not dtype.is_floating_point or dtype.itemsize == 1
+    return torch.zeros(shape, dtype=dtype) if whole else torch.ones(shape, dtype=dtype)
+
+
+def _regular_ones(shape: Any, dtype: torch.dtype) -> torch.Tensor:
+    return regular(_ones(shape, dtype))
+
+
+_SHRUNK: Final = _Way(True, _ones)
+_EXACT: Final = _Way(False, _ones)
+_REGULAR: Final = _Way(False, _regular_ones)
+_UNTOUCHED: Final = _Way(False, torch.empty)
 
 
 def _shrunk(size: int, sizes: dict[int, int]) -> int:
@@ -148,10 +203,10 @@ def _shrunk(size: int, sizes: dict[int, int]) -> int:
     return sizes.setdefault(size, KEPT_SIZE + 1 + len(sizes))
 
 
-def _uniform(arg: Any) -> Any:
+def _in(dtype: str, arg: Any) -> Any:
     if type(arg) is Spec:
-        return replace(arg, dtype="float32") if is_float(arg.dtype) else arg
-    return tuple([_uniform(item) for item in arg]) if type(arg) is tuple else arg
+        return replace(arg, dtype=dtype) if is_float(arg.dtype) else arg
+    return tuple([_in(dtype, item) for item in arg]) if type(arg) is tuple else arg
 
 
 def _floats(arg: Any) -> set[str]:
