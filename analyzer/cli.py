@@ -74,7 +74,7 @@ def cli() -> None:
     "--repro",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write a script for each error that raises it alone.",
+    help="Write a short script for each error.",
 )
 @click.option("--dtype", metavar="D", help="As in from_pretrained(dtype=D). Default: as the config says.")
 @click.option("--to", metavar="D", help="As model.to(D) after loading.")

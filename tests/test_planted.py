@@ -85,3 +85,48 @@ def test_mending_what_is_reported_first_brings_each_next_real_error_until_none_i
         assert len(first_report) <= len(errors), faults
     assert seen_at_once >= 8
     assert raising >= 6
+
+
+def _left_wide(name: str, *prefixes: str) -> list[Fault]:
+    module, _ = planted(name, [])
+    keys = [key for key, p in module.named_parameters() if p.dtype == torch.bfloat16]
+    return [Fault("parameter", key) for key in keys if key.startswith(prefixes)]
+
+
+@pytest.mark.parametrize(
+    ("name", "prefixes", "least"),
+    [
+        ("llama", ("model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj"), 2),  # identical layers
+        ("bert", ("encoder.layer.0.output.dense",), 1),  # weight and bias of one linear layer
+        ("clip", ("vision_model.encoder.layers.0.mlp",), 2),  # a block
+        ("whisper", ("model.encoder.layers.1.self_attn",), 4),
+        ("llama", ("model.layers.1.",), 1),  # a whole layer, its norms with it
+        ("llava", ("model.vision_tower.",), 1),  # a whole tower
+        ("mixtral", ("model.embed_tokens",), 4),  # a table whose dtype every layer inherits
+        ("t5", ("encoder.block.0.layer.0.SelfAttention.relative_attention_bias",), 0),  # cast at its use
+    ],
+)
+def test_a_part_left_in_float32_is_one_finding_with_all_its_places(
+    name: str, prefixes: tuple[str, ...], least: int
+) -> None:
+    faults = _left_wide(name, *prefixes)
+    assert faults
+    flow, found = _reported(name, faults)
+    assert [(f.message, f.line) for f in found] == [error for error in [_really(name, faults)] if error]
+    assert sum(finding.count for finding in found) >= least
+    for finding in found:
+        assert _roots(flow, finding) <= {root(fault) for fault in faults}
+
+
+@pytest.mark.parametrize("name", ["vit", "clip", "whisper", "wav2vec2"])
+def test_a_whole_model_in_float32_blames_its_narrow_input(name: str) -> None:
+    module, inputs = planted(name, [])
+    module = module.float()
+    (key,) = [key for key, tensor in inputs.items() if tensor.is_floating_point()]
+    graph = capture(Loaded(module, name, "", inputs), PLAN).graph
+    flow = propagate(graph, PLAN)
+    errors = [finding for finding in check(flow) if finding.severity == "error"]
+    with pytest.raises(RuntimeError) as raised, torch.no_grad():
+        module(**inputs)
+    assert [finding.message for finding in errors] == [words(raised.value)]
+    assert _roots(flow, errors[0]) == {f"input {key}"}
