@@ -118,7 +118,7 @@ def test_a_part_left_in_float32_is_one_finding_with_all_its_places(
         assert _roots(flow, finding) <= {root(fault) for fault in faults}
 
 
-@pytest.mark.parametrize("name", ["vit", "clip", "whisper", "wav2vec2"])
+@pytest.mark.parametrize("name", ["whisper", "wav2vec2"])
 def test_a_whole_model_in_float32_blames_its_narrow_input(name: str) -> None:
     module, inputs = planted(name, [])
     module = module.float()

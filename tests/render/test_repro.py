@@ -109,7 +109,7 @@ PLANTED = {
     "t5": ("encoder.block.0.layer.0.SelfAttention.v.weight", "decoder.final_layer_norm.weight", "lm_head.weight"),
     "clip": ("vision_model.embeddings.patch_embedding.weight", "text_model.embeddings.position_embedding.weight"),
     "whisper": ("model.encoder.conv2.weight", "model.encoder.conv1.bias", "model.decoder.layers.1.fc1.weight"),
-    "mixtral": ("model.layers.0.mlp.experts.down_proj", "model.layers.1.mlp.gate.weight", "lm_head.weight"),
+    "mixtral": ("model.layers.0.self_attn.o_proj.weight", "model.layers.1.mlp.gate.weight", "lm_head.weight"),
     "wav2vec2": ("feature_extractor.conv_layers.0.conv.weight", "encoder.layers.0.attention.out_proj.weight"),
 }
 
