@@ -26,7 +26,8 @@ class Following:
 
     def gave(self, args: Any, kwargs: dict[str, Any], result: Any) -> None:
         """A call has returned: if it was told a dtype that this or an enclosing module read, its result follows."""
-        if type(result) is not Abstract or result.dtype not in (*args, *kwargs.values()):
+        told = [arg for arg in (*args, *kwargs.values()) if type(arg) is torch.dtype]
+        if not told or type(result) is not Abstract or result.dtype not in told:
             return
         for path in above(self._places.here()[1]):
             model = self._read.get((path, result.dtype))
