@@ -6,13 +6,14 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from analyzer import __version__
+from analyzer.deliver import STDOUT, check_folder, deliver, deliver_folder
 from analyzer.dtypes import parse_dtype
 from analyzer.errors import AnalyzerError
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 CLEAN, FOUND, FAILED = 0, 1, 2
 """Exit codes: nothing found, something found, could not run."""
 
-STDOUT: Final = "-"
 STDOUT_FORMAT: Final = ".svg"
 _FAILS_ON: Final = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "terminal_width": 100, "max_content_width": 100}
@@ -70,6 +70,12 @@ def cli() -> None:
 @cli.command("trace")
 @click.argument("model_dir", type=click.Path(path_type=Path))
 @click.option("--out", multiple=True, metavar="F", help="Write a file; the suffix says the format. '-': SVG to stdout.")
+@click.option(
+    "--repro",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write a short script for each error.",
+)
 @click.option("--dtype", metavar="D", help="As in from_pretrained(dtype=D). Default: as the config says.")
 @click.option("--to", metavar="D", help="As model.to(D) after loading.")
 @click.option("--set", "sets", multiple=True, metavar="GLOB=D", help="Dtype of parts: 'vpm.*=float32'.")
@@ -84,6 +90,7 @@ def cli() -> None:
 def trace_command(
     model_dir: Path,
     out: tuple[str, ...],
+    repro: Path | None,
     dtype: str | None,
     to: str | None,
     sets: tuple[str, ...],
@@ -106,6 +113,8 @@ def trace_command(
         "device": device,
     }
     _check_paths(model_dir, inputs, out)
+    if repro is not None:
+        check_folder(repro)
     with _progress() as tell:
         tell("importing torch")
         from rich.console import Console
@@ -122,7 +131,9 @@ def trace_command(
         rendered = _render(report, out, FORMATS)
     terminal.show(report, Console(file=sys.stderr if STDOUT in out else sys.stdout))
     for target, data in rendered.items():
-        _deliver(target, data)
+        deliver(target, data)
+    if repro is not None:
+        _deliver_scripts(report, repro)
     return FOUND if any(f.severity in _FAILS_ON[fail_on] for f in report.findings) else CLEAN
 
 
@@ -190,6 +201,17 @@ def _check_suffixes(out: Sequence[str], formats: Mapping[str, Any]) -> None:
             raise AnalyzerError(f"unknown output format: {name}", hint=f"use one of {', '.join(formats)}")
 
 
+def _deliver_scripts(report: Report, folder: Path) -> None:
+    """Write the scripts; name on stderr each error that has none, and why."""
+    from analyzer.render.repro import render
+    from analyzer.report import no_script
+
+    deliver_folder(folder, render(report))
+    for finding in report.findings:
+        if reason := no_script(report.graph, finding):
+            _complain(f"no script for {finding.code} at {finding.file}:{finding.line}: {reason}")
+
+
 def _files(out: Sequence[str]) -> list[str]:
     return [name for name in out if name != STDOUT]
 
@@ -204,28 +226,6 @@ def _render(report: Report, out: Sequence[str], formats: Mapping[str, Callable[[
         except AnalyzerError as error:
             _complain(f"{target} not written: {error}")
     return rendered
-
-
-def _deliver(target: str, data: bytes) -> None:
-    """Put the bytes on stdout or, whole or not at all, into the file."""
-    if target == STDOUT:
-        _write_bytes(sys.stdout, data)
-        return
-    final = Path(os.path.realpath(target))  # a link stays a link
-    half = final.with_name(f".{final.name}.{os.getpid()}.tmp")
-    try:
-        half.write_bytes(data)
-        half.replace(final)
-    except OSError as error:
-        with suppress(OSError):
-            half.unlink()
-        raise AnalyzerError(f"cannot write {target}: {error.strerror}", hint="the old file is untouched") from error
-
-
-def _write_bytes(stream: Any, data: bytes) -> None:
-    stream.flush()
-    stream.buffer.write(data)
-    stream.buffer.flush()
 
 
 @contextmanager

@@ -71,7 +71,9 @@ class Finding:
 
     @property
     def rank(self) -> tuple[int, str, int, str, int]:
-        """Sort key: worst first, then by code, by weight, by place."""
+        """Sort key: worst first, then by code, by weight, by place; errors of one code stay as they are raised."""
+        if self.severity == "error":
+            return (0, self.code, 0, "", 0)
         return (SEVERITIES.index(self.severity), self.code, -self.widened_bytes, self.file, self.line)
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias, Union
 
 import networkx as nx
 
-from analyzer.dtypes import width
+from analyzer.dtypes import is_float, width
 
 CAST = "aten._to_copy.default"
 """The operation that `x.to(dtype)`, `x.float()` and autocast become."""
@@ -71,6 +71,14 @@ NOWHERE = Place()
 
 
 @dataclass(frozen=True, slots=True)
+class Script:
+    """A refused call written again in plain torch, line by line; `doubt` says why it is not known to be refused."""
+
+    lines: tuple[str, ...] = ()
+    doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One operation (`op` is an aten overload, "aten.addmm.default") or one stored tensor (`op` in STORED)."""
 
@@ -94,6 +102,8 @@ class Node:
     """Why a stored tensor has its dtype."""
     inserted: str = ""
     """Who made the call if nobody wrote it: "autocast" for a cast that autocast inserts."""
+    script: Script | None = field(default=None, compare=False)
+    """The refused call, to be run alone."""
     phase: str = ""
     """"backward" for what `backward()` runs; module, call and place are then those of the forward call."""
 
@@ -107,9 +117,22 @@ class Node:
         """Whether this is an operation rather than a stored tensor."""
         return self.op not in STORED
 
+    @property
+    def is_matrix(self) -> bool:
+        """Whether this is a float parameter of two or more dimensions: those say which dtype a module works in."""
+        return self.op == "parameter" and len(self.outputs[0].shape) > 1 and is_float(self.dtype)
+
     def operands(self) -> tuple[Ref, ...]:
         """Every tensor operand in order; an edge's key is its index here."""
         return tuple(refs((self.args, tuple(v for _, v in self.kwargs))))
+
+
+def above(module: str) -> Iterator[str]:
+    """The path of a module, of the one that holds it, and so on up to the model, which is ""."""
+    while module:
+        yield module
+        module = module.rpartition(".")[0]
+    yield ""
 
 
 def refs(arg: Arg) -> Iterator[Ref]:
@@ -138,6 +161,8 @@ class ModelGraph:
     nx: nx.MultiDiGraph = field(default_factory=nx.MultiDiGraph)
     outputs: list[Ref] = field(default_factory=list)
     """The tensors that the run returned, in order."""
+    follows: dict[Ref, Ref] = field(default_factory=dict)
+    """Tensors whose dtype the code took from another tensor (`x.to(y.dtype)`), and that other one."""
 
     def add(self, node: Node) -> None:
         """Append a node; its operands must have been added before. O(operands)."""

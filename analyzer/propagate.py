@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from analyzer import oracle
 from analyzer.dtypes import is_float
 from analyzer.findings import Origin
-from analyzer.graph import CALLED, CAST, UPDATED, Arg, ModelGraph, Node, Ref, Spec
+from analyzer.graph import CALLED, CAST, UPDATED, Arg, ModelGraph, Node, Ref, Spec, above
 
 NEAREST: Final = 4
 """How many origins blame names at most: the nearest ones."""
@@ -66,13 +67,23 @@ class Flow:
         """The kernel's words if it refuses this call, else ""."""
         return self.refusals.get(node_id, "")
 
+    @cached_property
+    def matrices(self) -> Mapping[str, frozenset[str]]:
+        """Module path -> the dtypes of the matrices in it."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for node in self.graph.stored():
+            if node.is_matrix:
+                for path in above(node.name.rpartition(".")[0]):
+                    found[path].add(self.dtypes[node.id][0])
+        return {path: frozenset(dtypes) for path, dtypes in found.items()}
+
     def origins(self, ref: Ref) -> tuple[Origin, ...]:
         """The nearest origins that gave an operand its dtype, through every operation that only handed it on.
 
         Where the dtype was won by a promotion on the way, the blame is on the promotion's wide operand alone.
         """
         plain, promoted = self._walk(ref)
-        return tuple(dict.fromkeys(promoted or plain))[:NEAREST]
+        return tuple(dict.fromkeys([*promoted, *plain]))[:NEAREST]
 
     def _walk(self, start: Ref) -> tuple[list[Origin], list[Origin]]:
         dtype = self.dtype(start)
@@ -82,6 +93,12 @@ class Flow:
         seen = {start}
         while queue:
             ref, won = queue.popleft()
+            model = self.graph.follows.get(ref)
+            if model and self.dtype(model) == dtype:
+                if model not in seen:
+                    seen.add(model)
+                    queue.append((model, won))
+                continue
             origin = self._origin(ref)
             if origin:
                 (promoted if won else plain).append(origin)

@@ -75,7 +75,7 @@ class Report:
                 "assumptions": [asdict(a) for a in self.coverage.assumptions],
                 "incomplete": self.coverage.incomplete or None,
             },
-            "findings": [_finding(f) for f in self.findings],
+            "findings": [_finding(self.graph, f) for f in self.findings],
             "outputs": list(self.outputs),
             "graph": {"nodes": [_node(n) for n in self.graph], "edges": _edges(self.graph)},
         }
@@ -110,9 +110,24 @@ def count_elements(specs: Iterable[Spec]) -> int:
     return sum(prod(spec.shape) for spec in specs)
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def no_script(graph: ModelGraph, finding: Finding) -> str:
+    """Why an error cannot be raised alone by a few lines of plain torch; "" if it can, or if it is no error."""
+    node = graph[finding.nodes[0]]
+    if finding.severity != "error":
+        return ""
+    if node.script is None:
+        return "the graph does not hold the call as it was written"
+    if node.script.lines and finding.asked != "cpu":
+        return ""  # not the CPU's words, so that this machine could not try it
+    return node.script.doubt
+
+
+def _finding(graph: ModelGraph, finding: Finding) -> dict[str, Any]:
     data = asdict(finding)
+    script, reason = graph[finding.nodes[0]].script, no_script(graph, finding)
     data["count"] = finding.count
+    data["script"] = list(script.lines) if script and not reason else None
+    data["no_script"] = reason or None
     return data
 
 

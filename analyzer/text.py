@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ast import literal_eval
 from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from analyzer.dtypes import DTYPES, parse_dtype, short
 from analyzer.errors import AnalyzerError
@@ -146,7 +146,7 @@ class _Line:
         name, module = (at, other) if op in STORED else (other, at)
         place = _PLACE.fullmatch(fields.get("place", ""))
         where = Place(place[1], int(place[2])) if place else NOWHERE
-        rest = {key: value for key, value in fields.items() if key not in ("at", "other", "place")}
+        rest: Any = {key: value for key, value in fields.items() if key not in ("at", "other", "place")}
         return Node(node_id, op, args, kwargs, outs, name, module, place=where, **rest)
 
     def _fields(self) -> Iterator[tuple[str, str]]:

@@ -82,6 +82,8 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         (["{model}", "--out", "{tmp}/missing/a.svg"], "no such output folder"),
         (["{model}", "--out", "{model}"], "is a folder"),
         (["{model}", "--inputs", "{tmp}/none.py"], "no such inputs file"),
+        (["{model}", "--repro", "{model}/config.json"], "is a file"),
+        (["{model}", "--repro", "{model}/config.json/deep/er"], "is a file"),
         (["{model}", "--device", "tpu"], "'tpu' is not one of"),
         (["{model}", "--frobnicate"], "No such option"),
         ([], "Missing argument"),

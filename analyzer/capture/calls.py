@@ -10,7 +10,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from analyzer import oracle
+from analyzer.capture import script
 from analyzer.capture.abstract import Abstract, Cell, dtype_name, spec_of
+from analyzer.capture.following import Following
 from analyzer.capture.invent import Inventions, plausible
 from analyzer.capture.kernels import recast, repair_dtype, results, tensors
 from analyzer.capture.places import Places
@@ -27,11 +29,13 @@ class Calls(TorchFunctionMode):
     def __init__(self, tracer: Tracer, places: Places, inventions: Inventions) -> None:
         super().__init__()
         self._tracer, self._places, self._inventions = tracer, places, inventions
+        self._following = Following(tracer.recorder, places)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Name the call, run it, and pass it repaired if it is refused for its dtypes."""
         name = getattr(func, "__name__", "") or str(func)
         if name in _QUIET:
+            self._following.read(func, args[0])
             return func(*args, **(kwargs or {}))
         kwargs = kwargs or {}
         host = _HOST.get(name)
@@ -40,15 +44,18 @@ class Calls(TorchFunctionMode):
         if name in _FROM_DATA:
             args, kwargs = self._plain(args), {k: self._plain((v,))[0] for k, v in kwargs.items()}
         tracer = self._tracer
-        outer, tracer.call = tracer.call, name
+        outer = tracer.call, tracer.calling
+        tracer.call, tracer.calling = name, (func, args, kwargs)
         try:
             if tracer.recorder.has_sparse and _sparse(args, kwargs):
                 return self._one_node(args, kwargs, _really(func, args, kwargs))
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            self._following.gave(args, kwargs, result)
+            return result
         except oracle.KERNEL_ERRORS as error:
             return self._repaired(func, args, kwargs, error)
         finally:
-            tracer.call = outer
+            tracer.call, tracer.calling = outer
 
     def _value(self, tensor: Abstract) -> torch.Tensor:
         with torch._C._DisableTorchDispatch():  # the tracer would turn an invented value into an abstract one
@@ -66,7 +73,8 @@ class Calls(TorchFunctionMode):
     def _repaired(self, func: Any, args: Any, kwargs: Any, error: Exception) -> Any:
         """Checks of composite functions come before any kernel: they are refusals if one dtype for all helps."""
         run = _really if self._tracer.recorder.has_sparse and _sparse(args, kwargs) else _again
-        for dtype in _remedies(args, kwargs):
+        home = self._tracer.home(list(tensors((args, kwargs))))
+        for dtype in _remedies(args, kwargs, home):
             try:
                 with self._tracer.recorder.muted():
                     result = run(func, recast(args, dtype), {k: recast(v, dtype) for k, v in kwargs.items()})
@@ -85,19 +93,27 @@ class Calls(TorchFunctionMode):
             words = repair = ""
         given = {id(t): t for t in tensors((args, kwargs))}
         made = [t for t in results(result) if id(t) not in given]
-        facts = {"module": module, "call": tracer.call, "place": place, "refused": words, "repair": repair}
+        facts: dict[str, Any] = {
+            "module": module,
+            "call": tracer.call,
+            "place": place,
+            "refused": words,
+            "repair": repair,
+        }
+        if words and tracer.calling:
+            facts["script"] = script.write(words, [tracer.calling])
         specs = tuple(spec_of(t) for t in made)
         node_id = tracer.recorder.op(tracer.call, CALLED + tracer.call, args, kwargs, specs, **facts)
         numbered = {id(t): _handed_out(t, Ref(node_id, i)) for i, t in enumerate(made)}
         return tree_map_only(torch.Tensor, lambda t: given.get(id(t)) if id(t) in given else numbered[id(t)], result)
 
 
-def _remedies(args: Any, kwargs: Any) -> Iterator[torch.dtype]:
+def _remedies(args: Any, kwargs: Any, home: str) -> Iterator[torch.dtype]:
     """Dtypes in which a refused call is tried again: the least disturbing one, then float32 as the control."""
     floats = {t.dtype for t in tensors((args, kwargs)) if t.dtype.is_floating_point}
     if not floats:
         return
-    first = repair_dtype(None, args, kwargs)
+    first = repair_dtype(None, args, kwargs, home)
     yield from (d for d in dict.fromkeys((first, torch.float32)) if floats != {d})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,20 +36,33 @@ class Kernels:
         self.device = device
         self._known: dict[Any, Outcome] = {}
 
-    def outcome(self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
-        """The outcome of a call on abstract tensors. Raises what the meta kernel raises when it cannot tell."""
+    def outcome(
+        self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any], home: Callable[[], str]
+    ) -> Outcome:
+        """The outcome of a call on abstract tensors; `home` tells a repair which dtype is at home there ("": any).
+
+        Raises what the meta kernel raises when it cannot tell.
+        """
         key = (sig.op, _key(args), _key(tuple(kwargs.items())) if kwargs else ())
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self._work_out(function, sig, args, kwargs)
-        return known
+            known = self._known[key] = self._work_out(function, sig, args, kwargs, "")
+        if not known.repair:
+            return known
+        at_home = home()
+        repaired = self._known.get((key, at_home))
+        if repaired is None:
+            repaired = self._known[key, at_home] = self._work_out(function, sig, args, kwargs, at_home)
+        return repaired
 
-    def _work_out(self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+    def _work_out(
+        self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any], home: str
+    ) -> Outcome:
         answer = oracle.ask(sig.op, as_specs(args), tuple((k, as_specs(v)) for k, v in kwargs.items()))
         if isinstance(answer, oracle.Refused) and not answer.gap:
-            repair = repair_dtype(sig, args, kwargs)
+            repair = repair_dtype(sig, args, kwargs, home)
             fixed = recast(args, repair), {k: recast(v, repair) for k, v in kwargs.items()}
-            return Outcome(_meta(function, *fixed), answer.message, dtype_name(repair))
+            return Outcome(_meta(function, *fixed), answer.message, home or dtype_name(repair))
         outputs = _meta(function, args, kwargs)
         if isinstance(answer, oracle.Dtypes) and len(answer.names) == len(outputs):
             outputs = tuple((replace(s, dtype=d), stride) for (s, stride), d in zip(outputs, answer.names, strict=True))
@@ -91,13 +104,18 @@ def results(result: Any) -> list[torch.Tensor]:
     return [t for item in result for t in results(item)] if isinstance(result, (tuple, list)) else []
 
 
-def repair_dtype(sig: Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtype:
-    """The dtype that starts no cascade: the destination's, else the parameter's, else that of most operands (D4)."""
+def repair_dtype(sig: Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any], home: str = "") -> torch.dtype:
+    """The dtype that starts no cascade (D4).
+
+    That is the destination's, else the one at home in the module, else the parameter's, else that of most operands.
+    """
     floats = [t for t in tensors((args, tuple(kwargs.values()))) if t.dtype.is_floating_point]
     for index in sig.written if sig else ():
         target = argument(sig, index, args, kwargs)  # type: ignore[arg-type]
         if isinstance(target, Abstract):
             return target.dtype
+    if home:
+        return getattr(torch, home)  # type: ignore[no-any-return]
     voters = [t.dtype for t in floats if t.held] or [t.dtype for t in floats]
     if not voters:
         return torch.float32

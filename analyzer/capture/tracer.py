@@ -9,13 +9,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from analyzer import oracle
+from analyzer.capture import script
 from analyzer.capture.abstract import Abstract, Cell, small, spec_of
+from analyzer.capture.houses import Houses
 from analyzer.capture.invent import RANKED, Inventions, plausible
 from analyzer.capture.kernels import Kernels, results, tensors
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
 from analyzer.capture.signature import VIEW, Signature, argument, signature
-from analyzer.graph import Ref, Spec
+from analyzer.graph import Ref, Script, Spec
 
 _CPU = torch.device("cpu")
 _INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
@@ -27,7 +29,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, recorder: Recorder, kernels: Kernels, places: Places, inventions: Inventions) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.recorder, self.kernels, self.places, self.inventions = recorder, kernels, places, inventions
+        self.houses = Houses(recorder.graph)
         self.call = ""
+        self.calling: script.Call | None = None
+        """The call that `call` names, as the person made it."""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
 
     @classmethod
@@ -56,6 +61,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 target.cell.known = False
         return self._abstractly(func, sig, args, kwargs, operands)
 
+    def home(self, operands: list[Abstract]) -> str:
+        """The dtype at home where the call is made; "" if that cannot be told."""
+        return self.houses.dtype(self.places.here()[1], operands)
+
     def lift(self, arg: Any) -> Any:
         """The argument with every plain tensor replaced by the abstract one that stands for it."""
         kind = type(arg)
@@ -79,13 +88,17 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _abstractly(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
         try:
-            outcome = self.kernels.outcome(func, sig, args, kwargs)
+            outcome = self.kernels.outcome(func, sig, args, kwargs, lambda: self.home(operands))
         except (RuntimeError, NotImplementedError) as error:
             if operands and all(small(t) for t in operands):
                 return self._invented(func, sig, args, kwargs, operands)
             raise error
+        again = None
+        if outcome.refused:
+            written = (self.calling,) if self.calling else ()
+            again = script.write(outcome.refused, (*written, (func, args, kwargs)))
         result = self._finish(
-            sig, args, kwargs, operands, outcome.outputs, None, outcome.refused, outcome.repair, outcome.gap
+            sig, args, kwargs, operands, outcome.outputs, None, outcome.refused, outcome.repair, outcome.gap, again
         )
         if operands and not (sig.written or sig.random or outcome.refused) and _counts(operands, result):
             self._guess(result, func, args, kwargs, operands)
@@ -114,13 +127,13 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _finish(
         self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outputs: Any, real: list[Any] | None,
-        refused: str = "", repair: str = "", gap: str = "",
+        refused: str = "", repair: str = "", gap: str = "", again: Script | None = None,
     ) -> Any:  # fmt: skip
         place, module = self.places.here()
         if gap:
             self.inventions.note("a kernel that the CPU lacks", gap, place)
         facts = {"module": module, "call": self.call, "place": place}
-        facts |= {"refused": refused, "repair": repair}
+        facts |= {"refused": refused, "repair": repair, "script": again}
         specs: tuple[Spec, ...] = tuple(s for s, _ in outputs)
         node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, **facts)
         made: list[Any] = []

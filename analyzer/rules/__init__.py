@@ -10,8 +10,8 @@ from math import prod
 from typing import TYPE_CHECKING, Final
 
 from analyzer.dtypes import is_float, width
-from analyzer.findings import Finding, Operand
-from analyzer.graph import CAST, UPDATED, Node, Ref
+from analyzer.findings import Finding, Operand, Origin
+from analyzer.graph import CAST, UPDATED, Node, Ref, above
 
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
     from types import ModuleType
@@ -124,9 +124,21 @@ def cause(flow: Flow, node: Node, operands: Iterable[Ref]) -> tuple[str, ...]:
     for ref in operands:
         for origin in flow.origins(ref):
             stored = origin.kind in ("parameter", "buffer", "input") or not origin.file
-            name = ".".join("*" if part.isdigit() else part for part in origin.name.split("."))
+            part = _odd_module(flow, origin) if origin.kind == "parameter" else origin.name
+            name = ".".join("*" if piece.isdigit() else piece for piece in part.split("."))
             places.add(f"{origin.kind} {name if stored else f'{origin.file}:{origin.line}'}")
     return (node.call, *(sorted(places) or [str(node.place) or node.id]))
+
+
+def _odd_module(flow: Flow, origin: Origin) -> str:
+    """The largest module whose matrices all have the dtype of a parameter in it: one fault, if it was left so."""
+    found = origin.name
+    for path in above(origin.name.rpartition(".")[0]):
+        dtypes = flow.matrices.get(path, frozenset())
+        if dtypes - {origin.dtype}:
+            break
+        found = path if dtypes else found
+    return found
 
 
 def spread(flow: Flow, starts: Callable[[Node], bool], *, alone: bool = True) -> list[Region]:

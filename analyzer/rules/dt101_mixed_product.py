@@ -30,9 +30,13 @@ if TYPE_CHECKING:
 
 
 def check(flow: Flow) -> Iterator[Hit]:
-    """Every refused call, in the kernel's own words."""
+    """Every refused call, in the kernel's own words; one whose causes are all known already is one more place."""
+    known: dict[str, tuple[str, ...]] = {}
     for node in flow.graph.ops():
         words = flow.refused(node.id)
         if words:
             odd = [ref for ref in node.operands() if node.repair and flow.dtype(ref) != node.repair]
-            yield Hit(node.id, words, "error", cause(flow, node, odd or node.operands()))
+            causes = cause(flow, node, odd or node.operands())[1:]
+            new = [name for name in causes if name not in known]
+            known |= dict.fromkeys(new, causes)
+            yield Hit(node.id, words, "error", causes if new else known[causes[0]])

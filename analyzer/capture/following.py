@@ -1,0 +1,41 @@
+"""Notes where code reads a tensor's dtype to give it to another tensor, so that blame can follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from analyzer.capture.abstract import Abstract
+from analyzer.capture.places import Places
+from analyzer.capture.recorder import Recorder
+from analyzer.graph import above
+
+
+class Following:
+    """Remembers for each module the tensor whose dtype its code read last, one for each dtype."""
+
+    def __init__(self, recorder: Recorder, places: Places) -> None:
+        self._recorder, self._places = recorder, places
+        self._read: dict[tuple[str, torch.dtype], Abstract] = {}
+
+    def read(self, getter: Any, tensor: Any) -> None:
+        """Code has read an attribute of a tensor."""
+        if type(tensor) is Abstract and tensor.dtype.is_floating_point and getter == _DTYPE:
+            self._read[self._places.here()[1], tensor.dtype] = tensor
+
+    def gave(self, args: Any, kwargs: dict[str, Any], result: Any) -> None:
+        """A call has returned: if it was told a dtype that this or an enclosing module read, its result follows."""
+        told = [arg for arg in (*args, *kwargs.values()) if type(arg) is torch.dtype]
+        if not told or type(result) is not Abstract or result.dtype not in told:
+            return
+        for path in above(self._places.here()[1]):
+            model = self._read.get((path, result.dtype))
+            if model is not None:
+                ref, other = self._recorder.read(result), self._recorder.read(model)
+                if ref != other:
+                    self._recorder.graph.follows[ref] = other
+                return
+
+
+_DTYPE = torch.Tensor.dtype.__get__  # type: ignore[attr-defined]

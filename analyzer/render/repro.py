@@ -1,0 +1,45 @@
+"""One short script of plain torch for each error, which raises the same words as the model does."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from analyzer.dtypes import short
+from analyzer.findings import Finding
+from analyzer.report import Report, no_script
+
+
+def render(report: Report) -> dict[str, bytes]:
+    """File name -> Python source, for every error that can be raised alone; `no_script` tells why another cannot."""
+    files: dict[str, bytes] = {}
+    for finding in report.findings:
+        if finding.severity != "error" or no_script(report.graph, finding):
+            continue
+        stem = _safe(f"{finding.code}-{PurePath(finding.file).name or finding.call or finding.op}-{finding.line}")
+        number = sum(name == f"{stem}.py" or name.startswith(f"{stem}.again") for name in files)
+        files[f"{stem}.again{number}.py" if number else f"{stem}.py"] = _source(report, finding).encode()
+    return files
+
+
+def _source(report: Report, finding: Finding) -> str:
+    script = report.graph[finding.nodes[0]].script
+    lines = script.lines if script else ()
+    foreign = finding.asked != "cpu"
+    head = [f"# {_about(report, finding)}"]
+    head += [f"# The verdict is that of {finding.asked}: run it there."] if foreign else []
+    device = ['torch.set_default_device("cuda")'] if finding.asked.startswith("cuda") else []
+    return "\n".join([*head, "import torch", "", *device, *lines, ""])
+
+
+def _about(report: Report, finding: Finding) -> str:
+    place = f"{finding.file}:{finding.line}" if finding.file else "a line that is not known"
+    repair = report.graph[finding.nodes[0]].repair
+    odd = [operand for operand in finding.operands if operand.dtype != repair] or finding.operands
+    origins = dict.fromkeys(origin for operand in odd for origin in operand.origins)
+    causes = ", ".join(f"{short(o.dtype)} from {o.kind} {o.name}" for o in origins)
+    parts = (f"{finding.code} {finding.name} at {place}", f"in {finding.module}" * bool(finding.module), causes)
+    return " ".join("; ".join(part for part in parts if part).split())
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name)

@@ -1,0 +1,35 @@
+"""Blame passes through a cast whose dtype the code read from another tensor, and stops at one that it wrote out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from analyzer.capture import Loaded
+from analyzer.capture.run import capture
+from analyzer.propagate import Plan, propagate
+
+
+class _Casting(nn.Module):
+    """A float32 table decides the dtype of another tensor."""
+
+    def __init__(self, written_out: bool) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.ones(4, 4))
+        self.weight = nn.Parameter(torch.ones(4, 4, dtype=torch.bfloat16))
+        self.written_out = written_out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = x.to(torch.float32) if self.written_out else x.to(self.table.dtype)
+        return wide @ self.weight
+
+
+@pytest.mark.parametrize(("written_out", "blamed"), [(False, ("parameter", "table")), (True, ("cast", "to"))])
+def test_the_tensor_whose_dtype_was_read_is_to_blame(written_out: bool, blamed: tuple[str, str]) -> None:
+    inputs = {"x": torch.ones(4, 4, dtype=torch.bfloat16)}
+    graph = capture(Loaded(_Casting(written_out), "casting", "", inputs), Plan(device="cpu")).graph
+    flow = propagate(graph, Plan(device="cpu"))
+    (refused,) = flow.refusals
+    (odd,) = [ref for ref in graph[refused].operands() if flow.dtype(ref) == "float32"]
+    assert [(origin.kind, origin.name) for origin in flow.origins(odd)] == [blamed]
