@@ -1,0 +1,123 @@
+"""What other devices than the CPU answered: rows of a data file, one for each signature on which they differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from analyzer.dtypes import parse_dtype, short
+from analyzer.graph import Spec
+
+FROM_SOURCE: Final = "from source"
+RECORDED: Final = "recorded"
+AS_ON_CPU: Final = "as on CPU"
+"""Who answered for a device that has no row for a call."""
+
+Static = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One call and one device's answer: `refused` in its words, else the dtypes that it `gives`.
+
+    `dtypes` are those of the tensor operands in the order of the schema, None for an optional one that is absent.
+    """
+
+    op: str
+    dtypes: tuple[str | None, ...]
+    static: Static
+    """Arguments that are no tensors and matter, by name; the others may have any value."""
+    refused: str
+    gives: tuple[str, ...]
+    source: str
+    reference: str
+    """Where the proof is read; of a recorded row the torch version and the name of the device."""
+
+    @property
+    def key(self) -> tuple[str, tuple[str, ...], str]:
+        """What rows are sorted by, and told apart by."""
+        return (self.op, tuple(_short(d) or "" for d in self.dtypes), repr(self.static))
+
+    def said_by(self, device: str) -> str:
+        """Whose answer this is, for a report: `cuda, from source: pytorch#135969`."""
+        return f"{device}, {self.source}: {self.reference}"
+
+
+@cache
+def rows(device: str) -> tuple[Row, ...]:
+    """Every row of a device, sorted; none for the CPU, which is asked itself."""
+    path = Path(__file__).with_name(f"{device}.json")
+    return tuple(parse(path.read_text())) if path.exists() else ()
+
+
+def find(device: str, op: str, schema: Any, args: Sequence[Any], kwargs: Iterable[tuple[str, Any]]) -> Row | None:
+    """The row of a device that decides a call whose tensors are given as `Spec`; None if there is none.
+
+    `schema` is that of the overload. A recorded row goes before one from source.
+    """
+    candidates = _by_op(device).get(op)
+    if not candidates:
+        return None
+    names = [argument.name for argument in schema.arguments]
+    given = dict(zip(names, args, strict=False)) | dict(kwargs)
+    optional = [a.name for a in schema.arguments if "Tensor" in str(a.type)]
+    dtypes = tuple(dtype for name in optional for dtype in _dtypes(given.get(name)))
+    for row in candidates:
+        if row.dtypes == dtypes and all(given.get(name) == value for name, value in row.static):
+            return row
+    return None
+
+
+def parse(text: str) -> list[Row]:
+    """The rows of a data file."""
+    return [
+        Row(
+            data["op"],
+            tuple(d and parse_dtype(d) for d in data["dtypes"]),
+            tuple((name, _frozen(value)) for name, value in data.get("static", {}).items()),
+            data["answer"].get("refused", ""),
+            tuple(parse_dtype(d) for d in data["answer"].get("dtypes", ())),
+            data["source"],
+            data["reference"],
+        )
+        for data in json.loads(text)
+    ]
+
+
+def dump(rows: Iterable[Row]) -> str:
+    """The data file of rows: sorted, one a line."""
+    lines = [json.dumps(_plain(row)) for row in sorted(rows, key=lambda row: (row.key, row.source != RECORDED))]
+    return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
+@cache
+def _by_op(device: str) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in sorted(rows(device), key=lambda row: row.source != RECORDED):
+        groups.setdefault(row.op, []).append(row)
+    return groups
+
+
+def _dtypes(arg: Any) -> list[str | None]:
+    if isinstance(arg, tuple):
+        return [dtype for item in arg for dtype in _dtypes(item)]
+    return [arg.dtype if isinstance(arg, Spec) else None]
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    answer = {"refused": row.refused} if row.refused else {"dtypes": [short(d) for d in row.gives]}
+    static = {"static": dict(row.static)} if row.static else {}
+    head: dict[str, Any] = {"op": row.op, "dtypes": [_short(d) for d in row.dtypes]}
+    return {**head, **static, "answer": answer, "source": row.source, "reference": row.reference}
+
+
+def _short(dtype: str | None) -> str | None:
+    return short(dtype) if dtype else None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
