@@ -44,7 +44,8 @@ class Kernels:
         return known
 
     def _work_out(self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
-        answer = oracle.ask(sig.op, as_specs(args), tuple((k, as_specs(v)) for k, v in kwargs.items()))
+        named = tuple((k, as_specs(v)) for k, v in kwargs.items())
+        answer = oracle.ask(sig.op, as_specs(args), named, self._device)
         if isinstance(answer, oracle.Refused) and not answer.gap:
             repair = repair_dtype(sig, args, kwargs)
             fixed = recast(args, repair), {k: recast(v, repair) for k, v in kwargs.items()}

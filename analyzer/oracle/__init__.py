@@ -10,6 +10,8 @@ import torch
 
 from analyzer.dtypes import is_float
 from analyzer.graph import Arg, DtypeArg, Spec
+from analyzer.oracle import answers
+from analyzer.oracle.answers import AS_ON_CPU as AS_ON_CPU
 
 Kwargs = tuple[tuple[str, Arg], ...]
 
@@ -37,6 +39,8 @@ class Refused:
 
     message: str
     gap: bool = False
+    asked: str = "cpu"
+    """Whose words these are; of another device with their source: `cuda, from source: pytorch#135969`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,10 @@ Answer: TypeAlias = Dtypes | Refused | Unanswered
 _ANSWERS: dict[Any, Answer] = {}
 
 
-def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = ()) -> Answer:
+def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu") -> Answer:
     """What the real kernel says of a call whose tensors are given as `Spec`; each signature is asked once.
+
+    For another device than the CPU a row of its data file decides; where there is none, the CPU answers for it.
 
     A refusal counts only after a control: the same operands in one dtype must run. So a call that fails for
     its shapes or values is `Unanswered`, never `Refused`.
@@ -61,12 +67,12 @@ def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = ()) -> Answer:
     'expected m1 and m2 to have the same dtype, but got: float != c10::BFloat16'
     """
     function = overload(op)
-    key = (op, _key(args, is_view(function)), _key(kwargs, is_view(function)))
-    answer = _ANSWERS.get(key)
-    if answer is None:
-        answer = _put(function, args, kwargs)
-        if not isinstance(answer, Unanswered):  # another shape of the same signature may well be answered
-            _ANSWERS[key] = answer
+    row = answers.find(device, op, function._schema, args, kwargs)
+    if row is not None:
+        return Refused(row.refused, asked=row.said_by(device)) if row.refused else Dtypes(row.gives)
+    answer = _of_cpu(function, op, args, kwargs)
+    if device != "cpu" and isinstance(answer, Refused):
+        return replace(answer, asked=AS_ON_CPU)
     return answer
 
 
@@ -87,6 +93,16 @@ def is_view(function: Any) -> bool:
     """Whether an overload only gives a view of its first operand, so that sizes cannot matter to dtypes."""
     returns = function._schema.returns
     return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
+
+
+def _of_cpu(function: Any, op: str, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
+    key = (op, _key(args, is_view(function)), _key(kwargs, is_view(function)))
+    answer = _ANSWERS.get(key)
+    if answer is None:
+        answer = _put(function, args, kwargs)
+        if not isinstance(answer, Unanswered):  # another shape of the same signature may well be answered
+            _ANSWERS[key] = answer
+    return answer
 
 
 def _key(arg: Any, view: bool) -> Any:

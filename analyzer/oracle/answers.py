@@ -18,6 +18,8 @@ AS_ON_CPU: Final = "as on CPU"
 """Who answered for a device that has no row for a call."""
 
 Static = tuple[tuple[str, Any], ...]
+Dtypes = tuple["str | None", ...]
+_ARGUMENTS: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +30,14 @@ class Row:
     """
 
     op: str
-    dtypes: tuple[str | None, ...]
+    dtypes: Dtypes
     static: Static
     """Arguments that are no tensors and matter, by name; the others may have any value."""
     refused: str
     gives: tuple[str, ...]
     source: str
     reference: str
-    """Where the proof is read; of a recorded row the torch version and the name of the device."""
+    """Where the proof is read, the best known place first; of a recorded row the torch version and the device."""
 
     @property
     def key(self) -> tuple[str, tuple[str, ...], str]:
@@ -44,7 +46,7 @@ class Row:
 
     def said_by(self, device: str) -> str:
         """Whose answer this is, for a report: `cuda, from source: pytorch#135969`."""
-        return f"{device}, {self.source}: {self.reference}"
+        return f"{device}, {self.source}: {self.reference.split('; ')[0]}"
 
 
 @cache
@@ -59,15 +61,13 @@ def find(device: str, op: str, schema: Any, args: Sequence[Any], kwargs: Iterabl
 
     `schema` is that of the overload. A recorded row goes before one from source.
     """
-    candidates = _by_op(device).get(op)
-    if not candidates:
+    known = _by_op(device).get(op)
+    if not known:
         return None
-    names = [argument.name for argument in schema.arguments]
+    names, tensors = _arguments(schema)
     given = dict(zip(names, args, strict=False)) | dict(kwargs)
-    optional = [a.name for a in schema.arguments if "Tensor" in str(a.type)]
-    dtypes = tuple(dtype for name in optional for dtype in _dtypes(given.get(name)))
-    for row in candidates:
-        if row.dtypes == dtypes and all(given.get(name) == value for name, value in row.static):
+    for row in known.get(_trimmed(dtype for name in tensors for dtype in _dtypes(given.get(name))), ()):
+        if all(given.get(name) == value for name, value in row.static):
             return row
     return None
 
@@ -95,17 +95,34 @@ def dump(rows: Iterable[Row]) -> str:
 
 
 @cache
-def _by_op(device: str) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
+def _by_op(device: str) -> dict[str, dict[Dtypes, list[Row]]]:
+    groups: dict[str, dict[Dtypes, list[Row]]] = {}
     for row in sorted(rows(device), key=lambda row: row.source != RECORDED):
-        groups.setdefault(row.op, []).append(row)
+        groups.setdefault(row.op, {}).setdefault(_trimmed(row.dtypes), []).append(row)
     return groups
+
+
+def _arguments(schema: Any) -> tuple[list[str], list[str]]:
+    """The names of all arguments, and of those that are tensors."""
+    known = _ARGUMENTS.get(key := (schema.name, schema.overload_name))
+    if known is None:
+        tensors = [a.name for a in schema.arguments if "Tensor" in str(a.type)]
+        known = _ARGUMENTS[key] = ([a.name for a in schema.arguments], tensors)
+    return known
 
 
 def _dtypes(arg: Any) -> list[str | None]:
     if isinstance(arg, tuple):
         return [dtype for item in arg for dtype in _dtypes(item)]
     return [arg.dtype if isinstance(arg, Spec) else None]
+
+
+def _trimmed(dtypes: Iterable[str | None]) -> Dtypes:
+    """Without absent operands at the end: a schema gains them from one version of torch to the next."""
+    kept = list(dtypes)
+    while kept and kept[-1] is None:
+        kept.pop()
+    return tuple(kept)
 
 
 def _plain(row: Row) -> dict[str, Any]:

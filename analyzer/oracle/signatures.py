@@ -1,4 +1,4 @@
-"""The calls on which devices may differ: operations, shapes and the dtypes to try, for a recorder to put to a device."""
+"""The calls on which devices may differ: operations, shapes and dtypes to try, for a recorder to put to a device."""
 
 from __future__ import annotations
 
