@@ -44,10 +44,13 @@ class Kernels:
         return known
 
     def _work_out(self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
-        named = tuple((k, as_specs(v)) for k, v in kwargs.items())
-        answer = oracle.ask(sig.op, as_specs(args), named, self._device)
+        specs, named = as_specs(args), tuple((k, as_specs(v)) for k, v in kwargs.items())
+        answer = oracle.ask(sig.op, specs, named, self._device)
         if isinstance(answer, oracle.Refused) and not answer.gap:
             repair = repair_dtype(sig, args, kwargs)
+            meant = oracle.ask(sig.op, specs, named)
+            if isinstance(meant, oracle.Dtypes) and meant.names:  # the CPU runs it: what it gives starts no cascade
+                repair = getattr(torch, meant.names[0])
             fixed = recast(args, repair), {k: recast(v, repair) for k, v in kwargs.items()}
             return Outcome(_meta(function, *fixed), answer.message, dtype_name(repair))
         outputs = _meta(function, args, kwargs)

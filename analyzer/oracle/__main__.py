@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -23,12 +24,12 @@ def write(device: str, out: Path | None) -> None:
     """Put every signature to the device; keep the answers that differ from the CPU's (of the CPU: all)."""
     if device == "cuda" and not torch.cuda.is_available():
         raise click.ClickException("no CUDA device here; run it on a machine that has one")
-    here = record(device)
-    rows = here if device == "cpu" else merged(answers.rows(device), here, record("cpu"))
+    here, old = record(device), answers.load(device)
+    rows = tuple(here if device == "cpu" else merged(old.rows, here, record("cpu")))
     if out is None and device == "cpu":
         raise click.ClickException("the CPU is asked anew each time and has no data file; give --out FILE")
     out = out or Path(answers.__file__).with_name(f"{device}.json")
-    out.write_text(answers.dump(rows))
+    out.write_text(answers.dump(replace(old, rows=rows)), encoding="utf-8")
     click.echo(f"{len(here)} signatures put to {device}; {len(rows)} rows in {out}")
 
 

@@ -42,18 +42,29 @@ class Row:
     @property
     def key(self) -> tuple[str, tuple[str, ...], str]:
         """What rows are sorted by, and told apart by."""
-        return (self.op, tuple(_short(d) or "" for d in self.dtypes), repr(self.static))
+        return (self.op, tuple(_short(d) or "" for d in _trimmed(self.dtypes)), repr(self.static))
 
     def said_by(self, device: str) -> str:
         """Whose answer this is, for a report: `cuda, from source: pytorch#135969`."""
         return f"{device}, {self.source}: {self.reference.split('; ')[0]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The data file of one device."""
+
+    rows: tuple[Row, ...] = ()
+    as_on_cpu: tuple[tuple[str, str], ...] = ()
+    """What needs no row because both devices run the same check: what, and where that is read."""
+    unknown: tuple[str, ...] = ()
+    """Differences that are suspected, with no proof and so no row."""
+
+
 @cache
-def rows(device: str) -> tuple[Row, ...]:
-    """Every row of a device, sorted; none for the CPU, which is asked itself."""
+def load(device: str) -> Answers:
+    """What is known of a device; nothing of the CPU, which is asked itself."""
     path = Path(__file__).with_name(f"{device}.json")
-    return tuple(parse(path.read_text())) if path.exists() else ()
+    return parse(path.read_text(encoding="utf-8")) if path.exists() else Answers()
 
 
 def find(device: str, op: str, schema: Any, args: Sequence[Any], kwargs: Iterable[tuple[str, Any]]) -> Row | None:
@@ -72,32 +83,31 @@ def find(device: str, op: str, schema: Any, args: Sequence[Any], kwargs: Iterabl
     return None
 
 
-def parse(text: str) -> list[Row]:
-    """The rows of a data file."""
-    return [
-        Row(
-            data["op"],
-            tuple(d and parse_dtype(d) for d in data["dtypes"]),
-            tuple((name, _frozen(value)) for name, value in data.get("static", {}).items()),
-            data["answer"].get("refused", ""),
-            tuple(parse_dtype(d) for d in data["answer"].get("dtypes", ())),
-            data["source"],
-            data["reference"],
-        )
-        for data in json.loads(text)
+def parse(text: str) -> Answers:
+    """What a data file says."""
+    data = json.loads(text)
+    shared = tuple((note["what"], note["reference"]) for note in data["as_on_cpu"])
+    return Answers(tuple(map(_row, data["rows"])), shared, tuple(data["unknown"]))
+
+
+def dump(answers: Answers) -> str:
+    """The data file: rows sorted, one a line."""
+    rows = sorted(answers.rows, key=lambda row: (row.key, row.source != RECORDED))
+    parts: dict[str, list[Any]] = {
+        "as_on_cpu": [{"what": what, "reference": reference} for what, reference in answers.as_on_cpu],
+        "unknown": list(answers.unknown),
+        "rows": list(map(_plain, rows)),
+    }
+    lines = [
+        f'"{name}": [\n' + ",\n".join([json.dumps(item) for item in items]) + "\n]" for name, items in parts.items()
     ]
-
-
-def dump(rows: Iterable[Row]) -> str:
-    """The data file of rows: sorted, one a line."""
-    lines = [json.dumps(_plain(row)) for row in sorted(rows, key=lambda row: (row.key, row.source != RECORDED))]
-    return "[\n" + ",\n".join(lines) + "\n]\n"
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 @cache
 def _by_op(device: str) -> dict[str, dict[Dtypes, list[Row]]]:
     groups: dict[str, dict[Dtypes, list[Row]]] = {}
-    for row in sorted(rows(device), key=lambda row: row.source != RECORDED):
+    for row in sorted(load(device).rows, key=lambda row: row.source != RECORDED):
         groups.setdefault(row.op, {}).setdefault(_trimmed(row.dtypes), []).append(row)
     return groups
 
@@ -123,6 +133,18 @@ def _trimmed(dtypes: Iterable[str | None]) -> Dtypes:
     while kept and kept[-1] is None:
         kept.pop()
     return tuple(kept)
+
+
+def _row(data: dict[str, Any]) -> Row:
+    return Row(
+        data["op"],
+        tuple(d and parse_dtype(d) for d in data["dtypes"]),
+        tuple((name, _frozen(value)) for name, value in data.get("static", {}).items()),
+        data["answer"].get("refused", ""),
+        tuple(parse_dtype(d) for d in data["answer"].get("dtypes", ())),
+        data["source"],
+        data["reference"],
+    )
 
 
 def _plain(row: Row) -> dict[str, Any]:

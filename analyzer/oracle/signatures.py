@@ -162,6 +162,10 @@ ATTENTION: Final = (
     ),
     Signature("aten._scaled_dot_product_flash_attention.default", (_a(*_Q), _b(*_Q), _c(*_Q))),
     Signature(
+        "aten._flash_attention_forward.default",
+        (_a(*_Q), _a(*_Q), _a(*_Q), None, None, 8, 8, 0.0, False, False),
+    ),
+    Signature(
         "aten._scaled_dot_product_efficient_attention.default",
         (_a(*_Q), _a(*_Q), _a(*_Q), _b(1, 2, 8, 8), False),
         floats=HALVES,
