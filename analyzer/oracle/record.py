@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -11,7 +11,11 @@ from analyzer.graph import Spec
 from analyzer.oracle.answers import FROM_SOURCE, RECORDED, Row
 from analyzer.oracle.signatures import SIGNATURES, Signature, fill
 
-ERRORS = (RuntimeError, TypeError, ValueError, IndexError)
+ERRORS: Final = (RuntimeError, TypeError, ValueError, IndexError)
+ELSEWHERE: Final = {
+    "aten._scaled_dot_product_flash_attention_for_cpu.default": ("aten.scaled_dot_product_attention.default", "float32")
+}
+"""What another device runs where the CPU runs an operation of its own, and the dtype of the output it lacks."""
 
 
 def record(device: str, signatures: Iterable[Signature] = SIGNATURES) -> list[Row]:
@@ -43,12 +47,13 @@ def put(signature: Signature, dtypes: dict[str, str] | tuple[str, ...], device: 
     kwargs = {name: _real(fill(value, after), device) for name, value in signature.kwargs}
     for position in signature.column_major:
         args[position] = args[position].t().contiguous().t()
+    op, *lacking = ELSEWHERE.get(signature.op, (signature.op,)) if device != "cpu" else (signature.op,)
     try:
         with torch.no_grad():
-            result = _overload(signature.op)(*args, **kwargs)
+            result = _overload(op)(*args, **kwargs)
     except ERRORS as error:
         return str(error).split("\nException raised from")[0].strip()
-    return tuple(_outputs(result))
+    return (*_outputs(result), *lacking)
 
 
 def operands(signature: Signature, chosen: dict[str, str]) -> tuple[str | None, ...]:

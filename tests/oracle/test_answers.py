@@ -108,5 +108,8 @@ def test_a_recorded_row_goes_before_one_from_source(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("op", sorted({row.op for row in ROWS}))
 def test_the_device_itself_says_what_the_row_says(op: str) -> None:
     for row in (row for row in ROWS if row.op == op):
-        said = record.put(_signature(row), tuple(d for d in row.dtypes if d), "cuda")
+        signature = _signature(row)
+        if not record.record("cuda", [signature]):
+            pytest.skip("this device runs the operation in no dtype")
+        said = record.put(signature, tuple(d for d in row.dtypes if d), "cuda")
         assert said == (row.refused or row.gives), row

@@ -87,6 +87,26 @@ def test_rms_norm_runs_mixed_on_both() -> None:
         assert report.outputs == (str(F.rms_norm(*args).dtype).removeprefix("torch."),)
 
 
+def test_a_float32_mask_of_a_narrow_query_is_refused_by_the_fused_kernel_of_cuda_alone() -> None:
+    query, mask = _ones(torch.bfloat16, 1, 2, 8, 8), _ones(torch.float32, 8, 8)
+    assert F.scaled_dot_product_attention(query, query, query, mask).dtype == torch.bfloat16
+    for given, refused in ((mask, True), (mask.bfloat16(), False), (mask.bool(), False)):
+        for device in ("cpu", "cuda"):
+            call = (query, query, query, given)
+            report = analyzer.trace(F.scaled_dot_product_attention, call, plan=Plan(device=device))
+            words = [f.message for f in report.findings]
+            expected = ["invalid dtype for bias - should match query's dtype"] if refused and device == "cuda" else []
+            assert words == expected and report.outputs == ("bfloat16",)
+
+
+def test_float8_matrices_multiply_on_the_cpu_alone() -> None:
+    args = [torch.zeros(16, 16).to(torch.float8_e4m3fn)] * 2
+    assert torch.mm(*args).dtype == torch.float8_e4m3fn
+    assert not analyzer.trace(torch.mm, tuple(args), plan=Plan(device="cpu")).findings
+    (finding,) = analyzer.trace(torch.mm, tuple(args)).findings
+    assert finding.message == "\"addmm_cuda\" not implemented for 'Float8_e4m3fn'"
+
+
 def _bert() -> BertModel:
     config = BertConfig(
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, vocab_size=99,
