@@ -60,8 +60,8 @@ class Finding:
     operands: tuple[Operand, ...] = ()
     widened_ops: int = 0
     widened_bytes: int = 0
-    asked: str = "cpu"
-    """Whose kernel gave the verdict."""
+    asked: str = ""
+    """Whose kernel gave the words: "cpu", another device with its source, or "as on CPU"; "" if none was asked."""
     fixes: tuple[Fix, ...] = ()
 
     @property

@@ -44,6 +44,8 @@ class Flow:
     """Node id -> the dtypes of its outputs."""
     refusals: Mapping[str, str]
     """Node id -> the kernel's words, for refused calls."""
+    said_by: Mapping[str, str] = field(default_factory=dict)
+    """Node id -> whose words they are, where it is known of the plan's device itself."""
 
     @classmethod
     def as_captured(cls, graph: ModelGraph, plan: Plan) -> Flow:
@@ -76,6 +78,10 @@ class Flow:
                 for path in above(node.name.rpartition(".")[0]):
                     found[path].add(self.dtypes[node.id][0])
         return {path: frozenset(dtypes) for path, dtypes in found.items()}
+
+    def asked(self, node_id: str) -> str:
+        """Who refused a call: "cpu", another device with its source, or "as on CPU"."""
+        return self.said_by.get(node_id) or ("cpu" if self.plan.device == "cpu" else oracle.AS_ON_CPU)
 
     def origins(self, ref: Ref) -> tuple[Origin, ...]:
         """The nearest origins that gave an operand its dtype, through every operation that only handed it on.
@@ -138,23 +144,26 @@ def propagate(graph: ModelGraph, plan: Plan, changed: Mapping[str, str] | None =
     changed = changed or {}
     dtypes: dict[str, tuple[str, ...]] = {}
     refusals: dict[str, str] = {}
+    said_by: dict[str, str] = {}
     for node in graph:
         if not node.is_op:
             dtypes[node.id] = (changed.get(node.id, node.dtype),)
             continue
-        answer = _answer(graph, node, dtypes)
+        answer = _answer(graph, node, dtypes, plan.device)
         if isinstance(answer, oracle.Refused) and not (answer.gap and plan.device != "cpu"):
             refusals[node.id] = node.refused or answer.message
+            if refusals[node.id] == answer.message:  # else the words are those of the composite call around it
+                said_by[node.id] = answer.asked
         elif node.refused and not _differs(graph, node, dtypes):
             refusals[node.id] = node.refused
         if isinstance(answer, oracle.Dtypes) and node.id not in refusals and len(answer.names) == len(node.outputs):
             dtypes[node.id] = answer.names
         else:
             dtypes[node.id] = tuple(s.dtype for s in node.outputs)
-    return Flow(graph, plan, dtypes, refusals)
+    return Flow(graph, plan, dtypes, refusals, said_by)
 
 
-def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]) -> oracle.Answer:
+def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]], device: str) -> oracle.Answer:
     if not node.operands():
         return oracle.Dtypes(tuple(s.dtype for s in node.outputs))
     if node.op.startswith(CALLED):
@@ -164,7 +173,7 @@ def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]
         return oracle.Dtypes((dtypes[first.id][first.index],))
     args: Any = _filled(node.args, graph, dtypes)
     kwargs: Any = _filled(node.kwargs, graph, dtypes)
-    return oracle.ask(node.op, args, kwargs)
+    return oracle.ask(node.op, args, kwargs, device)
 
 
 def _called(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]) -> oracle.Answer:

@@ -22,7 +22,7 @@ own_code_cache = pytest.fixture(autouse=True)(_own_code_cache.__wrapped__)  # ty
 
 def _both(sample: Path, folder: Path) -> tuple[analyzer.Report, torch.nn.Module, loaders.Loaded]:
     shrink(sample, folder, "bfloat16")
-    report = analyzer.trace(folder, trust_remote_code=True)
+    report = analyzer.trace(folder, trust_remote_code=True, plan=Plan(device="cpu"))
     loaded = loaders.load(folder, Plan(), trust_remote_code=True)
     real = AutoModel.from_pretrained(folder, trust_remote_code=True, dtype=torch.bfloat16)
     return report, real, loaded

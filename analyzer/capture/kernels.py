@@ -58,9 +58,13 @@ class Kernels:
     def _work_out(
         self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any], home: str
     ) -> Outcome:
-        answer = oracle.ask(sig.op, as_specs(args), tuple((k, as_specs(v)) for k, v in kwargs.items()))
+        specs, named = as_specs(args), tuple((k, as_specs(v)) for k, v in kwargs.items())
+        answer = oracle.ask(sig.op, specs, named, self.device)
         if isinstance(answer, oracle.Refused) and not answer.gap:
             repair = repair_dtype(sig, args, kwargs, home)
+            meant = oracle.ask(sig.op, specs, named)
+            if isinstance(meant, oracle.Dtypes) and meant.names:  # the CPU runs it: what it gives starts no cascade
+                repair = getattr(torch, meant.names[0])
             fixed = recast(args, repair), {k: recast(v, repair) for k, v in kwargs.items()}
             return Outcome(_meta(function, *fixed), answer.message, home or dtype_name(repair))
         outputs = _meta(function, args, kwargs)

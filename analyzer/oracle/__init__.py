@@ -11,6 +11,8 @@ import torch
 
 from analyzer.dtypes import is_float
 from analyzer.graph import Arg, DtypeArg, Spec
+from analyzer.oracle import answers
+from analyzer.oracle.answers import AS_ON_CPU as AS_ON_CPU
 
 Kwargs = tuple[tuple[str, Arg], ...]
 
@@ -40,6 +42,8 @@ class Refused:
 
     message: str
     gap: bool = False
+    asked: str = "cpu"
+    """Whose words these are; of another device with their source: `cuda, from source: pytorch#135969`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,10 @@ Answer: TypeAlias = Dtypes | Refused | Unanswered
 _ANSWERS: dict[Any, Answer] = {}
 
 
-def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = ()) -> Answer:
+def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu") -> Answer:
     """What the real kernel says of a call whose tensors are given as `Spec`; each signature is asked once.
+
+    For another device than the CPU a row of its data file decides; where there is none, the CPU answers for it.
 
     A refusal counts only after a control: the same operands in one dtype must run (float32, else one that is there
     already, as a dtype among the arguments may bind the operands to it). So a call that fails for
@@ -73,13 +79,12 @@ def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = ()) -> Answer:
     'expected m1 and m2 to have the same dtype, but got: float != c10::BFloat16'
     """
     function = overload(op)
-    view, clamp = is_view(function), len(_floats((args, kwargs))) < 2
-    key = (op, _key(args, view, clamp), _key(kwargs, view, clamp))
-    answer = _ANSWERS.get(key)
-    if answer is None:
-        answer = _put(function, args, kwargs)
-        if not isinstance(answer, Unanswered):  # another shape of the same signature may well be answered
-            _ANSWERS[key] = answer
+    row = answers.find(device, op, function._schema, args, kwargs)
+    if row is not None:
+        return Refused(row.refused, asked=row.said_by(device)) if row.refused else Dtypes(row.gives)
+    answer = _of_cpu(function, op, args, kwargs)
+    if device != "cpu" and isinstance(answer, Refused):
+        return replace(answer, asked=AS_ON_CPU)
     return answer
 
 
@@ -116,6 +121,17 @@ def is_view(function: Any) -> bool:
     return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
 
 
+def _of_cpu(function: Any, op: str, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
+    view, clamp = is_view(function), len(_floats((args, kwargs))) < 2
+    key = (op, _key(args, view, clamp), _key(kwargs, view, clamp))
+    answer = _ANSWERS.get(key)
+    if answer is None:
+        answer = _put(function, args, kwargs)
+        if not isinstance(answer, Unanswered):  # another shape of the same signature may well be answered
+            _ANSWERS[key] = answer
+    return answer
+
+
 def _key(arg: Any, view: bool, clamp: bool) -> Any:
     kind = type(arg)
     if kind is Spec:
@@ -138,7 +154,9 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
             return result
         first = first or result
         if any(isinstance(_try(function, _in(d, args), _in(d, kwargs), way), Dtypes) for d in controls):
-            return Refused(_full_size(function, args, kwargs, result, way), gap=is_gap(result, mixed))
+            lacks = "not implemented for" in result  # and that of one of these dtypes alone?
+            gap = lacks and any(_try(function, _in(d, args), _in(d, kwargs), way) == result for d in floats)
+            return Refused(_full_size(function, args, kwargs, result, way), gap)
     return Unanswered(first or "too large to try")
 
 

@@ -15,6 +15,8 @@ from analyzer.report import CensusRow, Report
 
 STYLES: Final = {"error": "bold red", "warning": "yellow", "note": "dim"}
 LISTED: Final = ("error", "warning")
+RECORDED: Final = ", recorded"
+"""What a verdict that was recorded on the plan's own device carries."""
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -86,7 +88,8 @@ def _lines(finding: Finding) -> list[str]:
     lines = [
         " ".join(part for part in (place, finding.module and f"in {finding.module}", call and f"({call})") if part)
     ]
-    lines.append(finding.message)
+    borrowed = finding.asked not in ("", "cpu") and RECORDED not in finding.asked
+    lines.append(f"{finding.message} [{finding.asked}]" if borrowed else finding.message)
     origins = dict.fromkeys(origin for operand in finding.operands for origin in operand.origins)
     for origin in sorted(origins, key=lambda o: -width(o.dtype))[:4]:  # the wide one is the odd one
         made = f" at {origin.file}:{origin.line}" if origin.file else ""

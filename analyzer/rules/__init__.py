@@ -213,6 +213,7 @@ def _finding(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
         operands=first.operands or _operands(flow, node),
         widened_ops=sum(hit.widened_ops for hit in hits),
         widened_bytes=sum(hit.widened_bytes for hit in hits),
+        asked=flow.asked(first.node) if flow.refused(first.node) else "",
     )
 
 

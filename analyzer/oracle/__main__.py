@@ -1,0 +1,37 @@
+"""`python -m analyzer.oracle record` asks the device at hand and writes its data file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import torch
+
+from analyzer.oracle import answers
+from analyzer.oracle.record import merged, record
+
+
+@click.group()
+def cli() -> None:
+    """Look after what other devices than the CPU answered."""
+
+
+@cli.command("record")
+@click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True, help="Whom to ask.")
+@click.option("--out", type=click.Path(path_type=Path), help="Default: the data file of the device in this package.")
+def write(device: str, out: Path | None) -> None:
+    """Put every signature to the device; keep the answers that differ from the CPU's (of the CPU: all)."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise click.ClickException("no CUDA device here; run it on a machine that has one")
+    here, old = record(device), answers.load(device)
+    rows = tuple(here if device == "cpu" else merged(old.rows, here, record("cpu")))
+    if out is None and device == "cpu":
+        raise click.ClickException("the CPU is asked anew each time and has no data file; give --out FILE")
+    out = out or Path(answers.__file__).with_name(f"{device}.json")
+    out.write_text(answers.dump(replace(old, rows=rows)), encoding="utf-8")
+    click.echo(f"{len(here)} signatures put to {device}; {len(rows)} rows in {out}")
+
+
+if __name__ == "__main__":
+    cli(prog_name="python -m analyzer.oracle")

@@ -1,0 +1,1 @@
+"""What other devices answer, and what reads it."""
