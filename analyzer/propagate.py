@@ -31,6 +31,8 @@ class Plan:
     input_dtypes: dict[str, str] = field(default_factory=dict)
     autocast: str | None = None
     scope: str = "forward"
+    train: bool = False
+    """Whether a backward pass follows, from the model's loss, else from the mean of its outputs."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -15,9 +14,11 @@ from analyzer.capture.abstract import Abstract
 from analyzer.capture.calls import Calls
 from analyzer.capture.invent import Inventions
 from analyzer.capture.kernels import Kernels
+from analyzer.capture.outputs import leaves
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
 from analyzer.capture.tracer import Tracer
+from analyzer.capture.training import step, training
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption, Coverage
 from analyzer.graph import Place, Ref
@@ -35,8 +36,11 @@ def capture(loaded: Loaded, plan: Plan) -> Captured:
     with _swapped(loaded, tracer):
         inputs = _abstract_inputs(loaded.inputs, "", recorder)
         run = loaded.run or _forward
+        calls, mode = Calls(tracer, places, inventions), torch.no_grad()
+        if plan.train:
+            run, mode = step(run, tracer), training(loaded.module, inputs, tracer)
         try:
-            with torch.no_grad(), Calls(tracer, places, inventions), tracer:
+            with mode, tracer.passes.engine(calls), calls, tracer:
                 result = run(loaded.module, inputs)
         except AnalyzerError:
             raise
@@ -46,7 +50,7 @@ def capture(loaded: Loaded, plan: Plan) -> Captured:
             raise AnalyzerError(
                 f"{words} at {place or 'an unknown line'}", hint="check the inputs (--inputs FILE)"
             ) from error
-    recorder.graph.outputs.extend(_results(result, recorder))
+    recorder.graph.outputs.extend(_ref(tensor, recorder) for tensor in leaves(result))
     ops = sum(1 for _ in recorder.graph.ops())
     assumptions: tuple[Assumption, ...] = tuple(sorted({*loaded.assumptions, *inventions.all()}))
     return Captured(recorder.graph, Coverage(ops, assumptions))
@@ -108,20 +112,7 @@ def _abstract_inputs(value: Any, name: str, recorder: Recorder) -> Any:
     return value
 
 
-def _results(value: Any, recorder: Recorder, depth: int = 0) -> list[Ref]:
-    """Every tensor in what the run returned, in order; caches and other objects are looked into."""
-    if isinstance(value, Abstract):
-        return [recorder.read(value)]
-    if isinstance(value, torch.Tensor):
-        return [recorder.stored("constant", "", value, known=True).ref]
-    if depth > 6 or value is None or isinstance(value, (str, bytes, int, float, nn.Module)):
-        return []
-    if isinstance(value, Mapping):
-        parts: list[Any] = list(value.values())
-    elif isinstance(value, (list, tuple)):
-        parts = list(value)
-    elif is_dataclass(value) and not isinstance(value, type):
-        parts = [getattr(value, f.name) for f in fields(value)]
-    else:
-        parts = list(vars(value).values()) if hasattr(value, "__dict__") else []
-    return [ref for part in parts for ref in _results(part, recorder, depth + 1)]
+def _ref(tensor: torch.Tensor, recorder: Recorder) -> Ref:
+    if isinstance(tensor, Abstract):
+        return recorder.read(tensor)
+    return recorder.stored("constant", "", tensor, known=True).ref

@@ -8,6 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from analyzer.capture.abstract import Abstract, Cell, small, spec_of
+from analyzer.capture.backward import Passes
 from analyzer.capture.invent import RANKED, Inventions
 from analyzer.capture.kernels import Kernels, results, tensors
 from analyzer.capture.places import Places
@@ -24,6 +25,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, recorder: Recorder, kernels: Kernels, places: Places, inventions: Inventions) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.recorder, self.kernels, self.places, self.inventions = recorder, kernels, places, inventions
+        self.passes = Passes(places)
         self.call = ""
         self.call_refused = ""
         """Set while a refused composite call is run again, repaired: its last operation carries the words."""
@@ -100,11 +102,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outputs: Any, real: list[Any] | None,
         refused: str = "", repair: str = "", gap: str = "",
     ) -> Any:  # fmt: skip
-        place, module = self.places.here()
+        facts = self.passes.facts(self.call)
+        place = facts["place"]
         if gap:
             self.inventions.note("a kernel that the CPU lacks", gap, place)
-        facts = {"module": module, "call": self.call, "place": place}
-        facts |= {"refused": refused or self.call_refused, "repair": repair}
+        facts = {**facts, "refused": refused or self.call_refused, "repair": repair}
         specs: tuple[Spec, ...] = tuple(s for s, _ in outputs)
         node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, **facts)
         made: list[Any] = []
