@@ -26,6 +26,8 @@ class Outcome:
     repair: str = ""
     gap: str = ""
     """The CPU's words where it has no kernel and another device is assumed to have one."""
+    absent: tuple[int, ...] = ()
+    """Which of the returned tensors are none, such as a gradient that is not asked for."""
 
 
 class Kernels:
@@ -48,15 +50,16 @@ class Kernels:
         if isinstance(answer, oracle.Refused) and not answer.gap:
             repair = repair_dtype(sig, args, kwargs)
             fixed = recast(args, repair), {k: recast(v, repair) for k, v in kwargs.items()}
-            return Outcome(_meta(function, *fixed), answer.message, dtype_name(repair))
-        outputs = _meta(function, args, kwargs)
+            outputs, absent = _meta(function, *fixed)
+            return Outcome(outputs, answer.message, dtype_name(repair), absent=absent)
+        outputs, absent = _meta(function, args, kwargs)
         if isinstance(answer, oracle.Dtypes) and len(answer.names) == len(outputs):
             outputs = tuple((replace(s, dtype=d), stride) for (s, stride), d in zip(outputs, answer.names, strict=True))
         if not isinstance(answer, oracle.Refused):
-            return Outcome(outputs)
+            return Outcome(outputs, absent=absent)
         if self._device == "cpu":
-            return Outcome(outputs, answer.message)
-        return Outcome(outputs, gap=answer.message)
+            return Outcome(outputs, answer.message, absent=absent)
+        return Outcome(outputs, gap=answer.message, absent=absent)
 
 
 def as_specs(arg: Any) -> Any:
@@ -90,6 +93,11 @@ def results(result: Any) -> list[torch.Tensor]:
     return [t for item in result for t in results(item)] if isinstance(result, (tuple, list)) else []
 
 
+def holes(result: Any) -> tuple[int, ...]:
+    """Which of several returned tensors are none."""
+    return tuple([i for i, t in enumerate(result) if t is None]) if isinstance(result, tuple) else ()
+
+
 def repair_dtype(sig: Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtype:
     """The dtype that starts no cascade: the destination's, else the parameter's, else that of most operands (D4)."""
     floats = [t for t in tensors((args, tuple(kwargs.values()))) if t.dtype.is_floating_point]
@@ -113,11 +121,11 @@ def recast(arg: Any, dtype: torch.dtype) -> Any:
     return arg
 
 
-def _meta(function: Any, args: Any, kwargs: Any) -> tuple[Strided, ...]:
+def _meta(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...], tuple[int, ...]]:
     named = {k: _on_meta(v) for k, v in kwargs.items()}
     with torch.no_grad():
         result = function(*[_on_meta(a) for a in args], **named)
-    return tuple((spec_of(t), t.stride()) for t in results(result))
+    return tuple((spec_of(t), t.stride()) for t in results(result)), holes(result)
 
 
 def _on_meta(arg: Any) -> Any:

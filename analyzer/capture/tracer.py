@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from analyzer.capture.abstract import Abstract, Cell, small, spec_of
 from analyzer.capture.backward import Passes
 from analyzer.capture.invent import RANKED, Inventions
-from analyzer.capture.kernels import Kernels, results, tensors
+from analyzer.capture.kernels import Kernels, Outcome, holes, results, tensors
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
 from analyzer.capture.signature import VIEW, Signature, argument, signature
@@ -49,9 +49,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         operands = list(tensors((args, kwargs)))
         ours = sig.op.startswith("aten.")  # an operator of another library may have no CPU kernel
         if ours and not sig.random and all(t.known is not None and small(t) for t in operands):
-            real = self._really(func, args, kwargs)
-            if real is not None:
-                return self._finish(sig, args, kwargs, operands, [(spec_of(t), t.stride()) for t in real], real)
+            done, result = self._really(func, args, kwargs)
+            if done:
+                return self._finish(sig, args, kwargs, operands, _seen(result), results(result))
         for index in sig.written:
             for target in tensors(argument(sig, index, args, kwargs)):
                 target.cell.known = False
@@ -70,13 +70,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return held[1]
         return kind([self.lift(item) for item in arg]) if kind is list or kind is tuple else arg
 
-    def _really(self, func: Any, args: Any, kwargs: Any) -> list[torch.Tensor] | None:
+    def _really(self, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
         if "device" in kwargs and not list(tensors(args)):
             shape = func(*args, **{**kwargs, "device": torch.device("meta")})
             if isinstance(shape, torch.Tensor) and not small(shape):
-                return None
-        result = func(*_values(args), **{k: _values(v) for k, v in kwargs.items()})
-        return results(result)
+                return False, None
+        return True, func(*_values(args), **{k: _values(v) for k, v in kwargs.items()})
 
     def _abstractly(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
         try:
@@ -85,9 +84,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if operands and all(small(t) for t in operands):
                 return self._invented(func, sig, args, kwargs, operands)
             raise error
-        return self._finish(
-            sig, args, kwargs, operands, outcome.outputs, None, outcome.refused, outcome.repair, outcome.gap
-        )
+        return self._finish(sig, args, kwargs, operands, outcome)
 
     def _invented(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
         """A shape that depends on unknown values: run on plausible ones; integers of the result stay known."""
@@ -96,22 +93,27 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
         found = results(result)
         reals = found if all(not t.dtype.is_floating_point for t in found) else None
-        return self._finish(sig, args, kwargs, operands, [(spec_of(t), t.stride()) for t in found], reals)
+        return self._finish(sig, args, kwargs, operands, _seen(result), reals)
 
     def _finish(
-        self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outputs: Any, real: list[Any] | None,
-        refused: str = "", repair: str = "", gap: str = "",
+        self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outcome: Outcome,
+        real: list[Any] | None = None,
     ) -> Any:  # fmt: skip
         facts = self.passes.facts(self.call)
         place = facts["place"]
-        if gap:
-            self.inventions.note("a kernel that the CPU lacks", gap, place)
-        facts = {**facts, "refused": refused or self.call_refused, "repair": repair}
-        specs: tuple[Spec, ...] = tuple(s for s, _ in outputs)
+        if outcome.gap:
+            self.inventions.note("a kernel that the CPU lacks", outcome.gap, place)
+        facts = {**facts, "refused": outcome.refused or self.call_refused, "repair": outcome.repair}
+        written = [(i, t) for i in sig.written for t in tensors(argument(sig, i, args, kwargs))]
+        specs: tuple[Spec, ...] = tuple(s for s, _ in outcome.outputs)
+        if not sig.returns:  # as `_foreach_add_`: what it wrote stands for what it gives
+            specs = tuple(spec_of(t) for _, t in written)
         node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, **facts)
         made: list[Any] = []
-        for index, (spec, stride) in enumerate(outputs):
-            how = sig.returns[0 if sig.many else min(index, len(sig.returns) - 1)]
+        for index, (spec, stride) in enumerate(outcome.outputs):
+            while len(made) in outcome.absent:
+                made.append(None)
+            how = sig.returns[0 if sig.many else min(len(made), len(sig.returns) - 1)]
             ref = Ref(node_id, index)
             if type(how) is int:
                 made.append(argument(sig, how, args, kwargs))
@@ -124,11 +126,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if value is None and sig.base in RANKED and not spec.dtype.startswith(("float", "bfloat")) and operands:
                 self._rank(tensor, args, operands, place)
             made.append(tensor)
-        for index in sig.written:
-            for target in tensors(argument(sig, index, args, kwargs)):
-                self.recorder.wrote(target, Ref(node_id, _position(sig, index)))
+        for number, (index, target) in enumerate(written):
+            self.recorder.wrote(target, Ref(node_id, _position(sig, index) if sig.returns else number))
         if sig.many:
             return made
+        made += [None] * (len(sig.returns) - len(made))
         return (made[0] if made else None) if len(sig.returns) <= 1 else tuple(made)
 
     def _rank(self, tensor: Abstract, args: Any, operands: list[Abstract], place: Any) -> None:
@@ -138,6 +140,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         choices = shape[dim] if shape and -len(shape) <= dim < len(shape) else operands[0].numel()
         tensor.value = self.inventions.ranking(tensor, int(choices), place)
         tensor.cell.known = tensor.value is not None
+
+
+def _seen(result: Any) -> Outcome:
+    return Outcome(tuple([(spec_of(t), t.stride()) for t in results(result)]), absent=holes(result))
 
 
 def _values(arg: Any, made: dict[int, torch.Tensor] | None = None) -> Any:
