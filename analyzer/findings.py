@@ -63,6 +63,8 @@ class Finding:
     asked: str = "cpu"
     """Whose kernel gave the verdict."""
     fixes: tuple[Fix, ...] = ()
+    phase: str = ""
+    """As in a graph node: "backward" or "recompute", where the fault is in no forward pass."""
 
     @property
     def count(self) -> int:

@@ -112,7 +112,7 @@ def count_elements(specs: Iterable[Spec]) -> int:
 
 def _finding(finding: Finding) -> dict[str, Any]:
     data = asdict(finding)
-    data["count"] = finding.count
+    data |= {"count": finding.count, "phase": finding.phase or "forward"}
     return data
 
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 import torch
 from torch.overrides import TorchFunctionMode
 
+from torch._C._autograd import _get_sequence_nr as _next_number
+
 from analyzer.capture.abstract import Abstract
 from analyzer.capture.places import Places
 from analyzer.graph import NOWHERE, Place
@@ -28,7 +30,7 @@ class Passes:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._calls: dict[int, dict[str, Any]] = {}
-        self._next = torch.autograd._get_sequence_nr()
+        self._next = _next_number()
         self.ran = False
         """Whether anything ran backward."""
 
@@ -85,7 +87,7 @@ class Passes:
 
     def _number(self, facts: dict[str, Any]) -> None:
         """Autograd's nodes that are new since the last operation belong to this one."""
-        following = torch.autograd._get_sequence_nr()
+        following = _next_number()
         for number in range(self._next, following):
             self._calls[number] = facts
         self._next = following

@@ -51,13 +51,26 @@ class Calls(TorchFunctionMode):
         before = len(self._tracer.recorder.graph)
         self._tracer.call_refused = oracle.words(error)
         try:
-            result = func(*recast(args, repair), **{k: recast(v, repair) for k, v in kwargs.items()})
+            cast = _SilentCast.apply
+            result = func(*recast(args, repair, cast), **{k: recast(v, repair, cast) for k, v in kwargs.items()})
         except RuntimeError:
             raise error from None
         finally:
             said, self._tracer.call_refused = self._tracer.call_refused, ""
         self._tracer.recorder.keep_one_refusal(before, said, dtype_name(repair))
         return result
+
+
+class _SilentCast(torch.autograd.Function):
+    """The cast of a repair where autograd looks on; the engine brings the gradient back to the operand's dtype."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Abstract, dtype: torch.dtype) -> Abstract:
+        return tensor.like(dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        return grad, None
 
 
 _HOST: Final = {

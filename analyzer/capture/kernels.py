@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,12 +112,12 @@ def repair_dtype(sig: Signature | None, args: tuple[Any, ...], kwargs: dict[str,
     return max(Counter(voters).items(), key=lambda item: (item[1], everyone[item[0]], -item[0].itemsize))[0]
 
 
-def recast(arg: Any, dtype: torch.dtype) -> Any:
+def recast(arg: Any, dtype: torch.dtype, cast: Callable[[Abstract, torch.dtype], Any] = Abstract.like) -> Any:
     """The argument with every float tensor in `dtype`, making no node."""
     if type(arg) is Abstract:
-        return arg.like(dtype) if arg.dtype.is_floating_point and arg.dtype != dtype else arg
+        return cast(arg, dtype) if arg.dtype.is_floating_point and arg.dtype != dtype else arg
     if isinstance(arg, (list, tuple)):
-        return type(arg)([recast(item, dtype) for item in arg])
+        return type(arg)([recast(item, dtype, cast) for item in arg])
     return arg
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,20 +37,22 @@ def capture(loaded: Loaded, plan: Plan) -> Captured:
     with _swapped(loaded, tracer):
         inputs = _abstract_inputs(loaded.inputs, "", recorder)
         run = loaded.run or _forward
-        calls, mode = Calls(tracer, places, inventions), torch.no_grad()
+        calls = Calls(tracer, places, inventions)
+        mode: Callable[[], AbstractContextManager[Any]] = torch.no_grad
         if plan.train:
-            run, mode = step(run, tracer), training(loaded.module, inputs, tracer)
+            run = step(run, tracer)
+            mode = partial(training, loaded.module, inputs, tracer)
         try:
-            with mode, tracer.passes.engine(calls), calls, tracer:
+            with mode(), tracer.passes.engine(calls), calls, tracer:
                 result = run(loaded.module, inputs)
         except AnalyzerError:
             raise
         except Exception as error:
             place = places.of_error(error)
             words = f"the model stopped with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            raise AnalyzerError(
-                f"{words} at {place or 'an unknown line'}", hint="check the inputs (--inputs FILE)"
-            ) from error
+            untrained = not plan.train and "does not require grad" in str(error)
+            hint = "a backward pass needs --train" if untrained else "check the inputs (--inputs FILE)"
+            raise AnalyzerError(f"{words} at {place or 'an unknown line'}", hint=hint) from error
     recorder.graph.outputs.extend(_ref(tensor, recorder) for tensor in leaves(result))
     ops = sum(1 for _ in recorder.graph.ops())
     assumptions: tuple[Assumption, ...] = tuple(sorted({*loaded.assumptions, *inventions.all()}))

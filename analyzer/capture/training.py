@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._foreach_utils import _foreach_supported_types
 
 from analyzer.capture.abstract import Abstract
 from analyzer.capture.outputs import leaves
@@ -50,10 +51,12 @@ def training(module: nn.Module, inputs: Any, tracer: Tracer) -> Iterator[None]:
         floats = [t for t in leaves(inputs) if t.is_floating_point() or t.is_complex()]
         for tensor in floats if not any(t.requires_grad for t in floats) else ():
             tensor.requires_grad_()
+    _foreach_supported_types.append(Abstract)  # else clip_grad_norm_ takes tensors one by one
     try:
         with torch.enable_grad():
             yield
     finally:
+        _foreach_supported_types.remove(Abstract)
         for part, mode in modes:
             part.training = mode
         for tensor, _ in tracer.lifted.values():  # a parameter that a function closes over is not swapped out

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from analyzer.graph import causes
 from analyzer.rules import Hit, cause
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 def check(flow: Flow) -> Iterator[Hit]:
     """Every refused call, in the kernel's own words."""
-    for node in flow.graph.ops():
-        words = flow.refused(node.id)
-        if words:
-            odd = [ref for ref in node.operands() if node.repair and flow.dtype(ref) != node.repair]
-            yield Hit(node.id, words, "error", cause(flow, node, odd or node.operands()))
+    for node in causes(node for node in flow.graph.ops() if flow.refused(node.id)):
+        odd = [ref for ref in node.operands() if node.repair and flow.dtype(ref) != node.repair]
+        yield Hit(node.id, flow.refused(node.id), "error", (node.phase, *cause(flow, node, odd or node.operands())))
