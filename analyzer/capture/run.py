@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,18 @@ def capture(loaded: Loaded, plan: Plan) -> Captured:
 
     Raises AnalyzerError when the model's own code stops, with its error and source line.
     """
+    try:
+        return _capture(loaded, plan)
+    except AnalyzerError:
+        if not loaded.spare:
+            raise
+    names = ", ".join(loaded.spare)
+    note = Assumption("the loss", f"the mean of the outputs: the model does not take the {names} made up for it")
+    inputs = {name: value for name, value in loaded.inputs.items() if name not in loaded.spare}
+    return _capture(replace(loaded, inputs=inputs, spare=(), assumptions=(*loaded.assumptions, note)), plan)
+
+
+def _capture(loaded: Loaded, plan: Plan) -> Captured:
     recorder, inventions = Recorder(), Inventions()
     places = Places(loaded.module, loaded.root)
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)

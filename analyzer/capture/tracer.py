@@ -37,6 +37,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation abstractly or for real, and record it."""
+        with torch._C.DisableTorchFunction():  # what this does itself is no call that a person wrote
+            return self._run(func, args, kwargs)
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
         sig = signature(func)
         args = tuple([self.lift(a) for a in args])
         kwargs = {k: _CPU if k == "device" else self.lift(v) for k, v in kwargs.items()} if kwargs else {}
@@ -173,6 +177,15 @@ def _equal(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any
     return True, True
 
 
+def _draw(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    """One random number, as layer dropping in training draws it, is a half, so that no layer goes."""
+    if list(args[0]) not in ([], [1]):
+        return False, args
+    half = torch.full(args[0], 0.5, dtype=kwargs.get("dtype"))
+    tracer.inventions.note("a random number was drawn", "0.5", tracer.places.here()[0])
+    return True, tracer._finish(signature(func), args, kwargs, [], _seen(half), [half])
+
+
 def _sdp_choice(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
     query, key = args[0], args[1]
     fused = query.dim() == 4 and query.shape[-1] == args[2].shape[-1] and query.shape[1] == key.shape[1]
@@ -197,6 +210,7 @@ _SPECIAL = {
     "aten._local_scalar_dense.default": _scalar,
     "aten.item.default": _scalar,
     "aten.equal.default": _equal,
+    "aten.rand.default": _draw,
     "aten._fused_sdp_choice.default": _sdp_choice,
     "aten.index.Tensor": _masks,
 }

@@ -101,6 +101,8 @@ def _key(arg: Any, view: bool) -> Any:
 
 
 def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
+    if any(argument.name == "workspace" for argument in function._schema.arguments):
+        return Unanswered("it wants the workspace that its forward filled, and may crash on any other")
     first = ""
     for shrink in (True, False):
         if not shrink and _elements((args, kwargs)) > EXACT_LIMIT and not is_view(function):
