@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
-from torch.overrides import TorchFunctionMode
-
 from torch._C._autograd import _get_sequence_nr as _next_number
+from torch.overrides import TorchFunctionMode
 
 from analyzer.capture.abstract import Abstract
 from analyzer.capture.places import Places
@@ -18,6 +17,14 @@ from analyzer.graph import NOWHERE, Place
 BACKWARD: Final = "backward"
 RECOMPUTE: Final = "recompute"
 _ENGINE: Final = "_engine_run_backward"
+
+
+def in_backward() -> bool:
+    """Whether a gradient is being computed; a recomputation, which needs a graph of its own, is none.
+
+    A custom backward under `create_graph` has a graph as well and is taken for a recomputation.
+    """
+    return torch._C._current_autograd_node() is not None and not torch.is_grad_enabled()
 
 
 class Passes:
@@ -70,8 +77,7 @@ class Passes:
         place, module = self._places.here()
         if place == NOWHERE:  # the engine itself
             return {**owner, "phase": BACKWARD}
-        # A recomputation needs a graph of its own, which no backward pass does, short of create_graph
-        phase = RECOMPUTE if torch.is_grad_enabled() else BACKWARD
+        phase = BACKWARD if in_backward() else RECOMPUTE
         return {"module": module or owner["module"], "call": call, "place": place, "phase": phase}
 
     def _owner(self, node: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 
 from analyzer import oracle
 from analyzer.capture.abstract import Abstract, dtype_name, spec_of
+from analyzer.capture.backward import in_backward
 from analyzer.capture.signature import Signature, argument
 from analyzer.graph import DtypeArg, Spec
 
@@ -39,7 +40,7 @@ class Kernels:
 
     def outcome(self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
         """The outcome of a call on abstract tensors. Raises what the meta kernel raises when it cannot tell."""
-        key = (sig.op, _key(args), _key(tuple(kwargs.items())) if kwargs else ())
+        key = (sig.op, in_backward(), _key(args), _key(tuple(kwargs.items())) if kwargs else ())
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._work_out(function, sig, args, kwargs)
@@ -99,13 +100,16 @@ def holes(result: Any) -> tuple[int, ...]:
 
 
 def repair_dtype(sig: Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtype:
-    """The dtype that starts no cascade: the destination's, else the parameter's, else that of most operands (D4)."""
+    """The dtype that starts no cascade: the destination's, else the parameter's, else that of most operands (D4).
+
+    In a backward pass a gradient is what it has to be, and a parameter that differs from it is the odd one.
+    """
     floats = [t for t in tensors((args, tuple(kwargs.values()))) if t.dtype.is_floating_point]
     for index in sig.written if sig else ():
         target = argument(sig, index, args, kwargs)  # type: ignore[arg-type]
         if isinstance(target, Abstract):
             return target.dtype
-    voters = [t.dtype for t in floats if t.held] or [t.dtype for t in floats]
+    voters = [t.dtype for t in floats if t.held is not in_backward()] or [t.dtype for t in floats]
     if not voters:
         return torch.float32
     everyone = Counter(t.dtype for t in floats)

@@ -41,7 +41,7 @@ class Recorder:
         spec = spec_of(tensor)
         shown = name or node_id
         self.graph.add(Node(node_id, kind, outputs=(spec,), name=shown, place=place, reason=reason))
-        real = tensor.detach() if known and small(tensor) and tensor.device.type == "cpu" else None
+        real = tensor.detach().clone() if known and small(tensor) and tensor.device.type == "cpu" else None
         made = Abstract.make(spec, _stride(tensor), Ref(node_id), Cell(known=real is not None), real)
         made.held = kind == "parameter"
         made.requires_grad_(tensor.requires_grad)  # matmul takes another way for an operand that needs a gradient

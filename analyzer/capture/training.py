@@ -19,24 +19,36 @@ Run = Callable[[nn.Module, dict[str, Any]], Any]
 
 
 def step(run: Run, tracer: Tracer) -> Run:
-    """`run`, followed by the backward pass of its loss unless it ran one itself.
-
-    The loss is what the result calls `loss`, as in transformers; else the result, if it is one number; else the sum
-    of the means of its float tensors that require a gradient, each mean in its tensor's dtype.
-    """
+    """`run`, followed by the backward pass of its loss unless it ran one itself."""
 
     def trained(module: nn.Module, inputs: dict[str, Any]) -> Any:
         result = run(module, inputs)
         if not tracer.passes.ran:
-            loss = _loss(result)
+            loss = loss_of(result)
             if loss is None:
                 tracer.inventions.note("nothing in the outputs requires a gradient", "no backward pass", NOWHERE)
             else:
                 loss.backward()  # type: ignore[no-untyped-call]
         return result
 
-    tracer.places.stops |= {trained.__code__, _loss.__code__}
+    tracer.places.stops |= {trained.__code__, loss_of.__code__}
     return trained
+
+
+def loss_of(result: Any) -> torch.Tensor | None:
+    """The number to run backward from; None if nothing requires a gradient.
+
+    It is what the result calls `loss`, as in transformers; else the result, if it is one number; else the sum of the
+    means of its float tensors that require a gradient, each mean in its tensor's dtype.
+    """
+    named = result.get("loss") if isinstance(result, Mapping) else getattr(result, "loss", None)
+    if isinstance(named, torch.Tensor) and named.requires_grad:
+        return named
+    floats = [t for t in leaves(result) if t.is_floating_point() and t.requires_grad]
+    if len(floats) == 1 and floats[0].dim() == 0:
+        return floats[0]
+    means = [t.mean() for t in floats]
+    return sum(means[1:], start=means[0]) if means else None
 
 
 @contextmanager
@@ -62,14 +74,3 @@ def training(module: nn.Module, inputs: Any, tracer: Tracer) -> Iterator[None]:
         for tensor, _ in tracer.lifted.values():  # a parameter that a function closes over is not swapped out
             if tensor.is_leaf and type(tensor.grad) is Abstract:
                 tensor.grad = None
-
-
-def _loss(result: Any) -> torch.Tensor | None:
-    named = result.get("loss") if isinstance(result, Mapping) else getattr(result, "loss", None)
-    if isinstance(named, torch.Tensor) and named.requires_grad:
-        return named
-    floats = [t for t in leaves(result) if t.is_floating_point() and t.requires_grad]
-    if len(floats) == 1 and floats[0].dim() == 0:
-        return floats[0]
-    means = [t.mean() for t in floats]
-    return sum(means[1:], start=means[0]) if means else None
