@@ -18,7 +18,10 @@ from tests.capture.models import IDS, TINY
 TRAIN = Plan(device="cpu", train=True)
 PIXELS = {"pixel_values": torch.ones(1, 3, 28, 28)}
 VIT = {k: v for k, v in TINY.items() if k != "vocab_size"} | {"image_size": 28, "patch_size": 14}
-SEG = {"num_encoder_blocks": 1, "depths": [1], "sr_ratios": [1], "hidden_sizes": [16], "num_attention_heads": [2]}
+SEG = {
+    "num_encoder_blocks": 1, "depths": [1], "sr_ratios": [1], "hidden_sizes": [16], "num_attention_heads": [2],
+    "strides": [4], "patch_sizes": [7], "mlp_ratios": [2], "decoder_hidden_size": 16,
+}  # fmt: skip
 HEADS = {
     "LlamaForCausalLM": (hf.LlamaConfig, TINY),
     "LlamaForSequenceClassification": (hf.LlamaConfig, TINY | {"pad_token_id": 0}),
@@ -30,7 +33,7 @@ HEADS = {
     "BertForTokenClassification": (hf.BertConfig, TINY),
     "BertForQuestionAnswering": (hf.BertConfig, TINY),
     "ViTForImageClassification": (hf.ViTConfig, VIT),
-    "SegformerForSemanticSegmentation": (hf.SegformerConfig, SEG | {"strides": [4], "patch_sizes": [7], "mlp_ratios": [2], "decoder_hidden_size": 16}),
+    "SegformerForSemanticSegmentation": (hf.SegformerConfig, SEG),
     "CLIPModel": (hf.CLIPConfig, {"text_config": TINY, "vision_config": VIT, "projection_dim": 16}),
 }  # fmt: skip
 
