@@ -67,7 +67,8 @@ def test_a_training_step_of_the_fixed_sample_is_the_real_one(tmp_path: Path) -> 
     assert not [f for f in report.findings if f.severity != "note"]
     ops = [n for n in report.graph.ops() if n.op != UPDATED and n.outputs]
     wanted = {name: p.requires_grad for name, p in loaded.module.named_parameters()}
-    for name, parameter in real.named_parameters():  # loading forgets a frozen parameter; the constructor's word counts
+    # transformers gives every float parameter that it loads a gradient, frozen or not; our loader leaves them as made
+    for name, parameter in real.named_parameters():
         parameter.requires_grad_(wanted[name])
     with _force_original_view_tracking(True):  # autograd's way for tensor subclasses
         assert ([(n.op, tuple(s.dtype for s in n.outputs)) for n in ops], None) == really_trained(real, loaded.inputs)
