@@ -81,6 +81,7 @@ def cli() -> None:
 @click.option("--set", "sets", multiple=True, metavar="GLOB=D", help="Dtype of parts: 'vpm.*=float32'.")
 @click.option("--input-dtype", "input_dtypes", multiple=True, metavar="NAME=D", help="Dtype of one input.")
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True, help="Whose kernels.")
+@click.option("--train", is_flag=True, help="Follow the backward pass too, in training mode.")
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="F", help="Python file: inputs(config) -> dict.")
 @click.option("--trust-remote-code", is_flag=True, help="Run the Python code in MODEL_DIR.")
 @click.option(
@@ -96,6 +97,7 @@ def trace_command(
     sets: tuple[str, ...],
     input_dtypes: tuple[str, ...],
     device: str,
+    train: bool,
     inputs: Path | None,
     trust_remote_code: bool,
     fail_on: str,
@@ -111,6 +113,7 @@ def trace_command(
         "set": _pairs("--set", sets),
         "input_dtypes": _pairs("--input-dtype", input_dtypes),
         "device": device,
+        "train": train,
     }
     _check_paths(model_dir, inputs, out)
     if repro is not None:

@@ -63,6 +63,8 @@ class Finding:
     asked: str = ""
     """Whose kernel gave the words: "cpu", another device with its source, or "as on CPU"; "" if none was asked."""
     fixes: tuple[Fix, ...] = ()
+    phase: str = ""
+    """As in a graph node: "backward" or "recompute", where the fault is in no forward pass."""
 
     @property
     def count(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias, Union
@@ -105,7 +105,10 @@ class Node:
     script: Script | None = field(default=None, compare=False)
     """The refused call, to be run alone."""
     phase: str = ""
-    """"backward" for what `backward()` runs; module, call and place are then those of the forward call."""
+    """"backward" for what `backward()` runs, "recompute" for what gradient checkpointing then runs once more.
+
+    What autograd runs has the module, call and place of the forward call; Python code in a backward, its own place.
+    """
 
     @property
     def dtype(self) -> str:
@@ -133,6 +136,13 @@ def above(module: str) -> Iterator[str]:
         yield module
         module = module.rpartition(".")[0]
     yield ""
+
+
+def causes(refused: Iterable[Node]) -> list[Node]:
+    """Of refused calls, those that are none in the backward or the recomputation of another."""
+    calls = list(refused)
+    forward = {(node.module, node.place) for node in calls if not node.phase}
+    return [node for node in calls if not node.phase or (node.module, node.place) not in forward]
 
 
 def refs(arg: Arg) -> Iterator[Ref]:

@@ -51,7 +51,7 @@ def trace(
 ) -> Report:
     """Trace a model folder, a module, or any function of tensors with example arguments.
 
-    A module or function is taken in the dtypes it has; of the plan only the device and the autocast count then.
+    A module or function is taken in the dtypes it has; of the plan only the device, the autocast and `train` count.
     """
     plan = plan or Plan()
     if isinstance(target, (str, Path)):

@@ -32,6 +32,8 @@ class Plan:
     input_dtypes: dict[str, str] = field(default_factory=dict)
     autocast: str | None = None
     scope: str = "forward"
+    train: bool = False
+    """Whether a backward pass follows, from the model's loss, else from the mean of its outputs."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def propagate(graph: ModelGraph, plan: Plan, changed: Mapping[str, str] | None =
         answer = _answer(graph, node, dtypes, plan.device)
         if isinstance(answer, oracle.Refused) and not (answer.gap and plan.device != "cpu"):
             refusals[node.id] = node.refused or answer.message
-            if refusals[node.id] == answer.message:  # else the words are those of the composite call around it
+            if not node.op.startswith(CALLED):  # the words of such a call were asked of the CPU alone
                 said_by[node.id] = answer.asked
         elif node.refused and not _differs(graph, node, dtypes):
             refusals[node.id] = node.refused

@@ -15,7 +15,7 @@ from analyzer.capture.run import capture
 from analyzer.dtypes import short
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding, Fix, Origin
-from analyzer.graph import Spec
+from analyzer.graph import Spec, causes
 from analyzer.propagate import Flow, Plan
 
 TRIED: Final = 4
@@ -61,7 +61,7 @@ def _try(loaded: Loaded, plan: Plan, origin: Origin, dtype: str, finding: Findin
             graph = capture(changed, plan).graph
         except AnalyzerError:
             return None
-    refused = [node for node in graph if node.refused]
+    refused = causes(node for node in graph if node.refused)
     cleared = all(
         (n.place.file, n.place.line, n.module) != (finding.file, finding.line, finding.module) for n in refused
     )

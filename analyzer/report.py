@@ -125,7 +125,7 @@ def no_script(graph: ModelGraph, finding: Finding) -> str:
 def _finding(graph: ModelGraph, finding: Finding) -> dict[str, Any]:
     data = asdict(finding)
     script, reason = graph[finding.nodes[0]].script, no_script(graph, finding)
-    data["count"] = finding.count
+    data |= {"count": finding.count, "phase": finding.phase or "forward"}
     data["script"] = list(script.lines) if script and not reason else None
     data["no_script"] = reason or None
     return data

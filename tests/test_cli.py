@@ -109,9 +109,9 @@ def test_read_only_targets_are_refused(
 
 def test_flags_become_the_plan(model: Path, stubs: SimpleNamespace) -> None:
     flags = ["--dtype", "bf16", "--to", "half", "--set", "a=b=f32", "--input-dtype", "x=fp16", "--device", "cpu"]
-    cli.main(["trace", str(model), *flags])
+    cli.main(["trace", str(model), *flags, "--train"])
     (plan,) = stubs.plans
-    assert (plan.dtype, plan.to, plan.device) == ("bfloat16", "float16", "cpu")
+    assert (plan.dtype, plan.to, plan.device, plan.train) == ("bfloat16", "float16", "cpu", True)
     assert (plan.set, plan.input_dtypes) == ({"a=b": "float32"}, {"x": "float16"})
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.autograd.grad_mode import _force_original_view_tracking
 from transformers import AutoModel
 
 import analyzer
 from analyzer import loaders
 from analyzer.graph import UPDATED
 from analyzer.propagate import Plan, disagreements
-from tests.capture.real import really
+from tests.capture.real import really, really_trained
 from tests.samples.shrink import SAMPLES, shrink
 from tests.samples.test_minicpm_v_2 import FAULTY, FIXED, _own_code_cache
 
@@ -56,6 +57,21 @@ def test_the_fault_is_the_real_one_at_the_real_line_with_a_proved_fix(tmp_path: 
     odd = [o for operand in finding.operands if operand.dtype == "float32" for o in operand.origins]
     assert [o.name for o in odd] == ["resampler.pos_embed"]
     assert [(fix.proved, fix.errors_left) for fix in finding.fixes] == [(True, 0)]
+    assert not list(disagreements(report.flow))
+
+
+def test_a_training_step_of_the_fixed_sample_is_the_real_one(tmp_path: Path) -> None:
+    _, real, loaded = _both(FIXED, tmp_path / "model")
+    plan = Plan(device="cpu", train=True)
+    report = analyzer.trace(tmp_path / "model", trust_remote_code=True, plan=plan)
+    assert not [f for f in report.findings if f.severity != "note"]
+    ops = [n for n in report.graph.ops() if n.op != UPDATED and n.outputs]
+    wanted = {name: p.requires_grad for name, p in loaded.module.named_parameters()}
+    # transformers gives every float parameter that it loads a gradient, frozen or not; our loader leaves them as made
+    for name, parameter in real.named_parameters():
+        parameter.requires_grad_(wanted[name])
+    with _force_original_view_tracking(True):  # autograd's way for tensor subclasses
+        assert ([(n.op, tuple(s.dtype for s in n.outputs)) for n in ops], None) == really_trained(real, loaded.inputs)
     assert not list(disagreements(report.flow))
 
 

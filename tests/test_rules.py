@@ -112,6 +112,8 @@ def test_the_seed_is_one_error_blamed_on_the_table() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", MODELS)
-def test_stock_models_give_no_warning(name: str, dtype: torch.dtype) -> None:
-    captured, _ = traced(*make(name, dtype))
+@pytest.mark.parametrize("train", [False, True])
+def test_stock_models_give_no_warning(name: str, dtype: torch.dtype, train: bool) -> None:
+    captured, _ = traced(*make(name, dtype), Plan(device="cpu", train=train))
+    assert train == any(n.phase for n in captured.graph)
     assert [f for f in check(Flow.as_captured(captured.graph, Plan())) if f.severity != "note"] == []

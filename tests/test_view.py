@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import torch
+
+from analyzer import trace
 from analyzer.findings import Finding
 from analyzer.propagate import Flow, Plan
 from analyzer.text import parse_graph
 from analyzer.view import Box, View, overview
 from analyzer.view.placing import levels
+from tests.capture.training import NARROW, Adapter
 from tests.render.models import SEED, find, many_layers, seed
 
 
@@ -92,3 +96,22 @@ def test_a_list_and_its_number_are_one_level() -> None:
 
 def test_the_place_is_in_the_tooltip() -> None:
     assert "resampler.py:158" in find(overview(*seed()), "op:refused").tooltip
+
+
+def test_of_the_backward_pass_only_faults_are_drawn() -> None:
+    plan = Plan(device="cpu", train=True)
+    clean, faulty = (trace(Adapter(d), (NARROW["x"],), plan=plan) for d in (torch.bfloat16, torch.float32))
+    drawn, marked = overview(clean.flow, clean.findings), overview(faulty.flow, faulty.findings)
+    forward = overview(trace(Adapter(torch.bfloat16), (NARROW["x"],), plan=Plan()).flow, ())
+    assert {*_boxes(drawn)} == {*_boxes(forward)}
+    faults = {box.id.removeprefix("op:"): box for box in marked.boxes if box.code}
+    assert set(faults) == {node for f in faulty.findings if f.severity == "error" for node in f.nodes}
+    assert all(box.label.startswith("backward of ") for box in faults.values())
+    assert any(link.mixed and link.target == f"op:{node}" for node in faults for link in marked.links)
+
+
+def test_layers_fold_whatever_their_backward_passes() -> None:
+    layers = "".join(f"y{i} = relu(x) : f32[1]  @ layers.{i}\n" for i in range(4))
+    back = "g = neg(y2) : f32[1]  @ layers.2  < backward\n"
+    labels = [box.label for box in overview(_flow("x = input : f32[1]  @ x\n" + layers + back), ()).boxes]
+    assert "layers.0-3  x 4" in labels

@@ -32,6 +32,8 @@ class Loaded:
     root: str = ""
     """The model's folder; source files inside it are shown relative to it."""
     assumptions: tuple[Assumption, ...] = ()
+    spare: tuple[str, ...] = ()
+    """Names of inputs that were made up for a loss: a model that stops is run again without them."""
 
 
 @dataclass(frozen=True)

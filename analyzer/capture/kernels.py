@@ -11,6 +11,7 @@ import torch
 
 from analyzer import oracle
 from analyzer.capture.abstract import Abstract, dtype_name, spec_of
+from analyzer.capture.backward import in_backward
 from analyzer.capture.layouts import stride
 from analyzer.capture.signature import Signature, argument
 from analyzer.graph import DtypeArg, Spec
@@ -27,6 +28,8 @@ class Outcome:
     repair: str = ""
     gap: str = ""
     """The CPU's words where it has no kernel and another device is assumed to have one."""
+    absent: tuple[int, ...] = ()
+    """Which of the returned tensors are none, such as a gradient that is not asked for."""
 
 
 class Kernels:
@@ -43,7 +46,7 @@ class Kernels:
 
         Raises what the meta kernel raises when it cannot tell.
         """
-        key = (sig.op, _key(args), _key(tuple(kwargs.items())) if kwargs else ())
+        key = (sig.op, in_backward(), _key(args), _key(tuple(kwargs.items())) if kwargs else ())
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._work_out(function, sig, args, kwargs, "")
@@ -66,15 +69,17 @@ class Kernels:
             if isinstance(meant, oracle.Dtypes) and meant.names:  # the CPU runs it: what it gives starts no cascade
                 repair = getattr(torch, meant.names[0])
             fixed = recast(args, repair), {k: recast(v, repair) for k, v in kwargs.items()}
-            return Outcome(_meta(function, *fixed), answer.message, home or dtype_name(repair))
-        outputs = _meta(function, args, kwargs)
+            outputs, absent = _meta(function, *fixed)
+            told = dtype_name(repair) if in_backward() else home or dtype_name(repair)
+            return Outcome(outputs, answer.message, told, absent=absent)
+        outputs, absent = _meta(function, args, kwargs)
         if isinstance(answer, oracle.Dtypes) and len(answer.names) == len(outputs):
             outputs = tuple((replace(s, dtype=d), stride) for (s, stride), d in zip(outputs, answer.names, strict=True))
         if not isinstance(answer, oracle.Refused):
-            return Outcome(outputs)
+            return Outcome(outputs, absent=absent)
         if self.device == "cpu":
-            return Outcome(outputs, answer.message)
-        return Outcome(outputs, gap=answer.message)
+            return Outcome(outputs, answer.message, absent=absent)
+        return Outcome(outputs, gap=answer.message, absent=absent)
 
 
 def as_specs(arg: Any) -> Any:
@@ -108,39 +113,46 @@ def results(result: Any) -> list[torch.Tensor]:
     return [t for item in result for t in results(item)] if isinstance(result, (tuple, list)) else []
 
 
+def holes(result: Any) -> tuple[int, ...]:
+    """Which of several returned tensors are none."""
+    return tuple([i for i, t in enumerate(result) if t is None]) if isinstance(result, tuple) else ()
+
+
 def repair_dtype(sig: Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any], home: str = "") -> torch.dtype:
     """The dtype that starts no cascade (D4).
 
     That is the destination's, else the one at home in the module, else the parameter's, else that of most operands.
+    In a backward pass a gradient is what it has to be, and a parameter that differs from it is the odd one.
     """
     floats = [t for t in tensors((args, tuple(kwargs.values()))) if t.dtype.is_floating_point]
     for index in sig.written if sig else ():
         target = argument(sig, index, args, kwargs)  # type: ignore[arg-type]
         if isinstance(target, Abstract):
             return target.dtype
-    if home:
+    if home and not in_backward():
         return getattr(torch, home)  # type: ignore[no-any-return]
-    voters = [t.dtype for t in floats if t.held] or [t.dtype for t in floats]
+    voters = [t.dtype for t in floats if t.held is not in_backward()] or [t.dtype for t in floats]
     if not voters:
         return torch.float32
     everyone = Counter(t.dtype for t in floats)
     return max(Counter(voters).items(), key=lambda item: (item[1], everyone[item[0]], -item[0].itemsize))[0]
 
 
-def recast(arg: Any, dtype: torch.dtype) -> Any:
+def recast(arg: Any, dtype: torch.dtype, cast: Callable[[Abstract, torch.dtype], Any] = Abstract.like) -> Any:
     """The argument with every float tensor in `dtype`, making no node."""
     if type(arg) is Abstract:
-        return arg.like(dtype) if arg.dtype.is_floating_point and arg.dtype != dtype else arg
+        return cast(arg, dtype) if arg.dtype.is_floating_point and arg.dtype != dtype else arg
     if isinstance(arg, (list, tuple)):
-        return type(arg)([recast(item, dtype) for item in arg])
+        return type(arg)([recast(item, dtype, cast) for item in arg])
     return arg
 
 
-def _meta(function: Any, args: Any, kwargs: Any) -> tuple[Strided, ...]:
+def _meta(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...], tuple[int, ...]]:
     named = {k: _on_meta(v) for k, v in kwargs.items()}
     with torch.no_grad():
         result = function(*[_on_meta(a) for a in args], **named)
-    return tuple((spec_of(t), stride(str(function), args, i, t)) for i, t in enumerate(results(result)))
+    made = tuple((spec_of(t), stride(str(function), args, i, t)) for i, t in enumerate(results(result)))
+    return made, holes(result)
 
 
 def _on_meta(arg: Any) -> Any:

@@ -27,6 +27,8 @@ class Places:
         self._foreign: dict[CodeType, bool] = {}
         self._method: dict[CodeType, bool] = {}
         self._shown: dict[str, str] = {}
+        self.stops: set[CodeType] = set()
+        """Code that no call below it belongs to: autograd's engine."""
 
     def here(self) -> tuple[Place, str]:
         """The nearest source line outside torch and this package, and the path of the nearest running module."""
@@ -34,6 +36,8 @@ class Places:
         place, module = None, None
         while frame is not None and (place is None or module is None):
             code = frame.f_code
+            if code in self.stops:
+                break
             if place is None and not self._is_foreign(code):
                 place = Place(self.show(code.co_filename), frame.f_lineno)
             if module is None and self._is_method(code):

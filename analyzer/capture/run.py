@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,9 +16,11 @@ from analyzer.capture.abstract import Abstract
 from analyzer.capture.calls import Calls
 from analyzer.capture.invent import Inventions
 from analyzer.capture.kernels import Kernels
+from analyzer.capture.outputs import leaves
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
 from analyzer.capture.tracer import Tracer
+from analyzer.capture.training import step, training
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption, Coverage
 from analyzer.graph import Place, Ref
@@ -29,24 +32,41 @@ def capture(loaded: Loaded, plan: Plan) -> Captured:
 
     Raises AnalyzerError when the model's own code stops, with its error and source line.
     """
+    try:
+        return _capture(loaded, plan)
+    except AnalyzerError:
+        if not loaded.spare:
+            raise
+    names = ", ".join(loaded.spare)
+    note = Assumption("the loss", f"the mean of the outputs: the model does not take the {names} made up for it")
+    inputs = {name: value for name, value in loaded.inputs.items() if name not in loaded.spare}
+    return _capture(replace(loaded, inputs=inputs, spare=(), assumptions=(*loaded.assumptions, note)), plan)
+
+
+def _capture(loaded: Loaded, plan: Plan) -> Captured:
     recorder, inventions = Recorder(), Inventions()
     places = Places(loaded.module, loaded.root)
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
     with _swapped(loaded, tracer):
         inputs = _abstract_inputs(loaded.inputs, "", recorder)
         run = loaded.run or _forward
+        calls = Calls(tracer, places, inventions)
+        mode: Callable[[], AbstractContextManager[Any]] = torch.no_grad
+        if plan.train:
+            run = step(run, tracer)
+            mode = partial(training, loaded.module, inputs, tracer)
         try:
-            with torch.no_grad(), Calls(tracer, places, inventions), tracer:
+            with mode(), tracer.passes.engine(calls), calls, tracer:
                 result = run(loaded.module, inputs)
         except AnalyzerError:
             raise
         except Exception as error:
             place = places.of_error(error)
             words = f"the model stopped with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            raise AnalyzerError(
-                f"{words} at {place or 'an unknown line'}", hint="check the inputs (--inputs FILE)"
-            ) from error
-    recorder.graph.outputs.extend(_results(result, recorder))
+            untrained = not plan.train and "does not require grad" in str(error)
+            hint = "a backward pass needs --train" if untrained else "check the inputs (--inputs FILE)"
+            raise AnalyzerError(f"{words} at {place or 'an unknown line'}", hint=hint) from error
+    recorder.graph.outputs.extend(_ref(tensor, recorder) for tensor in leaves(result))
     ops = sum(1 for _ in recorder.graph.ops())
     assumptions: tuple[Assumption, ...] = tuple(sorted({*loaded.assumptions, *inventions.all()}))
     return Captured(recorder.graph, Coverage(ops, assumptions))
@@ -108,20 +128,7 @@ def _abstract_inputs(value: Any, name: str, recorder: Recorder) -> Any:
     return value
 
 
-def _results(value: Any, recorder: Recorder, depth: int = 0) -> list[Ref]:
-    """Every tensor in what the run returned, in order; caches and other objects are looked into."""
-    if isinstance(value, Abstract):
-        return [recorder.read(value)]
-    if isinstance(value, torch.Tensor):
-        return [recorder.stored("constant", "", value, known=True).ref]
-    if depth > 6 or value is None or isinstance(value, (str, bytes, int, float, nn.Module)):
-        return []
-    if isinstance(value, Mapping):
-        parts: list[Any] = list(value.values())
-    elif isinstance(value, (list, tuple)):
-        parts = list(value)
-    elif is_dataclass(value) and not isinstance(value, type):
-        parts = [getattr(value, f.name) for f in fields(value)]
-    else:
-        parts = list(vars(value).values()) if hasattr(value, "__dict__") else []
-    return [ref for part in parts for ref in _results(part, recorder, depth + 1)]
+def _ref(tensor: torch.Tensor, recorder: Recorder) -> Ref:
+    if isinstance(tensor, Abstract):
+        return recorder.read(tensor)
+    return recorder.stored("constant", "", tensor, known=True).ref

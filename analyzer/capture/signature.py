@@ -27,6 +27,7 @@ class Signature:
     random: bool
     many: bool
     """Whether the only output is a list of tensors."""
+    gives_tensors: bool
 
 
 @cache
@@ -43,6 +44,7 @@ def signature(function: Any) -> Signature:
         names=tuple(a.name for a in schema.arguments),
         random=torch.Tag.nondeterministic_seeded in function.tags,
         many=len(schema.returns) == 1 and str(schema.returns[0].type).startswith("List"),
+        gives_tensors=any("Tensor" in str(r.type) for r in schema.returns),
     )
 
 

@@ -11,12 +11,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from analyzer import oracle
 from analyzer.capture import script
 from analyzer.capture.abstract import Abstract, Cell, small, spec_of
+from analyzer.capture.backward import Passes
 from analyzer.capture.houses import Houses
 from analyzer.capture.invent import RANKED, Inventions, plausible
-from analyzer.capture.kernels import Kernels, results, tensors
+from analyzer.capture.kernels import Kernels, Outcome, holes, results, tensors
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
 from analyzer.capture.signature import VIEW, Signature, argument, signature
+from analyzer.capture.special import SPECIAL
 from analyzer.graph import Ref, Script, Spec
 
 _CPU = torch.device("cpu")
@@ -30,6 +32,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.recorder, self.kernels, self.places, self.inventions = recorder, kernels, places, inventions
         self.houses = Houses(recorder.graph)
+        self.passes = Passes(places)
         self.call = ""
         self.calling: script.Call | None = None
         """The call that `call` names, as the person made it."""
@@ -41,25 +44,35 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation abstractly or for real, and record it."""
+        with torch._C.DisableTorchFunction():  # what this does itself is no call that a person wrote
+            return self._run(func, args, kwargs)
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
         sig = signature(func)
         args = tuple([self.lift(a) for a in args])
         kwargs = {k: _CPU if k == "device" else self.lift(v) for k, v in kwargs.items()} if kwargs else {}
-        special = _SPECIAL.get(sig.op)
+        special = SPECIAL.get(sig.op)
         if special is not None:
             done, result = special(self, func, args, kwargs)
             if done:
                 return result
             args = result
         operands = list(tensors((args, kwargs)))
+        if not operands and not sig.gives_tensors:  # the profiler's marks, which optimizers make
+            return func(*args, **kwargs)
         ours = sig.op.startswith("aten.")  # an operator of another library may have no CPU kernel
         if ours and not sig.random and all(t.known is not None and small(t) for t in operands):
-            real = self._really(func, args, kwargs)
-            if real is not None:
-                return self._finish(sig, args, kwargs, operands, [(spec_of(t), t.stride()) for t in real], real)
+            done, result = self._really(func, args, kwargs)
+            if done:
+                return self.realised(sig, args, kwargs, operands, result)
         for index in sig.written:
             for target in tensors(argument(sig, index, args, kwargs)):
                 target.cell.known = False
         return self._abstractly(func, sig, args, kwargs, operands)
+
+    def realised(self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], result: Any) -> Any:
+        """Record an operation whose real result is known."""
+        return self._finish(sig, args, kwargs, operands, _seen(result), results(result))
 
     def home(self, operands: list[Abstract]) -> str:
         """The dtype at home where the call is made; "" if that cannot be told."""
@@ -78,13 +91,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return held[1]
         return kind([self.lift(item) for item in arg]) if kind is list or kind is tuple else arg
 
-    def _really(self, func: Any, args: Any, kwargs: Any) -> list[torch.Tensor] | None:
+    def _really(self, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
         if "device" in kwargs and not list(tensors(args)):
             shape = func(*args, **{**kwargs, "device": torch.device("meta")})
             if isinstance(shape, torch.Tensor) and not small(shape):
-                return None
-        result = func(*_values(args), **{k: _values(v) for k, v in kwargs.items()})
-        return results(result)
+                return False, None
+        return True, func(*_values(args), **{k: _values(v) for k, v in kwargs.items()})
 
     def _abstractly(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
         try:
@@ -97,9 +109,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if outcome.refused:
             written = (self.calling,) if self.calling else ()
             again = script.write(outcome.refused, (*written, (func, args, kwargs)))
-        result = self._finish(
-            sig, args, kwargs, operands, outcome.outputs, None, outcome.refused, outcome.repair, outcome.gap, again
-        )
+        result = self._finish(sig, args, kwargs, operands, outcome, again=again)
         if operands and not (sig.written or sig.random or outcome.refused) and _counts(operands, result):
             self._guess(result, func, args, kwargs, operands)
         return result
@@ -123,22 +133,27 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
         found = results(result)
         reals = found if all(not t.dtype.is_floating_point for t in found) else None
-        return self._finish(sig, args, kwargs, operands, [(spec_of(t), t.stride()) for t in found], reals)
+        return self._finish(sig, args, kwargs, operands, _seen(result), reals)
 
     def _finish(
-        self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outputs: Any, real: list[Any] | None,
-        refused: str = "", repair: str = "", gap: str = "", again: Script | None = None,
+        self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outcome: Outcome,
+        real: list[Any] | None = None, again: Script | None = None,
     ) -> Any:  # fmt: skip
-        place, module = self.places.here()
-        if gap:
-            self.inventions.note("a kernel that the CPU lacks", gap, place)
-        facts = {"module": module, "call": self.call, "place": place}
-        facts |= {"refused": refused, "repair": repair, "script": again}
-        specs: tuple[Spec, ...] = tuple(s for s, _ in outputs)
+        facts = self.passes.facts(self.call)
+        place = facts["place"]
+        if outcome.gap:
+            self.inventions.note("a kernel that the CPU lacks", outcome.gap, place)
+        facts = {**facts, "refused": outcome.refused, "repair": outcome.repair, "script": again}
+        written = [(i, t) for i in sig.written for t in tensors(argument(sig, i, args, kwargs))]
+        specs: tuple[Spec, ...] = tuple(s for s, _ in outcome.outputs)
+        if not sig.returns:  # as `_foreach_add_`: what it wrote stands for what it gives
+            specs = tuple(spec_of(t) for _, t in written)
         node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, **facts)
         made: list[Any] = []
-        for index, (spec, stride) in enumerate(outputs):
-            how = sig.returns[0 if sig.many else min(index, len(sig.returns) - 1)]
+        for index, (spec, stride) in enumerate(outcome.outputs):
+            while len(made) in outcome.absent:
+                made.append(None)
+            how = sig.returns[0 if sig.many else min(len(made), len(sig.returns) - 1)]
             ref = Ref(node_id, index)
             if type(how) is int:
                 made.append(argument(sig, how, args, kwargs))
@@ -151,11 +166,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if value is None and sig.base in RANKED and not spec.dtype.startswith(("float", "bfloat")) and operands:
                 self._rank(tensor, args, operands, place)
             made.append(tensor)
-        for index in sig.written:
-            for target in tensors(argument(sig, index, args, kwargs)):
-                self.recorder.wrote(target, Ref(node_id, _position(sig, index)))
+        for number, (index, target) in enumerate(written):
+            self.recorder.wrote(target, Ref(node_id, _position(sig, index) if sig.returns else number))
         if sig.many:
             return made
+        made += [None] * (len(sig.returns) - len(made))
         return (made[0] if made else None) if len(sig.returns) <= 1 else tuple(made)
 
     def _rank(self, tensor: Abstract, args: Any, operands: list[Abstract], place: Any) -> None:
@@ -176,6 +191,10 @@ def _counts(operands: list[Abstract], result: Any) -> bool:
     return all(t.dtype == torch.bool or (t.dtype in _INTEGERS and not floating) for t in outputs)
 
 
+def _seen(result: Any) -> Outcome:
+    return Outcome(tuple([(spec_of(t), t.stride()) for t in results(result)]), absent=holes(result))
+
+
 def _values(arg: Any, made: dict[int, Any] | None = None) -> Any:
     if type(arg) is Abstract:
         return made[id(arg)] if made else arg.known
@@ -184,47 +203,3 @@ def _values(arg: Any, made: dict[int, Any] | None = None) -> Any:
 
 def _position(sig: Signature, index: int) -> int:
     return sig.returns.index(index) if index in sig.returns else 0
-
-
-def _scalar(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
-    tensor = args[0]
-    if tensor.known is not None:
-        return True, tensor.known.item()
-    return True, tracer.inventions.scalar(tensor, tracer.places.here()[0])
-
-
-def _equal(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
-    a, b = args[0].known, args[1].known
-    if a is not None and b is not None:
-        return True, bool(torch.equal(a, b))
-    tracer.inventions.note("whether two tensors are equal", "True", tracer.places.here()[0])
-    return True, True
-
-
-def _sdp_choice(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
-    query, key = args[0], args[1]
-    fused = query.dim() == 4 and query.shape[-1] == args[2].shape[-1] and query.shape[1] == key.shape[1]
-    return True, 1 if fused and (len(args) < 5 or args[4] in (0.0, None)) else 0
-
-
-def _masks(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
-    """Boolean masks among the indexes become the positions they select, so that shapes are known."""
-    indices: list[Any] = []
-    for index in args[1]:
-        if isinstance(index, Abstract) and index.dtype in (torch.bool, torch.uint8):
-            value = tracer.inventions.value(index, tracer.places.here()[0])
-            for positions in torch.nonzero(value, as_tuple=True):
-                made = tracer.recorder.stored("constant", "", positions, known=True)
-                indices.append(made)
-        else:
-            indices.append(index)
-    return False, (args[0], indices, *args[2:])
-
-
-_SPECIAL = {
-    "aten._local_scalar_dense.default": _scalar,
-    "aten.item.default": _scalar,
-    "aten.equal.default": _equal,
-    "aten._fused_sdp_choice.default": _sdp_choice,
-    "aten.index.Tensor": _masks,
-}

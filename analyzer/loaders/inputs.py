@@ -16,6 +16,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption
 from analyzer.loaders.applying import suggest
 from analyzer.loaders.inputs_file import DEFAULT_NAME, read_inputs_file
+from analyzer.loaders.labels import make_labels
 from analyzer.propagate import Plan
 
 _EXAMPLE: Final = (
@@ -31,6 +32,8 @@ class Inputs:
     values: dict[str, Any] = field(default_factory=dict)
     run: Callable[[nn.Module, dict[str, Any]], Any] | None = None
     assumptions: tuple[Assumption, ...] = ()
+    spare: tuple[str, ...] = ()
+    """Names of values that were made for a loss, which the model may turn out not to take."""
 
 
 def make_inputs(
@@ -51,13 +54,17 @@ def make_inputs(
     else:
         values, run = _Maker(model, config, getattr(torch, dtype)).make(signature), None
         notes += [
-            Assumption(f"input {name}", f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}")
+            Assumption(f"input {name}", _shown(value))
             for name, value in values.items()
             if not (value.is_floating_point() and name in plan.input_dtypes)
         ]
         if "pixel_values" in signature.parameters and "pixel_values" not in values:
             notes.append(Assumption("input pixel_values", "none: text alone (an inputs file can give an image)"))
-    return Inputs(_override(values, plan.input_dtypes), run, tuple(notes))
+    spare: dict[str, Any] = {}
+    if plan.train and run is None:
+        spare = make_labels(model, config, signature, values, getattr(torch, dtype))
+        notes += [Assumption(f"input {name}", _shown(value)) for name, value in spare.items()]
+    return Inputs(_override({**values, **spare}, plan.input_dtypes), run, tuple(notes), tuple(spare))
 
 
 class _Maker:
@@ -206,6 +213,12 @@ _MAKERS: Final[dict[str, Callable[[_Maker], torch.Tensor]]] = {
     "decoder_input_values": _Maker.mel,
 }
 """Argument of forward -> how to make it."""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    return str(value)
 
 
 def _override(values: dict[str, Any], dtypes: dict[str, str]) -> dict[str, Any]:

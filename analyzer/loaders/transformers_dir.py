@@ -60,6 +60,7 @@ def load(
         places=built.places,
         root=plain_path(root),
         assumptions=(*notes, *assumed, *inputs.assumptions),
+        spare=inputs.spare,
     )
 
 

@@ -147,6 +147,8 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
     floats = _floats((args, kwargs))
     mixed = len(floats) > 1
     controls = ("float32", *sorted(floats - {"float32"}, reverse=True)) if mixed else ("float32",)
+    if any(argument.name == "workspace" for argument in function._schema.arguments):
+        return Unanswered("it wants the workspace that its forward filled, and may crash on any other")
     first = ""
     for way in _ways(mixed, _elements((args, kwargs)), is_view(function)):
         result = _try(function, args, kwargs, way)

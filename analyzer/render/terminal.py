@@ -85,9 +85,7 @@ def _findings(findings: list[Finding]) -> Table:
 def _lines(finding: Finding) -> list[str]:
     place = f"{finding.file}:{finding.line}" if finding.file else ""
     call = finding.call or finding.op
-    lines = [
-        " ".join(part for part in (place, finding.module and f"in {finding.module}", call and f"({call})") if part)
-    ]
+    lines = [" ".join(part for part in (place, _where(finding), call and f"({call})") if part)]
     borrowed = finding.asked not in ("", "cpu") and RECORDED not in finding.asked
     lines.append(f"{finding.message} [{finding.asked}]" if borrowed else finding.message)
     origins = dict.fromkeys(origin for operand in finding.operands for origin in operand.origins)
@@ -101,6 +99,12 @@ def _lines(finding: Finding) -> list[str]:
         proof = "proved" if fix.proved and not fix.errors_left else f"{fix.errors_left} errors left"
         lines.append(f"fix: {fix.what} ({proof if fix.proved else 'not proved'}, {size(fix.bytes)})")
     return [line for line in lines if line]
+
+
+def _where(finding: Finding) -> str:
+    if finding.phase:
+        return f"in {finding.phase} of {finding.module or 'the model'}"
+    return finding.module and f"in {finding.module}"
 
 
 def _plain(text: str, style: str = "") -> Text:

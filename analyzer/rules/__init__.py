@@ -150,6 +150,8 @@ def spread(flow: Flow, starts: Callable[[Node], bool], *, alone: bool = True) ->
     member: dict[str, Region] = {}
     regions: list[Region] = []
     for node in flow.graph.ops():
+        if node.phase:
+            continue  # autograd gives each gradient the dtype of its tensor: what is wide was judged in the forward
         gives, operands = yields(flow, node), floats(flow, node)
         inside = [r for ref in operands if (r := member.get(ref.id)) and r.wide == flow.dtype(ref)]
         if flow.refused(node.id):
@@ -214,6 +216,7 @@ def _finding(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
         widened_ops=sum(hit.widened_ops for hit in hits),
         widened_bytes=sum(hit.widened_bytes for hit in hits),
         asked=flow.asked(first.node) if flow.refused(first.node) else "",
+        phase=node.phase,
     )
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from analyzer.graph import causes
 from analyzer.rules import Hit, cause
 
 if TYPE_CHECKING:
@@ -32,11 +33,9 @@ if TYPE_CHECKING:
 def check(flow: Flow) -> Iterator[Hit]:
     """Every refused call, in the kernel's own words; one whose causes are all known already is one more place."""
     known: dict[str, tuple[str, ...]] = {}
-    for node in flow.graph.ops():
-        words = flow.refused(node.id)
-        if words:
-            odd = [ref for ref in node.operands() if node.repair and flow.dtype(ref) != node.repair]
-            causes = cause(flow, node, odd or node.operands())[1:]
-            new = [name for name in causes if name not in known]
-            known |= dict.fromkeys(new, causes)
-            yield Hit(node.id, words, "error", causes if new else known[causes[0]])
+    for node in causes(node for node in flow.graph.ops() if flow.refused(node.id)):
+        odd = [ref for ref in node.operands() if node.repair and flow.dtype(ref) != node.repair]
+        found = cause(flow, node, odd or node.operands())[1:]
+        new = [name for name in found if name not in known]
+        known |= dict.fromkeys(new, found)
+        yield Hit(node.id, flow.refused(node.id), "error", (node.phase, *(found if new else known[found[0]])))

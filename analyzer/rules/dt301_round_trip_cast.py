@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 def check(flow: Flow) -> Iterator[Hit]:
     """Every cast that only takes back the cast before it."""
     for node in flow.graph.ops():
+        if node.phase:
+            continue  # the gradient of a cast is the cast back: nobody wrote it, and none of it can be left out
         before = _cast_before(flow, node)
         if before is None or not _is_cast(flow, node):
             continue

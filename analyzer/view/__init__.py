@@ -86,7 +86,8 @@ def _name(nodes: Sequence[Node]) -> str:
 def _op_label(nodes: Sequence[Node]) -> str:
     name = op_name(nodes[0].op)
     call = nodes[0].call.rpartition(".")[2]
-    return f"{call}: {name}" if call and call != name.partition(".")[0] else name
+    name = f"{call}: {name}" if call and call != name.partition(".")[0] else name
+    return f"{nodes[0].phase} of {name}" if nodes[0].phase else name
 
 
 def _glue_label(nodes: Sequence[Node]) -> str:

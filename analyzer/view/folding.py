@@ -76,7 +76,7 @@ def fold(flow: Reading) -> Folded:
                 sizes[path] = 1
             previous = number
     folded = Folded(first, last, dict(sizes), {})
-    _pair(flow.graph, folded)
+    _pair(flow, folded)
     return folded
 
 
@@ -85,7 +85,7 @@ def _signatures(flow: Reading) -> dict[str, list[object]]:
     for node in flow.graph.ops():
         parts = node.module.split(".")
         numbered = [i for i, part in enumerate(parts) if part.isdecimal()]
-        if not numbered:
+        if not numbered or _unseen(flow, node):
             continue
         outputs = tuple((flow.dtype(Ref(node.id, i)), s.shape) for i, s in enumerate(node.outputs))
         facts = (node.op, flow.reads(node.id), outputs, bool(flow.refused(node.id)))
@@ -94,15 +94,22 @@ def _signatures(flow: Reading) -> dict[str, list[object]]:
     return found
 
 
-def _pair(graph: ModelGraph, folded: Folded) -> None:
+def _unseen(flow: Reading, node: Node) -> bool:
+    """Whether a picture shows the forward call instead: it draws the other passes only where they are refused."""
+    return bool(node.phase) and not flow.refused(node.id)
+
+
+def _pair(flow: Reading, folded: Folded) -> None:
+    graph = flow.graph
     paths = {module: folded.path(module) for module in {home(node) for node in graph}}
-    ordinals: Counter[str] = Counter()
+    ordinals: Counter[tuple[str, bool]] = Counter()
     originals: dict[tuple[str, object], str] = {}
     for node in graph:
         where = home(node)
         if node.is_op:
-            key: object = ordinals[where]
-            ordinals[where] += 1
+            kind = (where, _unseen(flow, node))
+            key: object = (kind[1], ordinals[kind])
+            ordinals[kind] += 1
         else:
             key = node.name.rpartition(".")[2] or node.id
         if paths[where] == where:
@@ -110,8 +117,9 @@ def _pair(graph: ModelGraph, folded: Folded) -> None:
     ordinals.clear()
     for node in graph:
         where = home(node)
-        key = ordinals[where] if node.is_op else node.name.rpartition(".")[2] or node.id
-        ordinals[where] += node.is_op
+        kind = (where, _unseen(flow, node))
+        key = (kind[1], ordinals[kind]) if node.is_op else node.name.rpartition(".")[2] or node.id
+        ordinals[kind] += node.is_op
         folded.twins[node.id] = originals.get((paths[where], key), node.id)
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import copy
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from analyzer import oracle
 from analyzer.capture import Captured, Loaded
 from analyzer.capture.abstract import dtype_name
 from analyzer.capture.kernels import results
 from analyzer.capture.run import capture
+from analyzer.capture.training import loss_of
 from analyzer.graph import UPDATED
 from analyzer.propagate import Plan
 
 Seen = tuple[str, tuple[str, ...]]
+Run = Callable[[nn.Module, dict[str, Any]], Any]
 
 
 class _Writer(TorchDispatchMode):
@@ -40,9 +45,43 @@ def really(module: nn.Module, inputs: dict[str, Any]) -> list[Seen]:
     return writer.seen
 
 
-def traced(module: nn.Module, inputs: dict[str, Any], plan: Plan | None = None) -> tuple[Captured, list[Seen]]:
+def really_trained(
+    module: nn.Module, inputs: dict[str, Any], run: Run | None = None
+) -> tuple[list[Seen], RuntimeError | None]:
+    """Every operation of a real training step of a copy of the module, in order, and the error that ended it."""
+    module, given, writer = copy.deepcopy(module).train(), copy.deepcopy(inputs), _Writer()
+    try:
+        with writer:
+            (run or _step)(module, given)
+    except RuntimeError as error:
+        return writer.seen, error
+    return writer.seen, None
+
+
+def bare(module: nn.Module) -> nn.Module:
+    """A copy on the meta device, with tied tensors tied."""
+    memo: dict[int, Any] = {id(t): t.to("meta") for t in module.buffers()}
+    memo |= {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in module.parameters()}
+    return copy.deepcopy(module, memo)
+
+
+def traced(
+    module: nn.Module, inputs: dict[str, Any], plan: Plan | None = None, run: Run | None = None
+) -> tuple[Captured, list[Seen]]:
     """The same from a capture of the module without its weights."""
-    bare = copy.deepcopy(module).to("meta")
-    captured = capture(Loaded(bare, type(module).__name__, "", inputs), plan or Plan(device="cpu"))
-    ops = [n for n in captured.graph.ops() if n.op != UPDATED and n.outputs]
+    captured = capture(Loaded(bare(module), type(module).__name__, "", inputs, run), plan or Plan(device="cpu"))
+    ops = [n for n in captured.graph.ops() if n.op != UPDATED and n.outputs and oracle.overload(n.op)._schema.returns]
     return captured, [(n.op, tuple(s.dtype for s in n.outputs)) for n in ops]
+
+
+def raised_at(error: BaseException) -> tuple[str, int]:
+    """File and line of the innermost frame outside torch and this file."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/torch/" not in f.filename]
+    frames = [f for f in frames if f.filename != __file__]
+    return frames[-1].filename, frames[-1].lineno or 0
+
+
+def _step(module: nn.Module, inputs: dict[str, Any]) -> None:
+    loss = loss_of(module(**inputs))
+    assert loss is not None
+    loss.backward()  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -42,3 +43,10 @@ def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sizes_are_for_people() -> None:
     assert [terminal.size(n) for n in (0, 1023, 3 << 30, -2048)] == ["0 B", "1023 B", "3.0 GiB", "-2.0 KiB"]
+
+
+def test_a_finding_says_that_it_is_in_the_backward_pass() -> None:
+    flow, findings = seed()
+    out = io.StringIO()
+    terminal.show(report(flow, [replace(f, phase="backward") for f in findings]), Console(file=out, width=120))
+    assert "in backward of resampler.attn" in out.getvalue()
