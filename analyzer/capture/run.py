@@ -12,11 +12,13 @@ from torch import nn
 
 from analyzer.capture import Captured, Loaded
 from analyzer.capture.abstract import Abstract
+from analyzer.capture.autocast import Autocast, home
 from analyzer.capture.calls import Calls
 from analyzer.capture.invent import Inventions
 from analyzer.capture.kernels import Kernels
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
+from analyzer.capture.scope import covered
 from analyzer.capture.tracer import Tracer
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption, Coverage
@@ -32,11 +34,12 @@ def capture(loaded: Loaded, plan: Plan) -> Captured:
     recorder, inventions = Recorder(), Inventions()
     places = Places(loaded.module, loaded.root)
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
+    calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
     with _swapped(loaded, tracer):
         inputs = _abstract_inputs(loaded.inputs, "", recorder)
         run = loaded.run or _forward
         try:
-            with torch.no_grad(), Calls(tracer, places, inventions), tracer:
+            with torch.no_grad(), autocast.around(), calls, tracer, covered(plan, loaded.module, tracer):
                 result = run(loaded.module, inputs)
         except AnalyzerError:
             raise

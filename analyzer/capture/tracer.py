@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from analyzer.capture.signature import VIEW, Signature, argument, signature
 from analyzer.graph import Ref, Spec
 
 _CPU = torch.device("cpu")
+_AUTOCAST = torch._C.DispatchKey.AutocastCPU
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -27,6 +30,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.call = ""
         self.call_refused = ""
         """Set while a refused composite call is run again, repaired: its last operation carries the words."""
+        self.inserted = ""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
 
     @classmethod
@@ -34,7 +38,22 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False  # True would import torch._dynamo at the first operation: a second, and 100 MB
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run one operation abstractly or for real, and record it."""
+        """Run one operation abstractly or for real, and record it; whatever autocast does was done before."""
+        if torch._C._dispatch_tls_is_dispatch_key_excluded(_AUTOCAST):
+            return self._operation(func, args, kwargs)
+        with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(_AUTOCAST)):
+            return self._operation(func, args, kwargs)
+
+    @contextmanager
+    def inserting(self, who: str) -> Iterator[None]:
+        """While this lasts, nodes say that `who` inserted them."""
+        outer, self.inserted = self.inserted, who
+        try:
+            yield
+        finally:
+            self.inserted = outer
+
+    def _operation(self, func: Any, args: Any, kwargs: Any) -> Any:
         sig = signature(func)
         args = tuple([self.lift(a) for a in args])
         kwargs = {k: _CPU if k == "device" else self.lift(v) for k, v in kwargs.items()} if kwargs else {}
@@ -104,7 +123,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if gap:
             self.inventions.note("a kernel that the CPU lacks", gap, place)
         facts = {"module": module, "call": self.call, "place": place}
-        facts |= {"refused": refused or self.call_refused, "repair": repair}
+        facts |= {"refused": refused or self.call_refused, "repair": repair, "inserted": self.inserted}
         specs: tuple[Spec, ...] = tuple(s for s, _ in outputs)
         node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, **facts)
         made: list[Any] = []

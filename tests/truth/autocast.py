@@ -1,0 +1,203 @@
+"""Autocast of a capture against the device's own kernels on fake tensors, over the samples of every OpInfo."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.testing._internal.common_methods_invocations import op_db
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from analyzer.capture import policies
+from analyzer.capture.abstract import dtype_name
+from analyzer.capture.run import capture, from_callable
+from analyzer.errors import AnalyzerError
+from analyzer.graph import UPDATED
+from analyzer.propagate import Plan
+
+Step = tuple[str, tuple[str, ...], tuple[str, ...]]
+"""An operation with the dtypes that it saw and those that it gave."""
+
+Sample = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+VARIANTS = ("float32", "lower", "first lower", "first float32", "float64")
+
+
+@dataclass
+class Table:
+    """What one comparison of one device and dtype found."""
+
+    samples: int = 0
+    agreed: int = 0
+    ops: set[str] = field(default_factory=set)
+    """Overloads with an autocast kernel that some agreeing sample reached."""
+    differ: list[tuple[str, str]] = field(default_factory=list)
+    unasked: Counter[str] = field(default_factory=Counter)
+    """Why a sample could not be put to the fake device."""
+
+
+def compare(device: str, lower: str, samples: Iterator[tuple[str, Sample]]) -> Table:
+    """Run every sample both ways."""
+    table = Table()
+    for name, sample in samples:
+        reached, ours = captured(device, lower, sample)
+        if not reached:
+            continue
+        try:
+            truth = fake(device, lower, sample)
+        except Exception as error:
+            table.unasked[f"{name.split()[0]}: {str(error).splitlines()[0][:90]}"] += 1
+            continue
+        table.samples += 1
+        if agree(truth, ours):
+            table.agreed += 1
+            table.ops |= reached
+        else:
+            table.differ.append((name, difference(truth, ours)))
+    return table
+
+
+def samples(lower: str, most: int = 99, only: Callable[[str], bool] = bool) -> Iterator[tuple[str, Sample]]:
+    """Samples of every OpInfo in float32, each in the variants of its float tensors' dtypes."""
+    for info in op_db:
+        if torch.float32 not in info.dtypes or not only(info.name):
+            continue
+        torch.manual_seed(0)
+        try:
+            given = list(info.sample_inputs("cpu", torch.float32, requires_grad=False))[:most]
+        except Exception:
+            continue
+        for number, sample in enumerate(given):
+            for variant in VARIANTS:
+                args, kwargs = in_variant(((sample.input, *sample.args), sample.kwargs), variant, lower)
+                yield f"{info.full_name} {number} {variant}", (info.op, args, kwargs)
+
+
+def in_variant(value: Any, variant: str, lower: str) -> Any:
+    """The same arguments with float tensors cast."""
+    low = getattr(torch, lower)
+    count = iter(range(1000))
+
+    def dtype() -> torch.dtype:
+        first = next(count) == 0
+        table = {"float32": torch.float32, "lower": low, "float64": torch.float64}
+        return table.get(variant) or (low if first == (variant == "first lower") else torch.float32)
+
+    return tree_map(lambda x: x.to(dtype()) if _is_float(x) else x, value)
+
+
+def fake(device: str, lower: str, sample: Sample) -> list[Step]:
+    """Every operation on fake tensors of the device, with autocast on by torch's own state."""
+    function, args, kwargs = sample
+    with FakeTensorMode(allow_non_fake_inputs=False), policies._on(device, getattr(torch, lower)), torch.no_grad():
+        moved = tree_map(lambda x: _like(x, device), (args, kwargs))
+        with Log() as log:
+            function(*moved[0], **moved[1])
+    return log.steps
+
+
+def captured(device: str, lower: str, sample: Sample) -> tuple[set[str], list[Step]]:
+    """The same of a capture, and the overloads that met an autocast kernel on the way."""
+    function, args, kwargs = sample
+    reached: set[str] = set()
+    real = policies.treatment
+
+    def watch(where: str, op: Any, *rest: Any) -> Any:
+        reached.add(str(op))
+        return real(where, op, *rest)
+
+    policies.treatment = watch  # type: ignore[assignment]
+    try:
+        plan = Plan(device=device, autocast=f"{device}:{lower}", scope="run")
+        graph = capture(from_callable(lambda *a, **k: function(*a, **k), args, kwargs), plan).graph
+    except AnalyzerError as error:
+        return reached, [(f"stopped: {error}", (), ())]
+    finally:
+        policies.treatment = real
+    steps = []
+    for node in graph.ops():
+        if node.op != UPDATED:
+            saw = tuple(graph.spec(ref).dtype for ref in node.operands())
+            steps.append((node.op, saw, ("refused",) if node.refused else tuple(s.dtype for s in node.outputs)))
+    return reached, steps
+
+
+def agree(truth: list[Step], ours: list[Step]) -> bool:
+    """Same operations, same dtypes in and out, in order; what a refused call gives is not compared."""
+    return len(truth) == len(ours) and all(_same(*pair) for pair in zip(truth, ours, strict=True))
+
+
+def difference(truth: list[Step], ours: list[Step]) -> str:
+    """The first step that differs, in words."""
+    for a, b in zip(truth, ours, strict=False):
+        if not _same(a, b):
+            return f"{_words(a)} | {_words(b)}"
+    longer = truth if len(truth) > len(ours) else ours
+    return f"{len(truth)} | {len(ours)} steps, first more {_words(longer[min(len(truth), len(ours))])}"
+
+
+class Log(TorchDispatchMode):
+    """Writes down every operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not str(func).startswith("prim."):  # a fake tensor's device is asked in Python
+            self.steps.append((str(func), _dtypes((args, kwargs)), _dtypes(result)))
+        return result
+
+
+def _same(a: Step, b: Step) -> bool:
+    return a[:2] == b[:2] and (a[2] == b[2] or b[2] == ("refused",))
+
+
+def _dtypes(value: Any) -> tuple[str, ...]:
+    return tuple(dtype_name(t.dtype) for t in tree_leaves(value) if isinstance(t, torch.Tensor))
+
+
+def _words(step: Step) -> str:
+    return f"{step[0]} {','.join(step[1])} -> {','.join(step[2])}"
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
+
+
+def _like(value: Any, device: str) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=device)
+
+
+def main() -> None:
+    """Print the table of everything."""
+    warnings.simplefilter("ignore")
+    most = int(sys.argv[1]) if len(sys.argv) > 1 else 99
+    for device in sys.argv[2:] or ("cuda", "xpu", "cpu"):
+        for lower in ("bfloat16", "float16")[:1 if most==1 else 2]:
+            table = compare(device, lower, samples(lower, most))
+            all_ops = {str(op) for op in policies.overloads(device)}
+            print(f"{device} {lower}: ops {len(table.ops)} of {len(all_ops)}, samples {table.samples}, "
+                  f"agree {table.agreed}, unasked {sum(table.unasked.values())}")
+            groups: defaultdict[str, list[str]] = defaultdict(list)
+            for name, words in table.differ:
+                groups[f"{name.split()[0]}: {words}"].append(name)
+            for words, names in sorted(groups.items()):
+                print(f"  {len(names):4} {words[:260]}")
+            print("  never reached:", ", ".join(sorted(all_ops - table.ops)))
+            for why, n in sorted(table.unasked.items()):
+                print(f"  not asked {n:4} {why}")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
