@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from analyzer import __version__
-from analyzer.dtypes import parse_dtype
+from analyzer.dtypes import parse_autocast, parse_dtype
 from analyzer.errors import AnalyzerError
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def cli() -> None:
 @click.option("--set", "sets", multiple=True, metavar="GLOB=D", help="Dtype of parts: 'vpm.*=float32'.")
 @click.option("--input-dtype", "input_dtypes", multiple=True, metavar="NAME=D", help="Dtype of one input.")
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True, help="Whose kernels.")
+@click.option("--autocast", metavar="DEVICE:D", help="Run under torch.autocast, such as cuda:bfloat16.")
+@click.option("--scope", type=click.Choice(["forward", "run"]), default="forward", help="What autocast is around.")
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="F", help="Python file: inputs(config) -> dict.")
 @click.option("--trust-remote-code", is_flag=True, help="Run the Python code in MODEL_DIR.")
 @click.option(
@@ -89,6 +91,8 @@ def trace_command(
     sets: tuple[str, ...],
     input_dtypes: tuple[str, ...],
     device: str,
+    autocast: str | None,
+    scope: str,
     inputs: Path | None,
     trust_remote_code: bool,
     fail_on: str,
@@ -104,6 +108,8 @@ def trace_command(
         "set": _pairs("--set", sets),
         "input_dtypes": _pairs("--input-dtype", input_dtypes),
         "device": device,
+        "autocast": ":".join(parse_autocast(autocast)) if autocast else None,
+        "scope": scope,
     }
     _check_paths(model_dir, inputs, out)
     with _progress() as tell:

@@ -90,7 +90,7 @@ class Node:
     reason: str = ""
     """Why a stored tensor has its dtype."""
     inserted: str = ""
-    """Who made the call if nobody wrote it: "autocast" for a cast that autocast inserts."""
+    """Who made the call if nobody wrote it: "autocast" for its casts, "accelerate" for those of a model's outputs."""
     phase: str = ""
     """"backward" for what `backward()` runs; module, call and place are then those of the forward call."""
 

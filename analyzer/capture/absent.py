@@ -43,7 +43,8 @@ def standing_in(
     The queries (`torch.is_autocast_enabled` and the rest) need no help: torch's own state is kept for both.
     """
     both = dict.fromkeys([device, "cpu"])
-    enter, cast = autocast_mode.autocast.__enter__, autocast_mode._cast
+    enter: Any = autocast_mode.autocast.__enter__
+    cast = autocast_mode._cast
 
     def set_enabled(*args: Any) -> None:
         name, on = args if len(args) == 2 else ("cuda", args[0])
@@ -71,12 +72,16 @@ def standing_in(
             value = cast(value, "cpu", dtype)
         return cast(value, device_type, dtype)
 
-    legacy = {
+    legacy: dict[str, Callable[..., None]] = {
         "set_autocast_gpu_dtype": lambda dtype: set_dtype("cuda", dtype),
         "set_autocast_cpu_dtype": lambda dtype: set_dtype("cpu", dtype),
         "set_autocast_cpu_enabled": lambda on: set_enabled("cpu", on),
     }
-    current = {"set_autocast_enabled": set_enabled, "set_autocast_dtype": set_dtype, "clear_autocast_cache": clear}
+    current: dict[str, Callable[..., None]] = {
+        "set_autocast_enabled": set_enabled,
+        "set_autocast_dtype": set_dtype,
+        "clear_autocast_cache": clear,
+    }
     with ExitStack() as stack:
         stack.enter_context(present(device))
         for name, function in {**current, **legacy}.items():

@@ -39,7 +39,7 @@ class Autocast:
         self._device, self._tracer = device, tracer
         self._casts: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         """Casts of weights that autocast keeps until its outermost region ends."""
-        self._libraries: dict[str, torch.library.Library] = {}
+        self._libraries: dict[str, Any] = {}
 
     @contextmanager
     def around(self) -> Iterator[None]:
@@ -60,14 +60,14 @@ class Autocast:
         self._tracer.inventions.note(what, value, self._tracer.places.here()[0])
 
     def _install(self) -> None:
-        others = self._libraries["_"] = torch.library.Library("_", "IMPL", CARRIER)
+        others = self._libraries["_"] = policies.registry("_", CARRIER)
         others.fallback(torch.library.fallthrough_kernel)  # operators without a kernel here pass as if it were off
         ours = dict.fromkeys(policies.overloads(self._device))
         for op in dict.fromkeys([*ours, *policies.overloads("cpu")]):
             namespace, name = op._schema.name.split("::")
             library = self._libraries.get(namespace)
             if library is None:
-                library = self._libraries[namespace] = torch.library.Library(namespace, "IMPL", CARRIER)
+                library = self._libraries[namespace] = policies.registry(namespace, CARRIER)
             full = f"{name}.{op._overloadname}" if op._overloadname != "default" else name
             library.impl(full, self._kernel(op) if op in ours else _passing(op), with_keyset=True)
 
@@ -89,7 +89,8 @@ class Autocast:
                 for slot in policies.slots((answer.args, answer.kwargs)):
                     if slot.dtype is not None:
                         made[slot.index] = self._cast(made[slot.index], slot.dtype, lower)
-                return answer.op(*policies.filled(answer.args, made), **policies.filled(answer.kwargs, made))
+                with self._tracer.inserting(BY_AUTOCAST if answer.widens else ""):
+                    return answer.op(*policies.filled(answer.args, made), **policies.filled(answer.kwargs, made))
 
         return kernel
 

@@ -32,6 +32,8 @@ class Treatment:
     op: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    widens: bool
+    """Whether a dtype was given to the operator that nobody asked for, as softmax gets float32: it casts inside."""
 
 
 Answer: TypeAlias = Treatment | str
@@ -58,6 +60,12 @@ def treatment(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     if answer is None:
         answer = _ANSWERS[key] = _ask(device, op, args, kwargs, lower)
     return answer
+
+
+def registry(namespace: str, key: str) -> Any:
+    """A `torch.library.Library` that puts kernels at a dispatch key until its `_destroy()`."""
+    make: Any = torch.library.Library
+    return make(namespace, "IMPL", key)
 
 
 def leaves(arg: Any) -> Iterator[torch.Tensor]:
@@ -97,7 +105,7 @@ def slots(template: Any) -> Iterator[Slot]:
 class _Probe(torch.Tensor):
     """Says that it is on a device, owns no memory, and can do nothing but be cast."""
 
-    index: int
+    number: int
     first: torch.dtype
 
     __torch_function__: Any = torch._C._disabled_torch_function_impl
@@ -105,14 +113,14 @@ class _Probe(torch.Tensor):
     @staticmethod
     def make(dtype: torch.dtype, device: Any, index: int, first: torch.dtype | None = None) -> _Probe:
         made: Any = torch.Tensor._make_wrapper_subclass(_Probe, (1,), dtype=dtype, device=device)
-        made.index, made.first = index, first or dtype
+        made.number, made.first = index, first or dtype
         return made  # type: ignore[no-any-return]
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         if str(func) in _CAST:
             dtype = (kwargs or {}).get("dtype") or args[1]
-            return cls.make(dtype, args[0].device, args[0].index, args[0].first)
+            return cls.make(dtype, args[0].device, args[0].number, args[0].first)
         raise NotImplementedError(f"autocast runs {func} before the operator")
 
 
@@ -121,14 +129,15 @@ class _Reached(BaseException):
 
 
 def _ask(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lower: torch.dtype) -> Answer:
-    reached: list[Treatment] = []
+    reached: list[tuple[Any, Any, Any]] = []
     count = iter(range(1 << 20))
     probes = _probes(args, device, count), _probes(kwargs, device, count)
     try:
         with _disable_current_modes(), torch.inference_mode(False), _watched(op, device, reached), _on(device, lower):
             op(*probes[0], **probes[1])
     except _Reached:
-        return reached[0]
+        made = reached[0]
+        return Treatment(*made, widens=_dtypes(made[1:]) != _dtypes((args, kwargs)))
     except (RuntimeError, TypeError) as error:
         return oracle.words(error)
     raise RuntimeError(f"the autocast kernel of {op} for {device} did not call it")
@@ -143,11 +152,11 @@ def _probes(arg: Any, device: str, count: Iterator[int]) -> Any:
 
 
 @contextmanager
-def _watched(op: Any, device: str, reached: list[Treatment]) -> Iterator[None]:
+def _watched(op: Any, device: str, reached: list[tuple[Any, Any, Any]]) -> Iterator[None]:
     """While this lasts, every overload of the operator stops at the key below autocast and tells what it was given."""
     library, name = op._schema.name.split("::")
     packet = getattr(getattr(torch.ops, library), name)
-    watch = torch.library.Library(library, "IMPL", f"Autograd{device.upper()}")
+    watch = registry(library, f"Autograd{device.upper()}")
     try:
         for overload in packet.overloads():
             watch.impl(name if overload == "default" else f"{name}.{overload}", _watcher(packet, overload, reached))
@@ -156,9 +165,9 @@ def _watched(op: Any, device: str, reached: list[Treatment]) -> Iterator[None]:
         watch._destroy()
 
 
-def _watcher(packet: Any, overload: str, reached: list[Treatment]) -> Any:
+def _watcher(packet: Any, overload: str, reached: list[tuple[Any, Any, Any]]) -> Any:
     def watcher(*args: Any, **kwargs: Any) -> NoReturn:
-        reached.append(Treatment(getattr(packet, overload), _slotted(args), _slotted(kwargs)))
+        reached.append((getattr(packet, overload), _slotted(args), _slotted(kwargs)))
         raise _Reached
 
     return watcher
@@ -166,10 +175,17 @@ def _watcher(packet: Any, overload: str, reached: list[Treatment]) -> Any:
 
 def _slotted(arg: Any) -> Any:
     if isinstance(arg, _Probe):
-        return Slot(arg.index, arg.dtype if arg.dtype != arg.first else None)
+        return Slot(arg.number, arg.dtype if arg.dtype != arg.first else None)
     if isinstance(arg, (list, tuple)):
         return type(arg)([_slotted(item) for item in arg])
     return {k: _slotted(v) for k, v in arg.items()} if isinstance(arg, dict) else arg
+
+
+def _dtypes(arg: Any) -> list[torch.dtype]:
+    if isinstance(arg, torch.dtype):
+        return [arg]
+    items = arg.values() if isinstance(arg, dict) else arg if isinstance(arg, (list, tuple)) else ()
+    return [dtype for item in items for dtype in _dtypes(item)]
 
 
 @contextmanager

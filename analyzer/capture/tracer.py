@@ -19,6 +19,7 @@ from analyzer.graph import Ref, Spec
 
 _CPU = torch.device("cpu")
 _AUTOCAST = torch._C.DispatchKey.AutocastCPU
+_CASTS = ("to_copy", "to")
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -46,7 +47,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @contextmanager
     def inserting(self, who: str) -> Iterator[None]:
-        """While this lasts, nodes say that `who` inserted them."""
+        """While this lasts, casts say that `who` inserted them; "" is nobody."""
         outer, self.inserted = self.inserted, who
         try:
             yield
@@ -123,7 +124,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if gap:
             self.inventions.note("a kernel that the CPU lacks", gap, place)
         facts = {"module": module, "call": self.call, "place": place}
-        facts |= {"refused": refused or self.call_refused, "repair": repair, "inserted": self.inserted}
+        facts |= {
+            "refused": self.call_refused or refused,
+            "repair": repair,
+            "inserted": self.inserted * (sig.base in _CASTS),
+        }
         specs: tuple[Spec, ...] = tuple(s for s, _ in outputs)
         node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, **facts)
         made: list[Any] = []

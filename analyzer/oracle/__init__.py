@@ -46,6 +46,9 @@ class Unanswered:
     reason: str
 
 
+_AUTOCAST: Final = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
+"""Off while a kernel is asked, also inside a caller's own region."""
+
 Answer: TypeAlias = Dtypes | Refused | Unanswered
 _ANSWERS: dict[Any, Answer] = {}
 
@@ -117,7 +120,7 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
 def _try(function: Any, args: Any, kwargs: Any, shrink: bool) -> Dtypes | str:
     sizes: dict[int, int] = {}
     try:
-        with torch.no_grad(), torch._C._DisableTorchDispatch():
+        with torch.no_grad(), torch._C._DisableTorchDispatch(), torch._C._ExcludeDispatchKeyGuard(_AUTOCAST):
             real = tuple([_real(a, sizes, shrink) for a in args])
             named = {name: _real(a, sizes, shrink) for name, a in kwargs}
             return Dtypes(tuple(_dtypes(function(*real, **named))))
