@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from analyzer import __version__
-from analyzer.deliver import STDOUT, check_folder, deliver, deliver_folder
-from analyzer.dtypes import parse_dtype
+from analyzer.deliver import STDOUT, check_file, check_folder, deliver, deliver_folder
+from analyzer.dtypes import parse_autocast, parse_dtype
 from analyzer.errors import AnalyzerError
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def cli() -> None:
 @click.option("--input-dtype", "input_dtypes", multiple=True, metavar="NAME=D", help="Dtype of one input.")
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True, help="Whose kernels.")
 @click.option("--train", is_flag=True, help="Follow the backward pass too, in training mode.")
+@click.option("--autocast", metavar="DEVICE:D", help="Run under torch.autocast, such as cuda:bfloat16.")
+@click.option("--scope", type=click.Choice(["forward", "run"]), default="forward", help="What autocast is around.")
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="F", help="Python file: inputs(config) -> dict.")
 @click.option("--trust-remote-code", is_flag=True, help="Run the Python code in MODEL_DIR.")
 @click.option(
@@ -98,6 +100,8 @@ def trace_command(
     input_dtypes: tuple[str, ...],
     device: str,
     train: bool,
+    autocast: str | None,
+    scope: str,
     inputs: Path | None,
     trust_remote_code: bool,
     fail_on: str,
@@ -114,6 +118,8 @@ def trace_command(
         "input_dtypes": _pairs("--input-dtype", input_dtypes),
         "device": device,
         "train": train,
+        "autocast": ":".join(parse_autocast(autocast)) if autocast else None,
+        "scope": scope,
     }
     _check_paths(model_dir, inputs, out)
     if repro is not None:
@@ -188,14 +194,8 @@ def _check_paths(model_dir: Path, inputs: Path | None, out: Sequence[str]) -> No
         raise AnalyzerError(f"{model_dir} is a file, not a model folder", hint="give the folder that holds it")
     if inputs is not None and not inputs.is_file():
         raise AnalyzerError(f"no such inputs file: {inputs}", hint="a Python file that defines inputs(config)")
-    for target in map(Path, _files(out)):
-        folder = target.parent
-        if not folder.is_dir():
-            raise AnalyzerError(f"no such output folder: {folder}", hint="make it first")
-        if target.is_dir():
-            raise AnalyzerError(f"{target} is a folder", hint="give a file name, such as graph.svg")
-        if not os.access(folder, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
-            raise AnalyzerError(f"cannot write {target}", hint="it or its folder is read-only")
+    for target in _files(out):
+        check_file(Path(target))
 
 
 def _check_suffixes(out: Sequence[str], formats: Mapping[str, Any]) -> None:

@@ -31,6 +31,17 @@ def deliver_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     deliver_all({folder / name: data for name, data in files.items()}, str(folder))
 
 
+def check_file(target: Path) -> None:
+    """Refuse, before the slow part, a file that cannot be written. Raises AnalyzerError."""
+    folder = target.parent
+    if not folder.is_dir():
+        raise AnalyzerError(f"no such output folder: {folder}", hint="make it first")
+    if target.is_dir():
+        raise AnalyzerError(f"{target} is a folder", hint="give a file name, such as graph.svg")
+    if not os.access(folder, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
+        raise AnalyzerError(f"cannot write {target}", hint="it or its folder is read-only")
+
+
 def check_folder(folder: Path) -> None:
     """Refuse, before the slow part, a folder that cannot be made or written. Raises AnalyzerError."""
     nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())

@@ -44,6 +44,8 @@ _ROWS: Final = (
 )
 DTYPES: Final = {row.name: row for row in _ROWS}
 _BY_SHORT: Final = {row.short: row for row in _ROWS}
+AUTOCAST_DEVICES: Final = ("cuda", "cpu", "xpu")
+AUTOCAST_DTYPES: Final = ("bfloat16", "float16")
 _ALIASES: Final = {"half": "float16", "float": "float32", "double": "float64", "fp16": "float16", "fp32": "float32"}
 
 
@@ -73,6 +75,25 @@ def parse_dtype(text: str) -> str:
     if name in _ALIASES:
         return _ALIASES[name]
     raise AnalyzerError(f"unknown dtype '{text}'", hint="for example float32, bfloat16, float16, float64")
+
+
+def parse_autocast(text: str) -> tuple[str, str]:
+    """Device and dtype name of an autocast such as "cuda:bfloat16".
+
+    >>> parse_autocast("cuda:bf16")
+    ('cuda', 'bfloat16')
+
+    Raises AnalyzerError if the text names no device or dtype that `torch.autocast` takes.
+    """
+    device, colon, dtype = text.partition(":")
+    if not colon:
+        raise AnalyzerError(f"autocast '{text}' is not DEVICE:DTYPE", hint="for example cuda:bfloat16")
+    if device not in AUTOCAST_DEVICES:
+        raise AnalyzerError(f"autocast has no device '{device}'", hint=f"use one of {', '.join(AUTOCAST_DEVICES)}")
+    name = parse_dtype(dtype)
+    if name not in AUTOCAST_DTYPES:
+        raise AnalyzerError(f"autocast does not cast to {name}", hint=f"use one of {', '.join(AUTOCAST_DTYPES)}")
+    return device, name
 
 
 def is_float(name: str) -> bool:

@@ -11,7 +11,10 @@ SEVERITIES: Final = ("error", "warning", "note")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Origin:
-    """Where a dtype comes from: a parameter, buffer, input, constant or cast, with its place (file:line) and reason."""
+    """Where a dtype comes from: a parameter, buffer, input, constant or cast, with its place (file:line) and reason.
+
+    The kind of a cast that nobody wrote is who inserted it: "autocast", "accelerate".
+    """
 
     kind: str
     name: str

@@ -101,7 +101,7 @@ class Node:
     reason: str = ""
     """Why a stored tensor has its dtype."""
     inserted: str = ""
-    """Who made the call if nobody wrote it: "autocast" for a cast that autocast inserts."""
+    """Who made the call if nobody wrote it: "autocast" for its casts, "accelerate" for those of a model's outputs."""
     script: Script | None = field(default=None, compare=False)
     """The refused call, to be run alone."""
     phase: str = ""

@@ -12,7 +12,9 @@ from torch import nn
 
 from analyzer import __version__, loaders, remedy, rules
 from analyzer.capture import Loaded
+from analyzer.capture.absent import present
 from analyzer.capture.abstract import spec_of
+from analyzer.capture.autocast import home
 from analyzer.capture.run import capture, from_callable
 from analyzer.errors import AnalyzerError
 from analyzer.graph import Spec
@@ -36,7 +38,8 @@ def run_trace(
     """
     tell = progress or _silent
     tell("building the model without weights")
-    loaded = loaders.load(path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=progress)
+    with present(home(plan)):
+        loaded = loaders.load(path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=tell)
     return _examine(loaded, plan, tell)
 
 

@@ -9,10 +9,13 @@ from functools import cached_property
 from typing import Any, Final
 
 from analyzer import oracle
-from analyzer.dtypes import is_float
+from analyzer.dtypes import is_float, parse_autocast
+from analyzer.errors import AnalyzerError
 from analyzer.findings import Origin
 from analyzer.graph import CALLED, CAST, UPDATED, Arg, ModelGraph, Node, Ref, Spec, above
 
+SCOPES: Final = ("forward", "run")
+"""What a plan's autocast covers: the model's forward, as Accelerate does, or the whole run."""
 NEAREST: Final = 4
 """How many origins blame names at most: the nearest ones."""
 
@@ -22,7 +25,8 @@ class Plan:
     """A precision set-up. Dtypes are names such as "bfloat16"; `device` says whose kernels are meant.
 
     `dtype` is what `from_pretrained(dtype=...)` gets (None: as the config says), `to` is `model.to(...)` after
-    loading, `set` maps module paths or globs to dtypes, `input_dtypes` names of inputs to dtypes.
+    loading, `set` maps module paths or globs to dtypes, `input_dtypes` names of inputs to dtypes. `autocast` is
+    "cuda:bfloat16" or the like, around what `scope` names. Raises AnalyzerError if one of the two is none.
     """
 
     device: str = "cuda"
@@ -34,6 +38,12 @@ class Plan:
     scope: str = "forward"
     train: bool = False
     """Whether a backward pass follows, from the model's loss, else from the mean of its outputs."""
+
+    def __post_init__(self) -> None:
+        if self.autocast is not None:
+            parse_autocast(self.autocast)
+        if self.scope not in SCOPES:
+            raise AnalyzerError(f"unknown scope '{self.scope}'", hint=f"use one of {', '.join(SCOPES)}")
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,7 @@ class Flow:
         if not node.is_op:
             return Origin(node.op, node.name or node.id, dtype, node.place.file, node.place.line, node.reason)
         if node.op == CAST and any(k == "dtype" and v is not None for k, v in node.kwargs):
-            return Origin("cast", node.call or node.id, dtype, node.place.file, node.place.line)
+            return Origin(node.inserted or "cast", node.call or node.id, dtype, node.place.file, node.place.line)
         if not self._handed_on(node, dtype):
             return Origin("constant", node.id, dtype, node.place.file, node.place.line)
         return None

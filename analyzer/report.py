@@ -62,6 +62,11 @@ class Report:
             parts.append(f"{count} {short(dtype)}" + (f": {', '.join(names)}" if names else ""))
         return ", ".join(parts)
 
+    def autocast(self) -> dict[str, int]:
+        """How many casts autocast inserted, and how many bytes they write."""
+        inserted = [node for node in self.graph.ops() if node.inserted == "autocast"]
+        return {"casts": len(inserted), "bytes": sum(spec.bytes for node in inserted for spec in node.outputs)}
+
     def to_json(self) -> dict[str, Any]:
         """The report as plain data, in the form that tools read: fields may be added, none renamed."""
         return {
@@ -74,6 +79,7 @@ class Report:
                 "ops": self.coverage.ops,
                 "assumptions": [asdict(a) for a in self.coverage.assumptions],
                 "incomplete": self.coverage.incomplete or None,
+                "autocast": self.autocast(),
             },
             "findings": [_finding(self.graph, f) for f in self.findings],
             "outputs": list(self.outputs),

@@ -13,7 +13,11 @@ from analyzer.graph import Ref, Spec
 SMALL: Final = 1 << 16
 """Elements up to which a value that depends on no weight is computed for real (design D2)."""
 
+CARRIER: Final = "AutocastIPU"
+"""The dispatch key that every abstract tensor carries for `capture.autocast`; no device that torch knows uses it."""
+
 _CPU: Final = torch.device("cpu")
+_EXTRA: Final = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, CARRIER))
 
 
 @dataclass(slots=True)
@@ -49,7 +53,7 @@ class Abstract(torch.Tensor):
         """A tensor of this shape (elements), stride (elements) and dtype, on no memory."""
         dtype = getattr(torch, spec.dtype)
         made: Any = torch.Tensor._make_wrapper_subclass(
-            Abstract, spec.shape, strides=stride, dtype=dtype, device=_CPU, requires_grad=False
+            Abstract, spec.shape, strides=stride, dtype=dtype, device=_CPU, _extra_dispatch_keys=_EXTRA
         )
         made.ref, made.cell, made.value, made.held, made.seen = ref, cell, value, False, cell.version
         made.guess = made.sparse = None

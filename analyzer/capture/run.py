@@ -13,12 +13,14 @@ from torch import nn
 
 from analyzer.capture import Captured, Loaded
 from analyzer.capture.abstract import Abstract
+from analyzer.capture.autocast import Autocast, home
 from analyzer.capture.calls import Calls
 from analyzer.capture.invent import Inventions
 from analyzer.capture.kernels import Kernels
 from analyzer.capture.outputs import leaves
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
+from analyzer.capture.scope import covered
 from analyzer.capture.tracer import Tracer
 from analyzer.capture.training import step, training
 from analyzer.errors import AnalyzerError
@@ -47,16 +49,17 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
     recorder, inventions = Recorder(), Inventions()
     places = Places(loaded.module, loaded.root)
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
+    calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
     with _swapped(loaded, tracer):
         inputs = _abstract_inputs(loaded.inputs, "", recorder)
         run = loaded.run or _forward
-        calls = Calls(tracer, places, inventions)
         mode: Callable[[], AbstractContextManager[Any]] = torch.no_grad
         if plan.train:
             run = step(run, tracer)
             mode = partial(training, loaded.module, inputs, tracer)
         try:
-            with mode(), tracer.passes.engine(calls), calls, tracer:
+            below = covered(plan, loaded.module, tracer)
+            with mode(), tracer.passes.engine(calls), autocast.around(), calls, tracer, below:
                 result = run(loaded.module, inputs)
         except AnalyzerError:
             raise

@@ -15,6 +15,7 @@ from torch.overrides import resolve_name
 from analyzer import oracle
 from analyzer.capture.abstract import Abstract, dtype_name
 from analyzer.graph import Script
+from analyzer.oracle.operands import KEPT_SIZE
 
 Call = tuple[Any, tuple[Any, ...], dict[str, Any]]
 """A function, and the arguments that it was given."""
@@ -124,9 +125,9 @@ class _Writer:
         return f"torch.{fill}({', '.join(map(str, shape)) or '()'}, dtype=torch.{dtype_name(dtype)})"
 
     def size(self, size: int) -> int:
-        if not self.way.small or size <= oracle.KEPT_SIZE:
+        if not self.way.small or size <= KEPT_SIZE:
             return size
-        return self.sizes.setdefault(size, oracle.KEPT_SIZE + 1 + len(self.sizes))
+        return self.sizes.setdefault(size, KEPT_SIZE + 1 + len(self.sizes))
 
 
 def _name(function: Any) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from analyzer import oracle
 from analyzer.capture import script
 from analyzer.capture.abstract import Abstract, Cell, small, spec_of
 from analyzer.capture.backward import Passes
@@ -20,9 +20,12 @@ from analyzer.capture.recorder import Recorder
 from analyzer.capture.signature import VIEW, Signature, argument, signature
 from analyzer.capture.special import SPECIAL
 from analyzer.graph import Ref, Script, Spec
+from analyzer.oracle.operands import regular
 
 _CPU = torch.device("cpu")
 _INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
+_AUTOCAST = torch._C.DispatchKey.AutocastCPU
+_CASTS = ("to_copy", "to")
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -36,6 +39,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.call = ""
         self.calling: script.Call | None = None
         """The call that `call` names, as the person made it."""
+        self.inserted = ""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
 
     @classmethod
@@ -43,11 +47,23 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False  # True would import torch._dynamo at the first operation: a second, and 100 MB
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run one operation abstractly or for real, and record it."""
+        """Run one operation abstractly or for real, and record it; whatever autocast does was done before."""
         with torch._C.DisableTorchFunction():  # what this does itself is no call that a person wrote
-            return self._run(func, args, kwargs)
+            if torch._C._dispatch_tls_is_dispatch_key_excluded(_AUTOCAST):
+                return self._operation(func, args, kwargs)
+            with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(_AUTOCAST)):
+                return self._operation(func, args, kwargs)
 
-    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
+    @contextmanager
+    def inserting(self, who: str) -> Iterator[None]:
+        """While this lasts, casts say that `who` inserted them; "" is nobody."""
+        outer, self.inserted = self.inserted, who
+        try:
+            yield
+        finally:
+            self.inserted = outer
+
+    def _operation(self, func: Any, args: Any, kwargs: Any) -> Any:
         sig = signature(func)
         args = tuple([self.lift(a) for a in args])
         kwargs = {k: _CPU if k == "device" else self.lift(v) for k, v in kwargs.items()} if kwargs else {}
@@ -129,7 +145,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         try:
             result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
         except RuntimeError:  # of matrices of ones, such as a Cholesky factor
-            made = {key: oracle.regular(value) for key, value in made.items()}
+            made = {key: regular(value) for key, value in made.items()}
             result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
         found = results(result)
         reals = found if all(not t.dtype.is_floating_point for t in found) else None
@@ -144,6 +160,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if outcome.gap:
             self.inventions.note("a kernel that the CPU lacks", outcome.gap, place)
         facts = {**facts, "refused": outcome.refused, "repair": outcome.repair, "script": again}
+        facts["inserted"] = self.inserted * (sig.base in _CASTS)
         written = [(i, t) for i in sig.written for t in tensors(argument(sig, i, args, kwargs))]
         specs: tuple[Spec, ...] = tuple(s for s, _ in outcome.outputs)
         if not sig.returns:  # as `_foreach_add_`: what it wrote stands for what it gives

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Final, TypeAlias
@@ -13,11 +12,10 @@ from analyzer.dtypes import is_float
 from analyzer.graph import Arg, DtypeArg, Spec
 from analyzer.oracle import answers
 from analyzer.oracle.answers import AS_ON_CPU as AS_ON_CPU
+from analyzer.oracle.operands import EXACT, KEPT_SIZE, REGULAR, SHRUNK, UNTOUCHED, Way, real
 
 Kwargs = tuple[tuple[str, Arg], ...]
 
-KEPT_SIZE: Final = 16
-"""Sizes up to this one are kept; larger ones become 17, 18, ..., equal sizes staying equal."""
 EXACT_LIMIT: Final = 1 << 22
 """Elements in all operands up to which a call is also tried in its exact shape."""
 UNTOUCHED_LIMIT: Final = 1 << 28
@@ -53,13 +51,8 @@ class Unanswered:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """How operands are made: in which sizes, and what is in them."""
-
-    shrink: bool
-    fill: Callable[..., torch.Tensor]
-
+_AUTOCAST: Final = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
+"""Off while a kernel is asked, also inside a caller's own region."""
 
 Answer: TypeAlias = Dtypes | Refused | Unanswered
 _ANSWERS: dict[Any, Answer] = {}
@@ -99,15 +92,6 @@ def overload(op: str) -> Any:
 def words(error: BaseException) -> str:
     """What an error of torch says, without the C++ stack that a debug build appends."""
     return str(error).split("\nException raised from")[0].strip()
-
-
-def regular(tensor: torch.Tensor) -> torch.Tensor:
-    """A float tensor with a heavy diagonal in its last two dimensions: matrices that can be inverted and factored."""
-    if not tensor.dtype.is_floating_point or tensor.dim() < 2 or tensor.dtype.itemsize == 1:
-        return tensor
-    made = tensor.clone()
-    made.diagonal(dim1=-2, dim2=-1).add_(made.shape[-1])
-    return made
 
 
 def is_gap(words: str, mixed: bool) -> bool:
@@ -162,65 +146,30 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
     return Unanswered(first or "too large to try")
 
 
-def _ways(mixed: bool, elements: int, view: bool) -> tuple[_Way, ...]:
+def _ways(mixed: bool, elements: int, view: bool) -> tuple[Way, ...]:
     """The cheapest first; a mixture in its exact shape if it may be, as the words can depend on sizes."""
     if elements > EXACT_LIMIT and not view:
-        return (_SHRUNK,)
-    return (_EXACT, _SHRUNK, _REGULAR) if mixed else (_SHRUNK, _EXACT, _REGULAR)
+        return (SHRUNK,)
+    return (EXACT, SHRUNK, REGULAR) if mixed else (SHRUNK, EXACT, REGULAR)
 
 
-def _full_size(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, said: str, way: _Way) -> str:
+def _full_size(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, said: str, way: Way) -> str:
     """The words at full size, on memory that is never touched, where shrunken operands were refused."""
-    if way is not _SHRUNK or not EXACT_LIMIT < _elements((args, kwargs)) <= UNTOUCHED_LIMIT:
+    if way is not SHRUNK or not EXACT_LIMIT < _elements((args, kwargs)) <= UNTOUCHED_LIMIT:
         return said
-    result = _try(function, args, kwargs, _UNTOUCHED)
+    result = _try(function, args, kwargs, UNTOUCHED)
     return said if isinstance(result, Dtypes) else result
 
 
-def _try(function: Any, args: Any, kwargs: Any, way: _Way) -> Dtypes | str:
+def _try(function: Any, args: Any, kwargs: Any, way: Way) -> Dtypes | str:
     sizes: dict[int, int] = {}
     try:
-        with torch.no_grad(), torch._C._DisableTorchDispatch():
-            real = tuple([_real(a, sizes, way) for a in args])
-            named = {name: _real(a, sizes, way) for name, a in kwargs}
-            return Dtypes(tuple(_dtypes(function(*real, **named))))
+        with torch.no_grad(), torch._C._DisableTorchDispatch(), torch._C._ExcludeDispatchKeyGuard(_AUTOCAST):
+            made = tuple([real(a, sizes, way) for a in args])
+            named = {name: real(a, sizes, way) for name, a in kwargs}
+            return Dtypes(tuple(_dtypes(function(*made, **named))))
     except KERNEL_ERRORS as error:
         return words(error)
-
-
-def _real(arg: Any, sizes: dict[int, int], way: _Way) -> Any:
-    kind = type(arg)
-    if kind is Spec:
-        shape = [_shrunk(n, sizes) for n in arg.shape] if way.shrink else arg.shape
-        return way.fill(shape, dtype=getattr(torch, arg.dtype))
-    if kind is tuple:
-        return [_real(item, sizes, way) for item in arg]
-    if kind is DtypeArg:
-        return getattr(torch, arg.name)
-    if kind is int and way.shrink:
-        return sizes.get(arg, arg)
-    return arg
-
-
-def _ones(shape: Any, dtype: torch.dtype) -> torch.Tensor:
-    whole = not dtype.is_floating_point or dtype.itemsize == 1
-    return torch.zeros(shape, dtype=dtype) if whole else torch.ones(shape, dtype=dtype)
-
-
-def _regular_ones(shape: Any, dtype: torch.dtype) -> torch.Tensor:
-    return regular(_ones(shape, dtype))
-
-
-_SHRUNK: Final = _Way(True, _ones)
-_EXACT: Final = _Way(False, _ones)
-_REGULAR: Final = _Way(False, _regular_ones)
-_UNTOUCHED: Final = _Way(False, torch.empty)
-
-
-def _shrunk(size: int, sizes: dict[int, int]) -> int:
-    if size <= KEPT_SIZE:
-        return size
-    return sizes.setdefault(size, KEPT_SIZE + 1 + len(sizes))
 
 
 def _in(dtype: str, arg: Any) -> Any:

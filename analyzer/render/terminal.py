@@ -32,6 +32,12 @@ def show(report: Report, console: Console) -> None:
         where = f" ({assumption.file}:{assumption.line})" if assumption.file else ""
         times = f" x {assumption.count}" if assumption.count > 1 else ""
         console.print(_plain(f"assumed: {assumption.what}: {assumption.value}{times}{where}"))
+    autocast = report.autocast()
+    if autocast["casts"]:
+        which = f" ({report.plan.autocast}, {report.plan.scope})" if report.plan.autocast else ""
+        console.print(
+            _plain(f"autocast{which} inserts {autocast['casts']:,} casts that write {size(autocast['bytes'])}")
+        )
     if report.coverage.incomplete:
         console.print(_plain(f"incomplete: {report.coverage.incomplete}", "bold"))
     console.print(_plain(totals(report), "bold"))

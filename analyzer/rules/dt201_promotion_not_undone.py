@@ -3,6 +3,7 @@
 Nothing fails, and that is the trouble: one float32 tensor in a bfloat16 model turns everything behind it to float32,
 at twice the memory and a fraction of the speed. A promotion that is cast back inside its own module, as in most
 norms, is a note; so is one that widens nothing but itself. One that ends in a refused call is left to that error.
+Where autocast gave one of the operands its dtype, the promotion is autocast's way of working, and no fault.
 
     x = input : bf16[2,32]
     scale = parameter : f32[32]  @ block.0.norm
@@ -54,9 +55,13 @@ def _narrow(flow: Flow, node: Node) -> list[Ref]:
     if not computes(node) or gives in ("", "float64"):
         return []
     operands = floats(flow, node)
-    if len({flow.dtype(ref) for ref in operands}) < 2:
+    if len({flow.dtype(ref) for ref in operands}) < 2 or any(_by_autocast(flow, ref) for ref in operands):
         return []
     return [ref for ref in operands if width(flow.dtype(ref)) < width(gives)]
+
+
+def _by_autocast(flow: Flow, ref: Ref) -> bool:
+    return any(origin.kind == "autocast" for origin in flow.origins(ref))
 
 
 def _severity(region: Region) -> str:

@@ -62,7 +62,7 @@ def _cast_before(flow: Flow, node: Node) -> Node | None:
 
 
 def _is_cast(flow: Flow, node: Node) -> bool:
-    if node.op != CAST:
+    if node.op != CAST or node.inserted:  # nobody wrote that one
         return False
     source, target = flow.reads(node.id)[0], flow.dtypes[node.id][0]
     return source != target and is_float(source) and is_float(target)

@@ -85,14 +85,20 @@ def _name(nodes: Sequence[Node]) -> str:
 
 def _op_label(nodes: Sequence[Node]) -> str:
     name = op_name(nodes[0].op)
+    if nodes[0].inserted:
+        return f"cast by {nodes[0].inserted}"
     call = nodes[0].call.rpartition(".")[2]
     name = f"{call}: {name}" if call and call != name.partition(".")[0] else name
     return f"{nodes[0].phase} of {name}" if nodes[0].phase else name
 
 
 def _glue_label(nodes: Sequence[Node]) -> str:
-    names = list(dict.fromkeys(op_name(n.op).rpartition(".")[0] or op_name(n.op) for n in nodes if n.op != UPDATED))
-    names = names or ["updated"]
+    names = list(
+        dict.fromkeys(
+            op_name(n.op).rpartition(".")[0] or op_name(n.op) for n in nodes if not (n.op == UPDATED or n.inserted)
+        )
+    )
+    names = names or [f"cast by {nodes[0].inserted}" if nodes[0].inserted else "updated"]
     more = ", ..." if len(names) > 2 else ""
     return f"{', '.join(names[:2])}{more}" + (f" ({len(nodes)} ops)" if len(nodes) > 1 else "")
 

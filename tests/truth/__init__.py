@@ -1,1 +1,1 @@
-"""Traces of small transformers models against what really happens, under many precision set-ups."""
+"""Measures the tool against what PyTorch really does, at full length; `python -m tests.truth` runs all of it."""

@@ -1,0 +1,145 @@
+"""Makes torch's Python side of autocast answer as on a machine that has the device that is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+import torch
+from torch.amp import autocast_mode
+
+_ALIASES: Final = ("cpu", "meta")
+"""What `x.device.type` says during a capture, whatever device is meant."""
+_SET_ENABLED: Final = torch.set_autocast_enabled
+_SET_DTYPE: Final = torch.set_autocast_dtype
+_CLEAR: Final = torch.clear_autocast_cache
+_GIVEN: Final = "_given_in_presence"
+"""Attribute of autocast objects made while the device stood in: what they were given is what they are."""
+
+
+@contextmanager
+def present(device: str) -> Iterator[None]:
+    """While this lasts, `torch.autocast(...)` objects are made as if `device` were there, whoever makes them."""
+    make = autocast_mode.autocast.__init__
+
+    def init(self: Any, device_type: str, *args: Any, **kwargs: Any) -> None:
+        meant = device if device_type in _ALIASES else device_type
+        with _there() if meant == device == "cuda" else ExitStack():
+            make(self, meant, *args, **kwargs)
+        setattr(self, _GIVEN, True)
+
+    with _put(autocast_mode.autocast, "__init__", init):
+        yield
+
+
+@contextmanager
+def standing_in(
+    device: str, switched: Callable[[bool], None], cleared: Callable[[], None], note: Callable[[str, str], None]
+) -> Iterator[None]:
+    """While this lasts, autocast on `device` and on what tensors say they are on is one and the same.
+
+    `switched` is told when it goes on or off, `cleared` when its kept casts end, `note` of what cannot be known.
+    The queries (`torch.is_autocast_enabled` and the rest) need no help: torch's own state is kept for both.
+    """
+    both = dict.fromkeys([device, "cpu"])
+    enter: Any = autocast_mode.autocast.__enter__
+    cast = autocast_mode._cast
+
+    def set_enabled(*args: Any) -> None:
+        name, on = args if len(args) == 2 else ("cuda", args[0])
+        if name not in (*both, *_ALIASES):
+            return _SET_ENABLED(name, on)
+        for one in both:
+            _SET_ENABLED(one, on)
+        return switched(on)
+
+    def set_dtype(name: str, dtype: torch.dtype) -> None:
+        for one in both if name in (*both, *_ALIASES) else (name,):
+            _SET_DTYPE(one, dtype)
+
+    def clear() -> None:
+        cleared()
+        _CLEAR()
+
+    def entered(self: Any) -> Any:
+        if not hasattr(self, _GIVEN) and not self._enabled and self.device == device != "cpu":
+            note("an autocast region that was made before the trace, on a machine without the device", "off")
+        return enter(self)
+
+    def cast_of_custom_fwd(value: Any, device_type: str, dtype: torch.dtype) -> Any:
+        if device_type == device != "cpu":
+            value = cast(value, "cpu", dtype)
+        return cast(value, device_type, dtype)
+
+    legacy: dict[str, Callable[..., None]] = {
+        "set_autocast_gpu_dtype": lambda dtype: set_dtype("cuda", dtype),
+        "set_autocast_cpu_dtype": lambda dtype: set_dtype("cpu", dtype),
+        "set_autocast_cpu_enabled": lambda on: set_enabled("cpu", on),
+    }
+    current: dict[str, Callable[..., None]] = {
+        "set_autocast_enabled": set_enabled,
+        "set_autocast_dtype": set_dtype,
+        "clear_autocast_cache": clear,
+    }
+    with ExitStack() as stack:
+        stack.enter_context(present(device))
+        for name, function in {**current, **legacy}.items():
+            stack.enter_context(_put(torch, name, function))
+        stack.enter_context(_put(autocast_mode.autocast, "__enter__", entered))
+        stack.enter_context(_put(autocast_mode, "_cast", cast_of_custom_fwd))
+        set_dtype(device, torch.get_autocast_dtype(device))
+        yield
+
+
+@contextmanager
+def clean_state() -> Iterator[None]:
+    """Start with autocast off and nothing kept, as in a fresh process; put back what the caller had."""
+    devices = ("cpu", "cuda", "xpu")
+    before = [(d, torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in devices]
+    depth, keeps = _depth(), torch.is_autocast_cache_enabled()
+    _deepen(-depth)
+    for device in devices:
+        _SET_ENABLED(device, False)
+    torch.set_autocast_cache_enabled(True)
+    try:
+        yield
+    finally:
+        for device, on, dtype in before:
+            _SET_ENABLED(device, on)
+            _SET_DTYPE(device, dtype)
+        torch.set_autocast_cache_enabled(keeps)
+        _deepen(depth - _depth())
+        _CLEAR()
+
+
+def _depth() -> int:
+    torch.autocast_increment_nesting()
+    return int(torch.autocast_decrement_nesting())
+
+
+def _deepen(by: int) -> None:
+    for _ in range(abs(by)):
+        torch.autocast_increment_nesting() if by > 0 else torch.autocast_decrement_nesting()
+
+
+@contextmanager
+def _there() -> Iterator[None]:
+    """What `torch.autocast("cuda")` asks of the machine while it is made."""
+    common = torch.cuda.amp.common
+    with _put(common, "amp_definitely_not_available", lambda: False), _put(torch.cuda, "is_bf16_supported", _yes):
+        yield
+
+
+def _yes(*_: Any, **__: Any) -> bool:
+    return True
+
+
+@contextmanager
+def _put(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)

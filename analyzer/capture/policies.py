@@ -1,0 +1,212 @@
+"""Asks a device's own autocast kernel what it does to a call, on a machine without that device; keeps no op list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, TypeAlias
+
+import torch
+from torch.utils._python_dispatch import _disable_current_modes
+
+from analyzer import oracle
+
+_SET_ENABLED: Final = torch.set_autocast_enabled
+_SET_DTYPE: Final = torch.set_autocast_dtype
+_CAST: Final = ("aten._to_copy.default", "aten.to.dtype")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Stands for tensor number `index` of the call; `dtype` is what it is cast to, None if it stays as it is."""
+
+    index: int
+    dtype: torch.dtype | None
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """The call that autocast makes in place of the one it was given; tensors are slots."""
+
+    op: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    widens: bool
+    """Whether a dtype was given to the operator that nobody asked for, as softmax gets float32: it casts inside."""
+
+
+Answer: TypeAlias = Treatment | str
+"""A string is the words in which the autocast kernel refuses the call."""
+_ANSWERS: dict[Any, Answer] = {}
+
+
+def overloads(device: str) -> Iterator[Any]:
+    """Every operator overload, of any library, that has an autocast kernel for a device: as the dispatcher says."""
+    for name in sorted(torch._C._dispatch_get_registrations_for_dispatch_key(f"Autocast{device.upper()}")):
+        library, _, rest = name.partition("::")
+        packet, _, overload = rest.partition(".")
+        yield getattr(getattr(getattr(torch.ops, library), packet), overload or "default")
+
+
+def treatment(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lower: torch.dtype) -> Answer:
+    """What the autocast kernel of `device` does to a call, `lower` being its dtype; each signature is asked once.
+
+    The kernel is run on tensors that say they are on the device and own no memory, and stopped before it reaches
+    the operator. So nothing but dtypes decides, as in aten/src/ATen/autocast_mode.h.
+    """
+    key = (device, lower, op, _key(args), _key(tuple(kwargs.items())))
+    answer = _ANSWERS.get(key)
+    if answer is None:
+        answer = _ANSWERS[key] = _ask(device, op, args, kwargs, lower)
+    return answer
+
+
+def registry(namespace: str, key: str) -> Any:
+    """A `torch.library.Library` that puts kernels at a dispatch key until its `_destroy()`."""
+    make: Any = torch.library.Library
+    return make(namespace, "IMPL", key)
+
+
+def leaves(arg: Any) -> Iterator[torch.Tensor]:
+    """Every tensor of a call, depth first: the order that `Slot.index` counts in."""
+    if isinstance(arg, torch.Tensor):
+        yield arg
+    elif isinstance(arg, (list, tuple)):
+        for item in arg:
+            yield from leaves(item)
+    elif isinstance(arg, dict):
+        for item in arg.values():
+            yield from leaves(item)
+
+
+def filled(template: Any, made: list[torch.Tensor]) -> Any:
+    """A template with every slot filled from `made`."""
+    if type(template) is Slot:
+        return made[template.index]
+    if isinstance(template, (list, tuple)):
+        return type(template)([filled(item, made) for item in template])
+    if isinstance(template, dict):
+        return {key: filled(item, made) for key, item in template.items()}
+    return template
+
+
+def slots(template: Any) -> Iterator[Slot]:
+    """Every slot of a template."""
+    if type(template) is Slot:
+        yield template
+    elif isinstance(template, (list, tuple)):
+        for item in template:
+            yield from slots(item)
+    elif isinstance(template, dict):
+        yield from slots(tuple(template.values()))
+
+
+class _Probe(torch.Tensor):
+    """Says that it is on a device, owns no memory, and can do nothing but be cast."""
+
+    number: int
+    first: torch.dtype
+
+    __torch_function__: Any = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def make(dtype: torch.dtype, device: Any, index: int, first: torch.dtype | None = None) -> _Probe:
+        made: Any = torch.Tensor._make_wrapper_subclass(_Probe, (1,), dtype=dtype, device=device)
+        made.number, made.first = index, first or dtype
+        return made  # type: ignore[no-any-return]
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        if str(func) in _CAST:
+            dtype = (kwargs or {}).get("dtype") or args[1]
+            return cls.make(dtype, args[0].device, args[0].number, args[0].first)
+        raise NotImplementedError(f"autocast runs {func} before the operator")
+
+
+class _Reached(BaseException):
+    """Thrown where the autocast kernel calls the operator; no handler of the kernel's may catch it."""
+
+
+def _ask(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lower: torch.dtype) -> Answer:
+    reached: list[tuple[Any, Any, Any]] = []
+    count = iter(range(1 << 20))
+    probes = _probes(args, device, count), _probes(kwargs, device, count)
+    try:
+        with _disable_current_modes(), torch.inference_mode(False), _watched(op, device, reached), _on(device, lower):
+            op(*probes[0], **probes[1])
+    except _Reached:
+        made = reached[0]
+        return Treatment(*made, widens=_dtypes(made[1:]) != _dtypes((args, kwargs)))
+    except (RuntimeError, TypeError) as error:
+        return oracle.words(error)
+    raise RuntimeError(f"the autocast kernel of {op} for {device} did not call it")
+
+
+def _probes(arg: Any, device: str, count: Iterator[int]) -> Any:
+    if isinstance(arg, torch.Tensor):
+        return _Probe.make(arg.dtype, device, next(count))
+    if isinstance(arg, (list, tuple)):
+        return type(arg)([_probes(item, device, count) for item in arg])
+    return {k: _probes(v, device, count) for k, v in arg.items()} if isinstance(arg, dict) else arg
+
+
+@contextmanager
+def _watched(op: Any, device: str, reached: list[tuple[Any, Any, Any]]) -> Iterator[None]:
+    """While this lasts, every overload of the operator stops at the key below autocast and tells what it was given."""
+    library, name = op._schema.name.split("::")
+    packet = getattr(getattr(torch.ops, library), name)
+    watch = registry(library, f"Autograd{device.upper()}")
+    try:
+        for overload in packet.overloads():
+            watch.impl(name if overload == "default" else f"{name}.{overload}", _watcher(packet, overload, reached))
+        yield
+    finally:
+        watch._destroy()
+
+
+def _watcher(packet: Any, overload: str, reached: list[tuple[Any, Any, Any]]) -> Any:
+    def watcher(*args: Any, **kwargs: Any) -> NoReturn:
+        reached.append((getattr(packet, overload), _slotted(args), _slotted(kwargs)))
+        raise _Reached
+
+    return watcher
+
+
+def _slotted(arg: Any) -> Any:
+    if isinstance(arg, _Probe):
+        return Slot(arg.number, arg.dtype if arg.dtype != arg.first else None)
+    if isinstance(arg, (list, tuple)):
+        return type(arg)([_slotted(item) for item in arg])
+    return {k: _slotted(v) for k, v in arg.items()} if isinstance(arg, dict) else arg
+
+
+def _dtypes(arg: Any) -> list[torch.dtype]:
+    if isinstance(arg, torch.dtype):
+        return [arg]
+    items = arg.values() if isinstance(arg, dict) else arg if isinstance(arg, (list, tuple)) else ()
+    return [dtype for item in items for dtype in _dtypes(item)]
+
+
+@contextmanager
+def _on(device: str, lower: torch.dtype) -> Iterator[None]:
+    before = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    _SET_ENABLED(device, True)
+    _SET_DTYPE(device, lower)
+    try:
+        yield
+    finally:
+        _SET_ENABLED(device, before[0])
+        _SET_DTYPE(device, before[1])
+
+
+def _key(arg: Any) -> Any:
+    if isinstance(arg, torch.Tensor):
+        return arg.dtype
+    if isinstance(arg, (list, tuple)):
+        return (type(arg), tuple([_key(item) for item in arg]))
+    try:
+        hash(arg)
+    except TypeError:
+        return object()  # never asked again
+    return (type(arg), arg)

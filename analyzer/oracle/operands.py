@@ -1,0 +1,67 @@
+"""Makes real operands for a call that is put to a kernel: exact or shrunken, and harmless in their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+
+from analyzer.graph import DtypeArg, Spec
+
+KEPT_SIZE: Final = 16
+"""Sizes up to this one are kept; larger ones become 17, 18, ..., equal sizes staying equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How operands are made: in which sizes, and what is in them."""
+
+    shrink: bool
+    fill: Callable[..., torch.Tensor]
+
+
+def real(arg: Any, sizes: dict[int, int], way: Way) -> Any:
+    """The argument with real tensors in the place of specs; `sizes` keeps equal shrunken sizes equal over a call."""
+    kind = type(arg)
+    if kind is Spec:
+        shape = [_shrunk(n, sizes) for n in arg.shape] if way.shrink else arg.shape
+        return way.fill(shape, dtype=getattr(torch, arg.dtype))
+    if kind is tuple:
+        return [real(item, sizes, way) for item in arg]
+    if kind is DtypeArg:
+        return getattr(torch, arg.name)
+    if kind is int and way.shrink:
+        return sizes.get(arg, arg)
+    return arg
+
+
+def regular(tensor: torch.Tensor) -> torch.Tensor:
+    """A float tensor with a heavy diagonal in its last two dimensions: matrices that can be inverted and factored."""
+    if not tensor.dtype.is_floating_point or tensor.dim() < 2 or tensor.dtype.itemsize == 1:
+        return tensor
+    made = tensor.clone()
+    made.diagonal(dim1=-2, dim2=-1).add_(made.shape[-1])
+    return made
+
+
+def _ones(shape: Any, dtype: torch.dtype) -> torch.Tensor:
+    whole = not dtype.is_floating_point or dtype.itemsize == 1
+    return torch.zeros(shape, dtype=dtype) if whole else torch.ones(shape, dtype=dtype)
+
+
+def _regular_ones(shape: Any, dtype: torch.dtype) -> torch.Tensor:
+    return regular(_ones(shape, dtype))
+
+
+def _shrunk(size: int, sizes: dict[int, int]) -> int:
+    if size <= KEPT_SIZE:
+        return size
+    return sizes.setdefault(size, KEPT_SIZE + 1 + len(sizes))
+
+
+SHRUNK: Final = Way(True, _ones)
+EXACT: Final = Way(False, _ones)
+REGULAR: Final = Way(False, _regular_ones)
+UNTOUCHED: Final = Way(False, torch.empty)
