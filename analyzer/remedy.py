@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from analyzer.capture import Loaded
 from analyzer.capture.run import capture
-from analyzer.dtypes import short
+from analyzer.dtypes import is_float, short
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding, Fix, Origin
 from analyzer.graph import Spec, causes
@@ -20,41 +20,66 @@ from analyzer.propagate import Flow, Plan
 
 TRIED: Final = 4
 """How many proposals are put to the proof in one run."""
+SINGLES: Final = 2
+"""How many tensors of a finding's first place are tried alone."""
+NAMED: Final = 4
+"""How many name patterns a fix of several tensors spells out."""
 
 
 def prove(loaded: Loaded, plan: Plan, flow: Flow, findings: Sequence[Finding]) -> list[Finding]:
-    """The findings, each error with the cast of a stored tensor that clears it, where there is one.
+    """The findings, each error with the cast of stored tensors that clears it, where there is one.
 
-    A fix is `proved` if a second capture, with that one tensor in the other dtype, no longer refuses the call at
-    the finding's source line. It costs one capture a distinct proposal, of which at most TRIED are run.
+    One tensor is tried before all that the finding comes from. A fix is `proved` if a second capture, with these
+    tensors in the other dtype, refuses no call at any of the finding's places. It costs one capture a distinct
+    proposal, of which at most TRIED are run.
     """
-    proofs: dict[tuple[str, str], Fix | None] = {}
+    proofs: dict[tuple[tuple[Origin, ...], str], Fix | None] = {}
     mended = []
     for finding in findings:
-        fixes = []
-        for origin, dtype in _proposals(flow, finding):
-            key = (origin.name, dtype)
+        tried = []
+        for origins, dtype in _proposals(flow, finding):
+            key = (origins, dtype)
             if key not in proofs and len(proofs) < TRIED:
-                proofs[key] = _try(loaded, plan, origin, dtype, finding)
-            fix = proofs.get(key)
-            if fix is not None:
-                fixes.append(fix)
-        mended.append(replace(finding, fixes=tuple(fixes)))
+                proofs[key] = _try(loaded, plan, flow, origins, dtype, finding)
+            tried.append(proofs.get(key))
+            if tried[-1] and tried[-1].proved:
+                break
+        fixes = [fix for fix in tried if fix]
+        mended.append(replace(finding, fixes=tuple([f for f in fixes if f.proved] or fixes)))
     return mended
 
 
-def _proposals(flow: Flow, finding: Finding) -> Iterator[tuple[Origin, str]]:
+def _proposals(flow: Flow, finding: Finding) -> Iterator[tuple[tuple[Origin, ...], str]]:
     if finding.severity != "error":
         return
     wanted = flow.graph[finding.nodes[0]].repair
-    for operand in finding.operands:
-        for origin in operand.origins:
-            if operand.dtype != wanted and wanted and origin.kind in ("parameter", "buffer", "input"):
-                yield origin, wanted
+    if not wanted:
+        return
+    by_place = [dict.fromkeys(_odd(flow, node, wanted)) for node in finding.nodes]
+    for origin in list(by_place[0])[:SINGLES]:
+        yield (origin,), wanted
+    every = tuple(dict.fromkeys(origin for place in by_place for origin in place))
+    if len(every) > 1:
+        yield every, wanted
 
 
-def _try(loaded: Loaded, plan: Plan, origin: Origin, dtype: str, finding: Finding) -> Fix | None:
-    with _in_dtype(loaded, origin, dtype) as (changed, cost):
+def _odd(flow: Flow, node_id: str, wanted: str) -> Iterator[Origin]:
+    """The stored tensors that give operands of a refused call another dtype than the wanted one."""
+    for ref in flow.graph[node_id].operands():
+        if is_float(flow.dtype(ref)) and flow.dtype(ref) != wanted:
+            yield from (origin for origin in flow.origins(ref) if origin.kind in ("parameter", "buffer", "input"))
+
+
+def _try(
+    loaded: Loaded, plan: Plan, flow: Flow, origins: tuple[Origin, ...], dtype: str, finding: Finding
+) -> Fix | None:
+    cost = 0
+    with ExitStack() as stack:
+        changed: Loaded | None = loaded
+        for origin in origins:
+            if changed is not None:
+                changed, extra = stack.enter_context(_in_dtype(changed, origin, dtype))
+                cost += extra
         if changed is None:
             return None
         try:
@@ -62,11 +87,19 @@ def _try(loaded: Loaded, plan: Plan, origin: Origin, dtype: str, finding: Findin
         except AnalyzerError:
             return None
     refused = causes(node for node in graph if node.refused)
-    cleared = all(
-        (n.place.file, n.place.line, n.module) != (finding.file, finding.line, finding.module) for n in refused
-    )
-    when = "before the call" if origin.kind == "input" else "once after loading"
-    return Fix(f"cast {origin.kind} {origin.name} to {short(dtype)} {when}", cleared, len(refused), cost)
+    places = {(flow.graph[n].place, flow.graph[n].module) for n in finding.nodes}
+    cleared = not any((node.place, node.module) in places for node in refused)
+    return Fix(_what(origins, dtype), cleared, len(refused), cost)
+
+
+def _what(origins: tuple[Origin, ...], dtype: str) -> str:
+    when = "before the call" if all(origin.kind == "input" for origin in origins) else "once after loading"
+    if len(origins) == 1:
+        return f"cast {origins[0].kind} {origins[0].name} to {short(dtype)} {when}"
+    patterns = dict.fromkeys(".".join("*" if p.isdigit() else p for p in o.name.split(".")) for o in origins)
+    named = list(patterns)[:NAMED]
+    more = f" and {len(patterns) - NAMED} more" if len(patterns) > NAMED else ""
+    return f"cast {len(origins)} tensors ({', '.join(named)}{more}) to {short(dtype)} {when}"
 
 
 @contextmanager
