@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +52,7 @@ def build(cls: Any, config: Any, dtype: str, root: Path, stored: dict[str, Store
             model: Any = cls(config)
         kept = _keep_in_fp32(model, wanted, stored)
         _to_meta(model)
+        _thaw(model)
         model.eval()
         _tie(model)
     tensors = dict(_tensors(model))
@@ -145,6 +147,16 @@ def _to_meta(model: nn.Module) -> None:
         for name, buffer in module._buffers.items():
             if buffer is not None and not buffer.is_meta and buffer.numel() > _SMALL:
                 module._buffers[name] = buffer.to("meta")
+
+
+def _thaw(model: nn.Module) -> None:
+    """Loading in transformers 5 puts a new parameter in each place, and every float one of these is trained.
+
+    So what a constructor froze is frozen no more (`set_param_for_module`, transformers/core_model_loading.py).
+    """
+    if find_spec("transformers.core_model_loading"):
+        for parameter in model.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
 
 
 def _tie(model: Any) -> None:
