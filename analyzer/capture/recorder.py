@@ -47,7 +47,10 @@ class Recorder:
         spec = spec_of(tensor)
         shown = name or node_id
         self.graph.add(Node(node_id, kind, outputs=(spec,), name=shown, place=place, reason=reason))
-        real = tensor.detach().clone() if known and small(tensor) and tensor.device.type == "cpu" else None
+        real = None
+        if known and small(tensor) and tensor.device.type == "cpu":
+            with torch._C._DisableTorchDispatch():  # autocast's kernels lift where the tracer is still listening
+                real = tensor.detach().clone()
         made = Abstract.make(spec, strides(tensor), Ref(node_id), Cell(known=real is not None), real)
         made.held = kind == "parameter"
         if tensor.layout != torch.strided:

@@ -12,7 +12,7 @@ from analyzer.dtypes import is_float
 from analyzer.graph import Arg, DtypeArg, Spec
 from analyzer.oracle import answers
 from analyzer.oracle.answers import AS_ON_CPU as AS_ON_CPU
-from analyzer.oracle.operands import EXACT, KEPT_SIZE, REGULAR, SHRUNK, UNTOUCHED, Way, real
+from analyzer.oracle.operands import EXACT, KEPT_SIZE, PIVOTED, REGULAR, SHRUNK, UNTOUCHED, Way, real
 
 Kwargs = tuple[tuple[str, Arg], ...]
 
@@ -134,7 +134,7 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
     if any(argument.name == "workspace" for argument in function._schema.arguments):
         return Unanswered("it wants the workspace that its forward filled, and may crash on any other")
     first = ""
-    for way in _ways(mixed, _elements((args, kwargs)), is_view(function)):
+    for way in _ways(function, mixed, _elements((args, kwargs))):
         result = _try(function, args, kwargs, way)
         if isinstance(result, Dtypes):
             return result
@@ -146,9 +146,11 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
     return Unanswered(first or "too large to try")
 
 
-def _ways(mixed: bool, elements: int, view: bool) -> tuple[Way, ...]:
+def _ways(function: Any, mixed: bool, elements: int) -> tuple[Way, ...]:
     """The cheapest first; a mixture in its exact shape if it may be, as the words can depend on sizes."""
-    if elements > EXACT_LIMIT and not view:
+    if any("pivots" in argument.name.lower() for argument in function._schema.arguments):
+        return (PIVOTED,)
+    if elements > EXACT_LIMIT and not is_view(function):
         return (SHRUNK,)
     return (EXACT, SHRUNK, REGULAR) if mixed else (SHRUNK, EXACT, REGULAR)
 

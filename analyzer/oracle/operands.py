@@ -61,7 +61,13 @@ def _shrunk(size: int, sizes: dict[int, int]) -> int:
     return sizes.setdefault(size, KEPT_SIZE + 1 + len(sizes))
 
 
+def _one_based(shape: Any, dtype: torch.dtype) -> torch.Tensor:
+    return regular(torch.ones(shape, dtype=dtype))
+
+
 SHRUNK: Final = Way(True, _ones)
 EXACT: Final = Way(False, _ones)
 REGULAR: Final = Way(False, _regular_ones)
 UNTOUCHED: Final = Way(False, torch.empty)
+PIVOTED: Final = Way(False, _one_based)
+"""For LAPACK's pivots, which count from one: zeros would let some kernels write outside of their memory."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -37,10 +38,10 @@ class _Writer(TorchDispatchMode):
         return result
 
 
-def really(module: nn.Module, inputs: dict[str, Any]) -> list[Seen]:
-    """Every operation of a real run, in order."""
+def really(module: nn.Module, inputs: dict[str, Any], inside: AbstractContextManager[Any] | None = None) -> list[Seen]:
+    """Every operation of a real run, in order; `inside` is put around it."""
     given = copy.deepcopy(inputs)
-    with torch.no_grad(), _Writer() as writer:
+    with torch.no_grad(), _Writer() as writer, inside or nullcontext():
         module(**given)
     return writer.seen
 
