@@ -1,6 +1,6 @@
 # Every target sets itself up; comments after ## are the help.
 .DEFAULT_GOAL := help
-.PHONY: help demo test goldens bench format
+.PHONY: help demo test truth goldens bench format
 BIN := .venv/bin
 
 help: ## list the targets
@@ -16,6 +16,9 @@ test: .venv/.installed ## format, lint, types, import floors, tests
 	$(BIN)/mypy --strict analyzer
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2
+
+truth: .venv/.installed ## everything against what PyTorch really does, into docs/truth.md (half an hour)
+	$(BIN)/python -m tests.truth
 
 goldens: .venv/.installed ## remake the expected outputs of the renderers; review the diff
 	UPDATE_GOLDENS=1 $(BIN)/pytest -q tests -k golden

@@ -1,44 +1,75 @@
-"""`python -m tests.truth`: every comparison with what PyTorch really does, written to docs/truth.md."""
+"""`python -m tests.truth [PART[:SAMPLES] ...]`: comparisons with what PyTorch really does, into docs/truth.md.
+
+SAMPLES is the most that are taken of each operator; all, if it is not given.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import torch
 from rich.console import Console
 from rich.progress import track
 
-from tests.truth import opinfo
+from tests.truth import autocast, matrix, opinfo
 
-PAGE = Path(__file__).parents[2] / "docs" / "truth.md"
+PAGE: Final = Path(__file__).parents[2] / "docs" / "truth.md"
 
 
-def main() -> None:
-    """Compare, print the part of this torch version and put it into the page in the place of its old one."""
+def main(parts: list[str]) -> None:
+    """Make the parts (all by default), print each and put it into the page in the place of its old one."""
     torch.set_num_threads(1)
-    console = Console(stderr=True)
-    compared = list(_operators(console))
     version = torch.__version__.split("+")[0]
-    part = f"## torch {version}\n\n### Operators\n\n{opinfo.section(compared)}"
-    print(part)
-    PAGE.write_text(_placed(PAGE.read_text() if PAGE.exists() else "", f"## torch {version}\n", part))
+    for wanted in parts or list(PARTS):
+        name, _, samples = wanted.partition(":")
+        limit = f"At most {samples} samples of an operator.\n\n" if samples else ""
+        part = f"## torch {version}: {name}\n\n{limit}{PARTS[name](int(samples) if samples else None)}"
+        print(part)
+        PAGE.write_text(placed(PAGE.read_text(encoding="utf-8"), part), encoding="utf-8")
 
 
-def _operators(console: Console) -> Iterator[opinfo.Compared]:
+def placed(page: str, part: str) -> str:
+    """The page with one more part, in the place of an older one with the same heading; newest torch first."""
+    head = part.split("\n", 1)[0]
+    intro, *old = re.split(r"(?m)^(?=## torch )", page)
+    kept = [text.rstrip() + "\n" for text in old if text.split("\n", 1)[0] != head]
+    return "\n".join([intro.rstrip() + "\n", *sorted([*kept, part.rstrip() + "\n"], key=_order)])
+
+
+def _order(part: str) -> tuple[list[int], str]:
+    version, name = re.match(r"## torch ([\d.]+): (.*)", part).groups()  # type: ignore[union-attr]
+    return [-int(number) for number in version.split(".")], name
+
+
+def _operators(samples: int | None) -> str:
+    return opinfo.section(_compared(Console(stderr=True), samples))
+
+
+def _compared(console: Console, samples: int | None) -> Iterator[opinfo.Compared]:
     todo = [(op, other) for other in opinfo.OTHERS for op in opinfo.operators()]
     for op, other in track(todo, "operators", console=console, disable=not console.is_terminal):
-        yield from map(opinfo.compare, opinfo.cases(op, other))
+        yield from map(opinfo.compare, opinfo.cases(op, other, samples))
 
 
-def _placed(page: str, head: str, part: str) -> str:
-    parts = [p for p in re.split(r"(?m)^(?=## torch )", page) if p.strip()]
-    kept = [p.rstrip() + "\n" for p in parts if not p.startswith(head)]
-    intro = [p for p in kept if not p.startswith("## torch ")]
-    versions = sorted([p for p in kept if p.startswith("## torch ")] + [part], reverse=True)
-    return "\n".join([*intro, *versions])
+def _models(_: int | None) -> str:
+    matrix.quiet()
+    return matrix.section()
+
+
+def _autocast(samples: int | None) -> str:
+    return autocast.section(samples or 99)
+
+
+PARTS: Final[dict[str, Callable[[int | None], str]]] = {
+    "operators": _operators,
+    "models": _models,
+    "autocast": _autocast,
+}
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -185,28 +185,37 @@ def _like(value: Any, device: str) -> Any:
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=device)
 
 
-def main() -> None:
-    """Print the table of everything."""
+def section(most: int = 99, devices: tuple[str, ...] = ("cuda", "xpu", "cpu")) -> str:
+    """The comparison as a part of the page, on at most `most` samples of an operator."""
     warnings.simplefilter("ignore")
-    most = int(sys.argv[1]) if len(sys.argv) > 1 else 99
-    for device in sys.argv[2:] or ("cuda", "xpu", "cpu"):
+    head = [
+        "| autocast | operators compared | of | samples | agree | not asked |",
+        "|---|---|---|---|---|---|",
+    ]
+    notes: list[str] = []
+    for device in devices:
         for lower in ("bfloat16", "float16"):
             table = compare(device, lower, chain(samples(lower, most), calls(device, lower)))
             all_ops = {str(op) for op in policies.overloads(device)}
-            print(
-                f"{device} {lower}: ops {len(table.ops)} of {len(all_ops)}, samples {table.samples}, "
-                f"agree {table.agreed}, unasked {sum(table.unasked.values())}"
+            head.append(
+                f"| {device}:{lower} | {len(table.ops)} | {len(all_ops)} | {table.samples} | {table.agreed} "
+                f"| {sum(table.unasked.values())} |"
             )
-            groups: defaultdict[str, list[str]] = defaultdict(list)
-            for name, words in table.differ:
-                groups[f"{name.split()[0]}: {words}"].append(name)
-            for words, names in sorted(groups.items()):
-                print(f"  {len(names):4} {words[:260]}\n       because: {reason(names[0], words) or 'NOT KNOWN'}")
-            print("  never reached:", ", ".join(sorted(all_ops - table.ops)))
-            for why, n in sorted(table.unasked.items()):
-                print(f"  not asked {n:4} {why}")
-            sys.stdout.flush()
+            notes += _notes(f"{device}:{lower}", table, sorted(all_ops - table.ops))
+    return "\n".join([*head, "", *notes]) + "\n"
+
+
+def _notes(name: str, table: Table, unreached: list[str]) -> Iterator[str]:
+    """What differs and why, which operators no sample reached, and what could not be asked."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for sample, words in table.differ:
+        groups[f"{sample.split()[0]}: {words}"].append(sample)
+    for words, samples_ in sorted(groups.items()):
+        why = reason(samples_[0], words) or "NOT KNOWN"
+        yield f"- {name} differs in {len(samples_)}: `{words[:200]}`; because {why}"
+    if unreached:
+        yield f"- {name}, reached by no sample: {', '.join(f'`{op}`' for op in unreached)}"
 
 
 if __name__ == "__main__":
-    main()
+    print(section(int(sys.argv[1]) if len(sys.argv) > 1 else 99))
