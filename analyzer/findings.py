@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+KEPT: Final = "kept in float32 by"
+"""How the reason of an `Origin` begins whose dtype a model's own list asks for."""
+
 SEVERITIES: Final = ("error", "warning", "note")
 """Worst first."""
 

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.modules import module as hooks
 
 from analyzer.capture.places import Places
+from analyzer.findings import KEPT
 from analyzer.graph import Place
 from analyzer.loaders.headers import Stored
 from analyzer.loaders.remote_code import plain_path, user_code
@@ -187,7 +188,7 @@ def _reason(
     call, built = f"from_pretrained(dtype={dtype})", str(tensor.dtype).removeprefix("torch.")
     is_buffer = not isinstance(tensor, nn.Parameter)
     if name in kept:
-        why = f"kept in float32 by {kept[name]}"
+        why = f"{KEPT} {kept[name]}"
     elif is_buffer:
         why = f"buffer made in {built} by the constructor"
     elif built == dtype:

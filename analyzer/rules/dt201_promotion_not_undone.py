@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from analyzer.dtypes import short, width
+from analyzer.findings import KEPT
 from analyzer.graph import Node, Ref
 from analyzer.rules import PRODUCTS, Hit, Region, base, cause, computes, floats, spread, yields
 
@@ -41,9 +42,9 @@ def check(flow: Flow) -> Iterator[Hit]:
         narrow = max((flow.dtype(ref) for ref in _narrow(flow, first)), key=width)
         wide = [ref for ref in floats(flow, first) if flow.dtype(ref) == region.wide]
         key = cause(flow, first, wide)
-        severity = _severity(region)
+        severity = "note" if _meant(flow, region) else _severity(region)
         ops, extra = len(region.computing), region.bytes(flow, narrow)
-        message = f"{short(narrow)} becomes {short(region.wide)} here, {_end(region, ops)}"
+        message = f"{short(narrow)} becomes {short(region.wide)} here, {_end(region, ops, severity)}"
         yield Hit(first.id, message, severity, key, widened_ops=ops, widened_bytes=extra)
         for start in region.starts[1:]:
             yield Hit(start.id, message, severity, key)
@@ -64,6 +65,18 @@ def _by_autocast(flow: Flow, ref: Ref) -> bool:
     return any(origin.kind == "autocast" for origin in flow.origins(ref))
 
 
+def _meant(flow: Flow, region: Region) -> bool:
+    """Whether a model widened a value itself and casts it back at every use, as a residual stream kept in float32.
+
+    It does so with a cast, or with a parameter that a list of its own keeps in float32.
+    """
+    if region.open or any(base(node) in PRODUCTS for node in region.computing):
+        return False
+    wide = [ref for start in region.starts for ref in floats(flow, start) if flow.dtype(ref) == region.wide]
+    origins = [origin for ref in wide for origin in flow.origins(ref)]
+    return all(origin.kind == "cast" or origin.reason.startswith(KEPT) for origin in origins)
+
+
 def _severity(region: Region) -> str:
     if not region.open and not region.strays:
         return "note"
@@ -71,7 +84,9 @@ def _severity(region: Region) -> str:
     return "warning" if region.strays or product else "note"
 
 
-def _end(region: Region, ops: int) -> str:
+def _end(region: Region, ops: int, severity: str) -> str:
+    if severity == "note" and region.strays:
+        return f"on purpose: {ops} operations run wide, and every use casts back"
     if not region.open and not region.strays:
         return "and is cast back in the same module"
     return f"so {ops} operation{'s run' if ops > 1 else ' runs'} wide"

@@ -5,15 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from analyzer.capture.abstract import dtype_name
-from analyzer.capture.run import capture, from_callable
-from analyzer.propagate import Plan, disagreements, propagate
+from analyzer.propagate import disagreements, propagate
 from tests.truth.entry import Entry
 from tests.truth.running import Op, Raised, Run, real_run, traced_run
 from tests.truth.setups import Setup, prepare
@@ -58,8 +55,6 @@ class Result:
 
 def compare(entry: Entry, setup: Setup) -> Result:
     """Run a model under a set-up for real and traced, and compare."""
-    if setup.autocast and not simulates_autocast():
-        return Result(entry.name, entry.family, setup.name, skipped="the trace does not simulate autocast yet")
     with tempfile.TemporaryDirectory() as folder:
         module, loaded = prepare(entry, setup, Path(folder))
         real = real_run(module, entry.given(setup.inputs), setup.autocast)
@@ -95,14 +90,6 @@ def compare_ops(real: Run, traced: Run) -> tuple[str, list[str], int]:
         if lines[op, place] != real_lines[op, place]
     ]
     return PER_LINE, wrong, len(lines.keys() ^ real_lines.keys())
-
-
-@cache
-def simulates_autocast() -> bool:
-    """Whether a plan's autocast has any effect on a trace."""
-    loaded = from_callable(nn.Linear(4, 4), (torch.ones(2, 4),), None)
-    captured = capture(loaded, Plan(device="cpu", autocast="cpu:bfloat16"))
-    return captured.graph.spec(captured.graph.outputs[0]).dtype == "bfloat16"
 
 
 def _by_line(ops: tuple[Op, ...]) -> dict[tuple[str, str], set[tuple[str, ...]]]:
