@@ -29,6 +29,7 @@ def capture(loaded: Loaded, plan: Plan) -> Captured:
 
     Raises AnalyzerError when the model's own code stops, with its error and source line.
     """
+    Abstract.running += 1
     recorder, inventions = Recorder(), Inventions()
     places = Places(loaded.module, loaded.root)
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)

@@ -68,7 +68,9 @@ def sign(result: Result) -> str:
 
 def reason(result: Result) -> str:
     """Why a case is not equal in every point, as the explained list says; "" where it does not."""
-    found = [why for (model, setup), why in EXPLAINED.items() if model in ("", result.model) and setup in ("", result.setup)]
+    found = [
+        why for (model, setup), why in EXPLAINED.items() if model in ("", result.model) and setup in ("", result.setup)
+    ]
     return found[0] if found else ""
 
 
@@ -101,7 +103,11 @@ def _explained(results: tuple[Result, ...]) -> list[str]:
 def describe(result: Result) -> str:
     """What disagrees in a case, in one line."""
     real, traced = ((f"{r.words!r} at {r.place}" if r else "no error") for r in (result.real, result.traced))
-    raised = "" if result.raise_agrees and result.words_agree and result.place_agrees else f"really {real}, traced {traced}; "
+    raised = (
+        ""
+        if result.raise_agrees and result.words_agree and result.place_agrees
+        else f"really {real}, traced {traced}; "
+    )
     unseen = f"; {result.unseen} lines or operations in one run only" if result.unseen else ""
     return f"{result.setup}: {raised}{result.first or 'dtypes agree'}{unseen}"
 
