@@ -2,7 +2,9 @@
 
 Nothing fails, and that is the trouble: one float32 tensor in a bfloat16 model turns everything behind it to float32,
 at twice the memory and a fraction of the speed. A promotion that is cast back inside its own module, as in most
-norms, is a note; so is one that widens nothing but itself. One that ends in a refused call is left to that error.
+norms, is a note; so is one that widens nothing but itself, and one whose wide operand is meant to be wide (the code
+casts it there, or the class keeps its parameter in float32 by name) if no product runs wide for it: a residual stream
+in float32. One that ends in a refused call is left to that error.
 
     x = input : bf16[2,32]
     scale = parameter : f32[32]  @ block.0.norm
@@ -21,7 +23,7 @@ Give the wide tensor the dtype of its neighbours, or cast the result back where 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from analyzer.dtypes import short, width
 from analyzer.graph import Node, Ref
@@ -29,6 +31,9 @@ from analyzer.rules import PRODUCTS, Hit, Region, base, cause, computes, floats,
 
 if TYPE_CHECKING:
     from analyzer.propagate import Flow
+
+KEPT: Final = "kept in float32 by"
+"""How the loader's reason begins where a class names the parameters that must stay wide."""
 
 
 def check(flow: Flow) -> Iterator[Hit]:
@@ -40,7 +45,7 @@ def check(flow: Flow) -> Iterator[Hit]:
         narrow = max((flow.dtype(ref) for ref in _narrow(flow, first)), key=width)
         wide = [ref for ref in floats(flow, first) if flow.dtype(ref) == region.wide]
         key = cause(flow, first, wide)
-        severity = _severity(region)
+        severity = _severity(flow, region)
         ops, extra = len(region.computing), region.bytes(flow, narrow)
         message = f"{short(narrow)} becomes {short(region.wide)} here, {_end(region, ops)}"
         yield Hit(first.id, message, severity, key, widened_ops=ops, widened_bytes=extra)
@@ -59,11 +64,19 @@ def _narrow(flow: Flow, node: Node) -> list[Ref]:
     return [ref for ref in operands if width(flow.dtype(ref)) < width(gives)]
 
 
-def _severity(region: Region) -> str:
+def _severity(flow: Flow, region: Region) -> str:
     if not region.open and not region.strays:
         return "note"
-    product = any(base(node) in PRODUCTS for node in region.computing)
-    return "warning" if region.strays or product else "note"
+    if any(base(node) in PRODUCTS for node in region.computing):
+        return "warning"
+    return "warning" if region.strays and not _meant(flow, region) else "note"
+
+
+def _meant(flow: Flow, region: Region) -> bool:
+    """Whether everything wide that starts the region was made so by name: a cast or a list of the model's class."""
+    wide = [ref for node in region.starts for ref in floats(flow, node) if flow.dtype(ref) == region.wide]
+    origins = [origin for ref in wide for origin in flow.origins(ref)]
+    return all(origin.kind == "cast" or origin.reason.startswith(KEPT) for origin in origins) and bool(origins)
 
 
 def _end(region: Region, ops: int) -> str:

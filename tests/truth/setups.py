@@ -57,7 +57,7 @@ def prepare(entry: Entry, setup: Setup, folder: Path, device: str = "cpu") -> tu
 
 
 class Lora(nn.Module):
-    """A float32 low-rank adapter on a Linear. `casts`: x to the adapter's dtype and back to the base's, as PEFT does."""
+    """A float32 low-rank adapter on a Linear; `casts`: x to its dtype and back to the base's, as PEFT does."""
 
     def __init__(self, base: nn.Linear, casts: bool) -> None:
         super().__init__()

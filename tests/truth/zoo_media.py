@@ -7,7 +7,7 @@ from typing import Any, Final
 import torch
 
 from tests.truth.entry import Entry
-from tests.truth.zoo_text import BART, GQA, IDS, ONE, SHORT, TEXT
+from tests.truth.zoo_text import BART, GQA, ONE, SHORT, TEXT
 from tests.truth.zoo_vision import IMAGE, VIT, noise
 
 EYE: Final = {k: v for k, v in VIT.items() if k != "num_labels"}
@@ -44,7 +44,11 @@ AUDIO: Final = (
         {"input_features": noise(1, 8, 40), "decoder_input_ids": SHORT},
     ),
     Entry("Wav2Vec2ForCTC", "audio", EAR, WAVE),
-    Entry("Wav2Vec2ForCTC", "audio", EAR | {"feat_extract_norm": "layer", "do_stable_layer_norm": True}, WAVE, attention="eager"),
+    Entry(
+        "Wav2Vec2ForCTC", "audio",
+        EAR | {"feat_extract_norm": "layer", "do_stable_layer_norm": True},
+        WAVE, attention="eager",
+    ),
     Entry("HubertForCTC", "audio", EAR, WAVE),
     Entry(
         "SpeechT5ForSpeechToText", "audio",
@@ -62,7 +66,11 @@ AUDIO: Final = (
 )  # fmt: skip
 
 VISION_LANGUAGE: Final = (
-    Entry("CLIPModel", "vision-language", {"text_config": TEXT, "vision_config": EYE, "projection_dim": 16}, ONE | IMAGE),
+    Entry(
+        "CLIPModel", "vision-language",
+        {"text_config": TEXT, "vision_config": EYE, "projection_dim": 16},
+        ONE | IMAGE,
+    ),
     Entry("SiglipModel", "vision-language", {"text_config": TEXT, "vision_config": EYE}, ONE | IMAGE),
     Entry(
         "Blip2ForConditionalGeneration", "vision-language",

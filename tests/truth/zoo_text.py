@@ -40,7 +40,11 @@ DECODERS: Final = (
     Entry("Gemma3ForCausalLM", "decoder", GQA | {"query_pre_attn_scalar": 8, "sliding_window": 8}, ONE),
     Entry("Phi3ForCausalLM", "decoder", TEXT | {"num_key_value_heads": 2}, ONE),
     Entry("Olmo2ForCausalLM", "decoder", TEXT | {"num_key_value_heads": 2}, ONE),
-    Entry("GPT2LMHeadModel", "decoder", {"vocab_size": 64, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}, ONE),
+    Entry(
+        "GPT2LMHeadModel", "decoder",
+        {"vocab_size": 64, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},
+        ONE,
+    ),
     Entry("GPTNeoXForCausalLM", "decoder", TEXT, MASKED),
     Entry(
         "OPTForCausalLM", "decoder",
@@ -66,8 +70,16 @@ ENCODERS: Final = (
     ),
     Entry("ElectraForPreTraining", "encoder", TEXT | {"embedding_size": 16}, MASKED),
     Entry("AlbertForMaskedLM", "encoder", TEXT | {"embedding_size": 16}, MASKED),
-    Entry("DistilBertForSequenceClassification", "encoder", {"vocab_size": 64, "dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 64}, MASKED),
-    Entry("ModernBertForMaskedLM", "encoder", TEXT | {"global_attn_every_n_layers": 2, "local_attention": 8, "cls_token_id": 1, "sep_token_id": 2}, MASKED),
+    Entry(
+        "DistilBertForSequenceClassification", "encoder",
+        {"vocab_size": 64, "dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 64},
+        MASKED,
+    ),
+    Entry(
+        "ModernBertForMaskedLM", "encoder",
+        TEXT | {"global_attn_every_n_layers": 2, "local_attention": 8, "cls_token_id": 1, "sep_token_id": 2},
+        MASKED,
+    ),
 )  # fmt: skip
 
 SEQ2SEQ: Final = (
@@ -79,7 +91,11 @@ SEQ2SEQ: Final = (
 
 MIXTURES: Final = (
     Entry("MixtralForCausalLM", "mixture of experts", GQA | {"num_local_experts": 4, "num_experts_per_tok": 2}, ONE),
-    Entry("Qwen2MoeForCausalLM", "mixture of experts", EXPERTS | {"num_experts": 4, "shared_expert_intermediate_size": 24}, ONE),
+    Entry(
+        "Qwen2MoeForCausalLM", "mixture of experts",
+        EXPERTS | {"num_experts": 4, "shared_expert_intermediate_size": 24},
+        ONE,
+    ),
     Entry("Qwen3MoeForCausalLM", "mixture of experts", EXPERTS | {"num_experts": 4}, ONE),
     Entry("OlmoeForCausalLM", "mixture of experts", TEXT | {"num_experts": 4, "num_experts_per_tok": 2}, ONE),
     Entry(
@@ -89,11 +105,19 @@ MIXTURES: Final = (
                 "v_head_dim": 8, "first_k_dense_replace": 1, "num_key_value_heads": 4},
         ONE,
     ),
-    Entry("GptOssForCausalLM", "mixture of experts", GQA | {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 8}, ONE),
+    Entry(
+        "GptOssForCausalLM", "mixture of experts",
+        GQA | {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 8},
+        ONE,
+    ),
 )  # fmt: skip
 
 STATE_SPACE: Final = (
-    Entry("MambaForCausalLM", "state-space", {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "pad_token_id": 0}, ONE),
+    Entry(
+        "MambaForCausalLM", "state-space",
+        {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "pad_token_id": 0},
+        ONE,
+    ),
     Entry(
         "Mamba2ForCausalLM", "state-space",
         {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "num_heads": 8, "head_dim": 8,
@@ -106,7 +130,11 @@ STATE_SPACE: Final = (
          "num_attention_heads": 4, "num_key_value_heads": 1, "attention_window_size": 8, "pad_token_id": 0},
         ONE,
     ),
-    Entry("RwkvForCausalLM", "state-space", {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "context_length": 64}, ONE),
+    Entry(
+        "RwkvForCausalLM", "state-space",
+        {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "context_length": 64},
+        ONE,
+    ),
     Entry(
         "JambaForCausalLM", "state-space",
         GQA | {"num_hidden_layers": 4, "num_experts": 2, "num_experts_per_tok": 1, "attn_layer_period": 2,
@@ -116,8 +144,8 @@ STATE_SPACE: Final = (
     ),
     Entry(
         "BambaForCausalLM", "state-space",
-        GQA | {"attn_layer_indices": [1], "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_n_groups": 1,
-               "mamba_chunk_size": 4},
+        GQA | {"attn_layer_indices": [1], "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8,
+               "mamba_n_groups": 1, "mamba_chunk_size": 4},
         ONE,
     ),
 )  # fmt: skip

@@ -40,7 +40,11 @@ BACKBONES: Final = (
     Entry("Dinov2ForImageClassification", "vision", VIT | {"mlp_ratio": 2}, IMAGE),
     Entry("BeitForImageClassification", "vision", VIT | {"use_relative_position_bias": True}, IMAGE),
     Entry("SwinForImageClassification", "vision", SWIN, IMAGE32),
-    Entry("ConvNextForImageClassification", "vision", {"hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2}, IMAGE32),
+    Entry(
+        "ConvNextForImageClassification", "vision",
+        {"hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2},
+        IMAGE32,
+    ),
     Entry("ResNetForImageClassification", "vision", RESNET, IMAGE32),
 )  # fmt: skip
 
