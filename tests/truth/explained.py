@@ -1,4 +1,4 @@
-"""Why a case of the matrix is not equal operation by operation: (model, set-up) -> the reason, "" meaning any."""
+"""Why one run of a case has operations that the other has not: (model, a part of each such line) -> the reason."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _CACHED: Final = (
 )
 
 EXPLAINED: Final[dict[tuple[str, str], str]] = {
-    ("LlavaForConditionalGeneration", ""): _FORMATTED,
-    ("PaliGemmaForConditionalGeneration", ""): _FORMATTED,
-    ("Qwen2VLForConditionalGeneration", ""): _FORMATTED,
-    ("Qwen2_5_VLForConditionalGeneration", ""): _FORMATTED,
-    ("SmolVLMForConditionalGeneration", ""): _FORMATTED,
-    ("BeitForImageClassification", ""): _CACHED,
+    ("LlavaForConditionalGeneration", "aten.detach.default at transformers/models"): _FORMATTED,
+    ("PaliGemmaForConditionalGeneration", "aten.detach.default at transformers/models"): _FORMATTED,
+    ("Qwen2VLForConditionalGeneration", "aten.detach.default at transformers/models"): _FORMATTED,
+    ("Qwen2_5_VLForConditionalGeneration", "aten.detach.default at transformers/models"): _FORMATTED,
+    ("SmolVLMForConditionalGeneration", "aten.detach.default at transformers/models"): _FORMATTED,
+    ("BeitForImageClassification", "modeling_beit.py:2"): _CACHED,
 }

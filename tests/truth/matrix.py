@@ -67,11 +67,13 @@ def sign(result: Result) -> str:
 
 
 def reason(result: Result) -> str:
-    """Why a case is not equal in every point, as the explained list says; "" where it does not."""
-    found = [
-        why for (model, setup), why in EXPLAINED.items() if model in ("", result.model) and setup in ("", result.setup)
-    ]
-    return found[0] if found else ""
+    """Why a case has other operations, if the list explains every one of them; else ""."""
+    fits = (why for (model, what), why in EXPLAINED.items() if model == result.model and _all(result, what))
+    return next(fits, "")
+
+
+def _all(result: Result, what: str) -> bool:
+    return all(what in one for one in result.unseen)
 
 
 def _figures(results: tuple[Result, ...]) -> list[str]:
@@ -111,7 +113,7 @@ def describe(result: Result) -> str:
         if result.raise_agrees and result.words_agree and result.place_agrees
         else f"really {real}, traced {traced}; "
     )
-    unseen = f"; {result.unseen} lines or operations in one run only" if result.unseen else ""
+    unseen = f"; in one run only: {', '.join(result.unseen[:3])}" if result.unseen else ""
     return f"{result.setup}: {raised}{result.first or 'dtypes agree'}{unseen}"
 
 

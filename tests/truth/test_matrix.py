@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tests.truth.compare import Result, compare, compare_ops
-from tests.truth.matrix import describe, section, sign
+from tests.truth.matrix import describe, reason, section, sign
 from tests.truth.noise import said
 from tests.truth.running import Op, Raised, Run
 from tests.truth.setups import SETUPS
@@ -54,12 +56,22 @@ def test_a_wrong_dtype_is_seen_one_by_one_and_by_line() -> None:
         "sequence", ["aten.add.Tensor at m.py:3: traced float32, really bfloat16"],
     )  # fmt: skip
     way, wrong, unseen = compare_ops(Run((VIEW, ADD)), Run((WIDE,)))
-    assert (way, len(wrong), unseen) == ("per line", 1, 1)
+    assert (way, len(wrong), unseen) == ("per line", 1, ("aten.view.default at m.py:2",))
 
 
 def test_only_what_comes_before_the_first_error_is_compared() -> None:
     stopped = Run((VIEW,), Raised("no", "m.py:3", 1))
-    assert compare_ops(stopped, Run((VIEW, WIDE), Raised("no", "m.py:3", 1))) == ("sequence", [], 0)
+    assert compare_ops(stopped, Run((VIEW, WIDE), Raised("no", "m.py:3", 1))) == ("sequence", [], ())
+
+
+def test_other_operations_are_explained_only_if_the_list_names_each() -> None:
+    detach = "aten.detach.default at transformers/models/llava/modeling_llava.py:189"
+    seen = Result("LlavaForConditionalGeneration", "kind", "bf16", way="per line", unseen=(detach,))
+    assert reason(seen)
+    assert not reason(
+        replace(seen, unseen=(detach, "aten.mm.default at transformers/models/llava/modeling_llava.py:9"))
+    )
+    assert not reason(replace(seen, model="BertForMaskedLM"))
 
 
 @pytest.mark.parametrize(
