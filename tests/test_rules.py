@@ -92,6 +92,20 @@ def test_promotions_that_meet_are_one_finding() -> None:
     assert found.widened_bytes == 5 * 16 * 2
 
 
+RESIDUAL = """
+x = input : bf16[4,4]
+wide = _to_copy(x, dtype=f32) : f32[4,4]  @ layers.0
+y = add.Tensor(x, wide) : f32[4,4]  @ layers.0
+z = relu(y) : f32[4,4]  @ other.norm
+"""
+
+
+def test_a_residual_stream_that_the_code_casts_is_a_note_unless_a_product_runs_wide() -> None:
+    assert _codes(RESIDUAL) == [("DT201", "note")]
+    assert _codes(RESIDUAL + "p = mm(y, z) : f32[4,4]  @ other.mlp\n") == [("DT201", "warning")]
+    assert _codes(RESIDUAL.replace("_to_copy(x, dtype=f32)", "parameter")) == [("DT201", "warning")]
+
+
 class WithKeys(Resampler):
     """The table on the keys as well."""
 

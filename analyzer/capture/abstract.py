@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import torch
 
@@ -45,6 +45,10 @@ class Abstract(torch.Tensor):
     sparse: torch.Tensor | None
     held: bool
     seen: int
+    capture: int
+    """Number of the capture that made it: a model may keep one in a cache beyond that capture."""
+    running: ClassVar[int] = 0
+    """Number of the capture that runs now."""
 
     __torch_function__: Any = torch._C._disabled_torch_function_impl
 
@@ -56,7 +60,7 @@ class Abstract(torch.Tensor):
             Abstract, spec.shape, strides=stride, dtype=dtype, device=_CPU, _extra_dispatch_keys=_EXTRA
         )
         made.ref, made.cell, made.value, made.held, made.seen = ref, cell, value, False, cell.version
-        made.guess = made.sparse = None
+        made.guess, made.sparse, made.capture = None, None, Abstract.running
         return cast(Abstract, made)
 
     @property
@@ -73,11 +77,22 @@ class Abstract(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
-        """Refuse: an abstract tensor means something only inside its capture."""
-        raise RuntimeError(f"{func} reached an abstract tensor outside its capture")
+        """Outside its capture an abstract tensor is its known value; one without refuses."""
+        inside = _known((args, kwargs or {}), func)
+        return func(*inside[0], **inside[1])
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"Abstract({dtype_name(self.dtype)}{list(self.shape)} {self.ref.id})"
+
+
+def _known(arg: Any, func: Any) -> Any:
+    if type(arg) is Abstract:
+        if arg.known is None:
+            raise RuntimeError(f"{func} reached an abstract tensor outside its capture")
+        return arg.known
+    if type(arg) is dict:
+        return {k: _known(v, func) for k, v in arg.items()}
+    return type(arg)([_known(item, func) for item in arg]) if type(arg) in (list, tuple) else arg
 
 
 def dtype_name(dtype: torch.dtype) -> str:

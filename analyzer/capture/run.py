@@ -46,6 +46,7 @@ def capture(loaded: Loaded, plan: Plan) -> Captured:
 
 
 def _capture(loaded: Loaded, plan: Plan) -> Captured:
+    Abstract.running += 1
     recorder, inventions = Recorder(), Inventions()
     places = Places(loaded.module, loaded.root)
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)

@@ -97,12 +97,16 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def lift(self, arg: Any) -> Any:
         """The argument with every plain tensor replaced by the abstract one that stands for it."""
         kind = type(arg)
-        if kind is Abstract:
+        if kind is Abstract and arg.capture == Abstract.running:
             return arg
         if isinstance(arg, torch.Tensor):
             held = self.lifted.get(id(arg))
             if held is None:
-                made = self.recorder.stored("constant", "", arg, known=True, place=self.places.here()[0])
+                plain = (
+                    arg.known if isinstance(arg, Abstract) else arg
+                )  # an abstract one was kept from an earlier capture
+                known, place = plain is not None, self.places.here()[0]
+                made = self.recorder.stored("constant", "", arg if plain is None else plain, known=known, place=place)
                 held = self.lifted[id(arg)] = (arg, made)
             return held[1]
         return kind([self.lift(item) for item in arg]) if kind is list or kind is tuple else arg

@@ -2,8 +2,10 @@
 
 Nothing fails, and that is the trouble: one float32 tensor in a bfloat16 model turns everything behind it to float32,
 at twice the memory and a fraction of the speed. A promotion that is cast back inside its own module, as in most
-norms, is a note; so is one that widens nothing but itself. One that ends in a refused call is left to that error.
-Where autocast gave one of the operands its dtype, the promotion is autocast's way of working, and no fault.
+norms, is a note; so is one that widens nothing but itself, and one whose wide operand is meant to be wide (the code
+casts it there, or the class keeps its parameter in float32 by name) if no product runs wide for it: a residual stream
+in float32. One that ends in a refused call is left to that error. Where autocast gave one of the operands its dtype,
+the promotion is autocast's way of working, and no fault.
 
     x = input : bf16[2,32]
     scale = parameter : f32[32]  @ block.0.norm
@@ -42,7 +44,7 @@ def check(flow: Flow) -> Iterator[Hit]:
         narrow = max((flow.dtype(ref) for ref in _narrow(flow, first)), key=width)
         wide = [ref for ref in floats(flow, first) if flow.dtype(ref) == region.wide]
         key = cause(flow, first, wide)
-        severity = "note" if _meant(flow, region) else _severity(region)
+        severity = _severity(flow, region)
         ops, extra = len(region.computing), region.bytes(flow, narrow)
         message = f"{short(narrow)} becomes {short(region.wide)} here, {_end(region, ops, severity)}"
         yield Hit(first.id, message, severity, key, widened_ops=ops, widened_bytes=extra)
@@ -65,28 +67,24 @@ def _by_autocast(flow: Flow, ref: Ref) -> bool:
     return any(origin.kind == "autocast" for origin in flow.origins(ref))
 
 
-def _meant(flow: Flow, region: Region) -> bool:
-    """Whether a model widened a value itself and casts it back at every use, as a residual stream kept in float32.
-
-    It does so with a cast, or with a parameter that a list of its own keeps in float32.
-    """
-    if region.open or any(base(node) in PRODUCTS for node in region.computing):
-        return False
-    wide = [ref for start in region.starts for ref in floats(flow, start) if flow.dtype(ref) == region.wide]
-    origins = [origin for ref in wide for origin in flow.origins(ref)]
-    return all(origin.kind == "cast" or origin.reason.startswith(KEPT) for origin in origins)
-
-
-def _severity(region: Region) -> str:
+def _severity(flow: Flow, region: Region) -> str:
     if not region.open and not region.strays:
         return "note"
-    product = any(base(node) in PRODUCTS for node in region.computing)
-    return "warning" if region.strays or product else "note"
+    if any(base(node) in PRODUCTS for node in region.computing):
+        return "warning"
+    return "warning" if region.strays and not _meant(flow, region) else "note"
+
+
+def _meant(flow: Flow, region: Region) -> bool:
+    """Whether everything wide that starts the region was made so by name: a cast or a list of the model's class."""
+    wide = [ref for node in region.starts for ref in floats(flow, node) if flow.dtype(ref) == region.wide]
+    origins = [origin for ref in wide for origin in flow.origins(ref)]
+    return all(origin.kind == "cast" or origin.reason.startswith(KEPT) for origin in origins) and bool(origins)
 
 
 def _end(region: Region, ops: int, severity: str) -> str:
     if severity == "note" and region.strays:
-        return f"on purpose: {ops} operations run wide, and every use casts back"
+        return f"on purpose: {ops} operation{'s run' if ops > 1 else ' runs'} wide"
     if not region.open and not region.strays:
         return "and is cast back in the same module"
     return f"so {ops} operation{'s run' if ops > 1 else ' runs'} wide"

@@ -31,7 +31,7 @@ class Result:
     way: str = SEQUENCE
     wrong: int = 0
     first: str = ""
-    unseen: int = 0
+    unseen: tuple[str, ...] = ()
     """Source lines and operations that only one of the two runs had."""
     skipped: str = ""
 
@@ -71,25 +71,29 @@ def compare(entry: Entry, setup: Setup) -> Result:
     )  # fmt: skip
 
 
-def compare_ops(real: Run, traced: Run) -> tuple[str, list[str], int]:
-    """How they were compared, the dtypes that differ, and how many lines only one run had.
+def compare_ops(real: Run, traced: Run) -> tuple[str, list[str], tuple[str, ...]]:
+    """How they were compared, the dtypes that differ, and what only one run had.
 
-    Up to the first error of either. Where both ran the same operations, one by one; else by source line.
+    Up to the first error of each. Where both ran the same operations, one by one; else by source line.
     """
-    ends = [r.raised.after for r in (real, traced) if r.raised and not r.raised.stopped]
-    ours, theirs = traced.ops[: min(ends, default=None)], real.ops[: min(ends, default=None)]
     if traced.raised and traced.raised.stopped:
-        return SEQUENCE, [], 0
+        return SEQUENCE, [], ()
+    ours, theirs = traced.ops[: _end(traced, real)], real.ops[: _end(real, traced)]
     if [(o.op, o.place) for o in ours] == [(o.op, o.place) for o in theirs]:
-        return SEQUENCE, [_said(a, b) for a, b in zip(ours, theirs, strict=True) if a != b], 0
+        return SEQUENCE, [_said(a, b) for a, b in zip(ours, theirs, strict=True) if a != b], ()
     lines, real_lines = _by_line(ours), _by_line(theirs)
-    both = [key for key in real_lines if key in lines]
     wrong = [
-        f"{op} at {place}: traced {sorted(lines[op, place])}, really {sorted(real_lines[op, place])}"
-        for op, place in both
-        if lines[op, place] != real_lines[op, place]
+        f"{op} at {place}: traced {sorted(lines[op, place])}, really {sorted(dtypes)}"
+        for (op, place), dtypes in real_lines.items()
+        if (op, place) in lines and lines[op, place] != dtypes
     ]
-    return PER_LINE, wrong, len(lines.keys() ^ real_lines.keys())
+    return PER_LINE, wrong, tuple(sorted(f"{op} at {place}" for op, place in lines.keys() ^ real_lines.keys()))
+
+
+def _end(run: Run, other: Run) -> int | None:
+    """How many of a run's operations come before its first error, or before the other's if it has none."""
+    raised = run.raised or other.raised
+    return raised.after if raised else None
 
 
 def _by_line(ops: tuple[Op, ...]) -> dict[tuple[str, str], set[tuple[str, ...]]]:

@@ -45,8 +45,8 @@ AUDIO: Final = (
     ),
     Entry("Wav2Vec2ForCTC", "audio", EAR, WAVE),
     Entry(
-        "Wav2Vec2ForCTC", "audio", EAR |
-        {"feat_extract_norm": "layer", "do_stable_layer_norm": True},
+        "Wav2Vec2ForCTC", "audio",
+        EAR | {"feat_extract_norm": "layer", "do_stable_layer_norm": True},
         WAVE, attention="eager",
     ),
     Entry("HubertForCTC", "audio", EAR, WAVE),

@@ -76,8 +76,8 @@ ENCODERS: Final = (
         MASKED,
     ),
     Entry(
-        "ModernBertForMaskedLM", "encoder", TEXT |
-        {"global_attn_every_n_layers": 2, "local_attention": 8, "cls_token_id": 1, "sep_token_id": 2},
+        "ModernBertForMaskedLM", "encoder",
+        TEXT | {"global_attn_every_n_layers": 2, "local_attention": 8, "cls_token_id": 1, "sep_token_id": 2},
         MASKED,
     ),
 )  # fmt: skip
@@ -92,8 +92,8 @@ SEQ2SEQ: Final = (
 MIXTURES: Final = (
     Entry("MixtralForCausalLM", "mixture of experts", GQA | {"num_local_experts": 4, "num_experts_per_tok": 2}, ONE),
     Entry(
-        "Qwen2MoeForCausalLM", "mixture of experts", EXPERTS |
-        {"num_experts": 4, "shared_expert_intermediate_size": 24},
+        "Qwen2MoeForCausalLM", "mixture of experts",
+        EXPERTS | {"num_experts": 4, "shared_expert_intermediate_size": 24},
         ONE,
     ),
     Entry("Qwen3MoeForCausalLM", "mixture of experts", EXPERTS | {"num_experts": 4}, ONE),
@@ -106,8 +106,8 @@ MIXTURES: Final = (
         ONE,
     ),
     Entry(
-        "GptOssForCausalLM", "mixture of experts", GQA |
-        {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 8},
+        "GptOssForCausalLM", "mixture of experts",
+        GQA | {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 8},
         ONE,
     ),
 )  # fmt: skip
