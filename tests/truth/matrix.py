@@ -1,4 +1,4 @@
-"""The matrix of models and set-ups: `python -m tests.truth.matrix [--only NAME] [--setup NAME] [--write]`."""
+"""The matrix of models and set-ups: `python -m tests.truth.matrix [--only NAME] [--setup NAME]`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from tests.truth.explained import EXPLAINED
 from tests.truth.setups import SETUPS
 from tests.truth.zoo import ZOO
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "truth-models.md"
 SIGNS: Final = """\
 `=` neither raises and every operation has the real output dtypes, one by one; `~` the same, compared by source line;
 `!` both raise, at the same line, with the same words, after the same operations and dtypes; `X` the raise, its line or
@@ -44,7 +43,7 @@ def section(results: Iterable[Result] | None = None) -> str:
     cases = {(r.model, r.setup): r for r in results}
     models = list(dict.fromkeys(r.model for r in results))
     family = {r.model: r.family for r in results}
-    lines = ["## Models against real runs", "", *_figures(results), "", SIGNS, ""]
+    lines = [*_figures(results), "", SIGNS, ""]
     lines += ["| model | family | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(names)]
     for model in models:
         signs = " | ".join(sign(cases[model, name]) if (model, name) in cases else "" for name in names)
@@ -130,7 +129,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="models whose name contains this")
     parser.add_argument("--setup", default="", choices=["", *SETUPS], help="one set-up")
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     parser.add_argument("--json", type=Path, help="write every result to this file")
     given = parser.parse_args()
     quiet()
@@ -143,8 +141,6 @@ def main() -> int:
     print(f"{time.monotonic() - start:.0f} s")
     if given.json:
         given.json.write_text(json.dumps([asdict(r) for r in results], indent=1))
-    if given.write:
-        PAGE.write_text(f"# The truth against real models\n\nMade by `python -m tests.truth.matrix --write`.\n\n{text}")
     return int(any(not r.skipped and not (r.agrees and (not r.unseen or reason(r))) for r in results))
 
 
