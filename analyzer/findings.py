@@ -51,7 +51,10 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault with one root cause. `nodes` are all places in the graph, the first one is described."""
+    """One fault with one root cause. `nodes` are all places in the graph, the first one is described.
+
+    A fault of stored tensors has their names in `tensors`; its nodes are those tensors, as far as a call reads them.
+    """
 
     code: str
     name: str
@@ -71,11 +74,12 @@ class Finding:
     fixes: tuple[Fix, ...] = ()
     phase: str = ""
     """As in a graph node: "backward" or "recompute", where the fault is in no forward pass."""
+    tensors: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
         """How many places this one cause shows at."""
-        return len(self.nodes)
+        return len(self.tensors) or len(self.nodes)
 
     @property
     def rank(self) -> tuple[int, str, int, str, int]:

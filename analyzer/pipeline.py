@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -13,15 +14,23 @@ from torch import nn
 from analyzer import __version__, loaders, remedy, rules
 from analyzer.capture import Loaded
 from analyzer.capture.absent import present
-from analyzer.capture.abstract import spec_of
 from analyzer.capture.autocast import home
 from analyzer.capture.run import capture, from_callable
 from analyzer.errors import AnalyzerError
-from analyzer.graph import Spec
-from analyzer.propagate import Plan, propagate
+from analyzer.plan import Plan
+from analyzer.propagate import propagate
 from analyzer.report import Report, count_elements, take_census
 
 Progress = Callable[[str], None]
+
+
+def run_stages(path: Path, plans: Sequence[Plan], **options: Any) -> Report:
+    """Trace the model in a folder under the plan of each stage: the first one's report, the others inside it.
+
+    Takes the options of `run_trace`, and raises what it raises.
+    """
+    first, *others = [run_trace(path, plan, **options) for plan in plans]
+    return replace(first, others=tuple(others))
 
 
 def run_trace(
@@ -73,31 +82,23 @@ def _examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
     tell(f"running {loaded.name} without weights")
     captured = capture(loaded, plan)
     tell(f"carrying dtypes along {captured.coverage.ops} operations")
-    flow = propagate(captured.graph, plan)
+    flow = propagate(captured.graph, plan, inventory=loaded.inventory)
     findings = rules.check(flow)
     tell("proving fixes")
     findings = remedy.prove(loaded, plan, flow, findings)
-    stored = tuple(_stored(loaded.module))
+    tensors = loaded.inventory.tensors
     return Report(
         versions=_versions(),
         path=loaded.path,
         class_name=loaded.name,
-        parameters=count_elements(spec for kind, _, spec in stored if kind == "parameter"),
+        parameters=count_elements(held.spec for held in tensors if held.kind == "parameter"),
         plan=plan,
         coverage=captured.coverage,
-        census=take_census(stored),
+        census=take_census((held.kind, held.name, held.spec) for held in tensors),
         findings=tuple(sorted(findings, key=lambda finding: finding.rank)),
         flow=flow,
         outputs=tuple(flow.dtype(ref) for ref in flow.graph.outputs),
     )
-
-
-def _stored(module: nn.Module) -> Iterator[tuple[str, str, Spec]]:
-    """Kind, full name and spec of every parameter and buffer; tied ones once."""
-    for name, parameter in module.named_parameters():
-        yield "parameter", name, spec_of(parameter)
-    for name, buffer in module.named_buffers():
-        yield "buffer", name, spec_of(buffer)
 
 
 def _versions() -> dict[str, str]:

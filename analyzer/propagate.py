@@ -9,41 +9,14 @@ from functools import cached_property
 from typing import Any, Final
 
 from analyzer import oracle
-from analyzer.dtypes import is_float, parse_autocast
-from analyzer.errors import AnalyzerError
+from analyzer.dtypes import is_float
 from analyzer.findings import Origin
 from analyzer.graph import CALLED, CAST, UPDATED, Arg, ModelGraph, Node, Ref, Spec, above
+from analyzer.inventory import EMPTY, Inventory
+from analyzer.plan import Plan
 
-SCOPES: Final = ("forward", "run")
-"""What a plan's autocast covers: the model's forward, as Accelerate does, or the whole run."""
 NEAREST: Final = 4
 """How many origins blame names at most: the nearest ones."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A precision set-up. Dtypes are names such as "bfloat16"; `device` says whose kernels are meant.
-
-    `dtype` is what `from_pretrained(dtype=...)` gets (None: as the config says), `to` is `model.to(...)` after
-    loading, `set` maps module paths or globs to dtypes, `input_dtypes` names of inputs to dtypes. `autocast` is
-    "cuda:bfloat16" or the like, around what `scope` names. Raises AnalyzerError if one of the two is none.
-    """
-
-    device: str = "cuda"
-    dtype: str | None = None
-    to: str | None = None
-    set: dict[str, str] = field(default_factory=dict)
-    input_dtypes: dict[str, str] = field(default_factory=dict)
-    autocast: str | None = None
-    scope: str = "forward"
-    train: bool = False
-    """Whether a backward pass follows, from the model's loss, else from the mean of its outputs."""
-
-    def __post_init__(self) -> None:
-        if self.autocast is not None:
-            parse_autocast(self.autocast)
-        if self.scope not in SCOPES:
-            raise AnalyzerError(f"unknown scope '{self.scope}'", hint=f"use one of {', '.join(SCOPES)}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +31,8 @@ class Flow:
     """Node id -> the kernel's words, for refused calls."""
     said_by: Mapping[str, str] = field(default_factory=dict)
     """Node id -> whose words they are, where it is known of the plan's device itself."""
+    inventory: Inventory = EMPTY
+    """What the model holds, for rules about tensors that no call reads."""
 
     @classmethod
     def as_captured(cls, graph: ModelGraph, plan: Plan) -> Flow:
@@ -148,7 +123,9 @@ class Flow:
         return [self.dtype(ref) for ref in node.operands() if self.graph.spec(ref).shape]
 
 
-def propagate(graph: ModelGraph, plan: Plan, changed: Mapping[str, str] | None = None) -> Flow:
+def propagate(
+    graph: ModelGraph, plan: Plan, changed: Mapping[str, str] | None = None, inventory: Inventory = EMPTY
+) -> Flow:
     """Read the graph with the oracle; `changed` gives stored tensors (by node id) another dtype: "what if".
 
     One pass in reading order, which is topological; the transfer function is the real kernel's answer.
@@ -172,7 +149,7 @@ def propagate(graph: ModelGraph, plan: Plan, changed: Mapping[str, str] | None =
             dtypes[node.id] = answer.names
         else:
             dtypes[node.id] = tuple(s.dtype for s in node.outputs)
-    return Flow(graph, plan, dtypes, refusals, said_by)
+    return Flow(graph, plan, dtypes, refusals, said_by, inventory)
 
 
 def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]], device: str) -> oracle.Answer:

@@ -16,7 +16,8 @@ from analyzer.dtypes import is_float, short
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding, Fix, Origin
 from analyzer.graph import Spec, causes
-from analyzer.propagate import Flow, Plan
+from analyzer.plan import Plan
+from analyzer.propagate import Flow
 
 TRIED: Final = 4
 """How many proposals are put to the proof in one run."""
@@ -50,7 +51,7 @@ def prove(loaded: Loaded, plan: Plan, flow: Flow, findings: Sequence[Finding]) -
 
 
 def _proposals(flow: Flow, finding: Finding) -> Iterator[tuple[tuple[Origin, ...], str]]:
-    if finding.severity != "error":
+    if finding.severity != "error" or finding.tensors:
         return
     wanted = flow.graph[finding.nodes[0]].repair
     if not wanted:

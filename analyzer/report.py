@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from math import isfinite, prod
 from typing import Any
 
 from analyzer.dtypes import short
-from analyzer.findings import Coverage, Finding
+from analyzer.findings import SEVERITIES, Coverage, Finding
 from analyzer.graph import Arg, DtypeArg, ModelGraph, Node, Ref, Spec
-from analyzer.propagate import Flow, Plan
+from analyzer.plan import Plan
+from analyzer.propagate import Flow
 
 SCHEMA = 1
 
@@ -42,6 +43,22 @@ class Report:
     findings: tuple[Finding, ...]
     flow: Flow
     outputs: tuple[str, ...]
+    others: tuple[Report, ...] = ()
+    """The reports of the other stages of one recipe."""
+
+    @property
+    def stages(self) -> tuple[Report, ...]:
+        """The report itself and those of the other stages."""
+        return (self, *self.others)
+
+    def found(self) -> Iterator[tuple[Report, Finding]]:
+        """Every finding of every stage, with the report of its stage."""
+        return ((one, finding) for one in self.stages for finding in one.findings)
+
+    @property
+    def worst(self) -> Report:
+        """The stage to look at first: with most errors, then most warnings; of equals the first."""
+        return max(self.stages, key=lambda one: [sum(f.severity == s for f in one.findings) for s in SEVERITIES[:2]])
 
     @property
     def graph(self) -> ModelGraph:
@@ -69,11 +86,18 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data, in the form that tools read: fields may be added, none renamed."""
-        return {
+        data = {
             "schema": SCHEMA,
             "versions": self.versions,
             "model": {"path": self.path, "class": self.class_name, "parameters": self.parameters},
-            "plan": asdict(self.plan),
+            **self._stage(),
+            "findings": [{**_finding(one.graph, f), "stage": one.plan.stage or None} for one, f in self.found()],
+        }
+        return {**data, "stages": [one._stage() for one in self.others]} if self.others else data
+
+    def _stage(self) -> dict[str, Any]:
+        return {
+            "plan": {**asdict(self.plan), "line": self.plan.line()},
             "census": [asdict(row) for row in self.census],
             "coverage": {
                 "ops": self.coverage.ops,
@@ -81,7 +105,6 @@ class Report:
                 "incomplete": self.coverage.incomplete or None,
                 "autocast": self.autocast(),
             },
-            "findings": [_finding(self.graph, f) for f in self.findings],
             "outputs": list(self.outputs),
             "graph": {"nodes": [_node(n) for n in self.graph], "edges": _edges(self.graph)},
         }
@@ -118,9 +141,11 @@ def count_elements(specs: Iterable[Spec]) -> int:
 
 def no_script(graph: ModelGraph, finding: Finding) -> str:
     """Why an error cannot be raised alone by a few lines of plain torch; "" if it can, or if it is no error."""
-    node = graph[finding.nodes[0]]
     if finding.severity != "error":
         return ""
+    if finding.tensors:
+        return "it is about stored tensors, not about a call"
+    node = graph[finding.nodes[0]]
     if node.script is None:
         return "the graph does not hold the call as it was written"
     if node.script.lines and finding.asked != "cpu":
@@ -130,7 +155,7 @@ def no_script(graph: ModelGraph, finding: Finding) -> str:
 
 def _finding(graph: ModelGraph, finding: Finding) -> dict[str, Any]:
     data = asdict(finding)
-    script, reason = graph[finding.nodes[0]].script, no_script(graph, finding)
+    script, reason = graph[finding.nodes[0]].script if finding.nodes else None, no_script(graph, finding)
     data |= {"count": finding.count, "phase": finding.phase or "forward"}
     data["script"] = list(script.lines) if script and not reason else None
     data["no_script"] = reason or None

@@ -20,7 +20,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from analyzer.capture import Loaded
 from analyzer.capture.run import capture
 from analyzer.loaders import load
-from analyzer.propagate import Plan, propagate
+from analyzer.plan import Plan
+from analyzer.propagate import propagate
 
 ROUNDS = 3
 SAMPLE = Path(__file__).parents[1] / "samples" / "minicpm_v_2_fixed"

@@ -13,7 +13,8 @@ from transformers import AutoModel
 import analyzer
 from analyzer import loaders
 from analyzer.graph import UPDATED
-from analyzer.propagate import Plan, disagreements
+from analyzer.plan import Plan
+from analyzer.propagate import disagreements
 from tests.capture.real import really, really_trained
 from tests.samples.shrink import SAMPLES, shrink
 from tests.samples.test_minicpm_v_2 import FAULTY, FIXED, _own_code_cache

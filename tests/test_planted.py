@@ -13,7 +13,8 @@ from analyzer.capture import Loaded
 from analyzer.capture.run import capture
 from analyzer.findings import Finding
 from analyzer.oracle import words
-from analyzer.propagate import Flow, Plan, propagate
+from analyzer.plan import Plan
+from analyzer.propagate import Flow, propagate
 from analyzer.rules import check
 from tests.planted import ALL, PLANTERS, Fault, places, planted, root
 

@@ -7,7 +7,8 @@ import torch
 
 from analyzer.capture.run import capture, from_callable
 from analyzer.graph import Ref
-from analyzer.propagate import Flow, Plan, disagreements, propagate
+from analyzer.plan import Plan
+from analyzer.propagate import Flow, disagreements, propagate
 from tests.capture.models import MODELS, Resampler, make
 from tests.capture.real import traced
 

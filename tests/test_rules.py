@@ -10,7 +10,8 @@ import torch
 
 from analyzer.capture.run import capture, from_callable
 from analyzer.findings import Finding
-from analyzer.propagate import Flow, Plan
+from analyzer.plan import Plan
+from analyzer.propagate import Flow
 from analyzer.rules import check, rules
 from analyzer.text import parse_graph
 from tests.capture.models import MODELS, Resampler, make

@@ -6,7 +6,8 @@ import torch
 
 from analyzer import trace
 from analyzer.findings import Finding
-from analyzer.propagate import Flow, Plan
+from analyzer.plan import Plan
+from analyzer.propagate import Flow
 from analyzer.text import parse_graph
 from analyzer.view import Box, View, overview
 from analyzer.view.placing import levels

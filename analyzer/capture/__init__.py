@@ -10,6 +10,7 @@ from torch import nn
 
 from analyzer.findings import Assumption, Coverage
 from analyzer.graph import ModelGraph, Place
+from analyzer.inventory import EMPTY, Inventory
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Loaded:
     assumptions: tuple[Assumption, ...] = ()
     spare: tuple[str, ...] = ()
     """Names of inputs that were made up for a loss: a model that stops is run again without them."""
+    inventory: Inventory = EMPTY
+    """What the module holds, in the dtypes that loading gives them."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from analyzer.capture import absent, policies, whole
 from analyzer.capture.abstract import CARRIER, Abstract
 from analyzer.capture.tracer import Tracer
 from analyzer.dtypes import parse_autocast
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 BY_AUTOCAST: Final = "autocast"
 """`Node.inserted` of the casts made here."""

@@ -15,6 +15,7 @@ from analyzer.capture import Captured, Loaded
 from analyzer.capture.abstract import Abstract
 from analyzer.capture.autocast import Autocast, home
 from analyzer.capture.calls import Calls
+from analyzer.capture.holding import take
 from analyzer.capture.invent import Inventions
 from analyzer.capture.kernels import Kernels
 from analyzer.capture.outputs import leaves
@@ -26,7 +27,7 @@ from analyzer.capture.training import step, training
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption, Coverage
 from analyzer.graph import Place, Ref
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 
 def capture(loaded: Loaded, plan: Plan) -> Captured:
@@ -85,7 +86,8 @@ def from_callable(target: Callable[..., Any], args: tuple[Any, ...], kwargs: Map
         return call(*inputs["args"], **inputs["kwargs"])
 
     name = type(target).__name__ if isinstance(target, nn.Module) else getattr(target, "__name__", str(target))
-    return Loaded(module, name, "", {"args": tuple(args), "kwargs": dict(kwargs or {})}, run)
+    inputs = {"args": tuple(args), "kwargs": dict(kwargs or {})}
+    return Loaded(module, name, "", inputs, run, inventory=take(module))
 
 
 def _forward(module: nn.Module, inputs: dict[str, Any]) -> Any:

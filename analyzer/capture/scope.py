@@ -12,7 +12,7 @@ from torch import nn
 
 from analyzer.capture.tracer import Tracer
 from analyzer.dtypes import parse_autocast
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 BY_ACCELERATE: Final = "accelerate"
 """`Node.inserted` of the casts of a model's outputs."""

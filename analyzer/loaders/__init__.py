@@ -15,7 +15,7 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.loaders import transformers_dir
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 LOADERS: Final = {"config.json": transformers_dir.load}
 """The file that marks a kind of folder -> its loader."""

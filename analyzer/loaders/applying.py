@@ -11,7 +11,7 @@ from torch import nn
 
 from analyzer.errors import AnalyzerError
 from analyzer.loaders.building import retype
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 
 def apply_plan(model: nn.Module, plan: Plan, reasons: dict[str, str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from analyzer.findings import Assumption
 from analyzer.loaders.applying import suggest
 from analyzer.loaders.inputs_file import DEFAULT_NAME, read_inputs_file
 from analyzer.loaders.labels import make_labels
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 _EXAMPLE: Final = (
     f'write a file {DEFAULT_NAME}: "import torch", then "def inputs(config): return '

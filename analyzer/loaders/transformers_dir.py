@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from analyzer.capture import Loaded
+from analyzer.capture.holding import take
 from analyzer.dtypes import is_float
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption
 from analyzer.loaders.headers import Stored, first_float, read_headers
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 _AUTO_CLASSES: Final = (
     "AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForImageTextToText", "AutoModelForVision2Seq",
@@ -43,6 +44,7 @@ def load(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cls, config, notes = _class_and_config(root, settings, trust_remote_code)
+        declared = _named(config) or ""
         dtype, assumed = _dtype(config, plan, stored)
         say(f"building {cls.__name__}")
         built = build(cls, config, dtype, root, stored)
@@ -61,6 +63,15 @@ def load(
         root=plain_path(root),
         assumptions=(*notes, *assumed, *inputs.assumptions),
         spare=inputs.spare,
+        inventory=take(
+            built.module,
+            reasons=reasons,
+            places=built.places,
+            saved={name: (one.dtype, one.shard) for name, one in stored.items()},
+            declared=declared,
+            loaded=dtype,
+            has_checkpoint=bool(stored),
+        ),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from html import escape
 from textwrap import wrap
 from typing import Final
@@ -37,7 +36,8 @@ WIDTH: Final = 38
 
 
 def render(report: Report) -> bytes:
-    """The DOT text of the overview."""
+    """The DOT text of the overview; of a recipe's stages, that of the worst."""
+    report = report.worst
     return draw(overview(report.flow, report.findings), report).encode("utf-8", "backslashreplace")
 
 
@@ -79,7 +79,8 @@ def fill(dtype: str) -> str:
 def _title(report: Report) -> str:
     counts = Counter(finding.severity for finding in report.findings)
     found = [f"{counts[s]} {s}{'s' * (counts[s] != 1)}" for s in ("error", "warning") if counts[s]]
-    return f"{report.class_name or 'model'}: {', '.join(found) or 'no precision fault found'}"
+    stage = f", {report.plan.stage}" if report.plan.stage else ""
+    return f"{report.class_name or 'model'}{stage}: {', '.join(found) or 'no precision fault found'}"
 
 
 def _names(view: View) -> dict[str, str]:
@@ -141,7 +142,7 @@ def _legend(view: View, report: Report) -> graphviz.Digraph:
     rows.append(
         f'<TR><TD><FONT COLOR="{MIXED}"><B>f32 -&gt; bf16</B></FONT></TD><TD ALIGN="LEFT">dtypes meet here</TD></TR>'
     )
-    facts = {"parameters": report.headline() or "none", "plan": plan_line(report)}
+    facts = {"parameters": report.headline() or "none", "plan": report.plan.line()}
     for name, value in facts.items():
         text = '<BR ALIGN="LEFT"/>'.join(escape(_visible(line)) for line in wrap(value, 44)[:6])
         rows.append(f'<TR><TD>{name}</TD><TD ALIGN="LEFT">{text}<BR ALIGN="LEFT"/></TD></TR>')
@@ -154,14 +155,3 @@ def _legend(view: View, report: Report) -> graphviz.Digraph:
 
 def _visible(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-
-
-def plan_line(report: Report) -> str:
-    """The plan in one line: what is set, by name."""
-    return ", ".join(f"{key}={_value(value)}" for key, value in asdict(report.plan).items() if value)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {short(dtype)}" for key, dtype in value.items()) + "}"
-    return short(str(value))

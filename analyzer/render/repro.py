@@ -12,12 +12,12 @@ from analyzer.report import Report, no_script
 def render(report: Report) -> dict[str, bytes]:
     """File name -> Python source, for every error that can be raised alone; `no_script` tells why another cannot."""
     files: dict[str, bytes] = {}
-    for finding in report.findings:
-        if finding.severity != "error" or no_script(report.graph, finding):
+    for one, finding in report.found():
+        if finding.severity != "error" or no_script(one.graph, finding):
             continue
         stem = _safe(f"{finding.code}-{PurePath(finding.file).name or finding.call or finding.op}-{finding.line}")
         number = sum(name == f"{stem}.py" or name.startswith(f"{stem}.again") for name in files)
-        files[f"{stem}.again{number}.py" if number else f"{stem}.py"] = _source(report, finding).encode()
+        files[f"{stem}.again{number}.py" if number else f"{stem}.py"] = _source(one, finding).encode()
     return files
 
 

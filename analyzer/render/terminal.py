@@ -21,7 +21,14 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def show(report: Report, console: Console) -> None:
-    """Print census, findings and totals."""
+    """Print census, findings and totals, stage by stage."""
+    for one in report.stages:
+        _show(one, console)
+
+
+def _show(report: Report, console: Console) -> None:
+    if report.plan.read:
+        console.print(_plain(f"{report.plan.stage or 'plan'}: {report.plan.line()}", "bold"))
     console.print(_plain(f"{report.class_name}: {report.headline() or 'no parameters'}"))
     if report.census:
         console.print(_census(report.census))
@@ -44,10 +51,11 @@ def show(report: Report, console: Console) -> None:
 
 
 def totals(report: Report) -> str:
-    """One line: `1 error, 0 warnings, 3 notes; 9,029 ops`."""
+    """One line: `1 error, 0 warnings, 3 notes; 9,029 ops`, for a stage of a recipe with its name before it."""
     counts = Counter(finding.severity for finding in report.findings)
     parts = [f"{counts[s]} {s}{'' if counts[s] == 1 else 's'}" for s in SEVERITIES]
-    return f"{', '.join(parts)}; {report.coverage.ops:,} ops"
+    stage = f"{report.plan.stage}: " if report.plan.stage else ""
+    return f"{stage}{', '.join(parts)}; {report.coverage.ops:,} ops"
 
 
 def size(count: float) -> str:

@@ -7,5 +7,5 @@ from analyzer.text import print_graph
 
 
 def render(report: Report) -> bytes:
-    """The graph, one node a line."""
-    return print_graph(report.graph).encode("utf-8", "backslashreplace")
+    """The graph, one node a line; of a recipe's stages, that of the worst."""
+    return print_graph(report.worst.graph).encode("utf-8", "backslashreplace")

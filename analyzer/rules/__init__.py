@@ -16,6 +16,7 @@ from analyzer.graph import CAST, UPDATED, Node, Ref, above
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
     from types import ModuleType
 
+    from analyzer.inventory import Held
     from analyzer.propagate import Flow
 
 VIEWS: Final = frozenset((
@@ -37,6 +38,7 @@ class Hit:
     """One place that a rule flags; hits of one rule with the same severity and key become one finding."""
 
     node: str
+    """Id of the node; "" where the fault is in `tensors` and no call shows it."""
     message: str
     severity: str
     key: tuple[str, ...] = ()
@@ -44,6 +46,8 @@ class Hit:
     """Filled from the flow where a rule leaves it out."""
     widened_ops: int = 0
     widened_bytes: int = 0
+    tensors: tuple[Held, ...] = ()
+    """The stored tensors that the fault is about; the first one says where."""
 
 
 @dataclass(slots=True, eq=False)
@@ -86,7 +90,7 @@ def check(flow: Flow) -> list[Finding]:
     for code, name, module in rules():
         groups: dict[tuple[str, ...], list[Hit]] = {}
         for hit in module.check(flow):
-            groups.setdefault((hit.severity, *(hit.key or (hit.node,))), []).append(hit)
+            groups.setdefault((hit.severity, *(hit.key or (hit.node, *(t.name for t in hit.tensors)))), []).append(hit)
         findings += [_finding(flow, code, name, hits) for hits in groups.values()]
     return sorted(findings, key=lambda finding: finding.rank)
 
@@ -200,6 +204,8 @@ def _at_home(module: str, home: str) -> bool:
 
 def _finding(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
     first = hits[0]
+    if not first.node:
+        return _of_tensors(flow, code, name, hits)
     node = flow.graph[first.node]
     return Finding(
         code=code,
@@ -217,7 +223,21 @@ def _finding(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
         widened_bytes=sum(hit.widened_bytes for hit in hits),
         asked=flow.asked(first.node) if flow.refused(first.node) else "",
         phase=node.phase,
+        tensors=_names(hits),
     )
+
+
+def _of_tensors(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
+    first, place, names = hits[0], hits[0].tensors[0].place, _names(hits)
+    return Finding(
+        code, name, first.severity, first.message, op="", call="", module=names[0].rpartition(".")[0],
+        file=place.file, line=place.line, nodes=tuple(n.id for n in flow.graph.stored() if n.name in set(names)),
+        operands=first.operands, tensors=names,
+    )  # fmt: skip
+
+
+def _names(hits: list[Hit]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(held.name for hit in hits for held in hit.tensors))
 
 
 def _operands(flow: Flow, node: Node) -> tuple[Operand, ...]:

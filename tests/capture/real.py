@@ -19,7 +19,7 @@ from analyzer.capture.kernels import results
 from analyzer.capture.run import capture
 from analyzer.capture.training import loss_of
 from analyzer.graph import UPDATED
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 Seen = tuple[str, tuple[str, ...]]
 Run = Callable[[nn.Module, dict[str, Any]], Any]

@@ -12,7 +12,8 @@ from torch import nn
 from analyzer.capture.run import capture, from_callable
 from analyzer.errors import AnalyzerError
 from analyzer.graph import CAST
-from analyzer.propagate import Plan, disagreements, propagate
+from analyzer.plan import Plan
+from analyzer.propagate import disagreements, propagate
 from tests.capture.models import MODELS, make
 from tests.capture.real import really, traced
 

@@ -12,7 +12,7 @@ from torch.amp import autocast_mode
 from analyzer.capture.abstract import CARRIER
 from analyzer.capture.run import capture, from_callable
 from analyzer.errors import AnalyzerError
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 from analyzer.text import print_graph
 
 X = torch.ones(2, 4)

@@ -15,7 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import analyzer
 from analyzer.graph import Node
-from analyzer.propagate import Plan, disagreements, propagate
+from analyzer.plan import Plan
+from analyzer.propagate import disagreements, propagate
 from analyzer.rules import check
 from tests.capture.models import MODELS, Made, make
 from tests.capture.real import Run, Seen, raised_at, really_trained, traced

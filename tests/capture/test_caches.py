@@ -9,7 +9,7 @@ import torch
 
 from analyzer.capture.run import capture, from_callable
 from analyzer.graph import ModelGraph
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 
 def _graph(function: Any, x: torch.Tensor) -> ModelGraph:

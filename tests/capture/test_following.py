@@ -8,7 +8,8 @@ from torch import nn
 
 from analyzer.capture import Loaded
 from analyzer.capture.run import capture
-from analyzer.propagate import Plan, propagate
+from analyzer.plan import Plan
+from analyzer.propagate import propagate
 
 
 class _Casting(nn.Module):

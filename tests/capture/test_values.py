@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import analyzer
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 X = torch.arange(-5.0, 7.0, dtype=torch.bfloat16).reshape(3, 4)
 

@@ -9,7 +9,7 @@ import torch
 
 from analyzer.errors import AnalyzerError
 from analyzer.loaders import load
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 GOOD = "import torch\ndef inputs(config):\n    return {'input_ids': torch.full((1, 3), config.vocab_size - 1)}\n"
 

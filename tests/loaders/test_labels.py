@@ -12,7 +12,7 @@ import transformers as hf
 from analyzer.capture.run import capture
 from analyzer.loaders import load
 from analyzer.loaders.labels import make_labels
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 from tests.capture.models import IDS, TINY
 
 TRAIN = Plan(device="cpu", train=True)

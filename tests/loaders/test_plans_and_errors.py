@@ -10,7 +10,7 @@ import torch
 
 from analyzer.errors import AnalyzerError
 from analyzer.loaders import load
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 
 def test_to_casts_floats_and_says_so(llama: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 import transformers as t
 
 from analyzer.loaders import load
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 TEXT = {
     "vocab_size": 64, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,

@@ -9,7 +9,7 @@ import torch
 
 from analyzer.errors import AnalyzerError
 from analyzer.loaders import load
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 
 def change(file: Path, old: str, new: str) -> None:

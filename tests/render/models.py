@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from analyzer.findings import Coverage, Finding, Operand, Origin
 from analyzer.graph import ModelGraph
-from analyzer.propagate import Flow, Plan
+from analyzer.plan import Plan
+from analyzer.propagate import Flow
 from analyzer.report import Report, take_census
 from analyzer.text import parse_graph
 from analyzer.view import Box, View

@@ -14,7 +14,8 @@ import pytest
 
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding
-from analyzer.propagate import Flow, Plan
+from analyzer.plan import Plan
+from analyzer.propagate import Flow
 from analyzer.render import FORMATS, dot, renderer, svg
 from analyzer.text import parse_graph
 from tests.render.models import MESSAGE, report, seed

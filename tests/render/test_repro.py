@@ -16,7 +16,7 @@ from torch import nn
 
 import analyzer
 from analyzer import cli
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 from analyzer.render.repro import render
 from analyzer.report import Report, no_script
 from tests.planted import ALL, Fault, planted

@@ -21,7 +21,7 @@ from analyzer.capture.abstract import dtype_name
 from analyzer.capture.run import capture, from_callable
 from analyzer.errors import AnalyzerError
 from analyzer.graph import CAST, UPDATED
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 from tests.truth.autocast_calls import VARIANTS, Sample, calls, in_variant
 
 Step = tuple[str, tuple[str, ...], tuple[str, ...]]

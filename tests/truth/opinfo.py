@@ -18,7 +18,7 @@ from analyzer.capture.abstract import dtype_name
 from analyzer.dtypes import short
 from analyzer.errors import AnalyzerError
 from analyzer.oracle import KERNEL_ERRORS, words
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 BASE: Final = torch.float32
 OTHERS: Final = (torch.bfloat16, torch.float16, torch.float64)

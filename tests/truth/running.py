@@ -22,7 +22,7 @@ from analyzer.capture.places import Places
 from analyzer.capture.run import capture
 from analyzer.errors import AnalyzerError
 from analyzer.graph import UPDATED
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 
 NOT_THE_MODEL = (str(Path(torch.__file__).parent), __file__, "<string>", "<frozen")
 

@@ -15,7 +15,7 @@ from torch import nn
 from analyzer.capture import Loaded
 from analyzer.capture.run import from_callable
 from analyzer.loaders import load
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 from tests.truth.entry import Entry
 
 BF16, F16, F32, F64 = torch.bfloat16, torch.float16, torch.float32, torch.float64

@@ -1,0 +1,67 @@
+"""The command: arguments in, exit code out; nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from analyzer import __version__
+from analyzer.cli.explain import explain_command
+from analyzer.cli.talk import complain
+from analyzer.cli.trace import CLEAN, FOUND, trace_command
+from analyzer.errors import AnalyzerError
+
+__all__ = ["CLEAN", "FAILED", "FOUND", "main"]
+
+FAILED: Final = 2
+"""Exit code: could not run."""
+
+_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "terminal_width": 100, "max_content_width": 100}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; every error is one line on stderr."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return int(cli.main(args, prog_name="analyze", standalone_mode=False) or CLEAN)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+    except click.ClickException as error:
+        complain(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        complain("interrupted")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the interpreter complains once more when it flushes
+    except Exception as error:
+        if "--debug" in args:
+            traceback.print_exc()
+        if isinstance(error, AnalyzerError):
+            complain(str(error))
+        else:
+            complain(f"unexpected {type(error).__name__}: {error} (a fault in analyze; run again with --debug)")
+    return FAILED
+
+
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"analyze {__version__} (torch {version('torch')}, transformers {version('transformers')})")
+        context.exit()
+
+
+@click.group(context_settings=_SETTINGS)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version."
+)
+def cli() -> None:
+    """Find dtype mismatches in PyTorch models, without weights, and draw where they come from."""
+
+
+cli.add_command(trace_command)
+cli.add_command(explain_command)

@@ -1,0 +1,103 @@
+"""The options that say which model is meant and under which plan, for every command that traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from analyzer.dtypes import parse_autocast, parse_dtype
+from analyzer.errors import AnalyzerError
+
+if TYPE_CHECKING:
+    from analyzer.plan import Plan
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asked for: a model folder, and what to read the plan from."""
+
+    model_dir: Path
+    flags: dict[str, Any]
+    """Fields of the plan that flags set."""
+    recipes: tuple[Path, ...]
+    inputs: Path | None
+    trust_remote_code: bool
+
+    def plans(self) -> tuple[Plan, ...]:
+        """The plan of each stage."""
+        from analyzer import plans
+
+        return plans.make(self.flags, self.recipes)
+
+
+_OPTIONS: Final = (
+    click.argument("model_dir", type=click.Path(path_type=Path)),
+    click.option("--recipe", "recipes", multiple=True, type=click.Path(path_type=Path), metavar="F",
+                 help="Training set-up: TrainingArguments, DeepSpeed or accelerate."),
+    click.option("--dtype", metavar="D", help="As in from_pretrained(dtype=D). Default: as the config says."),
+    click.option("--to", metavar="D", help="As model.to(D) after loading."),
+    click.option("--set", "sets", multiple=True, metavar="GLOB=D", help="Dtype of parts: 'vpm.*=float32'."),
+    click.option("--input-dtype", "input_dtypes", multiple=True, metavar="NAME=D", help="Dtype of one input."),
+    click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True,
+                 help="Whose kernels."),
+    click.option("--train", is_flag=True, help="Follow the backward pass too, in training mode."),
+    click.option("--autocast", metavar="DEVICE:D", help="Run under torch.autocast, such as cuda:bfloat16."),
+    click.option("--scope", type=click.Choice(["forward", "run"]), help="What autocast is around.  [default: forward]"),
+    click.option("--inputs", type=click.Path(path_type=Path), metavar="F", help="Python file: inputs(config) -> dict."),
+    click.option("--trust-remote-code", is_flag=True, help="Run the Python code in MODEL_DIR."),
+)  # fmt: skip
+
+
+def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command these options; it gets them as one argument, `asked`, checked."""
+
+    @wraps(command)
+    def asking(
+        *, model_dir: Path, recipes: tuple[Path, ...], dtype: str | None, to: str | None, sets: tuple[str, ...],
+        input_dtypes: tuple[str, ...], device: str, train: bool, autocast: str | None, scope: str | None,
+        inputs: Path | None, trust_remote_code: bool, **others: Any,
+    ) -> Any:  # fmt: skip
+        flags = {
+            "device": device,
+            "dtype": parse_dtype(dtype) if dtype else None,
+            "to": parse_dtype(to) if to else None,
+            "set": _pairs("--set", sets),
+            "input_dtypes": _pairs("--input-dtype", input_dtypes),
+            "train": train,
+            "autocast": ":".join(parse_autocast(autocast)) if autocast else None,
+            "scope": scope,
+        }
+        _check(model_dir, inputs, recipes)
+        given = {key: value for key, value in flags.items() if value}
+        return command(asked=Asked(model_dir, given, recipes, inputs, trust_remote_code), **others)
+
+    for option in reversed(_OPTIONS):
+        asking = option(asking)
+    return asking
+
+
+def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, dtype = text.rpartition("=")
+        if not (name and equals):
+            raise AnalyzerError(f"{option} '{text}' is not NAME=DTYPE", hint=f"for example {option} 'vpm.*=float32'")
+        pairs[name] = parse_dtype(dtype)
+    return pairs
+
+
+def _check(model_dir: Path, inputs: Path | None, recipes: Sequence[Path]) -> None:
+    if not model_dir.exists():
+        raise AnalyzerError(f"no such folder: {model_dir}", hint="models are read from disk, never fetched")
+    if not model_dir.is_dir():
+        raise AnalyzerError(f"{model_dir} is a file, not a model folder", hint="give the folder that holds it")
+    if inputs is not None and not inputs.is_file():
+        raise AnalyzerError(f"no such inputs file: {inputs}", hint="a Python file that defines inputs(config)")
+    for recipe in recipes:
+        if not recipe.is_file():
+            raise AnalyzerError(f"no such recipe file: {recipe}", hint="JSON, YAML or training_args.bin")

@@ -1,0 +1,26 @@
+"""What the command says on stderr: progress where a person is looking, complaints in one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """A line on stderr that says what is going on; nothing when stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting") as status:
+        yield status.update
+
+
+def complain(text: str) -> None:
+    """One line on stderr."""
+    click.echo(f"analyze: {' '.join(text.split())}", err=True)

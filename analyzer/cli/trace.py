@@ -1,0 +1,105 @@
+"""`analyze trace`: from a model folder to findings on the terminal, and files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from analyzer.cli.options import Asked, plan_options
+from analyzer.cli.talk import complain, progress
+from analyzer.deliver import STDOUT, check_file, check_folder, deliver, deliver_folder
+from analyzer.errors import AnalyzerError
+
+if TYPE_CHECKING:
+    from analyzer.report import Report
+
+CLEAN, FOUND = 0, 1
+"""Exit codes: nothing found, something found."""
+STDOUT_FORMAT: Final = ".svg"
+_FAILS_ON: Final = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
+
+
+@click.command("trace")
+@click.option("--out", multiple=True, metavar="F", help="Write a file; the suffix says the format. '-': SVG to stdout.")
+@click.option(
+    "--repro",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write a short script for each error.",
+)
+@plan_options
+@click.option(
+    "--fail-on", type=click.Choice(list(_FAILS_ON)), default="error", show_default=True, help="What makes the exit 1."
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def trace_command(asked: Asked, out: tuple[str, ...], repro: Path | None, fail_on: str, debug: bool) -> int:
+    """Trace the model in MODEL_DIR and report what does not fit.
+
+    Exit code: 0 nothing found, 1 something found (see --fail-on), 2 could not run.
+    """
+    for target in _files(out):
+        check_file(Path(target))
+    if repro is not None:
+        check_folder(repro)
+    plans = asked.plans()
+    with progress() as tell:
+        tell("importing torch")
+        from rich.console import Console
+
+        from analyzer.render import FORMATS, terminal
+
+        _check_suffixes(out, FORMATS)
+        from analyzer.pipeline import run_stages
+
+        report = run_stages(
+            asked.model_dir,
+            plans,
+            trust_remote_code=asked.trust_remote_code,
+            inputs_file=asked.inputs,
+            progress=tell,
+        )
+        tell("drawing")
+        rendered = _render(report, out, FORMATS)
+    terminal.show(report, Console(file=sys.stderr if STDOUT in out else sys.stdout))
+    for target, data in rendered.items():
+        deliver(target, data)
+    if repro is not None:
+        _deliver_scripts(report, repro)
+    return FOUND if any(finding.severity in _FAILS_ON[fail_on] for _, finding in report.found()) else CLEAN
+
+
+def _check_suffixes(out: Sequence[str], formats: Mapping[str, Any]) -> None:
+    for name in _files(out):
+        if Path(name).suffix.lower() not in formats:
+            raise AnalyzerError(f"unknown output format: {name}", hint=f"use one of {', '.join(formats)}")
+
+
+def _deliver_scripts(report: Report, folder: Path) -> None:
+    """Write the scripts; name on stderr each error that has none, and why."""
+    from analyzer.render.repro import render
+    from analyzer.report import no_script
+
+    deliver_folder(folder, render(report))
+    for one, finding in report.found():
+        if reason := no_script(one.graph, finding):
+            complain(f"no script for {finding.code} at {finding.file}:{finding.line}: {reason}")
+
+
+def _files(out: Sequence[str]) -> list[str]:
+    return [name for name in out if name != STDOUT]
+
+
+def _render(report: Report, out: Sequence[str], formats: Mapping[str, Callable[[Report], bytes]]) -> dict[str, bytes]:
+    """Bytes for each target; a format that fails is named on stderr and keeps no other from its file."""
+    rendered = {}
+    for target in dict.fromkeys(out):
+        suffix = STDOUT_FORMAT if target == STDOUT else Path(target).suffix.lower()
+        try:
+            rendered[target] = formats[suffix](report)
+        except AnalyzerError as error:
+            complain(f"{target} not written: {error}")
+    return rendered

@@ -1,0 +1,116 @@
+"""The plan: one precision set-up as a frozen value, whatever it was read from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from analyzer.dtypes import parse_autocast
+from analyzer.errors import AnalyzerError
+
+SCOPES: Final = ("forward", "run")
+"""What a plan's autocast covers: the model's forward, as Accelerate does, or the whole run."""
+TRAIN, EVALUATE = "train", "eval"
+"""The stages of a recipe: a training step, and an evaluation with the model as the trainer prepares it for one."""
+
+
+@dataclass(frozen=True)
+class Wrap:
+    """How FSDP cuts the model into units, and the dtypes of its mixed precision; "" where none is set."""
+
+    version: int = 1
+    policy: str = "transformer"
+    """"transformer" (a unit for each module of `classes`), "size" (of at least `min_params` elements), or "none"."""
+    classes: tuple[str, ...] = ()
+    """Class names of the modules that become units; empty: those that the model's `_no_split_modules` names."""
+    min_params: int = 0
+    use_orig_params: bool = True
+    param_dtype: str = ""
+    reduce_dtype: str = ""
+    buffer_dtype: str = ""
+    output_dtype: str = ""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What DeepSpeed does to a model: casts all of it to `dtype` ("" leaves it), and its other data types."""
+
+    stage: int = 0
+    dtype: str = ""
+    communication_dtype: str = ""
+    accumulation_dtype: str = ""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training set-up does around the model, as far as dtypes go."""
+
+    mixed_precision: str = ""
+    """Accelerate's: "bf16", "fp16", "fp8" or ""."""
+    scaler: bool = False
+    """Whether gradients are scaled by a GradScaler, as fp16 training does."""
+    checkpointing: bool = False
+    reentrant: bool | None = None
+    """`use_reentrant` of gradient checkpointing; None is what the model asks for."""
+    fsdp: Wrap | None = None
+    deepspeed: Engine | None = None
+    optimizer: str = ""
+    """Name of the optimizer, where the set-up gives one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A precision set-up. Dtypes are names such as "bfloat16"; `device` says whose kernels are meant.
+
+    `dtype` is what `from_pretrained(dtype=...)` gets (None: as the config says), `to` is `model.to(...)` after
+    loading, `set` maps module paths or globs to dtypes, `input_dtypes` names of inputs to dtypes. `autocast` is
+    "cuda:bfloat16" or the like, around what `scope` names. Raises AnalyzerError if one of the two is none.
+    """
+
+    device: str = "cuda"
+    dtype: str | None = None
+    to: str | None = None
+    set: dict[str, str] = field(default_factory=dict)
+    input_dtypes: dict[str, str] = field(default_factory=dict)
+    inputs_to: str | None = None
+    """The dtype that a trainer casts every float input to, as the Trainer does under DeepSpeed."""
+    autocast: str | None = None
+    scope: str = "forward"
+    train: bool = False
+    """Whether a backward pass follows, from the model's loss, else from the mean of its outputs."""
+    adapter: str | None = None
+    """Folder of a PEFT adapter that is put into the model after loading."""
+    autocast_adapter_dtype: bool = True
+    """PEFT's own switch: half-precision adapter weights are widened to float32."""
+    training: Training | None = None
+    stage: str = ""
+    """TRAIN or EVALUATE for the stages of one recipe."""
+    read: tuple[str, ...] = ()
+    """What the plan was read from, in the order in which later ones win."""
+
+    def __post_init__(self) -> None:
+        if self.autocast is not None:
+            parse_autocast(self.autocast)
+        if self.scope not in SCOPES:
+            raise AnalyzerError(f"unknown scope '{self.scope}'", hint=f"use one of {', '.join(SCOPES)}")
+
+    def line(self) -> str:
+        """The plan in one line: what it was read from, then all that it sets.
+
+        >>> Plan(to="bfloat16", autocast="cuda:bfloat16", read=("args.json",)).line()
+        'args.json: device=cuda, to=bfloat16, autocast=cuda:bfloat16, scope=forward'
+        """
+        facts = {key: value for key, value in asdict(self).items() if value and key not in ("read", "stage")}
+        if self.autocast is None:
+            facts.pop("scope")
+        if self.adapter is None:
+            facts.pop("autocast_adapter_dtype", None)
+        said = ", ".join(f"{key}={_said(value)}" for key, value in facts.items())
+        return ": ".join(part for part in (" + ".join(self.read), said) if part)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        inside = " ".join(f"{key}={_said(item)}" for key, item in value.items() if item not in ("", None, False, ()))
+        return f"({inside})"
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
