@@ -38,6 +38,8 @@ class Inventory:
     """Path of every module -> the name of its class; "" is the model."""
     no_split: tuple[str, ...] = ()
     """Class names that the model's `_no_split_modules` names: what FSDP makes units of by default."""
+    ends: tuple[tuple[str, ...], ...] = ()
+    """Paths of modules that accelerate makes FSDP2 units of beside layers: the embedding, then last norm and head."""
     declared: str = ""
     """The dtype that config.json names; "" if it names none."""
     loaded: str = ""

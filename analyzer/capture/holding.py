@@ -35,7 +35,7 @@ def take(
         )  # fmt: skip
     classes = {path: type(part).__name__ for path, part in module.named_modules()}
     no_split = tuple(sorted(getattr(module, "_no_split_modules", None) or ()))
-    return Inventory(tuple(tensors), classes, no_split, **facts)
+    return Inventory(tuple(tensors), classes, no_split, tuple(_ends(module)), **facts)
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, str, torch.Tensor]]:
@@ -43,6 +43,29 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, str, torch.Tensor]]:
         yield "parameter", name, parameter
     for name, buffer in module.named_buffers():
         yield "buffer", name, buffer
+
+
+def _ends(module: Any) -> Iterator[tuple[str, ...]]:
+    """The embedding, then the last norm and the head, as `fsdp2_prepare_model` of accelerate 1.15 finds them.
+
+    An embedding that is tied to the head belongs to the second group.
+    """
+    paths = {id(part): path for path, part in module.named_modules()}
+    embedding, head = (_said(module, name) for name in ("get_input_embeddings", "get_output_embeddings"))
+    inner = getattr(module, getattr(module, "base_model_prefix", ""), module)
+    norms = [part for _, part in inner.named_children() if "Norm" in type(part).__name__]
+    tied = embedding is not None and head is not None and embedding.weight is head.weight
+    for group in ([] if tied else [embedding], [*norms[-1:], *([embedding] if tied else []), head]):
+        found = tuple(paths[id(part)] for part in group if id(part) in paths)
+        if found:
+            yield found
+
+
+def _said(module: nn.Module, method: str) -> Any:
+    try:
+        return getattr(module, method)()
+    except (AttributeError, NotImplementedError):
+        return None
 
 
 def _hidden(module: nn.Module) -> Iterator[str]:
