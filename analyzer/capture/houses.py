@@ -15,6 +15,8 @@ class Houses:
     def __init__(self, graph: ModelGraph) -> None:
         self._graph = graph
         self._matrices: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.computing: dict[str, str] = {}
+        """Parameters that a training set-up computes with in another dtype -> that dtype."""
 
     def dtype(self, module: str, operands: Iterable[Abstract]) -> str:
         """The dtype at home in `module` among those of the operands; "" if its surroundings have no say.
@@ -30,7 +32,7 @@ class Houses:
         votes: Counter[str] = Counter()
         for path in above(module):
             counts = self._matrices[path]
-            inside = [node.dtype for node in held if _inside(node.name, path)]
+            inside = [self._dtype(node) for node in held if _inside(node.name, path)]
             alike = len(counts) < 2
             if inside and alike and path:
                 continue
@@ -45,7 +47,10 @@ class Houses:
         for node in self._graph.stored():
             if node.is_matrix:
                 for path in above(node.name.rpartition(".")[0]):
-                    self._matrices[path][node.dtype] += 1
+                    self._matrices[path][self._dtype(node)] += 1
+
+    def _dtype(self, node: Node) -> str:
+        return self.computing.get(node.name, node.dtype)
 
     def _stored(self, tensor: Abstract) -> Node | None:
         """The matrix that a parameter, or a view of one, shows."""

@@ -24,6 +24,7 @@ from analyzer.capture.recorder import Recorder
 from analyzer.capture.scope import covered
 from analyzer.capture.tracer import Tracer
 from analyzer.capture.training import step, training
+from analyzer.capture.wrapping import wrapped
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption, Coverage
 from analyzer.graph import Place, Ref
@@ -51,6 +52,7 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
     recorder, inventions = Recorder(), Inventions()
     places = Places(loaded.module, loaded.root)
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
+    places.stops.add(_capture.__code__)  # who asked for the capture made none of its calls
     calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
     with _swapped(loaded, tracer):
         inputs = _abstract_inputs(loaded.inputs, "", recorder)
@@ -61,7 +63,8 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
             mode = partial(training, loaded.module, inputs, tracer)
         try:
             below = covered(plan, loaded.module, tracer)
-            with mode(), tracer.passes.engine(calls), autocast.around(), calls, tracer, below:
+            around = wrapped(plan, loaded.module, loaded.inventory, tracer)
+            with mode(), tracer.passes.engine(calls), autocast.around(), calls, tracer, below, around:
                 result = run(loaded.module, inputs)
         except AnalyzerError:
             raise
