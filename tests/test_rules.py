@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -10,7 +11,9 @@ import torch
 
 from analyzer.capture.run import capture, from_callable
 from analyzer.findings import Finding
-from analyzer.plan import Plan
+from analyzer.graph import above
+from analyzer.inventory import Held, Inventory
+from analyzer.plan import Plan, Training, Wrap
 from analyzer.propagate import Flow
 from analyzer.rules import check, rules
 from analyzer.text import parse_graph
@@ -32,7 +35,26 @@ def _marked(text: str, code: str) -> set[str]:
 
 
 def _run(text: str) -> list[Finding]:
-    return check(Flow.as_captured(parse_graph(re.sub(r"\s+# DT\d+$", "", text, flags=re.MULTILINE)), Plan()))
+    graph, plan, frozen = parse_graph(re.sub(r"\s+# DT\d+$", "", text, flags=re.MULTILINE)), *_plan(text)
+    held = [
+        Held(n.op, n.name, n.outputs[0], trained=not n.name.startswith(frozen))
+        for n in graph.stored()
+        if n.op in ("parameter", "buffer")
+    ]
+    classes = {path: "Module" for h in held for path in reversed(list(above(h.name.rpartition(".")[0])))}
+    return check(replace(Flow.as_captured(graph, plan), inventory=Inventory(tuple(held), classes)))
+
+
+def _plan(text: str) -> tuple[Plan, tuple[str, ...]]:
+    """The plan that a line `# plan: train fsdp=1 frozen=base` of an example states, and what is frozen."""
+    words = dict(
+        word.partition("=")[::2] for line in re.findall(r"^# plan: (.*)$", text, re.M) for word in line.split()
+    )
+    if not words:
+        return Plan(), ()
+    fsdp = Wrap(int(words["fsdp"]), "none") if "fsdp" in words else None
+    training = Training(scaler="scaler" in words, fsdp=fsdp, optimizer=words.get("optimizer", ""))
+    return Plan(train="train" in words, training=training), tuple(filter(None, [words.get("frozen")]))
 
 
 @by_code

@@ -1,0 +1,48 @@
+"""Adam keeps its moments in the dtype of the parameter, and 16 bits do not hold them.
+
+In float16 the second moment of a gradient under about 5e-3 is zero, and so is Adam's `eps` of 1e-8: the step divides by
+zero, and weights become inf or nan. That is a warning. In bfloat16 the second moment cannot decay by 0.1 %, so it stays
+at its peak; many train so, and it is a note. Only optimizers that make their states like the parameter are meant:
+those of torch by name, not the 8-bit or paged ones. Where a GradScaler refuses such gradients, DT502 says it.
+
+    # plan: train optimizer=adamw_torch
+    w = parameter : f16[32,32]  @ head.weight  # DT504
+
+Train float32 parameters under autocast, or in an engine with float32 masters.
+
+    # plan: train optimizer=adamw_torch
+    w = parameter : f32[32,32]  @ head.weight
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from analyzer.dtypes import short
+from analyzer.masters import updated
+from analyzer.rules import Hit
+
+if TYPE_CHECKING:
+    from analyzer.propagate import Flow
+
+LIKE_THE_PARAMETER: Final = frozenset({"adam", "adamw", "adamw_hf", "adamw_torch", "adamw_torch_fused"})
+"""Optimizers, in lower case, whose states are `zeros_like` of the parameter."""
+_FAULTS: Final = {
+    "float16": ("warning", "small second moments and eps are zero in f16, so steps are inf or nan"),
+    "bfloat16": ("note", "the second moment does not decay in bf16"),
+}
+
+
+def check(flow: Flow) -> Iterator[Hit]:
+    """The parameters whose moments are kept in 16 bits, by dtype."""
+    training = flow.plan.training
+    if training is None or not flow.plan.train or training.optimizer.lower() not in LIKE_THE_PARAMETER:
+        return
+    trained = list(updated(flow.plan, flow.inventory))
+    for dtype, (severity, why) in _FAULTS.items():
+        half = tuple(held for held, kept in trained if kept == dtype)
+        refused = dtype == "float16" and training.scaler
+        if half and not refused:
+            message = f"{training.optimizer} keeps its moments in {short(dtype)}: {why}"
+            yield Hit("", message, severity, (dtype,), tensors=half)
