@@ -13,7 +13,7 @@ from analyzer.capture.run import capture, from_callable
 from analyzer.findings import Finding
 from analyzer.graph import above
 from analyzer.inventory import Held, Inventory
-from analyzer.plan import Plan, Training, Wrap
+from analyzer.plan import Engine, Plan, Training, Wrap
 from analyzer.propagate import Flow
 from analyzer.rules import check, rules
 from analyzer.text import parse_graph
@@ -53,7 +53,8 @@ def _plan(text: str) -> tuple[Plan, tuple[str, ...]]:
     if not words:
         return Plan(), ()
     fsdp = Wrap(int(words["fsdp"]), "none") if "fsdp" in words else None
-    training = Training(scaler="scaler" in words, fsdp=fsdp, optimizer=words.get("optimizer", ""))
+    engine = Engine(int(words["deepspeed"]), words["dtype"], "", words["accumulate"]) if "deepspeed" in words else None
+    training = Training(scaler="scaler" in words, fsdp=fsdp, deepspeed=engine, optimizer=words.get("optimizer", ""))
     return Plan(train="train" in words, training=training), tuple(filter(None, [words.get("frozen")]))
 
 

@@ -52,7 +52,6 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
     recorder, inventions = Recorder(), Inventions()
     places = Places(loaded.module, loaded.root)
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
-    places.stops.add(_capture.__code__)  # who asked for the capture made none of its calls
     calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
     with _swapped(loaded, tracer):
         inputs = _abstract_inputs(loaded.inputs, "", recorder)

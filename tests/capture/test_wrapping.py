@@ -11,7 +11,7 @@ import torch
 from analyzer.capture import Captured
 from analyzer.capture.run import capture, from_callable
 from analyzer.plan import Engine, Plan, Training, Wrap
-from tests.capture.wrapped import INPUTS, alone, environment, llama, seen, shard
+from tests.capture.wrapped import INPUTS, alone, engine, llama, seen, shard
 
 B = "bfloat16"
 WRAPS = {
@@ -68,25 +68,14 @@ def test_what_is_stored_stays_and_the_model_is_as_it_was() -> None:
 
 
 def test_deepspeed_casts_parameters_and_leaves_buffers(tmp_path: Path) -> None:
-    deepspeed = pytest.importorskip("deepspeed")
-    environment()
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # else it is compiled, which takes half a minute
-    deepspeed.ops.__compatible_ops__["shm_comm"] = False
+    module = llama()
     with alone(tmp_path):
-        module = llama()
-        config = {
-            "train_micro_batch_size_per_gpu": 1,
-            "bf16": {"enabled": True},
-            "optimizer": {"type": "AdamW", "params": {"lr": 1e-3, "torch_adam": True}},
-        }
-        engine, optimizer, _, _ = deepspeed.initialize(
-            model=module, model_parameters=module.parameters(), dist_init_required=False, config=config
-        )
-        found, _ = seen(engine.module)
-        result = engine(**INPUTS)
-        engine.backward(result.loss)
+        real, optimizer = engine(module)
+        found, _ = seen(real.module)
+        result = real(**INPUTS)
+        real.backward(result.loss)
         gradients = {p.grad.dtype for p in module.parameters() if p.grad is not None}
-        engine.step()
+        real.step()
         states = {t.dtype for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)}
     assert {b.dtype for b in module.buffers()} == {torch.float32}
     assert states == {torch.float32}  # of the masters
@@ -95,3 +84,26 @@ def test_deepspeed_casts_parameters_and_leaves_buffers(tmp_path: Path) -> None:
     assert traced == found()
     casts = [n for n in captured.graph.ops() if n.inserted == "deepspeed"]
     assert len(casts) == len(list(llama().parameters()))
+
+
+class Normed(torch.nn.Module):
+    """A batch norm between two layers, which FSDP1 leaves in float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 2)
+
+    def forward(self, input_ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Ids as floats."""
+        return self.last(self.norm(self.first(input_ids.float().view(2, 4))))  # type: ignore[no-any-return]
+
+
+def test_a_batch_norm_is_a_float32_unit_of_fsdp1(tmp_path: Path) -> None:
+    wrap = Wrap(1, classes=("Linear",), param_dtype=B, buffer_dtype=B)
+    with alone(tmp_path), pytest.raises(RuntimeError) as raised:
+        shard(Normed(), wrap)(**INPUTS)
+    captured, _ = _traced(Normed(), Training(fsdp=wrap))
+    (first, *_) = [n.refused for n in captured.graph if n.refused]
+    assert first == str(raised.value)
+    norm = next(n for n in captured.graph.ops() if "batch_norm" in n.op)
+    assert {captured.graph.spec(ref).dtype for ref in norm.operands()} == {"float32"}

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 import transformers as hf
@@ -87,6 +88,14 @@ def seen(module: nn.Module) -> tuple[Callable[[], dict[str, str]], Any]:
     return (lambda: found), handles
 
 
-def environment() -> None:
-    """What DeepSpeed reads from its launcher."""
+def engine(module: nn.Module, **settings: Any) -> Any:
+    """The module in DeepSpeed's real engine, in bfloat16; skips the test where DeepSpeed is not installed."""
     os.environ.update({"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "1", "DS_ACCELERATOR": "cpu"})
+    deepspeed = pytest.importorskip("deepspeed")
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # else it is compiled, which takes half a minute
+    deepspeed.comm.comm.cdb = deepspeed.utils.groups._WORLD_GROUP = None  # of an earlier test
+    optimizer = {"type": "AdamW", "params": {"lr": 1e-3, "torch_adam": True}}
+    config = {"train_micro_batch_size_per_gpu": 1, "bf16": {"enabled": True}, "optimizer": optimizer, **settings}
+    return deepspeed.initialize(
+        model=module, model_parameters=module.parameters(), dist_init_required=False, config=config
+    )[:2]
