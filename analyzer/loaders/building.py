@@ -21,6 +21,7 @@ from analyzer.capture.places import Places
 from analyzer.findings import KEPT
 from analyzer.graph import Place
 from analyzer.loaders.headers import Stored
+from analyzer.loaders.matching import match
 from analyzer.loaders.remote_code import plain_path, user_code
 
 _PLUMBING: Final = tuple(
@@ -38,6 +39,10 @@ class Built:
     module: nn.Module
     reasons: dict[str, str] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
+    saved: dict[str, Stored] = field(default_factory=dict)
+    """Name in the model -> how the checkpoint stores it."""
+    unused: list[str] = field(default_factory=list)
+    """Names in the checkpoint that the model has no place for."""
 
 
 def build(cls: Any, config: Any, dtype: str, root: Path, stored: dict[str, Stored]) -> Built:
@@ -56,9 +61,10 @@ def build(cls: Any, config: Any, dtype: str, root: Path, stored: dict[str, Store
         _thaw(model)
         model.eval()
         _tie(model)
+        saved, unused = match(model, stored)
     tensors = dict(_tensors(model))
-    reasons = {name: _reason(name, t, dtype, kept, stored, model) for name, t in tensors.items()}
-    return Built(model, reasons, lines.by_name(model))
+    reasons = {name: _reason(name, t, dtype, kept, saved, model) for name, t in tensors.items()}
+    return Built(model, reasons, lines.by_name(model), saved, unused)
 
 
 def set_config_dtype(config: Any, dtype: torch.dtype) -> None:

@@ -1,11 +1,13 @@
-"""Reads which dtype each tensor of a checkpoint is stored in, from safetensors headers and never from the data."""
+"""Reads how each tensor of a checkpoint is stored: names, dtypes and shapes, and never the data."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from analyzer.dtypes import DTYPES, is_float
 from analyzer.errors import AnalyzerError
@@ -17,10 +19,15 @@ _NAMES: Final = {
     "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "F8_E4M3FNUZ": "float8_e4m3fnuz",
     "F8_E5M2FNUZ": "float8_e5m2fnuz", "F8_E8M0": "float8_e8m0fnu", "F4": "float4_e2m1fn_x2",
 }  # fmt: skip
-_SINGLE: Final = "model.safetensors"
-_INDEX: Final = "model.safetensors.index.json"
+_KINDS: Final = ("model.safetensors", "pytorch_model.bin")
+"""In the order in which `from_pretrained` looks for them; each may be sharded, with an index beside its name."""
 _LARGEST: Final = 100_000_000
 """Bytes; safetensors itself refuses longer headers."""
+_POINTER: Final = b"version "
+"""How a Git LFS pointer begins that stands where the file would be."""
+_AGAIN: Final = "download or save it again"
+_REMOVE: Final = "download or save the file again, or remove it: weights are not needed"
+_Entries: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +36,27 @@ class Stored:
 
     dtype: str
     shard: str
+    shape: tuple[int, ...] = ()
 
 
-def read_headers(root: Path) -> dict[str, Stored]:
-    """Tensor name -> how it is stored; empty where the folder holds no safetensors files."""
-    stored: dict[str, Stored] = {}
-    for shard in _shards(root):
-        for name, dtype in _header(root / shard):
-            stored[name] = Stored(dtype, shard)
-    return stored
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What the files of a checkpoint say of its tensors."""
+
+    tensors: dict[str, Stored] = field(default_factory=dict)
+    complete: bool = False
+    """Whether every shard was read, so that a tensor that is not here is not in the checkpoint."""
+
+
+def read_headers(root: Path) -> Checkpoint:
+    """How the tensors of the checkpoint in a folder are stored; none where it holds no files of weights."""
+    for name in _KINDS:
+        if (root / name).is_file():
+            found = _READERS[name](root / name)
+            return Checkpoint({key: _stored(entry, name) for key, entry in (found or {}).items()}, found is not None)
+        if (root / f"{name}.index.json").is_file():
+            return _sharded(root, root / f"{name}.index.json", _READERS[name])
+    return Checkpoint()
 
 
 def first_float(stored: dict[str, Stored]) -> str | None:
@@ -45,39 +64,118 @@ def first_float(stored: dict[str, Stored]) -> str | None:
     return next((s.dtype for s in stored.values() if is_float(s.dtype) and DTYPES[s.dtype].bytes > 1), None)
 
 
-def _shards(root: Path) -> list[str]:
-    if (root / _SINGLE).is_file():
-        return [_SINGLE]
-    index = root / _INDEX
-    if not index.is_file():
-        return []
+def _sharded(root: Path, index: Path, read: Callable[[Path], _Entries | None]) -> Checkpoint:
+    weight_map = _weight_map(index)
+    tensors: dict[str, Stored] = {}
+    complete = True
+    for shard in sorted(set(weight_map.values())):
+        # An index without its shards is usual: nobody needs the weights to look at dtypes.
+        found = read(root / shard) if (root / shard).is_file() else None
+        if found is None:
+            complete = False
+            continue
+        lacking = sorted(name for name, place in weight_map.items() if place == shard and name not in found)
+        if lacking:
+            raise AnalyzerError(f"{root / shard} lacks {lacking[0]}, which {index.name} promises", hint=_AGAIN)
+        for name in sorted(tensors.keys() & found):
+            raise AnalyzerError(f"{root / shard}: {name} is also in {tensors[name].shard}", hint=_AGAIN)
+        tensors |= {name: _stored(entry, shard) for name, entry in found.items()}
+    return Checkpoint(tensors, complete)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
     try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        weight_map: dict[str, str] = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_once)[
+            "weight_map"
+        ]
         shards = sorted(set(weight_map.values()))
+    except _Twice as error:
+        raise AnalyzerError(f"{index}: {error} stands there twice", hint=_AGAIN) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AnalyzerError(f"{index}: broken checkpoint index", hint="download or save it again") from error
+        raise AnalyzerError(f"{index}: broken checkpoint index", hint=_AGAIN) from error
     for shard in shards:
         if not isinstance(shard, str) or Path(shard).is_absolute() or ".." in Path(shard).parts:
-            raise AnalyzerError(f"{index}: {shard!r} is no file of this folder", hint="download or save it again")
-    # An index without its shards is usual: nobody needs the weights to look at dtypes.
-    return [shard for shard in shards if (root / shard).is_file()]
+            raise AnalyzerError(f"{index}: {shard!r} is no file of this folder", hint=_AGAIN)
+    return weight_map
 
 
-def _header(file: Path) -> list[tuple[str, str]]:
+def _safetensors(file: Path) -> _Entries | None:
     broken = f"{file}: broken safetensors header"
-    hint = "download or save the file again, or remove it: weights are not needed"
     with file.open("rb") as stream:
-        start = stream.read(8)
-        if start == b"version ":  # a Git LFS pointer stands where the file would be
-            return []
+        start, whole = stream.read(8), file.stat().st_size
+        if start == _POINTER:
+            return None
         size = int.from_bytes(start, "little")
-        if len(start) < 8 or size > min(_LARGEST, file.stat().st_size - 8):
-            raise AnalyzerError(f"{broken}: its length is wrong", hint=hint)
+        if len(start) < 8 or size > min(_LARGEST, whole - 8):
+            raise AnalyzerError(f"{broken}: its length is wrong", hint=_REMOVE)
         text = stream.read(size)
     try:
-        entries: dict[str, dict[str, Any]] = json.loads(text)
+        entries: dict[str, dict[str, Any]] = json.loads(text, object_pairs_hook=_once)
         # By name, as safetensors lists them: which one is first decides what dtype="auto" means.
-        rows = sorted((name, str(entry["dtype"])) for name, entry in entries.items() if name != "__metadata__")
+        rows = [
+            (name, str(e["dtype"]), tuple(map(int, e["shape"])), tuple(map(int, e["data_offsets"])))
+            for name, e in sorted(entries.items())
+            if name != "__metadata__"
+        ]
+        end = 0
+        for name, dtype, shape, (begin, stop) in sorted(rows, key=lambda row: row[3]):
+            if begin != end:
+                raise AnalyzerError(f"{broken}: the data of {name} leave a hole or overlap", hint=_REMOVE)
+            row = DTYPES.get(_NAMES.get(dtype, ""))
+            if row and dtype != "F4" and stop - begin != prod(shape) * row.bytes:
+                raise AnalyzerError(
+                    f"{broken}: {name} has {stop - begin} bytes, not {dtype}{list(shape)}", hint=_REMOVE
+                )
+            end = stop
+    except _Twice as error:
+        raise AnalyzerError(f"{broken}: {error} stands there twice", hint=_REMOVE) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AnalyzerError(f"{broken}: {type(error).__name__}: {error}", hint=hint) from error
-    return [(name, _NAMES.get(dtype, dtype.lower())) for name, dtype in rows]
+        raise AnalyzerError(f"{broken}: {type(error).__name__}: {error}", hint=_REMOVE) from error
+    if end != whole - 8 - size:
+        raise AnalyzerError(f"{broken}: it tells of {end} bytes of data, the file has {whole - 8 - size}", hint=_REMOVE)
+    return {name: (_NAMES.get(dtype, dtype.lower()), shape) for name, dtype, shape, _ in rows}
+
+
+def _pickled(file: Path) -> _Entries | None:
+    """Tensors of a `torch.save` file: torch's own restricted reader runs no code in it, and meta reads no data."""
+    with file.open("rb") as stream:
+        if stream.read(8) == _POINTER:
+            return None
+    import pickle
+
+    import torch
+
+    try:
+        found = torch.load(file, map_location="meta", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise AnalyzerError(f"{file} is refused: it holds more than tensors", hint="save it as safetensors") from error
+    except Exception as error:  # a broken file raises whatever its bytes lead to
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise AnalyzerError(f"{file}: broken checkpoint: {first}", hint=_REMOVE) from error
+    if not isinstance(found, dict):
+        raise AnalyzerError(f"{file} holds no dict of tensors", hint=_REMOVE)
+    return {
+        str(name): (str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+        for name, tensor in found.items()
+        if isinstance(tensor, torch.Tensor)
+    }
+
+
+_READERS: Final = dict(zip(_KINDS, (_safetensors, _pickled), strict=True))
+
+
+def _stored(entry: tuple[str, tuple[int, ...]], shard: str) -> Stored:
+    return Stored(entry[0], shard, entry[1])
+
+
+class _Twice(Exception):
+    """A JSON object has one key two times; Python's reader would keep the last without a word."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _Twice(key)
+        found[key] = value
+    return found

@@ -35,7 +35,8 @@ def load(
     """Build the model that `root` describes; `settings` is its config.json."""
     say = progress or (lambda _: None)
     say("reading config and checkpoint headers")
-    stored = read_headers(root)
+    checkpoint = read_headers(root)
+    stored = checkpoint.tensors
     from analyzer.loaders.applying import apply_plan
     from analyzer.loaders.building import build
     from analyzer.loaders.inputs import make_inputs
@@ -48,6 +49,7 @@ def load(
         dtype, assumed = _dtype(config, plan, stored)
         say(f"building {cls.__name__}")
         built = build(cls, config, dtype, root, stored)
+        unused = {name: stored[name].dtype for name in built.unused}
         reasons = apply_plan(built.module, plan, built.reasons)
         inputs = make_inputs(
             built.module, config, plan, plan.to or dtype, root, file=inputs_file, trust_remote_code=trust_remote_code
@@ -67,10 +69,11 @@ def load(
             built.module,
             reasons=reasons,
             places=built.places,
-            saved={name: (one.dtype, one.shard) for name, one in stored.items()},
+            saved={name: (one.dtype, one.shard) for name, one in built.saved.items()},
             declared=declared,
             loaded=dtype,
-            has_checkpoint=bool(stored),
+            unused=unused,
+            has_checkpoint=checkpoint.complete,
         ),
     )
 
