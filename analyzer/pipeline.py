@@ -60,8 +60,8 @@ def run_fix(
     trust_remote_code: bool = False,
     inputs_file: Path | None = None,
     progress: Progress | None = None,
-) -> list[remedy.Trial]:
-    """Every change that could clear the errors of the stages, tried and ranked; raises what `run_trace` raises."""
+) -> tuple[int, list[remedy.Trial]]:
+    """How many errors the stages have, and the changes that could clear them, ranked; raises as `run_trace` does."""
     tell = progress or _silent
 
     def reload(plan: Plan, folder: Path | None, inputs: Path | None) -> Loaded:
@@ -77,7 +77,8 @@ def run_fix(
         flow = propagate(capture(loaded, plan).graph, plan, inventory=loaded.inventory)
         cases.append(remedy.Case(plan, flow, tuple(rules.check(flow))))
     tell("trying fixes")
-    return remedy.judge(cases, path, reload, asked)
+    errors = sum(finding.severity == "error" for case in cases for finding in case.findings)
+    return errors, remedy.judge(cases, path, reload, asked)
 
 
 def trace(

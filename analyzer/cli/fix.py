@@ -57,7 +57,7 @@ def fix_command(
         from analyzer.remedy.asked import read_asked
         from analyzer.render import fixes
 
-        trials = run_fix(
+        errors, trials = run_fix(
             asked.model_dir,
             plans,
             asked=[read_asked(text) for text in tries],
@@ -65,12 +65,11 @@ def fix_command(
             inputs_file=asked.inputs,
             progress=tell,
         )
-    fixes.show(trials, Console(file=sys.stdout), diffs)
+    fixes.show(trials, Console(file=sys.stdout), errors, diffs)
     if out is not None:
         deliver(str(out), fixes.to_json(trials) if out.suffix == ".json" else fixes.to_markdown(trials))
-    errors = any(trial.errors_before for trial in trials)
     if not errors or not (target or in_place):
-        return int(errors)
+        return int(errors > 0)
     _apply(asked.model_dir, plans, trials, target, in_place)
     return 0
 

@@ -17,10 +17,11 @@ from analyzer.render.terminal import size
 _COLUMNS = ("fix", "verdict", "errors", "new DT2xx", "memory", "places")
 
 
-def show(trials: Sequence[Trial], console: Console, diffs: bool = False) -> None:
+def show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool = False) -> None:
     """Print the table, best first, and the diffs of source casts where these are wanted."""
     if not trials:
-        console.print("nothing to fix: no error found")
+        left = "nothing to fix: no error found"
+        console.print(f"no fix is known; errors: {errors}" if errors else left)
         return
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in _COLUMNS:

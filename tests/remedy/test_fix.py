@@ -30,7 +30,7 @@ def _see(model: torch.nn.Module) -> torch.Tensor:
 
 def _trials(folder: Path, plan: Plan, *asked: str, inputs: Path | None = None) -> list[Trial]:
     proposals = [read_asked(text) for text in asked]
-    return run_fix(folder, [plan], asked=proposals, trust_remote_code=True, inputs_file=inputs)
+    return run_fix(folder, [plan], asked=proposals, trust_remote_code=True, inputs_file=inputs)[1]
 
 
 def test_proved_casts_are_true_of_the_real_model(tmp_path: Path) -> None:
@@ -85,3 +85,13 @@ def test_calling_forward_is_under_autocast_and_a_method_is_not(tmp_path: Path) -
     asked = next(trial for trial in trials if trial.proposal.kind == "asked")
     assert asked.errors_before == 1
     assert asked.clears
+
+
+def test_errors_without_a_proposal_are_no_clean_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shrink(FAULTY, tmp_path / "m")
+    monkeypatch.setattr("analyzer.remedy.trial.setups", lambda *_: ())
+    monkeypatch.setattr("analyzer.remedy.trial.sources", lambda *_: ())
+    assert main(["fix", str(folder), "--trust-remote-code"]) == 1
+    assert capsys.readouterr().out == "no fix is known; errors: 1\n"
