@@ -52,6 +52,35 @@ def run_trace(
     return _examine(loaded, plan, tell)
 
 
+def run_fix(
+    path: Path,
+    plans: Sequence[Plan],
+    *,
+    asked: Sequence[remedy.Proposal] = (),
+    trust_remote_code: bool = False,
+    inputs_file: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[int, list[remedy.Trial]]:
+    """How many errors the stages have, and the changes that could clear them, ranked; raises as `run_trace` does."""
+    tell = progress or _silent
+
+    def reload(plan: Plan, folder: Path | None, inputs: Path | None) -> Loaded:
+        with present(home(plan)):
+            return loaders.load(
+                folder or path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs or inputs_file
+            )
+
+    cases = []
+    for plan in plans:
+        tell("tracing the model as it is")
+        loaded = reload(plan, None, None)
+        flow = propagate(capture(loaded, plan).graph, plan, inventory=loaded.inventory)
+        cases.append(remedy.Case(plan, flow, tuple(rules.check(flow))))
+    tell("trying fixes")
+    errors = sum(finding.severity == "error" for case in cases for finding in case.findings)
+    return errors, remedy.judge(cases, path, reload, asked)
+
+
 def trace(
     target: str | Path | nn.Module | Callable[..., Any],
     args: tuple[Any, ...] = (),

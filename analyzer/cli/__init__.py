@@ -12,6 +12,7 @@ import click
 
 from analyzer import __version__
 from analyzer.cli.explain import explain_command
+from analyzer.cli.fix import fix_command
 from analyzer.cli.talk import complain
 from analyzer.cli.trace import CLEAN, FOUND, trace_command
 from analyzer.errors import AnalyzerError
@@ -64,4 +65,5 @@ def cli() -> None:
 
 
 cli.add_command(trace_command)
+cli.add_command(fix_command)
 cli.add_command(explain_command)

@@ -1,0 +1,48 @@
+"""Candidates that a person types: `NAME=VALUE,...` becomes a proposal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from analyzer.dtypes import parse_autocast, parse_dtype
+from analyzer.errors import AnalyzerError
+from analyzer.remedy.proposal import MERGED, Proposal
+
+_NAMES: Final = "to, dtype, inputs_to, autocast, scope, train, set.NAME, input_dtypes.NAME, run"
+_DTYPES: Final = ("to", "dtype", "inputs_to")
+_SWITCHES: Final = {"true": True, "false": False}
+
+
+def read_asked(text: str) -> Proposal:
+    """The proposal that a `--try` means; `run=FILE` names another inputs file. Raises AnalyzerError if it means none.
+
+    >>> read_asked("to=bf16,set.vpm=f32").change
+    {'to': 'bfloat16', 'set': {'vpm': 'float32'}}
+    """
+    change: dict[str, Any] = {}
+    inputs, impossible = None, ""
+    for part in text.split(","):
+        name, equals, value = part.strip().rpartition("=")
+        if not (equals and name and value):
+            raise AnalyzerError(f"--try '{text}' is not NAME=VALUE", hint="for example --try to=bfloat16")
+        field, _, key = name.partition(".")
+        if field in MERGED and key:
+            change.setdefault(field, {})[key] = parse_dtype(value)
+        elif name in _DTYPES:
+            change[name] = parse_dtype(value)
+        elif name == "autocast":
+            change[name] = ":".join(parse_autocast(value)) if value != "none" else None
+        elif name == "scope":
+            change[name] = value
+        elif name == "train" and value in _SWITCHES:
+            change[name] = _SWITCHES[value]
+        elif name == "run":
+            inputs = Path(value)
+            if not inputs.is_file():
+                raise AnalyzerError(f"no such inputs file: {value}", hint="a Python file that defines inputs(config)")
+        elif field == "recipe":
+            impossible = f"cannot be set: no recipe is read here, so '{name}' changes nothing"
+        else:
+            raise AnalyzerError(f"--try knows no '{name}={value}'", hint=f"use one of {_NAMES}")
+    return Proposal("asked", text, change, inputs=inputs, impossible=impossible)

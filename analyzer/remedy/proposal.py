@@ -1,0 +1,43 @@
+"""One proposal: what it says, and how it changes the set-up or the source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from analyzer.plan import Plan
+
+MERGED: Final = ("set", "input_dtypes")
+"""Fields of a plan that a proposal adds to; the others it replaces."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change of a source file in the model folder: the file's name there, its text before and after."""
+
+    file: str
+    line: int
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A change that may clear errors; `kind` is stored, component, model, input, autocast, source or asked."""
+
+    kind: str
+    what: str
+    change: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the plan that it sets."""
+    edit: Edit | None = None
+    inputs: Path | None = None
+    """Another inputs file."""
+    impossible: str = ""
+    """Why it cannot even be tried."""
+
+    def plan(self, plan: Plan) -> Plan:
+        """The plan with the change made. Raises AnalyzerError for a value that a plan refuses."""
+        merged = {key: {**getattr(plan, key), **value} for key, value in self.change.items() if key in MERGED}
+        return replace(plan, **{**self.change, **merged})

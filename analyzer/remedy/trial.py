@@ -1,0 +1,201 @@
+"""The trial: captures the model again under a proposal and says what is left, what is new and what it costs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from analyzer import rules
+from analyzer.capture import Loaded
+from analyzer.capture.run import capture
+from analyzer.dtypes import short
+from analyzer.errors import AnalyzerError
+from analyzer.findings import Finding
+from analyzer.inventory import Inventory
+from analyzer.plan import Plan
+from analyzer.propagate import Flow, propagate
+from analyzer.remedy.proposal import Proposal
+from analyzer.remedy.search import predicted
+from analyzer.remedy.setups import setups
+from analyzer.remedy.source import sources
+
+RUN: Final = 10
+"""How many of the tool's own proposals are put to the proof; those that a person asks for are all run."""
+_LINKED: Final = 1 << 20
+"""Bytes; larger files of the model folder are linked into a trial copy, not copied."""
+
+Reload = Callable[[Plan, "Path | None", "Path | None"], Loaded]
+"""Loads the model again under a plan, from another folder and with another inputs file where these are given."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One stage as it is: its plan, what the run gave, what was found."""
+
+    plan: Plan
+    flow: Flow
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a proposal does, over all stages; `ran` tells whether the model was captured under it."""
+
+    proposal: Proposal
+    ran: bool = False
+    errors_before: int = 0
+    errors_left: int = 0
+    new_promotions: int = 0
+    bytes: int = 0
+    places: int = 0
+    casts: str = ""
+    """What it casts: `1 parameter f32->bf16, 80 buffers f32->bf16`."""
+    failed: str = ""
+    """Why it could not be run."""
+
+    @property
+    def proved(self) -> bool:
+        """Whether it was run, and left fewer errors than there were."""
+        return self.ran and self.errors_left < self.errors_before
+
+    @property
+    def clears(self) -> bool:
+        """Whether it was run, and no error was left."""
+        return self.ran and self.errors_left == 0
+
+    @property
+    def rank(self) -> tuple[bool, int, int, int, str]:
+        """Sort key: proved ones, fewest errors left, fewest places, smallest change of memory, by name."""
+        return (not self.proved, self.errors_left, self.places, abs(self.bytes), self.proposal.what)
+
+    def verdict(self) -> str:
+        """The trial in a few words."""
+        if self.failed:
+            return self.failed
+        if not self.ran:
+            return "not run"
+        if not self.errors_before:
+            return "no error before or after" if self.clears else f"makes {_errors(self.errors_left)}"
+        if self.clears:
+            return "proved: clears all"
+        left = f"{_errors(self.errors_left)} left of {self.errors_before}"
+        return f"proved in part: {left}" if self.proved else f"does not help: {left}"
+
+
+def judge(cases: Sequence[Case], folder: Path, reload: Reload, asked: Sequence[Proposal] = ()) -> list[Trial]:
+    """Every proposal tried, best first: those of a person, and at most RUN of the tool's own."""
+    given: dict[str, Proposal] = {}
+    for case in cases:
+        for one in (*setups(case.flow, case.findings), *sources(case.flow, case.findings, folder)):
+            given.setdefault(one.what, one)
+    own = sorted(given.values(), key=lambda one: _promise(cases, one))
+    tried = [_try(cases, folder, reload, one) for one in (*asked, *own[:RUN])]
+    skipped = [_not_run(cases, one) for one in own[RUN:]]
+    return sorted([*tried, *skipped], key=lambda trial: trial.rank)
+
+
+def _promise(cases: Sequence[Case], proposal: Proposal) -> tuple[int, int, str]:
+    left = [predicted(case.flow, proposal) for case in cases]
+    return sum(one or 0 for one in left), len(proposal.change.get("set") or ()), proposal.what
+
+
+def _not_run(cases: Sequence[Case], proposal: Proposal) -> Trial:
+    before = _error_count(case.findings for case in cases)
+    return Trial(proposal, errors_before=before, errors_left=before)
+
+
+def _try(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal) -> Trial:
+    before = _error_count(case.findings for case in cases)
+    failed = proposal.impossible
+    after: list[tuple[Case, Case]] = []
+    if not failed:
+        try:
+            with _patched(folder, proposal) as at:
+                after = [(case, _again(case, proposal, reload, at)) for case in cases]
+        except AnalyzerError as error:
+            failed = f"cannot be set: {error}" if "matches no" in str(error) else f"could not be run: {error}"
+    if failed:
+        return Trial(proposal, errors_before=before, errors_left=before, failed=failed)
+    first = max(after, key=lambda pair: len(_changed(*_held(pair))))
+    changed = _changed(*_held(first))
+    around = sum(1 for key in proposal.change if key not in ("set", "to", "dtype"))
+    return Trial(
+        proposal,
+        ran=True,
+        errors_before=before,
+        errors_left=_error_count(new.findings for _, new in after),
+        new_promotions=sum(len(_promotions(new) - _promotions(old)) for old, new in after),
+        bytes=_size(first[1].flow.inventory) - _size(first[0].flow.inventory),
+        places=len(changed) + around + bool(proposal.edit) + bool(proposal.inputs),
+        casts=_casts(changed),
+    )
+
+
+def _again(case: Case, proposal: Proposal, reload: Reload, at: Path | None) -> Case:
+    plan = proposal.plan(case.plan)
+    loaded = reload(plan, at, proposal.inputs)
+    flow = propagate(capture(loaded, plan).graph, plan, inventory=loaded.inventory)
+    return Case(plan, flow, tuple(rules.check(flow)))
+
+
+@contextmanager
+def _patched(folder: Path, proposal: Proposal) -> Iterator[Path | None]:
+    """A copy of the folder with the edit made, for as long as the trial runs; None where there is none."""
+    if proposal.edit is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as made:
+        target = Path(made).resolve() / "model"
+        shutil.copytree(folder, target, copy_function=_copy_or_link, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        (target / proposal.edit.file).write_bytes(proposal.edit.after.encode())
+        yield target
+
+
+def _copy_or_link(source: str, target: str) -> None:
+    file = Path(source).resolve()
+    if file.stat().st_size > _LINKED:
+        Path(target).symlink_to(file)
+    else:
+        shutil.copyfile(file, target)
+
+
+def _error_count(findings: Iterator[Sequence[Finding]] | Sequence[Sequence[Finding]]) -> int:
+    return sum(finding.severity == "error" for stage in findings for finding in stage)
+
+
+def _promotions(case: Case) -> set[tuple[str, str, int, str]]:
+    found = (f for f in case.findings if f.code.startswith("DT2") and f.severity == "warning")
+    return {(f.code, f.file, f.line, f.module) for f in found}
+
+
+def _held(pair: tuple[Case, Case]) -> tuple[Inventory, Inventory]:
+    return pair[0].flow.inventory, pair[1].flow.inventory
+
+
+def _changed(old: Inventory, new: Inventory) -> list[tuple[str, str, str]]:
+    before = {held.name: held.spec.dtype for held in old.tensors}
+    return [
+        (held.kind, before[held.name], held.spec.dtype)
+        for held in new.tensors
+        if held.name in before and held.spec.dtype != before[held.name]
+    ]
+
+
+def _casts(changed: Sequence[tuple[str, str, str]]) -> str:
+    counts = Counter(changed)
+    parts = sorted(counts.items(), key=lambda item: (item[1], item[0]))
+    return ", ".join(f"{n} {kind}{'s' * (n > 1)} {short(old)}->{short(new)}" for (kind, old, new), n in parts)
+
+
+def _size(inventory: Inventory) -> int:
+    return sum(held.spec.bytes for held in inventory.tensors)
+
+
+def _errors(count: int) -> str:
+    return f"{count} error{'' if count == 1 else 's'}"

@@ -1,0 +1,82 @@
+"""Proposed fixes side by side: a table for the terminal, JSON and Markdown for files, unified diffs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from difflib import unified_diff
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analyzer.remedy import Trial
+from analyzer.render.terminal import size
+
+_COLUMNS = ("fix", "verdict", "errors", "new DT2xx", "memory", "places")
+
+
+def show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool = False) -> None:
+    """Print the table, best first, and the diffs of source casts where these are wanted."""
+    if not trials:
+        left = "nothing to fix: no error found"
+        console.print(f"no fix is known; errors: {errors}" if errors else left)
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name in _COLUMNS:
+        right = name not in ("fix", "verdict")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for trial in trials:
+        cells = _cells(trial)
+        table.add_row(*(Text(cell, "bold" if trial.clears else "") for cell in cells))
+    console.print(table)
+    for trial in trials if diffs else ():
+        console.print(Text(diff(trial)), end="", soft_wrap=True)
+
+
+def diff(trial: Trial) -> str:
+    """The source change of a proposal as a unified diff; "" where it has none."""
+    edit = trial.proposal.edit
+    if edit is None:
+        return ""
+    before, after = edit.before.splitlines(keepends=True), edit.after.splitlines(keepends=True)
+    return "".join(unified_diff(before, after, f"a/{edit.file}", f"b/{edit.file}"))
+
+
+def to_json(trials: Sequence[Trial]) -> bytes:
+    """The table as data."""
+    return (json.dumps({"schema": 1, "fixes": [_plain(trial) for trial in trials]}, indent=2) + "\n").encode()
+
+
+def to_markdown(trials: Sequence[Trial]) -> bytes:
+    """The table for a document."""
+    rows = [_COLUMNS, ("---",) * len(_COLUMNS), *(_cells(trial) for trial in trials)]
+    return "".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in row)} |\n" for row in rows).encode()
+
+
+def _cells(trial: Trial) -> tuple[str, ...]:
+    what = f"{trial.proposal.what} ({trial.casts})" if trial.casts else trial.proposal.what
+    if not trial.ran:
+        return (what, trial.verdict(), "", "", "", "")
+    numbers = (str(trial.errors_left), str(trial.new_promotions), size(trial.bytes), str(trial.places))
+    return (what, trial.verdict(), *numbers)
+
+
+def _plain(trial: Trial) -> dict[str, Any]:
+    ran = trial.ran
+    return {
+        "kind": trial.proposal.kind,
+        "what": trial.proposal.what,
+        "change": dict(trial.proposal.change),
+        "verdict": trial.verdict(),
+        "ran": ran,
+        "proved": trial.proved,
+        "errors_before": trial.errors_before,
+        "errors_left": trial.errors_left if ran else None,
+        "new_promotions": trial.new_promotions if ran else None,
+        "bytes": trial.bytes if ran else None,
+        "places": trial.places if ran else None,
+        "casts": trial.casts or None,
+        "diff": diff(trial) or None,
+    }

@@ -1,0 +1,97 @@
+"""Fixes that are said to be proved, applied to the real sample with weights: it runs, and without them it raises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from analyzer.cli import main
+from analyzer.pipeline import run_fix
+from analyzer.plan import Plan
+from analyzer.remedy import Trial
+from analyzer.remedy.asked import read_asked
+from tests.samples.shrink import shrink
+from tests.samples.test_minicpm_v_2 import FAULTY, MESSAGE, _forget_remote_code, _load, _own_code_cache
+
+own_code_cache = pytest.fixture(autouse=True)(_own_code_cache.__wrapped__)  # type: ignore[attr-defined]
+
+
+def _real(folder: Path) -> torch.nn.Module:
+    return _load(folder, dtype=torch.bfloat16).eval()
+
+
+def _see(model: torch.nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        return model.get_vision_embedding([torch.zeros(3, 56, 56)])  # type: ignore[operator, no-any-return]
+
+
+def _trials(folder: Path, plan: Plan, *asked: str, inputs: Path | None = None) -> list[Trial]:
+    proposals = [read_asked(text) for text in asked]
+    return run_fix(folder, [plan], asked=proposals, trust_remote_code=True, inputs_file=inputs)[1]
+
+
+def test_proved_casts_are_true_of_the_real_model(tmp_path: Path) -> None:
+    folder = shrink(FAULTY, tmp_path / "m", "bfloat16")
+    trials = _trials(folder, Plan(device="cpu"), "set.vision_encoder=f32", "set.resampler.query=f32")
+    assert trials == sorted(trials, key=lambda trial: trial.rank)
+    by = {trial.proposal.what: trial for trial in trials}
+    assert by["set.vision_encoder=f32"].verdict().startswith("cannot be set: 'vision_encoder' matches no")
+    with pytest.raises(RuntimeError, match=MESSAGE):
+        _see(_real(folder))
+    useless = by["set.resampler.query=f32"]
+    assert not useless.proved
+    assert useless.errors_left
+    model = _real(folder)
+    model.resampler.query.data = model.resampler.query.data.float()  # type: ignore[union-attr, operator]
+    with pytest.raises(RuntimeError, match="dtype"):
+        _see(model)
+    stored = by["cast resampler.pos_embed to bf16 once after loading"]
+    assert stored.clears
+    assert stored.places == 1
+    model = _real(folder)
+    old = model.resampler.pos_embed.nbytes  # type: ignore[union-attr]
+    model.resampler.pos_embed.data = model.resampler.pos_embed.data.bfloat16()  # type: ignore[union-attr, operator]
+    assert _see(model).dtype == torch.bfloat16
+    assert model.resampler.pos_embed.nbytes - old == stored.bytes  # type: ignore[union-attr, operator]
+    assert next(t for t in trials if t.proposal.change == {"to": "bfloat16"}).clears
+    _see(_real(folder).to(torch.bfloat16))
+
+
+def test_a_patched_copy_runs_and_the_original_stays(tmp_path: Path) -> None:
+    folder, copy = shrink(FAULTY, tmp_path / "m"), tmp_path / "patched"
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    args = ["fix", str(folder), "--trust-remote-code", "--device", "cpu"]
+    assert main([*args, "--out", str(tmp_path / "f.json")]) == 1
+    assert main([*args, "--apply", str(copy)]) == 0
+    assert main([*args, "--apply", str(copy)]) == 2
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert json.loads((tmp_path / "f.json").read_text())["fixes"][0]["proved"]
+    shrink(FAULTY, tmp_path / "w", "bfloat16")
+    (tmp_path / "w" / "resampler.py").write_bytes((copy / "resampler.py").read_bytes())
+    _forget_remote_code()  # else the code as it was when the weights were made runs
+    assert _see(_real(tmp_path / "w")).dtype == torch.bfloat16
+    plan = tmp_path / "plan.json"
+    assert main([*args, "--apply", str(plan)]) == 0
+    assert Plan(**json.loads(plan.read_text())).device == "cpu"
+
+
+def test_calling_forward_is_under_autocast_and_a_method_is_not(tmp_path: Path) -> None:
+    folder = shrink(FAULTY, tmp_path / "m")
+    plan = Plan(autocast="cuda:bfloat16")
+    trials = _trials(folder, plan, f"run={folder / 'calls_forward.py'}", inputs=folder / "calls_method.py")
+    asked = next(trial for trial in trials if trial.proposal.kind == "asked")
+    assert asked.errors_before == 1
+    assert asked.clears
+
+
+def test_errors_without_a_proposal_are_no_clean_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shrink(FAULTY, tmp_path / "m")
+    monkeypatch.setattr("analyzer.remedy.trial.setups", lambda *_: ())
+    monkeypatch.setattr("analyzer.remedy.trial.sources", lambda *_: ())
+    assert main(["fix", str(folder), "--trust-remote-code"]) == 1
+    assert capsys.readouterr().out == "no fix is known; errors: 1\n"
