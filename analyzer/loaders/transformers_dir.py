@@ -73,6 +73,7 @@ def load(
             declared=declared,
             loaded=dtype,
             unused=unused,
+            made_anew=tuple(getattr(built.module, "_keys_to_ignore_on_load_missing", None) or ()),
             has_checkpoint=checkpoint.complete,
         ),
     )
