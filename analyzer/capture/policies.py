@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, NoReturn, TypeAlias
 
 import torch
@@ -14,6 +15,7 @@ from analyzer import oracle
 
 _SET_ENABLED: Final = torch.set_autocast_enabled
 _SET_DTYPE: Final = torch.set_autocast_dtype
+_CLEAR: Final = torch.clear_autocast_cache
 _CAST: Final = ("aten._to_copy.default", "aten.to.dtype")
 
 
@@ -60,6 +62,21 @@ def treatment(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     if answer is None:
         answer = _ANSWERS[key] = _ask(device, op, args, kwargs, lower)
     return answer
+
+
+@cache
+def keeps_gradients() -> bool:
+    """Whether a weight's kept cast has gradients although it was made under `no_grad`: since torch 2.10.
+
+    Asked of the installed torch (pytorch#165068): one that was kept without is used later where gradients are on.
+    It decides more than gradients: matmul folds a batch into `mm` for a weight that needs one, else calls `bmm`.
+    """
+    with _disable_current_modes(), torch.inference_mode(False), _on("cpu", torch.bfloat16), _keeping():
+        weight = torch.ones(1, 1, requires_grad=True)
+        with torch.no_grad():
+            torch.ops.aten.mm(weight, weight)
+        with torch.enable_grad():
+            return bool(torch.ops.aten.mm(weight, weight).requires_grad)
 
 
 def registry(namespace: str, key: str) -> Any:
@@ -198,6 +215,17 @@ def _on(device: str, lower: torch.dtype) -> Iterator[None]:
     finally:
         _SET_ENABLED(device, before[0])
         _SET_DTYPE(device, before[1])
+
+
+@contextmanager
+def _keeping() -> Iterator[None]:
+    before = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(True)
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(before)
+        _CLEAR()
 
 
 def _key(arg: Any) -> Any:
