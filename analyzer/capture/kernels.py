@@ -28,6 +28,8 @@ class Outcome:
     repair: str = ""
     gap: str = ""
     """The CPU's words where it has no kernel and another device is assumed to have one."""
+    asked: str = "cpu"
+    """Who refused, as the oracle says it."""
     absent: tuple[int, ...] = ()
     """Which of the returned tensors are none, such as a gradient that is not asked for."""
 
@@ -71,7 +73,7 @@ class Kernels:
             fixed = recast(args, repair), {k: recast(v, repair) for k, v in kwargs.items()}
             outputs, absent = _meta(function, *fixed)
             told = dtype_name(repair) if in_backward() else home or dtype_name(repair)
-            return Outcome(outputs, answer.message, told, absent=absent)
+            return Outcome(outputs, answer.message, told, asked=answer.asked, absent=absent)
         outputs, absent = _meta(function, args, kwargs)
         if isinstance(answer, oracle.Dtypes) and len(answer.names) == len(outputs):
             outputs = tuple((replace(s, dtype=d), stride) for (s, stride), d in zip(outputs, answer.names, strict=True))
