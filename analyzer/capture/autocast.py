@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from operator import attrgetter
 from typing import Any, Final
 
 import torch
@@ -88,7 +89,7 @@ class Autocast:
                 if isinstance(answer, str):
                     return self._refused(op, args, kwargs, answer)
                 made = [self._tracer.lift(t) for t in policies.leaves((args, kwargs))]
-                for slot in policies.slots((answer.args, answer.kwargs)):
+                for slot in sorted(policies.slots((answer.args, answer.kwargs)), key=attrgetter("turn")):
                     if slot.dtype is not None:
                         made[slot.index] = self._cast(made[slot.index], slot.dtype, lower)
                 with self._tracer.inserting(BY_AUTOCAST if answer.widens else ""):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from typing import Any, Final, NoReturn, TypeAlias
 
 import torch
@@ -16,15 +17,20 @@ from analyzer import oracle
 _SET_ENABLED: Final = torch.set_autocast_enabled
 _SET_DTYPE: Final = torch.set_autocast_dtype
 _CLEAR: Final = torch.clear_autocast_cache
+_TURNS: Final = count(1)
 _CAST: Final = ("aten._to_copy.default", "aten.to.dtype")
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Stands for tensor number `index` of the call; `dtype` is what it is cast to, None if it stays as it is."""
+    """Stands for tensor number `index` of the call; `dtype` is what it is cast to, None if it stays as it is.
+
+    Casts are made in the order of `turn`: mostly the last operand's first, as compilers like to evaluate arguments.
+    """
 
     index: int
     dtype: torch.dtype | None
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +130,14 @@ class _Probe(torch.Tensor):
 
     number: int
     first: torch.dtype
+    turn: int
 
     __torch_function__: Any = torch._C._disabled_torch_function_impl
 
     @staticmethod
     def make(dtype: torch.dtype, device: Any, index: int, first: torch.dtype | None = None) -> _Probe:
         made: Any = torch.Tensor._make_wrapper_subclass(_Probe, (1,), dtype=dtype, device=device)
-        made.number, made.first = index, first or dtype
+        made.number, made.first, made.turn = index, first or dtype, next(_TURNS) if first else 0
         return made  # type: ignore[no-any-return]
 
     @classmethod
@@ -147,8 +154,8 @@ class _Reached(BaseException):
 
 def _ask(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lower: torch.dtype) -> Answer:
     reached: list[tuple[Any, Any, Any]] = []
-    count = iter(range(1 << 20))
-    probes = _probes(args, device, count), _probes(kwargs, device, count)
+    numbers = count()
+    probes = _probes(args, device, numbers), _probes(kwargs, device, numbers)
     try:
         with _disable_current_modes(), torch.inference_mode(False), _watched(op, device, reached), _on(device, lower):
             op(*probes[0], **probes[1])
@@ -160,12 +167,12 @@ def _ask(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lo
     raise RuntimeError(f"the autocast kernel of {op} for {device} did not call it")
 
 
-def _probes(arg: Any, device: str, count: Iterator[int]) -> Any:
+def _probes(arg: Any, device: str, numbers: Iterator[int]) -> Any:
     if isinstance(arg, torch.Tensor):
-        return _Probe.make(arg.dtype, device, next(count))
+        return _Probe.make(arg.dtype, device, next(numbers))
     if isinstance(arg, (list, tuple)):
-        return type(arg)([_probes(item, device, count) for item in arg])
-    return {k: _probes(v, device, count) for k, v in arg.items()} if isinstance(arg, dict) else arg
+        return type(arg)([_probes(item, device, numbers) for item in arg])
+    return {k: _probes(v, device, numbers) for k, v in arg.items()} if isinstance(arg, dict) else arg
 
 
 @contextmanager
@@ -192,7 +199,7 @@ def _watcher(packet: Any, overload: str, reached: list[tuple[Any, Any, Any]]) ->
 
 def _slotted(arg: Any) -> Any:
     if isinstance(arg, _Probe):
-        return Slot(arg.number, arg.dtype if arg.dtype != arg.first else None)
+        return Slot(arg.number, arg.dtype if arg.dtype != arg.first else None, arg.turn)
     if isinstance(arg, (list, tuple)):
         return type(arg)([_slotted(item) for item in arg])
     return {k: _slotted(v) for k, v in arg.items()} if isinstance(arg, dict) else arg

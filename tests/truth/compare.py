@@ -13,7 +13,7 @@ from analyzer.capture.abstract import dtype_name
 from analyzer.propagate import disagreements, propagate
 from tests.truth.entry import Entry
 from tests.truth.running import Op, Raised, Run, real_run, traced_run
-from tests.truth.setups import Setup, prepare
+from tests.truth.setups import Setup, given, prepare
 
 SEQUENCE, PER_LINE = "sequence", "per line"
 
@@ -57,7 +57,7 @@ def compare(entry: Entry, setup: Setup) -> Result:
     """Run a model under a set-up for real and traced, and compare."""
     with tempfile.TemporaryDirectory() as folder:
         module, loaded = prepare(entry, setup, Path(folder))
-        real = real_run(module, entry.given(setup.inputs), setup.autocast)
+        real = real_run(module, given(entry, setup, module), setup.autocast, setup.train)
         traced, captured = traced_run(loaded, setup.plan())
         stored = _stored_differences(module, loaded.module)
     way, wrong, unseen = compare_ops(real, traced)
