@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from analyzer import oracle
+from analyzer.capture import unwatched
 from analyzer.capture.abstract import Abstract, dtype_name, spec_of
 from analyzer.capture.backward import in_backward
 from analyzer.capture.layouts import stride
@@ -65,6 +66,8 @@ class Kernels:
     ) -> Outcome:
         specs, named = as_specs(args), tuple((k, as_specs(v)) for k, v in kwargs.items())
         answer = oracle.ask(sig.op, specs, named, self.device)
+        if isinstance(answer, oracle.Refused) and answer.uniform and unwatched.runs((function, args, kwargs)):
+            answer = oracle.Unanswered("it runs in the layout that its operands have")
         if isinstance(answer, oracle.Refused) and not answer.gap:
             repair = repair_dtype(sig, args, kwargs, home)
             meant = oracle.ask(sig.op, specs, named)

@@ -1,4 +1,4 @@
-"""What a refused call says where nobody watches: PyTorch takes other ways while a mode observes the dispatcher."""
+"""Puts a refused call to torch once more as it would really be made: in its own layout, with nobody watching."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from analyzer import oracle
 from analyzer.capture.abstract import Abstract
 from analyzer.capture.invent import plausible
 from analyzer.capture.script import Call
-from analyzer.oracle.operands import shrunk
+from analyzer.oracle.operands import KEPT_SIZE
 
 _SAID: dict[Any, tuple[str, str]] = {}
 
@@ -39,6 +39,11 @@ def words(told: str, call: Call) -> str:
         said = _SAID[key] = _said(call)
     alone, watched = said
     return alone if alone and watched == told else told
+
+
+def runs(call: Call) -> bool:
+    """Whether a call runs on operands in the layout that they have: the oracle's are contiguous."""
+    return not _said(call)[0]
 
 
 class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -101,9 +106,16 @@ def _real(tensor: torch.Tensor, sizes: dict[int, int] | None) -> torch.Tensor:
         made = _laid(value, tensor.stride()) if value.layout == torch.strided else value
     else:
         fill = torch.ones if tensor.dtype.is_floating_point else torch.zeros
-        value = fill([shrunk(n, sizes) for n in tensor.shape], dtype=tensor.dtype)
+        value = fill([_shrunk(n, sizes) for n in tensor.shape], dtype=tensor.dtype)
         made = _laid(value, _like(tensor.stride(), value.shape))
     return made.requires_grad_(tensor.requires_grad)
+
+
+def _shrunk(size: int, sizes: dict[int, int]) -> int:
+    """A small size for a large one; a multiple of 16 stays one, as some kernels want their rows aligned."""
+    if size <= KEPT_SIZE:
+        return size
+    return sizes.setdefault(size, KEPT_SIZE * (2 + len(sizes)) + (size % KEPT_SIZE > 0))
 
 
 def _laid(value: torch.Tensor, stride: tuple[int, ...]) -> torch.Tensor:

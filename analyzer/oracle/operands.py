@@ -26,7 +26,7 @@ def real(arg: Any, sizes: dict[int, int], way: Way) -> Any:
     """The argument with real tensors in the place of specs; `sizes` keeps equal shrunken sizes equal over a call."""
     kind = type(arg)
     if kind is Spec:
-        shape = [shrunk(n, sizes) for n in arg.shape] if way.shrink else arg.shape
+        shape = [_shrunk(n, sizes) for n in arg.shape] if way.shrink else arg.shape
         return way.fill(shape, dtype=getattr(torch, arg.dtype))
     if kind is tuple:
         return [real(item, sizes, way) for item in arg]
@@ -35,13 +35,6 @@ def real(arg: Any, sizes: dict[int, int], way: Way) -> Any:
     if kind is int and way.shrink:
         return sizes.get(arg, arg)
     return arg
-
-
-def shrunk(size: int, sizes: dict[int, int]) -> int:
-    """A size that is over the limit made small; `sizes` keeps equal ones equal."""
-    if size <= KEPT_SIZE:
-        return size
-    return sizes.setdefault(size, KEPT_SIZE + 1 + len(sizes))
 
 
 def regular(tensor: torch.Tensor) -> torch.Tensor:
@@ -60,6 +53,12 @@ def _ones(shape: Any, dtype: torch.dtype) -> torch.Tensor:
 
 def _regular_ones(shape: Any, dtype: torch.dtype) -> torch.Tensor:
     return regular(_ones(shape, dtype))
+
+
+def _shrunk(size: int, sizes: dict[int, int]) -> int:
+    if size <= KEPT_SIZE:
+        return size
+    return sizes.setdefault(size, KEPT_SIZE + 1 + len(sizes))
 
 
 def _one_based(shape: Any, dtype: torch.dtype) -> torch.Tensor:

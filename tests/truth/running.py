@@ -7,6 +7,7 @@ import copy
 import re
 import sys
 import traceback
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.grad_mode import _force_original_view_tracking
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import analyzer
@@ -104,12 +106,21 @@ def _step(module: nn.Module, inputs: dict[str, Any], train: bool) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
 
 
-def real_run(module: nn.Module, inputs: dict[str, Any], autocast: str = "", train: bool = False) -> Run:
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a real run is made; `replay` has autograd replay views, as it does for every tensor subclass."""
+
+    autocast: str = ""
+    train: bool = False
+    replay: bool = False
+
+
+def real_run(module: nn.Module, inputs: dict[str, Any], how: How) -> Run:
     """Run on the CPU, up to the first error: once watched, for the operations, and once alone, for the words."""
     places = Places(module, "")
     writer = _Writer(places)
-    seen = _error(module, inputs, autocast, train, writer)
-    alone = _error(module, inputs, autocast, train)
+    alone = _error(module, inputs, how)  # first, so that what a class keeps for good is there in all runs
+    seen = _error(module, inputs, how, writer)
     ops = tuple(writer.ops)
     if seen is None and alone is None:
         return Run(ops)
@@ -119,21 +130,22 @@ def real_run(module: nn.Module, inputs: dict[str, Any], autocast: str = "", trai
     return Run(ops, Raised(oracle.words(alone) if alone else f"only watched: {seen}", place, len(ops)))
 
 
-def _error(
-    module: nn.Module, inputs: dict[str, Any], autocast: str, train: bool, writer: _Writer | None = None
-) -> Exception | None:
-    module, given = (copy.deepcopy(module).train() if train else module), copy.deepcopy(inputs)
+def _error(module: nn.Module, inputs: dict[str, Any], how: How, writer: _Writer | None = None) -> Exception | None:
+    module, given = (copy.deepcopy(module).train() if how.train else module), copy.deepcopy(inputs)
     torch.manual_seed(0)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.set_grad_enabled(train))
-        if autocast:
-            device, _, dtype = autocast.partition(":")
+        stack.enter_context(torch.set_grad_enabled(how.train))
+        stack.enter_context(_force_original_view_tracking(how.replay))
+        if how.autocast:
+            device, _, dtype = how.autocast.partition(":")
             stack.enter_context(torch.autocast(device, getattr(torch, dtype)))
         if writer is not None:  # autograd's nodes then remember their forward calls
-            stack.enter_context(torch.autograd.set_detect_anomaly(train, check_nan=False))
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            stack.enter_context(torch.autograd.set_detect_anomaly(how.train, check_nan=False))
             stack.enter_context(writer)
         try:
-            _step(module, given, train)
+            _step(module, given, how.train)
         except Exception as error:
             return error
     return None

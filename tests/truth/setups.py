@@ -135,7 +135,7 @@ def _adapters(casts: bool) -> Callable[[nn.Module], object]:
     def change(module: nn.Module) -> None:
         module.to(BF16)
         linears = [(n, m) for n, m in module.named_modules() if type(m) is nn.Linear and m.in_features > 1]
-        for name, linear in linears[1 :: max(1, math.ceil(len(linears) / 4))]:
+        for name, linear in linears[len(linears) > 1 :: max(1, math.ceil(len(linears) / 4))]:
             path, _, leaf = name.rpartition(".")
             setattr(module.get_submodule(path), leaf, Lora(linear, casts))
 
