@@ -63,6 +63,12 @@ def test_what_a_class_means_to_run_wide_is_no_warning(model: str, setup: str) ->
     assert list(said(ZOO[model], SETUPS[setup])) == []
 
 
+@pytest.mark.parametrize("setup", ["bf16", "train bf16", "train autocast"])
+@pytest.mark.parametrize("model", ["ModernBertForMaskedLM", "Gemma3ForCausalLM", "SwinForImageClassification"])
+def test_a_uniform_model_gives_no_finding(model: str, setup: str) -> None:
+    assert list(said(ZOO[model], SETUPS[setup])) == []
+
+
 def test_the_zoo_is_wide_enough() -> None:
     assert len({entry.cls for entry in ZOO.values()}) >= 60
     assert len({entry.family for entry in ZOO.values()}) >= 10
