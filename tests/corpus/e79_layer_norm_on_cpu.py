@@ -34,7 +34,7 @@ CASE = Case(
     report="intel/intel-extension-for-pytorch#731",
     kind=RAISES,
     build=build,
-    cause="input x",
+    cause="parameter norm.weight",
     fix="the norm's parameters in float32",
     plan=Plan(device="cpu", autocast="cpu:bfloat16", scope="run"),
 )
