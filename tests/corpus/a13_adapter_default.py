@@ -34,4 +34,5 @@ CASE = Case(
     build=build,
     cause="parameter down.weight",
     fix="the adapter in the dtype of its base",
+    alone=False,
 )

@@ -37,6 +37,6 @@ CASE = Case(
     build=build,
     code="DT202",
     severity="warning",
-    cause="constant here",
+    cause="call here",
     fix="the cast is assigned",
 )

@@ -13,7 +13,8 @@ from analyzer.plan import Plan
 
 CPU: Final = Plan(device="cpu")
 Made = tuple[nn.Module, dict[str, Any]]
-RAISES, SILENT = "raises", "silent"
+RAISES, SILENT, STOPS = "raises", "silent", "stops"
+"""What happens: a call is refused, nothing is said, or a library stops the run and the trace with it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,10 @@ class Case:
     code: str = "DT101"
     severity: str = "error"
     cause: str = ""
-    """The origin that is to blame: "parameter name", or "cast here" for the line of the case marked `# here`."""
+    """The origin that is to blame: "parameter name", or "cast here" for the line of the case marked `# here`.
+
+    "call here" says that the marked call itself is the fault.
+    """
     fix: str = ""
     """What the mended set-up does differently, in a few words."""
     plan: Plan = CPU
@@ -38,6 +42,8 @@ class Case:
     """The plan of the mended run, where it is not the first one."""
     off: float = 0.0
     """By how much a value of the silent fault is off at least; 0 where it shows in the dtypes of the results."""
+    alone: bool = True
+    """Whether the cast that the trace proves is that of the tensor to blame; else others clear it as well."""
     recorded: bool = False
     """Only CUDA shows it: the words are those that were recorded of a device."""
 

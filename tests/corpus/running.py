@@ -97,10 +97,9 @@ def named(name: str, origin: Origin) -> str:
 
 
 def blamed(name: str, finding: Finding) -> list[str]:
-    """The nearest origin of every operand of a finding; the call itself, if it makes its tensor of nothing."""
-    if not finding.operands:
-        return [named(name, Origin("constant", "", "", finding.file, finding.line))]
-    return [named(name, operand.origins[0]) for operand in finding.operands if operand.origins]
+    """The nearest origin of every operand of a finding, and the call itself."""
+    call = named(name, Origin("call", finding.op, "", finding.file, finding.line))
+    return [named(name, operand.origins[0]) for operand in finding.operands if operand.origins] + [call]
 
 
 def write(one: Case, mended: bool, folder: Path) -> None:

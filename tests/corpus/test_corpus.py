@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from analyzer.errors import AnalyzerError
 from analyzer.report import Report
-from tests.corpus.case import RAISES
+from tests.corpus.case import RAISES, SILENT, STOPS
 from tests.corpus.running import NAMES, Ran, blamed, case, mechanism, real, report
 
 each = pytest.mark.parametrize("name", NAMES)
 
 
-@each
+@pytest.mark.parametrize("name", [name for name in NAMES if case(name).kind != STOPS])
 def test_the_fault(name: str, tmp_path: Path) -> None:
     one, ran, said = case(name), real(name, False, tmp_path), report(name, False, tmp_path)
     errors = [f for f in said.findings if f.severity == "error"]
@@ -28,9 +29,18 @@ def test_the_fault(name: str, tmp_path: Path) -> None:
     else:
         assert (found.message, f"{found.file}:{found.line}") == (ran.words, ran.place)
     if one.kind == RAISES and one.cause.split()[0] in ("parameter", "buffer", "input"):
-        (proved,) = [fix for fix in found.fixes if fix.proved]
-        assert one.cause.split()[1] in proved.what
-        assert proved.errors_left == 0
+        proved = [fix for fix in found.fixes if fix.proved]
+        assert len(proved) == 1
+        assert (one.cause.split()[1] in proved[0].what, proved[0].errors_left) == (one.alone, 0)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if case(name).kind == STOPS])
+def test_a_stop(name: str, tmp_path: Path) -> None:
+    ran = real(name, False, tmp_path)
+    with pytest.raises(AnalyzerError) as stopped:
+        report(name, False, tmp_path)
+    assert ran.words
+    assert ran.words.splitlines()[0] in str(stopped.value)
 
 
 @each
@@ -41,7 +51,7 @@ def test_the_mend(name: str, tmp_path: Path) -> None:
     assert (one.code, one.severity) not in {(f.code, f.severity) for f in said.findings}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if case(name).kind != RAISES])
+@pytest.mark.parametrize("name", [name for name in NAMES if case(name).kind == SILENT])
 def test_a_silent_fault_shows_in_the_results(name: str, tmp_path: Path) -> None:
     faulty, mended = (real(name, m, tmp_path / str(m)) for m in (False, True))
     off = case(name).off
