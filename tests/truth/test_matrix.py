@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from analyzer.capture.run import from_callable
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 from tests.capture.training import NARROW, REFUSED_BACKWARD
 from tests.truth.__main__ import placed
 from tests.truth.compare import Result, compare, compare_ops
