@@ -11,8 +11,11 @@ from typing import Any, Final
 from analyzer.errors import AnalyzerError
 from analyzer.plan import EVALUATE, Plan
 from analyzer.plans.facts import Facts
+from analyzer.plans.own import dump, load
 from analyzer.plans.resolve import resolve
 from analyzer.plans.sources import read_recipe
+
+__all__ = ["dump", "load", "make"]
 
 _MERGED: Final = ("set", "input_dtypes")
 """Fields that flags add to; the others they replace."""
@@ -24,19 +27,30 @@ def make(
     *,
     stage: str | None = None,
     tried: Mapping[str, Any] | None = None,
+    plan_file: Path | None = None,
 ) -> tuple[Plan, ...]:
     """The plan of each stage: what the recipe files say, later ones winning, and the command's flags last.
 
     `stage` picks one of them; `tried` are keys of TrainingArguments that win over the files, not over flags.
     """
-    if not recipes and not tried:
-        made: tuple[Plan, ...] = (Plan(),)
+    made: tuple[Plan, ...]
+    if plan_file is not None:
+        if recipes:
+            raise AnalyzerError(
+                "--plan and --recipe exclude each other", hint="a plan file says all that a recipe does"
+            )
+        made = load(plan_file)
+    elif not recipes and not tried:
+        made = (Plan(),)
     else:
         facts = reduce(Facts.then, (read_recipe(file) for file in recipes), Facts())
         if tried:
             from analyzer.plans import trainer
 
-            facts = facts.then(trainer.read(tried, "--try"))
+            said = trainer.read(tried, "--try")
+            if unknown := next((note for note in said.notes if "unknown key" in note), None):
+                raise AnalyzerError(unknown, hint="keys of TrainingArguments can be tried")
+            facts = facts.then(said)
         made = resolve(facts, flags.get("device"))
     chosen = tuple(plan for plan in made if stage in (None, plan.stage))
     if not chosen:

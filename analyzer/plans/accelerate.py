@@ -18,7 +18,7 @@ _OLD: Final = ("fp16", "dynamo_backend", "ipex_config", "deepspeed_config_file",
 def recognises(values: Mapping[str, Any]) -> bool:
     """Whether these are the keys of an accelerate configuration."""
     return "compute_environment" in values or "distributed_type" in values or (
-        "mixed_precision" in values and bool({"num_processes", "use_cpu", "machine_rank"} & set(values))
+        "mixed_precision" in values and "output_dir" not in values and bool({"num_processes", "use_cpu", "machine_rank"} & set(values))
     )  # fmt: skip
 
 

@@ -140,7 +140,7 @@ def _wrap(said: Mapping[str, Any], precision: str) -> Wrap | None:
 def _autocast(
     said: Mapping[str, Any], device: str, precision: str, engine: Engine | None, wrap: Wrap | None
 ) -> str | None:
-    """Accelerator.__init__'s `native_amp`: none under DeepSpeed (but fp8), in 1.15 none under FSDP2, no fp16 on CPUs."""
+    """Accelerate's `native_amp`: none under DeepSpeed (but fp8), in 1.15 none under FSDP2, no fp16 on CPUs."""
     if engine is not None:
         inner = said.get("deepspeed.autocast") or ("bfloat16" if precision == "fp8" else None)
         return f"{device}:{inner}" if inner else None

@@ -16,6 +16,9 @@ _OURS: Final = frozenset((
     "activation_checkpointing_kwargs", "optim", "deepspeed", "fsdp", "fsdp_config", "tf32", "no_cuda", "torch_dtype",
     "dtype", "load_in_4bit", "load_in_8bit", "use_peft", "lora_r", "half_precision_backend", "fp16_backend",
     "fp16_opt_level", "bnb_4bit_compute_dtype", "bnb_4bit_quant_type", "use_bnb_nested_quant",
+    # what a saved training_args.bin holds besides
+    "mixed_precision", "distributed_state", "deepspeed_plugin", "hf_deepspeed_config", "fsdp_plugin_args",
+    "xla_fsdp_config",
 ))  # fmt: skip
 _SCRIPT: Final = frozenset((  # arguments of the scripts of trl, alignment-handbook, open-r1 and peft, none of precision
     "model_name_or_path", "model_revision", "attn_implementation", "trust_remote_code", "chat_template", "eos_token",
