@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.dtypes import is_float, short, width
 from analyzer.graph import CAST, UPDATED, Node, Ref
-from analyzer.rules import PRODUCTS, VIEWS, Hit, base
+from analyzer.regions import PRODUCTS, VIEWS, base
+from analyzer.rules import Hit
 
 if TYPE_CHECKING:
     from analyzer.propagate import Flow

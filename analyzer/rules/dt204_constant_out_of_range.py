@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.dtypes import short
 from analyzer.graph import Node
-from analyzer.rules import Hit, base, yields
+from analyzer.regions import base, yields
+from analyzer.rules import Hit
 
 if TYPE_CHECKING:
     from analyzer.propagate import Flow
