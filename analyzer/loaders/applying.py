@@ -40,13 +40,20 @@ def suggest(word: str, known: Any) -> str:
 
 def _matching(model: nn.Module, pattern: str) -> list[str]:
     floats = _floats(model)
-    names = [n for n in floats if n == pattern or any(fnmatchcase(n, p) for p in (pattern, f"{pattern}.*"))] or (
+    known = {name: {name, _without_adapter(name)} for name in floats}
+    names = [n for n in floats if any(fnmatchcase(k, p) for k in known[n] for p in (pattern, f"{pattern}.*"))] or (
         [*floats] if not pattern else []
     )
     if not names:
-        paths = {".".join(n.split(".")[:depth]) for n in floats for depth in range(1, n.count(".") + 2)}
+        every = {name for both in known.values() for name in both}
+        paths = {".".join(n.split(".")[:depth]) for n in every for depth in range(1, n.count(".") + 2)}
         raise AnalyzerError(f"'{pattern}' matches no parameter, buffer or module", hint=suggest(pattern, paths))
     return names
+
+
+def _without_adapter(name: str) -> str:
+    """The name of a tensor before PEFT wrapped the model and its layers, so that patterns outlive an adapter."""
+    return name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".original_module.", ".")
 
 
 def _floats(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -37,6 +37,7 @@ def load(
     say("reading config and checkpoint headers")
     checkpoint = read_headers(root)
     stored = checkpoint.tensors
+    from analyzer.loaders.adapter import inject
     from analyzer.loaders.applying import apply_plan
     from analyzer.loaders.building import build
     from analyzer.loaders.inputs import make_inputs
@@ -50,13 +51,18 @@ def load(
         say(f"building {cls.__name__}")
         built = build(cls, config, dtype, root, stored)
         unused = {name: stored[name].dtype for name in built.unused}
+        base, is_whole = built.module, checkpoint.complete
+        if plan.adapter:
+            say("putting the adapter in")
+            built, remarks, has_weights = inject(built, plan, plain_path(root))
+            notes, is_whole = [*notes, *remarks], is_whole and has_weights
         reasons = apply_plan(built.module, plan, built.reasons)
         inputs = make_inputs(
-            built.module, config, plan, plan.to or dtype, root, file=inputs_file, trust_remote_code=trust_remote_code
+            base, config, plan, plan.to or dtype, root, file=inputs_file, trust_remote_code=trust_remote_code
         )
     return Loaded(
         module=built.module,
-        name=cls.__name__,
+        name=type(built.module).__name__,
         path=str(root),
         inputs=inputs.values,
         run=inputs.run,
@@ -73,7 +79,7 @@ def load(
             declared=declared,
             loaded=dtype,
             unused=unused,
-            has_checkpoint=checkpoint.complete,
+            has_checkpoint=is_whole,
         ),
     )
 
