@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
-from unittest.mock import patch
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption
 from analyzer.graph import Place
 from analyzer.loaders.applying import suggest
 from analyzer.loaders.building import Built, ConstructorLines
+from analyzer.loaders.faking import bare, faked, leaves
 from analyzer.loaders.headers import ADAPTER_FILES, Stored, read_headers
 from analyzer.plan import Plan
 
@@ -43,18 +42,18 @@ def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption]
     notes = (
         [] if checkpoint.complete else [Assumption("no weights of the adapter", "as get_peft_model makes it", _CONFIG)]
     )
-    names = {(id(m), leaf): name for m, leaf, name in _leaves(built.module)}
+    names = {(id(m), leaf): name for m, leaf, name in leaves(built.module)}
     lines = ConstructorLines(root)
     prompts = config.is_prompt_learning
     # peft neither moves nor casts adapters of layers on meta: fake tensors say that they are on the CPU. Prompt
     # learning never looks, and keeps a plain tensor that has to stay real.
-    with nullcontext() if prompts else _faked(built.module), _peft_code(folder):
+    with nullcontext() if prompts else faked(built.module), _peft_code(folder):
         with lines.watch():
             model = _wrapped(built.module, config, plan)
         saved, unused = _load(model, config, checkpoint.tensors) if checkpoint.complete else ({}, [])
         if hasattr(model.base_model, "_cast_adapter_dtype"):
             model.base_model._cast_adapter_dtype(_NAME, autocast_adapter_dtype=plan.autocast_adapter_dtype)
-    _to_meta(model)
+    bare(model)
     model.eval()
     if unused:
         shown = ", ".join(unused[:3]) + (", ..." if len(unused) > 3 else "")
@@ -138,7 +137,7 @@ def _moved(
     reasons: dict[str, str] = {}
     places: dict[str, Place] = {}
     found = dict(saved)
-    for module, leaf, name in _leaves(model):
+    for module, leaf, name in leaves(model):
         before = names.get((id(module), leaf))
         if before is None:
             reasons[name] = _reason(model, name, saved.get(name), plan)
@@ -191,71 +190,3 @@ def _peft_code(folder: Path) -> Iterator[None]:
         raise AnalyzerError(f"{folder}: peft stopped with {type(error).__name__}: {words}", hint=hint) from error
     finally:
         logging.disable(logged)
-
-
-@contextmanager
-def _faked(model: nn.Module) -> Iterator[None]:
-    """Tensors on meta say that they are on the CPU; those that nothing changes are themselves again afterwards."""
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    fakes: dict[int, Any] = {}
-    originals: dict[int, Any] = {}
-    for module, leaf, _ in _leaves(model):
-        holder = module._parameters if leaf in module._parameters else module._buffers
-        tensor = holder[leaf]
-        if tensor is None or not tensor.is_meta:
-            continue
-        if id(tensor) not in fakes:
-            with mode:
-                fake = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
-                fakes[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if leaf in module._parameters else fake
-            originals[id(fakes[id(tensor)])] = tensor
-        holder[leaf] = fakes[id(tensor)]
-    with mode, patch.object(nn.Module, "_apply", _apply):
-        yield
-    # peft has put the model into another: its modules are still the same objects
-    for part in model.modules():
-        for held in (part._parameters, part._buffers):
-            for leaf, tensor in held.items():
-                original = originals.get(id(tensor))
-                if (
-                    tensor is not None
-                    and original is not None
-                    and (original.dtype, original.shape) == (tensor.dtype, tensor.shape)
-                ):
-                    held[leaf] = original.requires_grad_(tensor.requires_grad)
-
-
-def _apply(self: nn.Module, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
-    """`nn.Module._apply` as it does real tensors: it would swap fake ones, which refuse, being referred to weakly."""
-    for child in self.children() if recurse else ():
-        child._apply(fn)  # type: ignore[no-untyped-call]
-    for parameter in self._parameters.values():
-        if parameter is not None:
-            with torch.no_grad():
-                parameter.data = fn(parameter)
-    for leaf, buffer in self._buffers.items():
-        if buffer is not None:
-            self._buffers[leaf] = fn(buffer)
-    return self
-
-
-def _to_meta(model: nn.Module) -> None:
-    """What peft has made goes to meta; a tensor that stands in two places stays one."""
-    made: dict[int, Any] = {}
-    for module, leaf, _ in _leaves(model):
-        holder: dict[str, Any] = module._parameters if leaf in module._parameters else module._buffers
-        tensor = holder[leaf]
-        if isinstance(tensor, FakeTensor) or (isinstance(tensor, nn.Parameter) and not tensor.is_meta):
-            if id(tensor) not in made:
-                bare = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-                is_parameter = leaf in module._parameters
-                made[id(tensor)] = nn.Parameter(bare, tensor.requires_grad) if is_parameter else bare
-            holder[leaf] = made[id(tensor)]
-
-
-def _leaves(model: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
-    """Each stored tensor: its module, its name there, and its full name, tied ones under each."""
-    for path, module in model.named_modules(remove_duplicate=False):
-        for leaf in (*module._parameters, *module._buffers):
-            if getattr(module, leaf, None) is not None:
-                yield module, leaf, f"{path}.{leaf}" if path else leaf
