@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -30,8 +31,8 @@ _NAME: Final = "default"
 _HALVES: Final = (torch.float16, torch.bfloat16)
 
 
-def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption], bool]:
-    """The model as `PeftModel.from_pretrained(model, adapter)` leaves it, notes, and whether weights were seen.
+def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption], tuple[str, ...]]:
+    """The model as `PeftModel.from_pretrained(model, adapter)` leaves it, notes, and what is made anew.
 
     Without weights beside the config it is as `get_peft_model(model, config)` leaves it. Under a plan that trains, the
     adapter is trainable. Raises AnalyzerError for an adapter that cannot be read or does not fit.
@@ -58,7 +59,9 @@ def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption]
     if unused:
         shown = ", ".join(unused[:3]) + (", ..." if len(unused) > 3 else "")
         notes.append(Assumption(f"adapter tensors that the model has no place for: {shown}", "left out, as peft does"))
-    return _moved(built, model, names, lines.by_name(model), saved, plan), notes, checkpoint.complete
+    fresh = () if checkpoint.complete else tuple(name for m, leaf, name in leaves(model) if (id(m), leaf) not in names)
+    moved = _moved(built, model, names, lines.by_name(model), saved, plan)
+    return moved, notes, tuple(f"^{re.escape(name)}$" for name in fresh)
 
 
 def _config(folder: Path, *, trains: bool) -> Any:

@@ -51,11 +51,12 @@ def load(
         say(f"building {cls.__name__}")
         built = build(cls, config, dtype, root, stored)
         unused = {name: stored[name].dtype for name in built.unused}
-        base, is_whole = built.module, checkpoint.complete
+        base = built.module
+        fresh: tuple[str, ...] = ()
         if plan.adapter:
             say("putting the adapter in")
-            built, remarks, has_weights = inject(built, plan, plain_path(root))
-            notes, is_whole = [*notes, *remarks], is_whole and has_weights
+            built, remarks, fresh = inject(built, plan, plain_path(root))
+            notes = [*notes, *remarks]
         reasons = apply_plan(built.module, plan, built.reasons)
         inputs = make_inputs(
             base, config, plan, plan.to or dtype, root, file=inputs_file, trust_remote_code=trust_remote_code
@@ -79,7 +80,8 @@ def load(
             declared=declared,
             loaded=dtype,
             unused=unused,
-            has_checkpoint=is_whole,
+            made_anew=(*(getattr(built.module, "_keys_to_ignore_on_load_missing", None) or ()), *fresh),
+            has_checkpoint=checkpoint.complete,
         ),
     )
 

@@ -40,6 +40,8 @@ class Refused:
 
     message: str
     gap: bool = False
+    uniform: bool = False
+    """All operands have one dtype, and another one would do: perhaps for another layout than the call's own."""
     asked: str = "cpu"
     """Whose words these are; of another device with their source: `cuda, from source: pytorch#135969`."""
 
@@ -142,7 +144,7 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
         if any(isinstance(_try(function, _in(d, args), _in(d, kwargs), way), Dtypes) for d in controls):
             lacks = "not implemented for" in result  # and that of one of these dtypes alone?
             gap = lacks and any(_try(function, _in(d, args), _in(d, kwargs), way) == result for d in floats)
-            return Refused(_full_size(function, args, kwargs, result, way), gap)
+            return Refused(_full_size(function, args, kwargs, result, way), gap, uniform=not mixed and not gap)
     return Unanswered(first or "too large to try")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -227,3 +228,12 @@ def test_the_model_is_left_as_a_copy_would_be(folders: Any) -> None:
     assert all(p.is_meta and type(p) is nn.Parameter for p in module.parameters())
     assert all(type(b) is torch.Tensor for b in module.buffers())
     copy.deepcopy(module)
+
+
+def test_a_new_adapter_is_not_missing_from_the_checkpoint(folders: Any, tmp_path: Path) -> None:
+    base, adapter = folders("lora")
+    alone = _changed(adapter, tmp_path)
+    inventory = load(base, Plan(device="cpu", adapter=str(alone))).inventory
+    unsaved = [one.name for one in inventory.tensors if one.kind == "parameter" and not one.saved]
+    assert inventory.has_checkpoint and unsaved and all("lora_" in name for name in unsaved)
+    assert all(any(re.search(p, name) for p in inventory.made_anew) for name in unsaved)
