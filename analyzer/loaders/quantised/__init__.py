@@ -70,7 +70,7 @@ def _replace(model: Any, scheme: Scheme, found: Quantisation, dtype: str) -> dic
         return {}
     made: dict[str, Any] = {}
     if scheme.module == "FP8Linear":
-        made = replace_experts(model, scheme, found.settings, dtype, skipped(model, scheme, found.settings))
+        made = replace_experts(model, scheme, found.settings, skipped(model, scheme, found.settings))
     for path in chosen(model, scheme, found.settings):
         made[path] = named(scheme.module)(scheme, model.get_submodule(path), found.settings, dtype)
         model.set_submodule(path, made[path])

@@ -1,51 +1,75 @@
-"""Experts whose weights are stored in eight bits: transformers' own module, with products that run anywhere."""
+"""Experts whose weights are stored in eight bits: the model's own module, which reads them as dequantised."""
 
 from __future__ import annotations
 
-import copy
-from functools import partial
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 import torch
 from torch import nn
 
 from analyzer.loaders.quantised.choosing import converts
 from analyzer.loaders.quantised.schemes import Scheme
-from analyzer.loaders.quantised.standin import product
+
+_WEIGHTS: Final = ("gate_up_proj", "up_proj", "down_proj")
 
 
-def replace_experts(
-    model: Any, scheme: Scheme, settings: dict[str, Any], loaded: str, skips: list[str]
-) -> dict[str, nn.Module]:
-    """Put FP8Experts where `replace_with_fp8_linear` does: path -> the new module. None before transformers 5."""
+def replace_experts(model: Any, scheme: Scheme, settings: dict[str, Any], skips: list[str]) -> dict[str, nn.Module]:
+    """Store experts as `replace_with_fp8_linear` does: path -> the module, whose class reads them dequantised.
+
+    Which tensors there are is asked of transformers' FP8Experts; none are before transformers 5.
+    """
     try:
         from transformers.integrations.finegrained_fp8 import FP8Experts
     except ImportError:
         return {}
     made: dict[str, nn.Module] = {}
-    for path, module in list(model.named_modules()):
+    for path, module in model.named_modules():
         if not path.endswith(".experts") or isinstance(module, nn.ModuleList) or not converts(path, skips):
             continue
-        config = copy.copy(getattr(module, "config", None) or model.config.get_text_config())
-        config._experts_implementation = "eager"  # the loop over experts, which is the one that calls `linear`
+        config = getattr(module, "config", None) or model.config.get_text_config()
         with torch.device("meta"):
-            experts: Any = FP8Experts(
+            stored: Any = FP8Experts(
                 config, settings.get("weight_block_size"), settings.get("activation_scheme", "dynamic"),
                 settings.get("scale_fmt", "float"), getattr(module, "has_bias", False),
                 getattr(module, "has_gate", True), settings.get("expert_dtype", "fp8"),
             )  # fmt: skip
-        experts.requires_grad_(False)
-        experts.linear = partial(_linear, scheme, settings, loaded)
-        model.set_submodule(path, experts)
-        made[path] = experts
+        if all(name in module._parameters for name in _WEIGHTS if name in stored._parameters):
+            _store(module, stored, scheme)
+            made[path] = module
     return made
 
 
-def _linear(
-    scheme: Scheme, settings: dict[str, Any], loaded: str, input: torch.Tensor, weight: torch.Tensor,
-    weight_scale_inv: torch.Tensor, activation_scale: torch.Tensor | None = None,
-) -> torch.Tensor:  # fmt: skip
-    if weight.dtype.itemsize > 1:
-        return torch.nn.functional.linear(input, weight, None)
-    shape = [weight.shape[0], input.shape[-1]]
-    return product(scheme, settings, loaded, input, [weight, weight_scale_inv], shape, None)
+def _store(module: Any, stored: nn.Module, scheme: Scheme) -> None:
+    shapes = {name: tuple(module._parameters[name].shape) for name in _WEIGHTS if name in module._parameters}
+    for name, parameter in stored._parameters.items():
+        if parameter is not None:
+            module._parameters[name] = parameter.requires_grad_(False)
+    module.quantised_shapes, module.quantised_scheme, module.quantised_input = shapes, scheme, None
+    module.__class__ = _reading(type(module))
+
+
+@cache
+def _reading(kind: type[nn.Module]) -> type[nn.Module]:
+    """The class with weights that are dequantised, to the dtype of the input, whenever its code reads them."""
+
+    def forward(self: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        self.quantised_input = hidden_states
+        try:
+            return kind.forward(self, hidden_states, *args, **kwargs)
+        finally:
+            self.quantised_input = None
+
+    def weight(name: str) -> property:
+        def read(self: Any) -> torch.Tensor:
+            packed, given = self._parameters[name], self.quantised_input
+            if given is None or packed.dtype.itemsize > 1:
+                return packed  # type: ignore[no-any-return]
+            scheme, scale = self.quantised_scheme, self._parameters[f"{name}_scale_inv"]
+            shape = list(self.quantised_shapes[name])
+            dequantize = torch.ops.quantised.dequantize
+            return dequantize([packed, scale], given, shape, None, "", "", scheme.said)  # type: ignore[no-any-return]
+
+        return property(read)
+
+    return type("FP8Experts", (kind,), {"forward": forward, **{name: weight(name) for name in _WEIGHTS}})
