@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 
+from analyzer.dtypes import is_float, short
 from analyzer.graph import NOWHERE, Place, Spec
 
 
@@ -48,6 +51,30 @@ class Inventory:
     """Tensors of the checkpoint that the model does not have -> their dtype there."""
     has_checkpoint: bool = False
     """Whether headers of a whole checkpoint were read, so that what is missing there is known to be."""
+    made_anew: tuple[str, ...] = ()
+    """Expressions for names that the model's class expects to be missing (`_keys_to_ignore_on_load_missing`)."""
+
+    @property
+    def stored_dtype(self) -> str:
+        """The float dtype that most elements of the checkpoint have; "" if none was read."""
+        sizes: Counter[str] = Counter()
+        for held in self.tensors:
+            if is_float(held.saved):
+                sizes[held.saved] += prod(held.spec.shape)
+        return sizes.most_common(1)[0][0] if sizes else ""
+
+    def checkpoint(self) -> str:
+        """What the checkpoint holds, in one line: `694 tensors in 2 shards, all bf16`; "" if none was read."""
+        read = [held for held in self.tensors if held.saved]
+        if not read:
+            return ""
+        counts = Counter(held.saved for held in read).most_common()
+        files = len({held.shard for held in read})
+        where = f"{files} shards" if files > 1 else read[0].shard
+        dtypes = ", ".join(f"{count:,} {short(dtype)}" for dtype, count in counts)
+        dtypes = f"all {short(counts[0][0])}" if len(counts) == 1 else dtypes
+        unused = f"; {len(self.unused):,} more that the model has no place for" if self.unused else ""
+        return f"{len(read):,} tensors in {where}, {dtypes}{unused}"
 
 
 EMPTY = Inventory()

@@ -139,6 +139,8 @@ def propagate(
             dtypes[node.id] = (changed.get(node.id, node.dtype),)
             continue
         answer = _answer(graph, node, dtypes, plan.device)
+        if isinstance(answer, oracle.Refused) and answer.uniform and not node.refused:
+            answer = _as_captured(graph, node, dtypes, answer)
         if isinstance(answer, oracle.Refused) and not (answer.gap and plan.device != "cpu"):
             refusals[node.id] = node.refused or answer.message
             if not node.op.startswith(CALLED):  # the words of such a call were asked of the CPU alone
@@ -175,6 +177,11 @@ def _called(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]
         return oracle.Refused(node.refused)
     now = "".join(floats)
     return oracle.Dtypes(tuple(now if s.dtype == node.repair else s.dtype for s in node.outputs))
+
+
+def _as_captured(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]], answer: oracle.Answer) -> Any:
+    """A capture knew the layout of the operands, which the oracle does not: its verdict on the same dtypes stands."""
+    return answer if _differs(graph, node, dtypes) else oracle.Dtypes(tuple(s.dtype for s in node.outputs))
 
 
 def _filled(arg: Arg, graph: ModelGraph, dtypes: Mapping[str, tuple[str, ...]]) -> Arg:

@@ -99,6 +99,7 @@ class Report:
         return {
             "plan": {**asdict(self.plan), "line": self.plan.line()},
             "census": [asdict(row) for row in self.census],
+            "checkpoint": self.flow.inventory.checkpoint() or None,
             "coverage": {
                 "ops": self.coverage.ops,
                 "assumptions": [asdict(a) for a in self.coverage.assumptions],

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from analyzer.capture.run import capture, from_callable
+from analyzer.dtypes import parse_dtype
 from analyzer.findings import Finding
 from analyzer.graph import above
 from analyzer.inventory import Held, Inventory
@@ -34,22 +35,29 @@ def _marked(text: str, code: str) -> set[str]:
     return {line.split(" = ")[0] for line in text.splitlines() if line.endswith(f"# {code}")}
 
 
+def _said(text: str, what: str) -> dict[str, str]:
+    """The words of a line `# what: name=value name` of an example."""
+    lines = re.findall(rf"^# {what}: (.*)$", text, re.M)
+    return dict(word.partition("=")[::2] for line in lines for word in line.split())
+
+
 def _run(text: str) -> list[Finding]:
     graph, plan, frozen = parse_graph(re.sub(r"\s+# DT\d+$", "", text, flags=re.MULTILINE)), *_plan(text)
+    saved = {name: parse_dtype(dtype) for name, dtype in _said(text, "checkpoint").items()}
+    loaded = next((parse_dtype(name) for name in _said(text, "loaded")), "")
     held = [
-        Held(n.op, n.name, n.outputs[0], trained=not n.name.startswith(frozen))
+        Held(n.op, n.name, n.outputs[0], trained=not n.name.startswith(frozen), saved=saved.get(n.id, ""))
         for n in graph.stored()
         if n.op in ("parameter", "buffer")
     ]
     classes = {path: "Module" for h in held for path in reversed(list(above(h.name.rpartition(".")[0])))}
-    return check(replace(Flow.as_captured(graph, plan), inventory=Inventory(tuple(held), classes)))
+    inventory = Inventory(tuple(held), classes, declared=loaded, loaded=loaded, has_checkpoint=bool(saved))
+    return check(replace(Flow.as_captured(graph, plan), inventory=inventory))
 
 
 def _plan(text: str) -> tuple[Plan, tuple[str, ...]]:
     """The plan that a line `# plan: train fsdp=1 frozen=base` of an example states, and what is frozen."""
-    words = dict(
-        word.partition("=")[::2] for line in re.findall(r"^# plan: (.*)$", text, re.M) for word in line.split()
-    )
+    words = _said(text, "plan")
     if not words:
         return Plan(), ()
     fsdp = Wrap(int(words["fsdp"]), "none") if "fsdp" in words else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from operator import attrgetter
 from typing import Any, Final
 
 import torch
@@ -40,6 +41,7 @@ class Autocast:
         self._casts: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         """Casts of weights that autocast keeps until its outermost region ends."""
         self._libraries: dict[str, Any] = {}
+        self._keeps_gradients = False
 
     @contextmanager
     def around(self) -> Iterator[None]:
@@ -60,6 +62,7 @@ class Autocast:
         self._tracer.inventions.note(what, value, self._tracer.places.here()[0])
 
     def _install(self) -> None:
+        self._keeps_gradients = policies.keeps_gradients()
         others = self._libraries["_"] = policies.registry("_", CARRIER)
         others.fallback(torch.library.fallthrough_kernel)  # operators without a kernel here pass as if it were off
         ours = dict.fromkeys(policies.overloads(self._device))
@@ -86,7 +89,7 @@ class Autocast:
                 if isinstance(answer, str):
                     return self._refused(op, args, kwargs, answer)
                 made = [self._tracer.lift(t) for t in policies.leaves((args, kwargs))]
-                for slot in policies.slots((answer.args, answer.kwargs)):
+                for slot in sorted(policies.slots((answer.args, answer.kwargs)), key=attrgetter("turn")):
                     if slot.dtype is not None:
                         made[slot.index] = self._cast(made[slot.index], slot.dtype, lower)
                 with self._tracer.inserting(BY_AUTOCAST if answer.widens else ""):
@@ -106,10 +109,12 @@ class Autocast:
             and tensor.is_leaf
             and not tensor._is_view()
             and torch.is_autocast_cache_enabled()
+            and not (self._keeps_gradients and torch.is_inference_mode_enabled())
         )
         if keep and id(tensor) in self._casts:
             return self._casts[id(tensor)][1]
-        with self._tracer.inserting(BY_AUTOCAST):
+        gradients = torch.enable_grad() if keep and self._keeps_gradients else nullcontext()
+        with self._tracer.inserting(BY_AUTOCAST), gradients:
             made = tensor.to(dtype)
         if keep:
             self._casts[id(tensor)] = (tensor, made)

@@ -36,6 +36,8 @@ class Calls(TorchFunctionMode):
         host = _HOST.get(name)
         if host is not None and args and type(args[0]) is Abstract:
             return host(self._value(args[0]), *args[1:], **kwargs)
+        if name == "__format__" and type(args[0]) is Abstract and not args[0].dim():  # as torch.Tensor's own does
+            func = _formatted
         if name in _FROM_DATA:
             args, kwargs = self._plain(args), {k: self._plain((v,))[0] for k, v in kwargs.items()}
         tracer = self._tracer
@@ -64,6 +66,10 @@ class Calls(TorchFunctionMode):
         if type(item) is Abstract:
             return self._value(item)
         return type(item)([self._inside(i) for i in item]) if type(item) in (list, tuple) else item
+
+
+def _formatted(tensor: Abstract, form: str) -> str:
+    return tensor.detach().item().__format__(form)
 
 
 _FROM_DATA: Final = frozenset({"tensor", "as_tensor", "new_tensor"})

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from analyzer import oracle
+from analyzer.capture import unwatched
 from analyzer.capture.abstract import Abstract, dtype_name, spec_of
 from analyzer.capture.backward import in_backward
 from analyzer.capture.layouts import stride
@@ -28,6 +29,8 @@ class Outcome:
     repair: str = ""
     gap: str = ""
     """The CPU's words where it has no kernel and another device is assumed to have one."""
+    asked: str = "cpu"
+    """Who refused, as the oracle says it."""
     absent: tuple[int, ...] = ()
     """Which of the returned tensors are none, such as a gradient that is not asked for."""
 
@@ -63,6 +66,8 @@ class Kernels:
     ) -> Outcome:
         specs, named = as_specs(args), tuple((k, as_specs(v)) for k, v in kwargs.items())
         answer = oracle.ask(sig.op, specs, named, self.device)
+        if isinstance(answer, oracle.Refused) and answer.uniform and unwatched.runs((function, args, kwargs)):
+            answer = oracle.Unanswered("it runs in the layout that its operands have")
         if isinstance(answer, oracle.Refused) and not answer.gap:
             repair = repair_dtype(sig, args, kwargs, home)
             meant = oracle.ask(sig.op, specs, named)
@@ -71,7 +76,7 @@ class Kernels:
             fixed = recast(args, repair), {k: recast(v, repair) for k, v in kwargs.items()}
             outputs, absent = _meta(function, *fixed)
             told = dtype_name(repair) if in_backward() else home or dtype_name(repair)
-            return Outcome(outputs, answer.message, told, absent=absent)
+            return Outcome(outputs, answer.message, told, asked=answer.asked, absent=absent)
         outputs, absent = _meta(function, args, kwargs)
         if isinstance(answer, oracle.Dtypes) and len(answer.names) == len(outputs):
             outputs = tuple((replace(s, dtype=d), stride) for (s, stride), d in zip(outputs, answer.names, strict=True))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from typing import Any, Final, NoReturn, TypeAlias
 
 import torch
@@ -14,15 +16,21 @@ from analyzer import oracle
 
 _SET_ENABLED: Final = torch.set_autocast_enabled
 _SET_DTYPE: Final = torch.set_autocast_dtype
+_CLEAR: Final = torch.clear_autocast_cache
+_TURNS: Final = count(1)
 _CAST: Final = ("aten._to_copy.default", "aten.to.dtype")
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Stands for tensor number `index` of the call; `dtype` is what it is cast to, None if it stays as it is."""
+    """Stands for tensor number `index` of the call; `dtype` is what it is cast to, None if it stays as it is.
+
+    Casts are made in the order of `turn`: mostly the last operand's first, as compilers like to evaluate arguments.
+    """
 
     index: int
     dtype: torch.dtype | None
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,21 @@ def treatment(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     if answer is None:
         answer = _ANSWERS[key] = _ask(device, op, args, kwargs, lower)
     return answer
+
+
+@cache
+def keeps_gradients() -> bool:
+    """Whether a weight's kept cast has gradients although it was made under `no_grad`: since torch 2.10.
+
+    Asked of the installed torch (pytorch#165068): one that was kept without is used later where gradients are on.
+    It decides more than gradients: matmul folds a batch into `mm` for a weight that needs one, else calls `bmm`.
+    """
+    with _disable_current_modes(), torch.inference_mode(False), _on("cpu", torch.bfloat16), _keeping():
+        weight = torch.ones(1, 1, requires_grad=True)
+        with torch.no_grad():
+            torch.ops.aten.mm(weight, weight)
+        with torch.enable_grad():
+            return bool(torch.ops.aten.mm(weight, weight).requires_grad)
 
 
 def registry(namespace: str, key: str) -> Any:
@@ -107,13 +130,14 @@ class _Probe(torch.Tensor):
 
     number: int
     first: torch.dtype
+    turn: int
 
     __torch_function__: Any = torch._C._disabled_torch_function_impl
 
     @staticmethod
     def make(dtype: torch.dtype, device: Any, index: int, first: torch.dtype | None = None) -> _Probe:
         made: Any = torch.Tensor._make_wrapper_subclass(_Probe, (1,), dtype=dtype, device=device)
-        made.number, made.first = index, first or dtype
+        made.number, made.first, made.turn = index, first or dtype, next(_TURNS) if first else 0
         return made  # type: ignore[no-any-return]
 
     @classmethod
@@ -130,8 +154,8 @@ class _Reached(BaseException):
 
 def _ask(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lower: torch.dtype) -> Answer:
     reached: list[tuple[Any, Any, Any]] = []
-    count = iter(range(1 << 20))
-    probes = _probes(args, device, count), _probes(kwargs, device, count)
+    numbers = count()
+    probes = _probes(args, device, numbers), _probes(kwargs, device, numbers)
     try:
         with _disable_current_modes(), torch.inference_mode(False), _watched(op, device, reached), _on(device, lower):
             op(*probes[0], **probes[1])
@@ -143,12 +167,12 @@ def _ask(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lo
     raise RuntimeError(f"the autocast kernel of {op} for {device} did not call it")
 
 
-def _probes(arg: Any, device: str, count: Iterator[int]) -> Any:
+def _probes(arg: Any, device: str, numbers: Iterator[int]) -> Any:
     if isinstance(arg, torch.Tensor):
-        return _Probe.make(arg.dtype, device, next(count))
+        return _Probe.make(arg.dtype, device, next(numbers))
     if isinstance(arg, (list, tuple)):
-        return type(arg)([_probes(item, device, count) for item in arg])
-    return {k: _probes(v, device, count) for k, v in arg.items()} if isinstance(arg, dict) else arg
+        return type(arg)([_probes(item, device, numbers) for item in arg])
+    return {k: _probes(v, device, numbers) for k, v in arg.items()} if isinstance(arg, dict) else arg
 
 
 @contextmanager
@@ -175,7 +199,7 @@ def _watcher(packet: Any, overload: str, reached: list[tuple[Any, Any, Any]]) ->
 
 def _slotted(arg: Any) -> Any:
     if isinstance(arg, _Probe):
-        return Slot(arg.number, arg.dtype if arg.dtype != arg.first else None)
+        return Slot(arg.number, arg.dtype if arg.dtype != arg.first else None, arg.turn)
     if isinstance(arg, (list, tuple)):
         return type(arg)([_slotted(item) for item in arg])
     return {k: _slotted(v) for k, v in arg.items()} if isinstance(arg, dict) else arg
@@ -198,6 +222,17 @@ def _on(device: str, lower: torch.dtype) -> Iterator[None]:
     finally:
         _SET_ENABLED(device, before[0])
         _SET_DTYPE(device, before[1])
+
+
+@contextmanager
+def _keeping() -> Iterator[None]:
+    before = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(True)
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(before)
+        _CLEAR()
 
 
 def _key(arg: Any) -> Any:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from analyzer.capture.abstract import Abstract
+from analyzer.capture.abstract import Abstract, small
+from analyzer.capture.kernels import tensors
 from analyzer.capture.signature import signature
 
 if TYPE_CHECKING:
@@ -57,6 +58,20 @@ def _masks(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any
     return False, (args[0], indices, *args[2:])
 
 
+def _filled(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    """Integers or masks filled like a tensor are known although the tensor is not: it lends its shape."""
+    model, rest = args[0], list(tensors((args[1:], kwargs)))
+    if type(model) is not Abstract or model.known is not None or rest or model.sparse is not None:
+        return False, args
+    lent = torch.empty_strided(model.shape, model.stride(), dtype=model.dtype, device="meta")
+    made = func(lent, *args[1:], **{k: v for k, v in kwargs.items() if k != "device"})
+    if made.dtype.is_floating_point or made.dtype.is_complex or not small(made):
+        return False, args
+    real = func(torch.empty_strided(model.shape, model.stride(), dtype=model.dtype), *args[1:], **kwargs)
+    return True, tracer.realised(signature(func), args, kwargs, [model], real)
+
+
+_FILLED: Final = ("ones_like", "zeros_like", "full_like", "new_ones", "new_zeros", "new_full")
 SPECIAL: Final = {
     "aten._local_scalar_dense.default": _scalar,
     "aten.item.default": _scalar,
@@ -64,5 +79,6 @@ SPECIAL: Final = {
     "aten.rand.default": _draw,
     "aten._fused_sdp_choice.default": _sdp_choice,
     "aten.index.Tensor": _masks,
+    **{f"aten.{kind}.default": _filled for kind in _FILLED},
 }
 """Overload -> (tracer, overload, args, kwargs) -> (whether it is done, its result or else the new arguments)."""

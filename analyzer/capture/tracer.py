@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from analyzer.capture import script
+from analyzer import oracle
+from analyzer.capture import script, unwatched
 from analyzer.capture.abstract import Abstract, Cell, small, spec_of
 from analyzer.capture.backward import Passes
 from analyzer.capture.houses import Houses
@@ -39,6 +41,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.call = ""
         self.calling: script.Call | None = None
         """The call that `call` names, as the person made it."""
+        self._refused: script.Call | None = None
+        """The last call in which a kernel refused."""
         self.inserted = ""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
 
@@ -127,12 +131,21 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise error
         again = None
         if outcome.refused:
+            outcome = replace(outcome, refused=self._words(outcome))
             written = (self.calling,) if self.calling else ()
             again = script.write(outcome.refused, (*written, (func, args, kwargs)))
         result = self._finish(sig, args, kwargs, operands, outcome, again=again)
         if operands and not (sig.written or sig.random or outcome.refused) and _counts(operands, result):
             self._guess(result, func, args, kwargs, operands)
         return result
+
+    def _words(self, outcome: Outcome) -> str:
+        """The words that a person will see; the whole call has but one error, its first."""
+        call, ours = self.calling, outcome.asked in ("cpu", oracle.AS_ON_CPU)
+        if call is None or call is self._refused or not ours or torch._C._current_autograd_node() is not None:
+            return outcome.refused
+        self._refused = call
+        return unwatched.words(outcome.refused, call)
 
     def _guess(self, result: Any, func: Any, args: Any, kwargs: Any, operands: list[Abstract]) -> None:
         """What masks and counts would be if floats were ones: `(variance < 0).any()` then goes the usual way."""

@@ -9,7 +9,7 @@ import torch
 from torch.utils._pytree import tree_map_only
 
 from analyzer import oracle
-from analyzer.capture import script
+from analyzer.capture import script, unwatched
 from analyzer.capture.abstract import Abstract, Cell, dtype_name, spec_of
 from analyzer.capture.invent import plausible
 from analyzer.capture.kernels import recast, repair_dtype, results, tensors
@@ -43,7 +43,8 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
                 result = run(func, recast(args, dtype), {k: recast(v, dtype) for k, v in kwargs.items()})
         except oracle.KERNEL_ERRORS:
             continue
-        return one_node(tracer, args, kwargs, result, oracle.words(error), dtype_name(dtype))
+        said = unwatched.words(oracle.words(error), (func, args, kwargs))
+        return one_node(tracer, args, kwargs, result, said, dtype_name(dtype))
     raise error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -44,9 +45,35 @@ def _matching(model: nn.Module, pattern: str) -> list[str]:
         [*floats] if not pattern else []
     )
     if not names:
-        paths = {".".join(n.split(".")[:depth]) for n in floats for depth in range(1, n.count(".") + 2)}
-        raise AnalyzerError(f"'{pattern}' matches no parameter, buffer or module", hint=suggest(pattern, paths))
+        raise AnalyzerError(f"'{pattern}' matches no parameter, buffer or module", hint=_meant(model, pattern))
     return names
+
+
+def _meant(model: nn.Module, pattern: str) -> str:
+    """The name that was meant: one spelt alike, else a part whose class is called so, else what parts there are.
+
+    People write a component's name from another model: the `vision_encoder` of one is another's `vpm`, which is a
+    `VisionTransformer`.
+    """
+    floats = _floats(model)
+    paths = {".".join(n.split(".")[:depth]) for n in floats for depth in range(1, n.count(".") + 2)}
+    if (alike := suggest(pattern, paths)).startswith("did"):
+        return alike
+    wanted = set(re.findall(r"[a-z]+", pattern.lower()))
+    named = {path: _words(type(part).__name__) & wanted for path, part in model.named_modules() if path in paths}
+    best = max(named, key=lambda path: (len(named[path]), -path.count("."), path), default="")
+    if best and named[best]:
+        return f"did you mean '{best}', a {type(model.get_submodule(best)).__name__}?"
+    return f"there is {', '.join(name for name, part in model.named_children() if any(_floats(part)))}"
+
+
+def _words(camel: str) -> set[str]:
+    """The words of a class name, small.
+
+    >>> sorted(_words("VisionTransformer"))
+    ['transformer', 'vision']
+    """
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]+", camel)}
 
 
 def _floats(model: nn.Module) -> dict[str, torch.Tensor]:

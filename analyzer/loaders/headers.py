@@ -1,4 +1,4 @@
-"""Reads how each tensor of a checkpoint is stored: names, dtypes and shapes, and never the data."""
+"""Reads how each tensor of a checkpoint is stored: names, dtypes and shapes, and keeps nothing of the data."""
 
 from __future__ import annotations
 
@@ -137,7 +137,10 @@ def _safetensors(file: Path) -> _Entries | None:
 
 
 def _pickled(file: Path) -> _Entries | None:
-    """Tensors of a `torch.save` file: torch's own restricted reader runs no code in it, and meta reads no data."""
+    """Tensors of a `torch.save` file: torch's own restricted reader runs no code in it.
+
+    On meta it passes over the data of the zip format; the format before torch 1.6 is one stream, read to its end.
+    """
     with file.open("rb") as stream:
         if stream.read(8) == _POINTER:
             return None

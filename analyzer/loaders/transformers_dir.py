@@ -45,10 +45,10 @@ def load(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        found = read(root, settings, plan.device)
         cls, config, notes = _class_and_config(root, settings, trust_remote_code)
         declared = _named(config) or ""
         dtype, assumed = _dtype(config, plan, stored)
-        found = read(root, settings, plan.device)
         if found.scheme is not None:
             overruled = loads_in(found.scheme, dtype, named=not assumed, device=plan.device)
             dtype, assumed = overruled, assumed if overruled == dtype else []
@@ -78,6 +78,7 @@ def load(
             declared=declared,
             loaded=dtype,
             unused=unused,
+            made_anew=tuple(getattr(built.module, "_keys_to_ignore_on_load_missing", None) or ()),
             has_checkpoint=checkpoint.complete,
         ),
     )

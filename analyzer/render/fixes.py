@@ -14,7 +14,7 @@ from rich.text import Text
 from analyzer.remedy import Trial
 from analyzer.render.terminal import size
 
-_COLUMNS = ("fix", "verdict", "errors", "new DT2xx", "memory", "places")
+_COLUMNS = ("fix", "verdict", "errors left", "new promotions", "memory", "places")
 
 
 def show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool = False) -> None:
@@ -23,14 +23,21 @@ def show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool = F
         left = "nothing to fix: no error found"
         console.print(f"no fix is known; errors: {errors}" if errors else left)
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", expand=console.width <= 100)
     for name in _COLUMNS:
+        wide = name == "fix"
         right = name not in ("fix", "verdict")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+        table.add_column(
+            name.replace(" ", "\n"), justify="right" if right else "left", overflow="fold", ratio=1 if wide else None
+        )
     for trial in trials:
-        cells = _cells(trial)
+        what, verdict, *numbers = _cells(trial)
+        cells = (what, verdict.partition(": ")[0] if not trial.ran else verdict, *numbers)
         table.add_row(*(Text(cell, "bold" if trial.clears else "") for cell in cells))
     console.print(table)
+    for trial in trials:  # a reason is a sentence, too long for a column
+        if not trial.ran and ": " in trial.verdict():
+            console.print(Text(f"{trial.proposal.what}: {trial.verdict().partition(': ')[2]}"))
     for trial in trials if diffs else ():
         console.print(Text(diff(trial)), end="", soft_wrap=True)
 

@@ -17,6 +17,8 @@ STYLES: Final = {"error": "bold red", "warning": "yellow", "note": "dim"}
 LISTED: Final = ("error", "warning")
 RECORDED: Final = ", recorded"
 """What a verdict that was recorded on the plan's own device carries."""
+TENSORS: Final = 4
+"""How many stored tensors of a finding are named."""
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -32,6 +34,8 @@ def _show(report: Report, console: Console) -> None:
     console.print(_plain(f"{report.class_name}: {report.headline() or 'no parameters'}"))
     if report.census:
         console.print(_census(report.census))
+    if stored := report.flow.inventory.checkpoint():
+        console.print(_plain(f"checkpoint: {stored}"))
     found = sorted((f for f in report.findings if f.severity in LISTED), key=lambda f: f.rank)
     if found:
         console.print(_findings(found))
@@ -109,6 +113,9 @@ def _lines(finding: Finding) -> list[str]:
         lines.append(f"{short(origin.dtype)} from {origin.kind} {origin.name}{made}{why}")
     if finding.widened_ops:
         lines.append(f"runs {finding.widened_ops:,} ops wide, {size(finding.widened_bytes)} more")
+    if finding.tensors:
+        more = f" and {len(finding.tensors) - TENSORS:,} more" if len(finding.tensors) > TENSORS else ""
+        lines.append(", ".join(finding.tensors[:TENSORS]) + more)
     for fix in finding.fixes:
         proof = "proved" if fix.proved and not fix.errors_left else f"{fix.errors_left} errors left"
         lines.append(f"fix: {fix.what} ({proof if fix.proved else 'not proved'}, {size(fix.bytes)})")

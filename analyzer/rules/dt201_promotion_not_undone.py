@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING
 from analyzer.dtypes import short, width
 from analyzer.findings import KEPT
 from analyzer.graph import Node, Ref
-from analyzer.rules import PRODUCTS, Hit, Region, base, cause, computes, floats, spread, yields
+from analyzer.regions import PRODUCTS, Region, base, computes, floats, spread, yields
+from analyzer.rules import Hit, cause
 
 if TYPE_CHECKING:
     from analyzer.propagate import Flow

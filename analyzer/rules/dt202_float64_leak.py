@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 
 from analyzer.dtypes import is_float, short
 from analyzer.graph import Node
-from analyzer.rules import Hit, cause, computes, floats, spread, yields
+from analyzer.regions import computes, floats, spread, yields
+from analyzer.rules import Hit, cause
 
 if TYPE_CHECKING:
     from analyzer.propagate import Flow

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 
 from analyzer.dtypes import is_float, short, width
 from analyzer.graph import CAST, Node
-from analyzer.rules import VIEWS, Hit, base
+from analyzer.regions import VIEWS, base
+from analyzer.rules import Hit
 
 if TYPE_CHECKING:
     from analyzer.propagate import Flow

@@ -38,6 +38,11 @@ class _Writer(TorchDispatchMode):
         return result
 
 
+def watched() -> AbstractContextManager[Any]:
+    """A mode that writes down what it sees, for what else it changes."""
+    return _Writer()
+
+
 def really(module: nn.Module, inputs: dict[str, Any], inside: AbstractContextManager[Any] | None = None) -> list[Seen]:
     """Every operation of a real run, in order; `inside` is put around it."""
     given = copy.deepcopy(inputs)

@@ -15,7 +15,7 @@ from analyzer.graph import CAST
 from analyzer.plan import Plan
 from analyzer.propagate import disagreements, propagate
 from tests.capture.models import MODELS, make
-from tests.capture.real import really, traced
+from tests.capture.real import really, really_trained, traced
 
 BF16, F16 = torch.bfloat16, torch.float16
 X = torch.ones(2, 4)
@@ -67,6 +67,36 @@ def test_nested_regions_islands_and_kept_casts_are_the_real_ones(how: str, outer
     module = Twice(how, "cpu")
     _, ops = traced(module, {"x": X}, Plan(device="cpu", autocast=outer, scope="run"))
     assert ops == really(module, {"x": X}, torch.autocast("cpu", dtype=BF16, enabled=outer is not None))
+
+
+class Folded(nn.Module):
+    """A linear layer on a transposed batch: torch folds it into one product if the weight that it sees needs grads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(4, 4, bias=False)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        with torch.no_grad():
+            y = self.a(x.transpose(1, 2))
+        return y, self.a(x.transpose(1, 2))
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_kept_cast_has_the_gradients_that_torch_gives_it(cache: bool) -> None:
+    module, inputs = Folded(), {"x": torch.ones(2, 4, 3)}
+
+    def run(module: nn.Module, inputs: dict[str, Any]) -> Any:
+        with torch.autocast("cpu", dtype=BF16, cache_enabled=cache):
+            y = module(**inputs)
+            if y[1].requires_grad:  # up to torch 2.9 a cast that was kept without gradients has none for good
+                y[1].sum().backward()
+        return y
+
+    for train in (False, True):
+        _, ops = traced(module, inputs, Plan(device="cpu", train=train), run)
+        under = torch.autocast("cpu", dtype=BF16, cache_enabled=cache)
+        assert ops == (really_trained(module, inputs, run)[0] if train else really(module, inputs, under))
 
 
 def test_a_kept_cast_is_used_in_another_dtype_and_refused_as_in_reality() -> None:

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+import analyzer
+from analyzer.propagate import Plan
 from tests.capture.real import really, traced
 
 
@@ -40,3 +42,20 @@ def test_a_linear_after_a_batch_norm_is_the_real_operations(training: bool, wide
         with pytest.raises(RuntimeError) as raised:
             really(module, {"x": x.bfloat16()})
         assert refused == [str(raised.value)]
+
+
+@pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="this torch has no grouped product")
+@pytest.mark.parametrize("columns", [12, 16])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_product_that_wants_aligned_rows_is_refused_in_its_own_layout_alone(columns: int, turned: bool) -> None:
+    x = torch.ones(columns, 32, dtype=torch.bfloat16).t() if turned else torch.ones(32, columns, dtype=torch.bfloat16)
+    given = x, torch.ones(columns, 48, dtype=torch.bfloat16), torch.tensor([8, columns], dtype=torch.int32)
+    report = analyzer.trace(lambda *args: torch._grouped_mm(*args), given, plan=Plan(device="cpu"))
+    try:
+        real = torch._grouped_mm(*given)
+    except RuntimeError as error:
+        assert (columns, turned) == (12, False)
+        assert [f.message for f in report.findings] == [str(error)]
+    else:
+        assert not report.findings
+        assert report.outputs == (str(real.dtype).removeprefix("torch."),)

@@ -58,3 +58,25 @@ def test_integers_written_to_since_are_not_supposed() -> None:
 
     report = analyzer.trace(function, (X,), plan=Plan(device="cpu"))
     assert report.flow.graph.spec(report.flow.graph.outputs[0]).shape == (0, 0, 0)
+
+
+def test_integers_filled_like_an_unknown_tensor_are_known() -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        lengths = torch.ones_like(x, dtype=torch.long).sum(-1) + x.new_full((1,), 2, dtype=torch.int32)
+        return torch.zeros(lengths.tolist(), dtype=torch.float16)
+
+    report = analyzer.trace(function, (X,), plan=Plan(device="cpu"))
+    assert report.flow.graph.spec(report.flow.graph.outputs[0]).shape == (6, 6, 6)
+    assert not report.coverage.assumptions
+
+
+def test_a_number_in_a_message_is_formatted_by_the_real_operations() -> None:
+    said: list[str] = []
+
+    def function(x: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
+        said.append(f"{n.sum():>4}, {x[0, 0]:.1f}")
+        return x
+
+    report = analyzer.trace(function, (X, torch.tensor([3, 4])), plan=Plan(device="cpu"))
+    assert said == ["   7, 1.0"]
+    assert [node.op for node in report.graph.ops()].count("aten.detach.default") == 2

@@ -64,13 +64,15 @@ def test_the_words_of_a_composite_call_are_not_laid_into_cudas_mouth() -> None:
     assert (finding.message, finding.asked) == (str(raised.value), "as on CPU")
 
 
-def test_a_transposed_convolution_with_a_wide_bias_runs_at_most_on_the_cpu() -> None:
+def test_a_transposed_convolution_with_a_wide_bias_is_refused_on_cuda_whatever_this_cpu_says() -> None:
     args = (_ones(torch.bfloat16, 1, 4, 8), _ones(torch.bfloat16, 4, 4, 3), _ones(torch.float32, 4))
-    on_cpu = [finding.message for finding in analyzer.trace(F.conv_transpose1d, args, plan=Plan(device="cpu")).findings]
-    try:  # a CPU with kernels for bf16 takes it
-        assert F.conv_transpose1d(*args).dtype == torch.bfloat16 and not on_cpu
-    except RuntimeError as error:
-        assert on_cpu == [str(error)]
+    here = analyzer.trace(F.conv_transpose1d, args, plan=Plan(device="cpu"))
+    try:
+        F.conv_transpose1d(*args)
+    except RuntimeError as error:  # of a CPU for which oneDNN lacks the kernel
+        assert [f.message for f in here.findings] == [str(error)]
+    else:
+        assert here.outputs == ("bfloat16",) and not here.findings
     (finding,) = analyzer.trace(F.conv_transpose1d, args).findings
     assert finding.message == "Input type (CUDABFloat16Type) and bias type (torch.cuda.FloatTensor) should be the same"
 

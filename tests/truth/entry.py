@@ -13,7 +13,10 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`cls` names the transformers class; `attention` other than "" asks for that attention implementation."""
+    """`cls` names the transformers class; `attention` other than "" asks for that attention implementation.
+
+    No config drops layers at random in training: of two runs each would drop its own.
+    """
 
     cls: str
     family: str

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 import sys
 import traceback
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.grad_mode import _force_original_view_tracking
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import analyzer
 from analyzer import oracle
 from analyzer.capture import Captured, Loaded
 from analyzer.capture.abstract import dtype_name
 from analyzer.capture.kernels import results
 from analyzer.capture.places import Places
 from analyzer.capture.run import capture
+from analyzer.capture.training import loss_of
 from analyzer.errors import AnalyzerError
 from analyzer.graph import UPDATED
 from analyzer.plan import Plan
 
-NOT_THE_MODEL = (str(Path(torch.__file__).parent), __file__, "<string>", "<frozen")
+OURS = str(Path(analyzer.__file__).parent)
+NOT_THE_MODEL = (str(Path(torch.__file__).parent), OURS, __file__, "<string>", "<frozen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,40 +66,89 @@ class _Writer(TorchDispatchMode):
     def __init__(self, places: Places) -> None:
         super().__init__()
         self.ops: list[Op] = []
+        self.failed = ""
+        """The line of the operation that raised."""
         self._places = places
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        place = _here(self._places)
+        try:
+            result = func(*args, **(kwargs or {}))
+        except Exception:
+            self.failed = place
+            raise
         names = tuple(dtype_name(t.dtype) for t in results(result))
         if names:
-            self.ops.append(Op(str(func), names, _here(self._places)))
+            self.ops.append(Op(str(func), names, place))
         return result
 
 
 def _here(places: Places) -> str:
-    """The nearest line that is neither torch's nor this file's."""
-    frame = sys._getframe(2)
-    while frame.f_back and frame.f_code.co_filename.startswith(NOT_THE_MODEL):
+    """The nearest line of the model; in a backward that is not Python's, that of the forward call."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame and frame.f_code is not _step.__code__:
+        if not frame.f_code.co_filename.startswith(NOT_THE_MODEL):
+            return f"{places.show(frame.f_code.co_filename)}:{frame.f_lineno}"
         frame = frame.f_back
-    return f"{places.show(frame.f_code.co_filename)}:{frame.f_lineno}"
+    node = torch._C._current_autograd_node()
+    stack = node.metadata.get("traceback_", []) if node is not None and not hasattr(node, "variable") else []
+    lines = [found.groups() for line in stack if (found := re.match(r'\s*File "(.*)", line (\d+)', line))]
+    lines = lines[[name for name, _ in lines].index(__file__) :] if lines else []  # below who runs this
+    model = [(name, line) for name, line in lines if not name.startswith(NOT_THE_MODEL)]
+    return f"{places.show(model[-1][0])}:{model[-1][1]}" if model else ""
 
 
-def real_run(module: nn.Module, inputs: dict[str, Any], autocast: str = "") -> Run:
-    """Run on the CPU, up to the first error."""
+def _step(module: nn.Module, inputs: dict[str, Any], train: bool) -> None:
+    """What both runs do: a forward, and a backward from its loss."""
+    result = module(**inputs)
+    loss = loss_of(result) if train else None
+    if loss is not None:
+        loss.backward()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a real run is made; `replay` has autograd replay views, as it does for every tensor subclass."""
+
+    autocast: str = ""
+    train: bool = False
+    replay: bool = False
+
+
+def real_run(module: nn.Module, inputs: dict[str, Any], how: How) -> Run:
+    """Run on the CPU, up to the first error: once watched, for the operations, and once alone, for the words."""
     places = Places(module, "")
-    context: Any = contextlib.nullcontext()
-    if autocast:
-        device, _, dtype = autocast.partition(":")
-        context = torch.autocast(device, getattr(torch, dtype))
-    writer, given = _Writer(places), copy.deepcopy(inputs)
-    try:
-        with torch.no_grad(), context, writer:
-            module(**given)
-    except Exception as error:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(NOT_THE_MODEL)]
-        place = f"{places.show(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
-        return Run(tuple(writer.ops), Raised(oracle.words(error), place, len(writer.ops)))
-    return Run(tuple(writer.ops))
+    writer = _Writer(places)
+    alone = _error(module, inputs, how)  # first, so that what a class keeps for good is there in all runs
+    seen = _error(module, inputs, how, writer)
+    ops = tuple(writer.ops)
+    if seen is None and alone is None:
+        return Run(ops)
+    frames = traceback.extract_tb(alone.__traceback__) if alone else []
+    frames = [f for f in frames if not f.filename.startswith(NOT_THE_MODEL)]
+    place = f"{places.show(frames[-1].filename)}:{frames[-1].lineno}" if frames else writer.failed
+    return Run(ops, Raised(oracle.words(alone) if alone else f"only watched: {seen}", place, len(ops)))
+
+
+def _error(module: nn.Module, inputs: dict[str, Any], how: How, writer: _Writer | None = None) -> Exception | None:
+    module, given = (copy.deepcopy(module).train() if how.train else module), copy.deepcopy(inputs)
+    torch.manual_seed(0)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.set_grad_enabled(how.train))
+        stack.enter_context(_force_original_view_tracking(how.replay))
+        if how.autocast:
+            device, _, dtype = how.autocast.partition(":")
+            stack.enter_context(torch.autocast(device, getattr(torch, dtype)))
+        if writer is not None:  # autograd's nodes then remember their forward calls
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            stack.enter_context(torch.autograd.set_detect_anomaly(how.train, check_nan=False))
+            stack.enter_context(writer)
+        try:
+            _step(module, given, how.train)
+        except Exception as error:
+            return error
+    return None
 
 
 def traced_run(loaded: Loaded, plan: Plan) -> tuple[Run, Captured | None]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from torch import nn
 from analyzer.capture import Loaded
 from analyzer.capture.run import from_callable
 from analyzer.loaders import load
+from analyzer.loaders.labels import make_labels
 from analyzer.plan import Plan
 from tests.truth.entry import Entry
 
@@ -32,20 +34,31 @@ class Setup:
     change: Callable[[nn.Module], object]
     load: str = ""
     autocast: str = ""
+    train: bool = False
 
     def plan(self, device: str = "cpu") -> Plan:
-        return Plan(device=device, dtype=self.load or None, autocast=self.autocast or None, scope="run")
+        autocast = self.autocast or None
+        return Plan(device=device, dtype=self.load or None, autocast=autocast, scope="run", train=self.train)
+
+
+def given(entry: Entry, setup: Setup, module: nn.Module) -> dict[str, Any]:
+    """The inputs of a set-up; in training with labels, where the model's head is known to take them."""
+    values = entry.given(setup.inputs)
+    if setup.train:
+        config: Any = module.config
+        values |= make_labels(module, config, inspect.signature(module.forward), values, setup.inputs)
+    return values
 
 
 def prepare(entry: Entry, setup: Setup, folder: Path, device: str = "cpu") -> tuple[nn.Module, Loaded]:
     """The real module and what is traced: the same module by the function door, or its folder by the loader's."""
     module = entry.build()
     setup.change(module)
-    given = entry.given(setup.inputs)
+    values = given(entry, setup, module)
     if not setup.load:
-        return module, replace(from_callable(copy.deepcopy(module), (), given), name=entry.cls)
+        return module, replace(from_callable(copy.deepcopy(module), (), values), name=entry.cls)
     module.save_pretrained(folder)  # type: ignore[operator]
-    torch.save(given, folder / "inputs.pt")
+    torch.save(values, folder / "inputs.pt")
     file = folder / "inputs.py"
     file.write_text(INPUTS_FILE.format(path=str(folder / "inputs.pt")))
     extra = {"attn_implementation": entry.attention} if entry.attention else {}
@@ -122,11 +135,22 @@ def _adapters(casts: bool) -> Callable[[nn.Module], object]:
     def change(module: nn.Module) -> None:
         module.to(BF16)
         linears = [(n, m) for n, m in module.named_modules() if type(m) is nn.Linear and m.in_features > 1]
-        for name, linear in linears[1 :: max(1, math.ceil(len(linears) / 4))]:
+        for name, linear in linears[len(linears) > 1 :: max(1, math.ceil(len(linears) / 4))]:
             path, _, leaf = name.rpartition(".")
             setattr(module.get_submodule(path), leaf, Lora(linear, casts))
 
     return change
+
+
+def _frozen(module: nn.Module) -> None:
+    module.requires_grad_(False)
+    _adapters(True)(module)
+
+
+def _checkpointed(module: nn.Module) -> None:
+    module.to(BF16)
+    if getattr(module, "supports_gradient_checkpointing", False):
+        module.gradient_checkpointing_enable()  # type: ignore[operator]
 
 
 SETUPS: Final = {
@@ -146,5 +170,30 @@ SETUPS: Final = {
         Setup("load f16", "from_pretrained(dtype=float16) of an f32 checkpoint", F16, _to(F32), load="float16"),
         Setup("load auto", 'from_pretrained(dtype="auto") of a bf16 checkpoint', BF16, _to(BF16), load="auto"),
         Setup("autocast", "f32 model under autocast cpu bf16", F32, _to(F32), autocast="cpu:bfloat16"),
+        Setup("train bf16", "a training step of everything in bf16", BF16, _to(BF16), train=True),
+        Setup(
+            "train part",
+            "the same of a bf16 model, its last component left f32",
+            BF16,
+            _component(BF16, F32),
+            train=True,
+        ),
+        Setup("train norms", "the same of a bf16 model, norms f32", BF16, _norms, train=True),
+        Setup(
+            "train lora",
+            "the same of a frozen bf16 model, f32 adapters that cast as PEFT's do",
+            BF16,
+            _frozen,
+            train=True,
+        ),
+        Setup("train ckpt", "the same of a bf16 model with gradient checkpointing", BF16, _checkpointed, train=True),
+        Setup(
+            "train autocast",
+            "the same of an f32 model under autocast cpu bf16",
+            F32,
+            _to(F32),
+            autocast="cpu:bfloat16",
+            train=True,
+        ),
     )
 }

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 
+from analyzer.capture.run import from_callable
+from analyzer.propagate import Plan
+from tests.capture.training import NARROW, REFUSED_BACKWARD
 from tests.truth.__main__ import placed
 from tests.truth.compare import Result, compare, compare_ops
+from tests.truth.explained import EXPLAINED
 from tests.truth.matrix import describe, reason, section, sign
 from tests.truth.noise import said
-from tests.truth.running import Op, Raised, Run
+from tests.truth.running import How, Op, Raised, Run, real_run, traced_run
 from tests.truth.setups import SETUPS
 from tests.truth.zoo import ZOO
 
@@ -32,6 +37,22 @@ def test_the_trace_is_the_truth(model: str, setup: str) -> None:
         setup == "layer f32" and model != "Mamba2ForCausalLM"
     ):  # its middle layer is a convolution's weight, which it casts
         assert result.real
+
+
+@pytest.mark.parametrize("setup", ["train bf16", "train ckpt", "train autocast"])
+@pytest.mark.parametrize("model", MODELS[1:6])
+def test_a_training_step_is_the_truth(model: str, setup: str) -> None:
+    result = compare(ZOO[model], SETUPS[setup])
+    assert result.agrees and not result.unseen, describe(result)
+
+
+@pytest.mark.parametrize("name", REFUSED_BACKWARD)
+def test_what_only_backward_refuses_is_the_truth(name: str) -> None:
+    module = REFUSED_BACKWARD[name]()
+    traced, _ = traced_run(from_callable(copy.deepcopy(module), (), NARROW), Plan(device="cpu", train=True))
+    real = real_run(module, NARROW, How(train=True))
+    assert real.raised and real.raised == traced.raised
+    assert compare_ops(real, traced) == ("sequence", [], ())
 
 
 @pytest.mark.parametrize("setup", ["load bf16", "load f16"])
@@ -65,7 +86,8 @@ def test_only_what_comes_before_the_first_error_is_compared() -> None:
     assert compare_ops(stopped, Run((VIEW, WIDE), Raised("no", "m.py:3", 1))) == ("sequence", [], ())
 
 
-def test_other_operations_are_explained_only_if_the_list_names_each() -> None:
+def test_other_operations_are_explained_only_if_the_list_names_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXPLAINED, ("LlavaForConditionalGeneration", "aten.detach.default at"), "why")
     detach = "aten.detach.default at transformers/models/llava/modeling_llava.py:189"
     seen = Result("LlavaForConditionalGeneration", "kind", "bf16", way="per line", unseen=(detach,))
     assert reason(seen)

@@ -14,7 +14,7 @@ EYE: Final = {k: v for k, v in VIT.items() if k != "num_labels"}
 EAR: Final[dict[str, Any]] = {
     "vocab_size": 32, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
     "conv_dim": (8, 8), "conv_kernel": (10, 3), "conv_stride": (5, 2), "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 2,
+    "num_conv_pos_embedding_groups": 2, "layerdrop": 0.0, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0,
 }  # fmt: skip
 OPT: Final = {
     "model_type": "opt", "vocab_size": 64, "hidden_size": 32, "ffn_dim": 48, "num_hidden_layers": 1,
@@ -131,7 +131,7 @@ SERIES: Final = (
         "TimeSeriesTransformerForPrediction", "time series",
         {"prediction_length": 4, "context_length": 8, "lags_sequence": [1, 2], "num_time_features": 1, "d_model": 16,
          "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
-         "encoder_ffn_dim": 24, "decoder_ffn_dim": 24},
+         "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0},
         {"past_values": noise(1, 10), "past_time_features": noise(1, 10, 1),
          "past_observed_mask": torch.ones(1, 10), "future_values": noise(1, 4), "future_time_features": noise(1, 4, 1)},
     ),

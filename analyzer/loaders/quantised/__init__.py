@@ -58,7 +58,9 @@ def consumed(names: Iterable[str], scheme: Scheme, held: set[str]) -> dict[str, 
             path, matched, rest = name.rpartition(f".{suffix}")
             if matched and not rest:
                 whole = suffix.removesuffix("_blocks").removesuffix("_scales")
-                target = next((f"{path}.{leaf}" for leaf in ("weight", "qweight", whole) if f"{path}.{leaf}" in held), "")
+                target = next(
+                    (f"{path}.{leaf}" for leaf in ("weight", "qweight", whole) if f"{path}.{leaf}" in held), ""
+                )
                 if target:
                     found[name] = target
                     break

@@ -41,16 +41,17 @@ def replace_experts(model: Any, scheme: Scheme, settings: dict[str, Any], skips:
 
 
 def _store(module: Any, stored: nn.Module, scheme: Scheme) -> None:
+    kind: Any = type(module)
     shapes = {name: tuple(module._parameters[name].shape) for name in _WEIGHTS if name in module._parameters}
     for name, parameter in stored._parameters.items():
         if parameter is not None:
             module._parameters[name] = parameter.requires_grad_(False)
     module.quantised_shapes, module.quantised_scheme, module.quantised_input = shapes, scheme, None
-    module.__class__ = _reading(type(module))
+    module.__class__ = _reading(kind, tuple(shapes))
 
 
 @cache
-def _reading(kind: type[nn.Module]) -> type[nn.Module]:
+def _reading(kind: Any, names: tuple[str, ...]) -> type[nn.Module]:
     """The class with weights that are dequantised, to the dtype of the input, whenever its code reads them."""
 
     def forward(self: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -72,4 +73,4 @@ def _reading(kind: type[nn.Module]) -> type[nn.Module]:
 
         return property(read)
 
-    return type("FP8Experts", (kind,), {"forward": forward, **{name: weight(name) for name in _WEIGHTS}})
+    return type("FP8Experts", (kind,), {"forward": forward, **{name: weight(name) for name in names}})

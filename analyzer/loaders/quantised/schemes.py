@@ -52,6 +52,7 @@ _BNB_TO: Final = (
 )
 _GPTQ_TO: Final = _BNB_TO.replace("bitsandbytes", "GPTQ")
 _GPTQ_NAMES: Final = ("qweight", "qzeros", "scales", "g_idx")
+_UNKNOWN: Final = "its kernels are not known here: linear layers are taken to compute in the dtype of loading"
 _MARLIN: Final = "gpt_marlin_gemm only supports bfloat16 and float16"
 
 SCHEMES: Final[dict[str, Scheme]] = {
@@ -95,9 +96,9 @@ SCHEMES: Final[dict[str, Scheme]] = {
         near="the weight is shown as dequantised and the activation as not quantised",
     ),
     "eetq": Scheme(
-        "EetqLinear", "float16", back=False, kind=ANY, late_bias=True, names=("weight_scales",),
-        source="transformers integrations/eetq.py EetqLinear", near="whether its kernel refuses other inputs than "
-        "float16 is not known: it is taken to compute and give float16",
+        "EetqLinear", INPUT, kind=ANY, late_bias=True, names=("weight_scales",),
+        source="transformers integrations/eetq.py EetqLinear, EETQ's fpA_intB_gemm_wrapper.cu",
+        near="its kernel reads the bits of any input as float16 and says nothing: load it in float16",
     ),
     "bitnet": Scheme(
         "BitLinear", LOADED, back=False, kind=ANY, names=("weight_scale",),
@@ -131,14 +132,17 @@ SCHEMES: Final[dict[str, Scheme]] = {
         near="dequantised when loading, as without the packages triton and kernels; with them experts stay packed, "
         "take and give bfloat16",
     ),
-    "fp_quant": Scheme(loads={"*": "bfloat16"}, source="transformers quantizers/quantizer_fp_quant.py"),
-    "quark": Scheme(frozen_dtype="Casting a Quark quantized model to a new `dtype` is not supported."),
+    "fp_quant": Scheme(
+        loads={"*": "bfloat16"}, source="transformers quantizers/quantizer_fp_quant.py", near=_UNKNOWN
+    ),
+    "quark": Scheme(
+        frozen_dtype="Casting a Quark quantized model to a new `dtype` is not supported.",
+        source="transformers modeling_utils.py", near=_UNKNOWN,
+    ),
 }  # fmt: skip
 """Names of `quant_method`, some told further apart by `variant`, that have a row. Others are read by name alone."""
 
-UNKNOWN: Final = Scheme(
-    near="its kernels are not known here: linear layers are taken to compute in the dtype of loading"
-)
+UNKNOWN: Final = Scheme(near=_UNKNOWN)
 """Any other scheme that the installed transformers knows."""
 _MARLIN_GROUPS: Final = (-1, 32, 64, 128)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import nn
 from analyzer.loaders.quantised.layouts import BIAS, LAYOUTS, Part
 from analyzer.loaders.quantised.schemes import CONFIG, HALF, HALVES, INPUT, LOADED, Scheme
 
-_LIBRARY: Final = torch.library.Library("quantised", "DEF")
+_LIBRARY: Any = torch.library.Library("quantised", "DEF")  # type: ignore[no-untyped-call]
 _LIBRARY.define(
     "dequantize(Tensor[] packed, Tensor? input, int[] shape, ScalarType? dtype, str takes, str words, str source) "
     "-> Tensor"
