@@ -87,6 +87,8 @@ class Plan:
     """TRAIN or EVALUATE for the stages of one recipe."""
     read: tuple[str, ...] = ()
     """What the plan was read from, in the order in which later ones win."""
+    notes: tuple[str, ...] = ()
+    """What was read but does not act on a trace, in words: unknown keys, missing files, what is not applied."""
 
     def __post_init__(self) -> None:
         if self.autocast is not None:
@@ -100,7 +102,7 @@ class Plan:
         >>> Plan(to="bfloat16", autocast="cuda:bfloat16", read=("args.json",)).line()
         'args.json: device=cuda, to=bfloat16, autocast=cuda:bfloat16, scope=forward'
         """
-        facts = {key: value for key, value in asdict(self).items() if value and key not in ("read", "stage")}
+        facts = {key: value for key, value in asdict(self).items() if value and key not in ("read", "notes", "stage")}
         if self.autocast is None:
             facts.pop("scope")
         if self.adapter is None:

@@ -53,3 +53,22 @@ def test_a_wrong_shape_is_no_refusal(op: str) -> None:
 def test_zero_dimensional_operands_do_not_promote() -> None:
     assert ask("aten.mul.Tensor", (Spec("bfloat16", (2,)), Spec("float32"))) == Dtypes(("bfloat16",))
     assert ask("aten.mul.Tensor", (Spec("bfloat16", (2,)), Spec("float32", (1,)))) == Dtypes(("float32",))
+
+
+@pytest.mark.parametrize("mask", [(3,), (3, 2)], ids=str)
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("source", [torch.float32, torch.bfloat16], ids=str)
+def test_values_put_by_a_mask_are_judged_as_the_kernel_does(
+    mask: tuple[int, ...], count: int, source: torch.dtype
+) -> None:
+    real, chosen = torch.zeros(3, 2, dtype=torch.bfloat16), torch.zeros(mask, dtype=torch.bool)
+    chosen.view(-1)[:count] = True
+    values = torch.ones((count, *real.shape[len(mask) :]), dtype=source)
+    try:
+        real.index_put_([chosen], values)
+        said = ""
+    except RuntimeError as error:
+        said = str(error)
+    specs = (Spec("bfloat16", (3, 2)), (Spec("bool", mask),), Spec(str(source)[6:], tuple(values.shape)))
+    answer = oracle.ask("aten.index_put_.default", specs)
+    assert (answer.message if isinstance(answer, oracle.Refused) else "") == said

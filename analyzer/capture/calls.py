@@ -47,7 +47,7 @@ class Calls(TorchFunctionMode):
             if whole.sparse(tracer, args, kwargs):
                 return whole.one_node(tracer, args, kwargs, whole.really(func, args, kwargs))
             result = func(*args, **kwargs)
-            self._following.gave(args, kwargs, result)
+            self._following.gave(name, args, kwargs, result)
             return result
         except oracle.KERNEL_ERRORS as error:
             return whole.repaired(tracer, func, args, kwargs, error)

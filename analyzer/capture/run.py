@@ -72,7 +72,7 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
             words = f"the model stopped with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             untrained = not plan.train and "does not require grad" in str(error)
             hint = "a backward pass needs --train" if untrained else "check the inputs (--inputs FILE)"
-            raise AnalyzerError(f"{words} at {place or 'an unknown line'}", hint=hint) from error
+            raise AnalyzerError(f"{words} at {str(place) or 'an unknown line'}", hint=hint) from error
     recorder.graph.outputs.extend(_ref(tensor, recorder) for tensor in leaves(result))
     ops = sum(1 for _ in recorder.graph.ops())
     assumptions: tuple[Assumption, ...] = tuple(sorted({*loaded.assumptions, *inventions.all()}))

@@ -60,7 +60,7 @@ def fix_command(
         errors, trials = run_fix(
             asked.model_dir,
             plans,
-            asked=[read_asked(text) for text in tries],
+            asked=[read_asked(text, asked.plans) for text in tries],
             trust_remote_code=asked.trust_remote_code,
             inputs_file=asked.inputs,
             progress=tell,
@@ -99,12 +99,9 @@ def _apply(
         raise AnalyzerError(f"no {kind} was proved to clear all errors", hint="see the table for what helps")
     best = fitting[0].proposal
     if wants_plan:
-        import json
-        from dataclasses import asdict
+        from analyzer.plans import dump
 
-        fixed = [asdict(best.plan(plan)) for plan in plans]
-        text = json.dumps(fixed[0] if len(fixed) == 1 else fixed, indent=2) + "\n"
-        deliver(str(target), text.encode())
+        deliver(str(target), dump([best.plan(plan) for plan in plans]))
     elif best.edit is not None and target is not None:
         code = {f.name: f.read_bytes() for f in sorted(model_dir.iterdir()) if f.is_file() and f.suffix in _CODE}
         deliver_folder(target, code | {best.edit.file: best.edit.after.encode()})

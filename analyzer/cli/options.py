@@ -27,24 +27,31 @@ class Asked:
     recipes: tuple[Path, ...]
     inputs: Path | None
     trust_remote_code: bool
+    stage: str | None = None
+    """The one stage of a recipe that is asked for."""
+    plan_file: Path | None = None
 
-    def plans(self) -> tuple[Plan, ...]:
-        """The plan of each stage."""
+    def plans(self, tried: dict[str, str] | None = None) -> tuple[Plan, ...]:
+        """The plan of each stage, with keys of the recipe that are tried instead of what it says."""
         from analyzer import plans
 
-        return plans.make(self.flags, self.recipes)
+        if not self.recipes:
+            tried = None  # there is no recipe to put a key into
+        return plans.make(self.flags, self.recipes, stage=self.stage, tried=tried, plan_file=self.plan_file)
 
 
 _OPTIONS: Final = (
     click.argument("model_dir", type=click.Path(path_type=Path)),
     click.option("--recipe", "recipes", multiple=True, type=click.Path(path_type=Path), metavar="F",
                  help="Training set-up: TrainingArguments, DeepSpeed or accelerate."),
+    click.option("--stage", type=click.Choice(["train", "eval"]), help="One stage of the recipe.  [default: all]"),
+    click.option("--plan", "plan_file", type=click.Path(path_type=Path), metavar="F",
+                 help="Plan as JSON, as fix --apply writes it."),
     click.option("--dtype", metavar="D", help="As in from_pretrained(dtype=D). Default: as the config says."),
     click.option("--to", metavar="D", help="As model.to(D) after loading."),
     click.option("--set", "sets", multiple=True, metavar="GLOB=D", help="Dtype of parts: 'vpm.*=float32'."),
     click.option("--input-dtype", "input_dtypes", multiple=True, metavar="NAME=D", help="Dtype of one input."),
-    click.option("--device", type=click.Choice(["cuda", "cpu"]), default="cuda", show_default=True,
-                 help="Whose kernels."),
+    click.option("--device", type=click.Choice(["cuda", "cpu"]), help="Whose kernels.  [default: cuda]"),
     click.option("--train", is_flag=True, help="Follow the backward pass too, in training mode."),
     click.option("--autocast", metavar="DEVICE:D", help="Run under torch.autocast, such as cuda:bfloat16."),
     click.option("--scope", type=click.Choice(["forward", "run"]), help="What autocast is around.  [default: forward]"),
@@ -59,8 +66,9 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def asking(
         *, model_dir: Path, recipes: tuple[Path, ...], dtype: str | None, to: str | None, sets: tuple[str, ...],
-        input_dtypes: tuple[str, ...], device: str, train: bool, autocast: str | None, scope: str | None,
-        inputs: Path | None, trust_remote_code: bool, **others: Any,
+        input_dtypes: tuple[str, ...], device: str | None, train: bool, autocast: str | None, scope: str | None,
+        inputs: Path | None, trust_remote_code: bool, stage: str | None,
+        plan_file: Path | None, **others: Any,
     ) -> Any:  # fmt: skip
         flags = {
             "device": device,
@@ -74,7 +82,7 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
         }
         _check(model_dir, inputs, recipes)
         given = {key: value for key, value in flags.items() if value}
-        return command(asked=Asked(model_dir, given, recipes, inputs, trust_remote_code), **others)
+        return command(asked=Asked(model_dir, given, recipes, inputs, trust_remote_code, stage, plan_file), **others)
 
     for option in reversed(_OPTIONS):
         asking = option(asking)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
+from analyzer.findings import Assumption
 from analyzer.loaders import transformers_dir
 from analyzer.plan import Plan
 
@@ -45,9 +47,11 @@ def load(
         if (root / marker).is_file():
             settings = _read(root / marker)
             inputs = Path(inputs_file) if inputs_file is not None else None
-            return loader(
+            loaded = loader(
                 root, settings, plan, trust_remote_code=trust_remote_code, inputs_file=inputs, progress=progress
             )
+            said = tuple(Assumption("recipe", note) for note in plan.notes)
+            return replace(loaded, assumptions=(*said, *loaded.assumptions))
     hint = next((text for name, text in _OTHER_FOLDERS.items() if (root / name).is_file()), _FOLDER)
     raise AnalyzerError(f"no config.json in {path}", hint=hint)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from analyzer.errors import AnalyzerError
 from analyzer.loaders.building import retype
-from analyzer.plan import Plan
+from analyzer.plan import Plan, Training
 
 
 def apply_plan(model: nn.Module, plan: Plan, reasons: dict[str, str]) -> dict[str, str]:
@@ -27,7 +27,34 @@ def apply_plan(model: nn.Module, plan: Plan, reasons: dict[str, str]) -> dict[st
         for name in _matching(model, pattern):
             retype(model, name, getattr(torch, dtype))
             reasons[name] = f"set to {dtype} by the plan ({pattern})"
+    if plan.train and plan.training is not None and plan.training.checkpointing:
+        _checkpoint(model, plan.training)
     return reasons
+
+
+def _checkpoint(model: nn.Module, training: Training) -> None:
+    """As `Trainer.train` does before its first step."""
+    kwargs = None if training.reentrant is None else {"use_reentrant": training.reentrant}
+    enable = getattr(model, "activation_checkpointing_enable", None) or getattr(
+        model, "gradient_checkpointing_enable", None
+    )
+    try:
+        if enable is None:
+            raise ValueError(f"{type(model).__name__} has no gradient_checkpointing_enable.")
+        enable(kwargs)
+    except ValueError as error:  # what transformers says of a model without support
+        raise AnalyzerError(
+            str(error), hint="the Trainer stops here too: set gradient_checkpointing to false"
+        ) from error
+
+
+def cast_floats(value: Any, dtype: torch.dtype) -> Any:
+    """Every float of the inputs in this dtype, as `Trainer._prepare_input` does under DeepSpeed."""
+    if isinstance(value, torch.Tensor):
+        return value.to(dtype) if value.is_floating_point() or value.is_complex() else value
+    if isinstance(value, dict):
+        return {key: cast_floats(item, dtype) for key, item in value.items()}
+    return type(value)(cast_floats(item, dtype) for item in value) if type(value) in (list, tuple) else value
 
 
 def suggest(word: str, known: Any) -> str:

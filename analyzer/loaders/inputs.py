@@ -14,7 +14,7 @@ from torch import nn
 
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption
-from analyzer.loaders.applying import suggest
+from analyzer.loaders.applying import cast_floats, suggest
 from analyzer.loaders.inputs_file import DEFAULT_NAME, read_inputs_file
 from analyzer.loaders.labels import make_labels
 from analyzer.plan import Plan
@@ -64,7 +64,10 @@ def make_inputs(
     if plan.train and run is None:
         spare = make_labels(model, config, signature, values, getattr(torch, dtype))
         notes += [Assumption(f"input {name}", _shown(value)) for name, value in spare.items()]
-    return Inputs(_override({**values, **spare}, plan.input_dtypes), run, tuple(notes), tuple(spare))
+    given = {**values, **spare}
+    if plan.inputs_to is not None:
+        given = cast_floats(given, getattr(torch, plan.inputs_to))
+    return Inputs(_override(given, plan.input_dtypes), run, tuple(notes), tuple(spare))
 
 
 class _Maker:

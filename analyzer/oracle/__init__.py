@@ -12,7 +12,7 @@ from analyzer.dtypes import is_float
 from analyzer.graph import Arg, DtypeArg, Spec
 from analyzer.oracle import answers
 from analyzer.oracle.answers import AS_ON_CPU as AS_ON_CPU
-from analyzer.oracle.operands import EXACT, KEPT_SIZE, PIVOTED, REGULAR, SHRUNK, UNTOUCHED, Way, real
+from analyzer.oracle.operands import EXACT, KEPT_SIZE, PIVOTED, REGULAR, SHRUNK, UNTOUCHED, Way, chosen, real
 
 Kwargs = tuple[tuple[str, Arg], ...]
 
@@ -124,7 +124,7 @@ def _of_cpu(function: Any, op: str, args: tuple[Arg, ...], kwargs: Kwargs) -> An
     key = (op, _key(args, view, clamp), _key(kwargs, view, clamp))
     answer = _ANSWERS.get(key)
     if answer is None:
-        answer = _put(function, args, kwargs)
+        answer = _put(function, chosen(op, args), kwargs)
         if not isinstance(answer, Unanswered):  # another shape of the same signature may well be answered
             _ANSWERS[key] = answer
     return answer

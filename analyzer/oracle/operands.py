@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Final
 
 import torch
@@ -12,6 +13,7 @@ from analyzer.graph import DtypeArg, Spec
 
 KEPT_SIZE: Final = 16
 """Sizes up to this one are kept; larger ones become 17, 18, ..., equal sizes staying equal."""
+_PUTS: Final = ("aten.index_put.", "aten.index_put_.", "aten._index_put_impl_.", "aten._unsafe_index_put.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,20 @@ def real(arg: Any, sizes: dict[int, int], way: Way) -> Any:
     if kind is int and way.shrink:
         return sizes.get(arg, arg)
     return arg
+
+
+def chosen(op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments with places in the stead of a mask, as many as there are values: an empty mask has none for them.
+
+    One value alone goes another way, which casts it, so that it keeps its mask.
+    """
+    masks = [i for i in args[1] if type(i) is Spec and i.dtype == "bool"] if op.startswith(_PUTS) else []
+    if len(masks) != 1 or len(args[1]) != 1 or prod(args[2].shape) == 1:
+        return args
+    (mask,), values = masks, args[2].shape
+    rest = len(args[0].shape) - len(mask.shape)
+    places = Spec("int64", values[:1] if len(values) > rest else (1,))
+    return (args[0], (places,) * len(mask.shape), *args[2:])
 
 
 def regular(tensor: torch.Tensor) -> torch.Tensor:

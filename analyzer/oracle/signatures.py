@@ -98,6 +98,10 @@ NORMS: Final = (
     ),
     Signature(
         "aten.native_layer_norm_backward.default",
+        (_a(2, 16), _a(2, 16), (16,), _b(2, 1), _b(2, 1), _c(16), None, (True, True, False)),
+    ),
+    Signature(
+        "aten.native_layer_norm_backward.default",
         (_a(2, 16), _a(2, 16), (16,), _b(2, 1), _b(2, 1), None, None, (True, False, False)),
     ),
     Signature("aten.native_group_norm.default", (_a(2, 4, 8), _b(4), _c(4), 2, 4, 8, 2, 1e-5)),

@@ -3,12 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from analyzer.plan import Plan
+from analyzer.errors import AnalyzerError
+from analyzer.plan import EVALUATE, Plan
+from analyzer.plans.facts import Facts
+from analyzer.plans.own import dump, load
+from analyzer.plans.resolve import resolve
+from analyzer.plans.sources import read_recipe
+
+__all__ = ["dump", "load", "make"]
+
+_MERGED: Final = ("set", "input_dtypes")
+"""Fields that flags add to; the others they replace."""
 
 
-def make(flags: Mapping[str, Any], recipes: Sequence[Path] = ()) -> tuple[Plan, ...]:
-    """The plan of each stage: what the recipe files say, later ones winning, and the command's flags last."""
-    return (Plan(**flags),)
+def make(
+    flags: Mapping[str, Any],
+    recipes: Sequence[Path] = (),
+    *,
+    stage: str | None = None,
+    tried: Mapping[str, Any] | None = None,
+    plan_file: Path | None = None,
+) -> tuple[Plan, ...]:
+    """The plan of each stage: what the recipe files say, later ones winning, and the command's flags last.
+
+    `stage` picks one of them; `tried` are keys of TrainingArguments that win over the files, not over flags.
+    """
+    made: tuple[Plan, ...]
+    if plan_file is not None:
+        if recipes:
+            raise AnalyzerError(
+                "--plan and --recipe exclude each other", hint="a plan file says all that a recipe does"
+            )
+        made = load(plan_file)
+    elif not recipes and not tried:
+        made = (Plan(),)
+    else:
+        facts = reduce(Facts.then, (read_recipe(file) for file in recipes), Facts())
+        if tried:
+            from analyzer.plans import trainer
+
+            said = trainer.read(tried, "--try")
+            if unknown := next((note for note in said.notes if "unknown key" in note), None):
+                raise AnalyzerError(unknown, hint="keys of TrainingArguments can be tried")
+            facts = facts.then(said)
+        made = resolve(facts, flags.get("device"))
+    chosen = tuple(plan for plan in made if stage in (None, plan.stage))
+    if not chosen:
+        known = ", ".join(plan.stage for plan in made if plan.stage) or "none: give a --recipe"
+        raise AnalyzerError(f"there is no stage '{stage}' in what was read", hint=f"there is {known}")
+    return tuple(_flagged(plan, flags) for plan in chosen)
+
+
+def _flagged(plan: Plan, flags: Mapping[str, Any]) -> Plan:
+    given: dict[str, Any] = {
+        key: {**getattr(plan, key), **value} if key in _MERGED else value for key, value in flags.items()
+    }
+    if plan.stage == EVALUATE:
+        given.pop("train", None)  # an evaluation has no backward pass, whatever the other stage has
+    return replace(plan, **given)

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from analyzer.dtypes import parse_autocast, parse_dtype
 from analyzer.errors import AnalyzerError
+from analyzer.plan import Plan
 from analyzer.remedy.proposal import MERGED, Proposal
 
-_NAMES: Final = "to, dtype, inputs_to, autocast, scope, train, set.NAME, input_dtypes.NAME, run"
+Reread = Callable[[dict[str, str]], tuple[Plan, ...]]
+"""Keys of a recipe to set -> the plan of each stage under them."""
+_NAMES: Final = "to, dtype, inputs_to, autocast, scope, train, set.NAME, input_dtypes.NAME, recipe.KEY, run"
 _DTYPES: Final = ("to", "dtype", "inputs_to")
 _SWITCHES: Final = {"true": True, "false": False}
 
 
-def read_asked(text: str) -> Proposal:
+def read_asked(text: str, reread: Reread | None = None) -> Proposal:
     """The proposal that a `--try` means; `run=FILE` names another inputs file. Raises AnalyzerError if it means none.
+
+    `recipe.KEY=VALUE` is put into the recipe, which `reread` makes plans of again.
 
     >>> read_asked("to=bf16,set.vpm=f32").change
     {'to': 'bfloat16', 'set': {'vpm': 'float32'}}
     """
     change: dict[str, Any] = {}
+    tried: dict[str, str] = {}
     inputs, impossible = None, ""
     for part in text.split(","):
         name, equals, value = part.strip().rpartition("=")
@@ -41,8 +48,11 @@ def read_asked(text: str) -> Proposal:
             inputs = Path(value)
             if not inputs.is_file():
                 raise AnalyzerError(f"no such inputs file: {value}", hint="a Python file that defines inputs(config)")
-        elif field == "recipe":
-            impossible = f"cannot be set: no recipe is read here, so '{name}' changes nothing"
+        elif field == "recipe" and key:
+            tried[key] = value
         else:
             raise AnalyzerError(f"--try knows no '{name}={value}'", hint=f"use one of {_NAMES}")
-    return Proposal("asked", text, change, inputs=inputs, impossible=impossible)
+    stages = reread(tried) if tried and reread is not None else ()
+    if tried and not any(plan.stage for plan in stages):
+        impossible = f"cannot be set: no recipe is read here, so 'recipe.{next(iter(tried))}' changes nothing"
+    return Proposal("asked", text, change, stages, inputs=inputs, impossible=impossible)

@@ -31,6 +31,8 @@ class Proposal:
     what: str
     change: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the plan that it sets."""
+    stages: tuple[Plan, ...] = ()
+    """The plan of each stage as another recipe makes it; `change` comes on top."""
     edit: Edit | None = None
     inputs: Path | None = None
     """Another inputs file."""
@@ -39,5 +41,6 @@ class Proposal:
 
     def plan(self, plan: Plan) -> Plan:
         """The plan with the change made. Raises AnalyzerError for a value that a plan refuses."""
+        plan = next((other for other in self.stages if other.stage == plan.stage), plan)
         merged = {key: {**getattr(plan, key), **value} for key, value in self.change.items() if key in MERGED}
         return replace(plan, **{**self.change, **merged})

@@ -31,8 +31,8 @@ def prove(loaded: Loaded, plan: Plan, flow: Flow, findings: Sequence[Finding]) -
     """The findings, each error with the cast of stored tensors that clears it, where there is one.
 
     One tensor is tried before all that the finding comes from. A fix is `proved` if a second capture, with these
-    tensors in the other dtype, refuses no call at any of the finding's places. It costs one capture a distinct
-    proposal, of which at most TRIED are run.
+    tensors in the other dtype, refuses no call at any of the finding's places, and none elsewhere that was taken
+    before. It costs one capture a distinct proposal, of which at most TRIED are run.
     """
     proofs: dict[tuple[tuple[Origin, ...], str], Fix | None] = {}
     mended = []
@@ -89,7 +89,9 @@ def _try(
             return None
     refused = causes(node for node in graph if node.refused)
     places = {(flow.graph[n].place, flow.graph[n].module) for n in finding.nodes}
-    cleared = not any((node.place, node.module) in places for node in refused)
+    before = {(flow.graph[n].place, flow.graph[n].module) for n in flow.refusals}
+    fresh = any((node.place, node.module) not in before for node in refused)  # the fault has only moved
+    cleared = not fresh and not any((node.place, node.module) in places for node in refused)
     return Fix(_what(origins, dtype), cleared, len(refused), cost)
 
 

@@ -132,7 +132,7 @@ def _try(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal
         errors_left=_error_count(new.findings for _, new in after),
         new_promotions=sum(len(_promotions(new) - _promotions(old)) for old, new in after),
         bytes=_size(first[1].flow.inventory) - _size(first[0].flow.inventory),
-        places=len(changed) + around + bool(proposal.edit) + bool(proposal.inputs),
+        places=len(changed) + around + bool(proposal.stages) + bool(proposal.edit) + bool(proposal.inputs),
         casts=_casts(changed),
     )
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from analyzer.dtypes import is_float
 from analyzer.graph import causes
 from analyzer.rules import Hit, cause
 
@@ -35,6 +36,7 @@ def check(flow: Flow) -> Iterator[Hit]:
     known: dict[str, tuple[str, ...]] = {}
     for node in causes(node for node in flow.graph.ops() if flow.refused(node.id)):
         odd = [ref for ref in node.operands() if node.repair and flow.dtype(ref) != node.repair]
+        odd = [ref for ref in odd if is_float(flow.dtype(ref))] or odd  # an index is no odd operand
         found = cause(flow, node, odd or node.operands())[1:]
         new = [name for name in found if name not in known]
         known |= dict.fromkeys(new, found)

@@ -15,21 +15,27 @@ from analyzer.propagate import propagate
 class _Casting(nn.Module):
     """A float32 table decides the dtype of another tensor."""
 
-    def __init__(self, written_out: bool) -> None:
+    def __init__(self, how: str) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.ones(4, 4))
         self.weight = nn.Parameter(torch.ones(4, 4, dtype=torch.bfloat16))
-        self.written_out = written_out
+        self.how = how
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        wide = x.to(torch.float32) if self.written_out else x.to(self.table.dtype)
+        wide = {
+            "written out": lambda: x.to(torch.float32),
+            "read": lambda: x.to(self.table.dtype),
+            "type_as": lambda: x.type_as(self.table),
+            "to": lambda: x.to(self.table),
+        }[self.how]()
         return wide @ self.weight
 
 
-@pytest.mark.parametrize(("written_out", "blamed"), [(False, ("parameter", "table")), (True, ("cast", "to"))])
-def test_the_tensor_whose_dtype_was_read_is_to_blame(written_out: bool, blamed: tuple[str, str]) -> None:
+@pytest.mark.parametrize("how", ["written out", "read", "type_as", "to"])
+def test_the_tensor_whose_dtype_was_read_is_to_blame(how: str) -> None:
+    blamed = ("cast", "to") if how == "written out" else ("parameter", "table")
     inputs = {"x": torch.ones(4, 4, dtype=torch.bfloat16)}
-    graph = capture(Loaded(_Casting(written_out), "casting", "", inputs), Plan(device="cpu")).graph
+    graph = capture(Loaded(_Casting(how), "casting", "", inputs), Plan(device="cpu")).graph
     flow = propagate(graph, Plan(device="cpu"))
     (refused,) = flow.refusals
     (odd,) = [ref for ref in graph[refused].operands() if flow.dtype(ref) == "float32"]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import analyzer
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 from tests.capture.real import really, traced
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 import analyzer
 from analyzer.capture.unwatched import words
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 from tests.capture.real import watched
 
 BF16, F64 = torch.bfloat16, torch.float64

@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from tests.truth import autocast, matrix, opinfo
+from tests.truth import autocast, matrix, noise, opinfo
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "truth.md"
 
@@ -60,6 +60,11 @@ def _models(_: int | None) -> str:
     return matrix.section()
 
 
+def _noise(_: int | None) -> str:
+    matrix.quiet()
+    return noise.section()
+
+
 def _autocast(samples: int | None) -> str:
     return autocast.section(samples or 99)
 
@@ -67,6 +72,7 @@ def _autocast(samples: int | None) -> str:
 PARTS: Final[dict[str, Callable[[int | None], str]]] = {
     "operators": _operators,
     "models": _models,
+    "noise": _noise,
     "autocast": _autocast,
 }
 

@@ -131,14 +131,13 @@ def real_run(module: nn.Module, inputs: dict[str, Any], how: How) -> Run:
 
 
 def _error(module: nn.Module, inputs: dict[str, Any], how: How, writer: _Writer | None = None) -> Exception | None:
-    module, given = (copy.deepcopy(module).train() if how.train else module), copy.deepcopy(inputs)
+    module, given = copy.deepcopy(module).train(how.train), copy.deepcopy(inputs)  # some models change themselves
     torch.manual_seed(0)
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.set_grad_enabled(how.train))
         stack.enter_context(_force_original_view_tracking(how.replay))
         if how.autocast:
-            device, _, dtype = how.autocast.partition(":")
-            stack.enter_context(torch.autocast(device, getattr(torch, dtype)))
+            stack.enter_context(torch.autocast("cpu", getattr(torch, how.autocast)))
         if writer is not None:  # autograd's nodes then remember their forward calls
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")

@@ -34,10 +34,11 @@ class Setup:
     change: Callable[[nn.Module], object]
     load: str = ""
     autocast: str = ""
+    """The dtype that autocast lowers to, on the device that is meant."""
     train: bool = False
 
     def plan(self, device: str = "cpu") -> Plan:
-        autocast = self.autocast or None
+        autocast = f"{device}:{self.autocast}" if self.autocast else None
         return Plan(device=device, dtype=self.load or None, autocast=autocast, scope="run", train=self.train)
 
 
@@ -169,7 +170,7 @@ SETUPS: Final = {
         Setup("load bf16", "from_pretrained(dtype=bfloat16) of an f32 checkpoint", BF16, _to(F32), load="bfloat16"),
         Setup("load f16", "from_pretrained(dtype=float16) of an f32 checkpoint", F16, _to(F32), load="float16"),
         Setup("load auto", 'from_pretrained(dtype="auto") of a bf16 checkpoint', BF16, _to(BF16), load="auto"),
-        Setup("autocast", "f32 model under autocast cpu bf16", F32, _to(F32), autocast="cpu:bfloat16"),
+        Setup("autocast", "f32 model under autocast cpu bf16", F32, _to(F32), autocast="bfloat16"),
         Setup("train bf16", "a training step of everything in bf16", BF16, _to(BF16), train=True),
         Setup(
             "train part",
@@ -192,7 +193,7 @@ SETUPS: Final = {
             "the same of an f32 model under autocast cpu bf16",
             F32,
             _to(F32),
-            autocast="cpu:bfloat16",
+            autocast="bfloat16",
             train=True,
         ),
     )

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from analyzer.capture.run import from_callable
-from analyzer.propagate import Plan
+from analyzer.plan import Plan
 from tests.capture.training import NARROW, REFUSED_BACKWARD
 from tests.truth.__main__ import placed
 from tests.truth.compare import Result, compare, compare_ops
@@ -60,6 +60,12 @@ def test_what_only_backward_refuses_is_the_truth(name: str) -> None:
     "model", ["T5ForConditionalGeneration", "MambaForCausalLM", "InstructBlipForConditionalGeneration"]
 )
 def test_what_a_class_means_to_run_wide_is_no_warning(model: str, setup: str) -> None:
+    assert list(said(ZOO[model], SETUPS[setup])) == []
+
+
+@pytest.mark.parametrize("setup", ["bf16", "train bf16", "train autocast"])
+@pytest.mark.parametrize("model", ["ModernBertForMaskedLM", "Gemma3ForCausalLM", "SwinForImageClassification"])
+def test_a_uniform_model_gives_no_finding(model: str, setup: str) -> None:
     assert list(said(ZOO[model], SETUPS[setup])) == []
 
 

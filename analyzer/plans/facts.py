@@ -1,0 +1,50 @@
+"""What recipes say, under one set of names whatever the dialect, merged so that later ones win."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from analyzer.errors import AnalyzerError
+
+_WORDS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False,
+                 "0": False, "": False, "none": False, "null": False}  # fmt: skip
+AUTO: Final = "auto"
+"""A value that another recipe decides."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts by name (`bf16`, `fsdp.version`, ...), and in words what has no effect on a trace.
+
+    `a.then(b)` is associative, and `Facts()` changes nothing.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+
+    def then(self, later: Facts) -> Facts:
+        """Both together; where both say something, the later one is believed."""
+        notes = tuple(dict.fromkeys((*self.notes, *later.notes)))
+        return Facts({**self.values, **later.values}, notes, (*self.read, *later.read))
+
+
+def truth(value: Any, where: str) -> bool:
+    """Whether a switch is on, in any spelling that YAML, JSON or a shell gives it; empty is off.
+
+    >>> truth("no", "x"), truth(None, "x"), truth("True", "x")
+    (False, False, True)
+    """
+    if value is None or isinstance(value, (bool, int)):
+        return bool(value)
+    word = str(value).strip().lower()
+    if word not in _WORDS:
+        raise AnalyzerError(f"{where}: '{value}' is neither true nor false", hint="write true or false")
+    return _WORDS[word]
+
+
+def switch(value: Any, where: str) -> bool | str:
+    """As `truth`, or AUTO."""
+    return AUTO if str(value).strip().lower() == AUTO else truth(value, where)

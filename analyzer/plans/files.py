@@ -1,0 +1,51 @@
+"""Reads a recipe file into plain data: JSON, YAML or a pickle, told apart by its bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from analyzer.errors import AnalyzerError
+from analyzer.plans.pickled import read_pickled
+
+_KINDS = "a recipe is JSON, YAML or a training_args.bin"
+
+
+def read_file(file: Path) -> dict[str, Any]:
+    """The file's keys and values. Raises AnalyzerError, with the line where a text is broken."""
+    if not file.is_file():
+        raise AnalyzerError(f"no such recipe file: {file}", hint=_KINDS)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise AnalyzerError(f"cannot read {file}: {error}", hint="is it a readable file?") from error
+    if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        return read_pickled(file)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AnalyzerError(f"{file} is neither text nor a pickle", hint=_KINDS) from error
+    values = _json(text, file) if text.lstrip().startswith("{") else _yaml(text, file)
+    if not isinstance(values, dict) or not values:
+        raise AnalyzerError(f"{file} holds no keys", hint=_KINDS)
+    return {str(key): value for key, value in values.items()}
+
+
+def _json(text: str, file: Path) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise AnalyzerError(f"{file}:{error.lineno}: broken JSON: {error.msg}", hint="correct that line") from error
+
+
+def _yaml(text: str, file: Path) -> Any:
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise AnalyzerError(f"{file}{line}: broken YAML: {problem}", hint="correct that line") from error

@@ -1,0 +1,149 @@
+"""Makes the plan of each stage from facts, as the installed Trainer, accelerate and DeepSpeed would act on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from analyzer.dtypes import parse_dtype
+from analyzer.errors import AnalyzerError
+from analyzer.plan import EVALUATE, TRAIN, Engine, Plan, Training, Wrap
+from analyzer.plans.facts import AUTO, Facts
+
+_DTYPES: Final = {"bf16": "bfloat16", "fp16": "float16", "fp8": "bfloat16", "no": ""}
+"""Accelerate's `mixed_precision` -> the dtype of its autocast and of FSDP's policy (fp8 rests on bf16)."""
+
+
+def resolve(facts: Facts, device: str | None = None) -> tuple[Plan, ...]:
+    """One plan for a training step and, where a Trainer is meant, one for `evaluate()`.
+
+    Raises AnalyzerError for what the libraries refuse.
+    """
+    said = facts.values
+    device = device or ("cpu" if said.get("use_cpu") else "cuda")
+    _refuse(said)
+    precision, full = _precision(said), _full_eval(said)
+    engine, notes = _engine(said, precision, full)
+    wrap = _wrap(said, precision)
+    casts = _engine_casts_inputs(said, engine)
+    common: dict[str, Any] = {
+        "device": device,
+        "dtype": parse_dtype(said["load_dtype"]) if said.get("load_dtype") else None,
+        "to": said.get("cast"),
+        "inputs_to": casts,
+        "autocast": _autocast(said, device, precision, engine, wrap),
+        "autocast_adapter_dtype": said.get("autocast_adapter_dtype", True),
+        "read": facts.read,
+    }
+    scaler = precision == "fp16" and device != "cpu" and engine is None
+    checkpointing = bool(said.get("checkpointing"))
+    around = Training(mixed_precision="" if precision == "no" else precision, fsdp=wrap, deepspeed=engine)
+    train = Plan(
+        **common,
+        train=True,
+        stage=TRAIN,
+        training=replace(
+            around,
+            scaler=scaler,
+            checkpointing=checkpointing,
+            reentrant=said.get("reentrant") if checkpointing else None,
+            optimizer=said.get("optimizer", ""),
+        ),
+        notes=(*facts.notes, *notes),
+    )
+    if not said.get("trainer"):
+        return (train,)
+    # Trainer.evaluation_loop: model.to(dtype) under *_full_eval, unless training is going on; autocast stays around
+    evaluate = Plan(
+        **{**common, "to": full or common["to"]}, stage=EVALUATE, training=around, notes=(*facts.notes, *notes)
+    )
+    return (train, evaluate)
+
+
+def _refuse(said: Mapping[str, Any]) -> None:
+    """As TrainingArguments._validate_args and trainer_config_finalize do."""
+    if said.get("bf16") and said.get("fp16"):
+        raise AnalyzerError("the recipe sets bf16 and fp16, but the Trainer takes one", hint="drop one of them")
+    if said.get("bf16_full_eval") and said.get("fp16_full_eval"):
+        raise AnalyzerError("the recipe sets bf16_full_eval and fp16_full_eval", hint="drop one of them")
+    for name in ("bf16", "fp16") if said.get("trainer") and said.get("deepspeed") else ():
+        wanted = bool(said.get(name) or said.get(f"{name}_full_eval"))
+        given = said.get(f"deepspeed.{name}")
+        if given is not None and given != AUTO and given != wanted:
+            raise AnalyzerError(
+                f"DeepSpeed's {name}.enabled={str(given).lower()}, but the TrainingArguments say "
+                f"{name}={str(wanted).lower()}, which the Trainer refuses",
+                hint=f'write "enabled": "auto" or make {name} agree',
+            )
+
+
+def _precision(said: Mapping[str, Any]) -> str:
+    """TrainingArguments.__post_init__: its own fp16, then its own bf16, else what accelerate's launcher says."""
+    return "fp16" if said.get("fp16") else "bf16" if said.get("bf16") else str(said.get("launcher", "no"))
+
+
+def _full_eval(said: Mapping[str, Any]) -> str | None:
+    return "float16" if said.get("fp16_full_eval") else "bfloat16" if said.get("bf16_full_eval") else None
+
+
+def _engine(said: Mapping[str, Any], precision: str, full: str | None) -> tuple[Engine | None, tuple[str, ...]]:
+    if not said.get("deepspeed"):
+        return None, ()
+    on = {name: said.get(f"deepspeed.{name}", False) for name in ("bf16", "fp16")}
+    decided = bool(said.get("trainer")) or "launcher" in said
+    meant = {
+        "bf16": precision in ("bf16", "fp8") or full == "bfloat16",
+        "fp16": precision == "fp16" or full == "float16",
+    }
+    on = {name: meant[name] if value == AUTO else value for name, value in on.items()}
+    auto = [name for name in ("bf16", "fp16") if said.get(f"deepspeed.{name}") == AUTO]
+    notes = () if decided or not auto else (
+        f"DeepSpeed's {' and '.join(auto)} 'auto': read as off: give the TrainingArguments as another --recipe",
+    )  # fmt: skip
+    dtype = "" if said.get("deepspeed.autocast") else "bfloat16" if on["bf16"] else "float16" if on["fp16"] else ""
+    return Engine(
+        stage=said.get("deepspeed.stage", 0),
+        dtype=dtype,
+        communication_dtype=said.get("deepspeed.communication_dtype", ""),
+        accumulation_dtype=said.get("deepspeed.accumulation_dtype", ""),
+    ), notes
+
+
+def _engine_casts_inputs(said: Mapping[str, Any], engine: Engine | None) -> str | None:
+    """Trainer._prepare_input: float inputs to the engine's dtype, float32 where it has none."""
+    if engine is None:
+        return None
+    if said.get("trainer"):
+        return engine.dtype or "float32"
+    return engine.dtype if said.get("deepspeed.auto_cast") and engine.dtype == "float16" else None
+
+
+def _wrap(said: Mapping[str, Any], precision: str) -> Wrap | None:
+    """FullyShardedDataParallelPlugin.set_mixed_precision: all dtypes of the policy are that of mixed_precision."""
+    if not said.get("fsdp"):
+        return None
+    version, dtype = said.get("fsdp.version", 1), _DTYPES[precision]
+    return Wrap(
+        version=version,
+        policy=said.get("fsdp.policy", "transformer"),
+        classes=said.get("fsdp.classes", ()),
+        min_params=said.get("fsdp.min_params", 0),
+        use_orig_params=said.get("fsdp.use_orig_params", True),
+        param_dtype=dtype,
+        reduce_dtype=dtype,
+        buffer_dtype=dtype if version == 1 else "",
+        output_dtype=dtype if version == 2 else "",
+    )
+
+
+def _autocast(
+    said: Mapping[str, Any], device: str, precision: str, engine: Engine | None, wrap: Wrap | None
+) -> str | None:
+    """Accelerate's `native_amp`: none under DeepSpeed (but fp8), in 1.15 none under FSDP2, no fp16 on CPUs."""
+    if engine is not None:
+        inner = said.get("deepspeed.autocast") or ("bfloat16" if precision == "fp8" else None)
+        return f"{device}:{inner}" if inner else None
+    if precision == "no" or (precision == "fp16" and device == "cpu") or (wrap is not None and wrap.version == 2):
+        return None
+    return f"{device}:{_DTYPES[precision]}"

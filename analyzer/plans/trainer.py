@@ -1,0 +1,107 @@
+"""Hugging Face TrainingArguments: as JSON or YAML, as saved by a Trainer, or in a script's YAML (trl and its like)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from analyzer.plans import deepspeed
+from analyzer.plans.facts import Facts, truth
+from analyzer.plans.known import concerns_precision, known
+from analyzer.plans.sharding import fsdp_facts
+
+_SWITCHES: Final = ("bf16", "fp16", "bf16_full_eval", "fp16_full_eval", "use_cpu")
+_OURS: Final = frozenset((
+    *_SWITCHES, "gradient_checkpointing", "gradient_checkpointing_kwargs", "activation_checkpointing",
+    "activation_checkpointing_kwargs", "optim", "deepspeed", "fsdp", "fsdp_config", "tf32", "no_cuda", "torch_dtype",
+    "dtype", "load_in_4bit", "load_in_8bit", "use_peft", "lora_r", "half_precision_backend", "fp16_backend",
+    "fp16_opt_level", "bnb_4bit_compute_dtype", "bnb_4bit_quant_type", "use_bnb_nested_quant",
+    # what a saved training_args.bin holds besides
+    "mixed_precision", "distributed_state", "deepspeed_plugin", "hf_deepspeed_config", "fsdp_plugin_args",
+    "xla_fsdp_config",
+))  # fmt: skip
+_SCRIPT: Final = frozenset((  # arguments of the scripts of trl, alignment-handbook, open-r1 and peft, none of precision
+    "model_name_or_path", "model_revision", "attn_implementation", "trust_remote_code", "chat_template", "eos_token",
+    "lora_alpha", "lora_dropout", "lora_target_modules", "lora_modules_to_save", "lora_task_type", "use_rslora",
+    "use_dora", "max_length", "max_seq_length", "max_prompt_length", "max_completion_length", "packing",
+    "packing_strategy", "padding_free", "assistant_only_loss", "beta", "loss_type", "num_generations", "reward_funcs",
+    "reward_weights", "temperature", "top_p", "use_vllm", "log_completions", "system_prompt", "code_language",
+    "evaluation_strategy", "group_by_length", "overwrite_output_dir", "logging_dir", "warmup_ratio",
+))  # fmt: skip
+_SCRIPT_PARTS: Final = ("dataset", "hub_", "vllm_", "wandb_", "code_eval_", "benchmarks", "callbacks")
+_PER_DIALECT_MARKS: Final = frozenset(("bf16", "fp16", "per_device_train_batch_size", "learning_rate"))
+
+
+def recognises(values: Mapping[str, Any]) -> bool:
+    """Whether any of these keys is one of TrainingArguments; anything else would have been recognised before."""
+    return bool((known("trainer") or _PER_DIALECT_MARKS) & set(values)) or bool(_OURS & set(values))
+
+
+def read(values: Mapping[str, Any], where: str) -> Facts:
+    """The facts of TrainingArguments; `deepspeed_file` and `fsdp_file` name files that go on."""
+    facts: dict[str, Any] = {"trainer": True}
+    facts |= {key: truth(values[key], f"{where}: {key}") for key in _SWITCHES if key in values}
+    facts |= checkpointing_facts(values, where)
+    notes: list[str] = []
+    if truth(values.get("no_cuda"), f"{where}: no_cuda"):
+        facts["use_cpu"] = True
+    if values.get("optim"):
+        facts["optimizer"] = str(values["optim"])
+    dtype = values.get("dtype", values.get("torch_dtype"))
+    if dtype and str(dtype) != "auto":  # trl's ModelConfig hands it to from_pretrained(dtype=...)
+        facts["load_dtype"] = str(dtype)
+    for key in ("half_precision_backend", "fp16_backend", "fp16_opt_level"):
+        if values.get(key) not in (None, "auto", "O1"):
+            notes.append(f"{where}: {key}={values[key]}: no effect in transformers 5, which uses torch's autocast")
+    shared, more = wrapping_facts(values, where)
+    return Facts({**facts, **shared}, (*notes, *more, *unapplied(values, where), *_unknown(values, where)))
+
+
+def checkpointing_facts(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Gradient checkpointing; the names that start with `activation_` are newer ones, and win."""
+    facts: dict[str, Any] = {}
+    for name in ("gradient_checkpointing", "activation_checkpointing"):
+        if values.get(name) is not None:
+            facts["checkpointing"] = truth(values[name], f"{where}: {name}")
+        inner = values.get(f"{name}_kwargs")
+        if isinstance(inner, Mapping) and inner.get("use_reentrant") is not None:
+            facts["reentrant"] = truth(inner["use_reentrant"], f"{where}: use_reentrant")
+    return facts
+
+
+def wrapping_facts(values: Mapping[str, Any], where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What `deepspeed`, `fsdp` and `fsdp_config` say, or the names of the files that say it."""
+    engine, sharding = values.get("deepspeed"), values.get("fsdp")
+    if isinstance(engine, Mapping):
+        inside = deepspeed.read(engine, f"{where}: deepspeed")
+        return dict(inside.values), inside.notes
+    if engine:
+        return {"deepspeed_file": str(engine)}, ()
+    config = values.get("fsdp_config") or {}
+    # TrainingArguments fill fsdp_config with defaults even where fsdp is off; axolotl may give `fsdp_version` alone
+    if not (sharding or (config and "fsdp_version" in values)):
+        return {}, ()
+    if isinstance(config, str):
+        return {"fsdp_file": config}, ()
+    version = int(values.get("fsdp_version") or 2)
+    return fsdp_facts(config, f"{where}: fsdp_config", version), ()
+
+
+def unapplied(values: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """What a recipe makes of the model that is not made here."""
+    notes = []
+    for key in ("load_in_4bit", "load_in_8bit", "quantization_bit"):
+        if str(values.get(key) or "false").lower() not in ("false", "no"):
+            notes.append(f"{where}: {key}: not applied: give the folder of a quantised checkpoint")
+    adapter = values.get("adapter") or values.get("use_peft") or values.get("finetuning_type") in ("lora", "oft")
+    if str(adapter or "false").lower() not in ("false", "no"):
+        notes.append(f"{where}: an adapter on top of the model: not applied: give --adapter DIR")
+    return tuple(notes)
+
+
+def _unknown(values: Mapping[str, Any], where: str) -> list[str]:
+    names = known("trainer") | _OURS | _SCRIPT if known("trainer") else None
+    strange = [key for key in values if names and key not in names and not key.startswith(_SCRIPT_PARTS)]
+    if len(strange) > len(values) / 2:  # the state of an object, or a script of another kind: name what matters
+        strange = [key for key in strange if concerns_precision(key)]
+    return [f"{where}: unknown key '{key}': no effect" for key in strange]

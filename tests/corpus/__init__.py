@@ -1,0 +1,1 @@
+"""Faults of dtype that people reported, each rebuilt as a small model beside its mend."""

@@ -1,0 +1,56 @@
+"""Writes the corpus as a table: what each case is, what really happens, what the trace says, and the mend."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from analyzer.errors import AnalyzerError
+from analyzer.findings import Finding
+from tests.corpus.case import SILENT, Case
+from tests.corpus.running import NAMES, case, mechanism, real, report
+
+HEAD = """# Reported faults, rebuilt
+
+Each row is a small model in `tests/corpus/` that has one fault which people reported. Made by `make goldens`: the
+words are those of a real run on the CPU, the verdict is the trace's, and under the mend nothing is left.
+
+| case | report | mechanism | what really happens | what analyze says | mend | proved fix |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def page() -> str:
+    """The page, a line for each case."""
+    return HEAD + "".join(_row(name, case(name)) + "\n" for name in NAMES)
+
+
+def _row(name: str, one: Case) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        ran = real(name, False, Path(folder) / "model")
+        said, fixes = _said(name, one, Path(folder) / "model")
+    happens = "runs, gives " + ", ".join(ran.dtypes) if one.kind == SILENT else ran.words.splitlines()[0:1]
+    words = happens if isinstance(happens, str) else "".join(happens) or "runs on the CPU, refused on CUDA"
+    about = mechanism(name).replace(f" ({one.report}).", ".").replace(f" Reported as {one.report}.", "")
+    return (
+        "| "
+        + " | ".join(cell.replace("|", "\\|") for cell in (name, one.report, about, words, said, one.fix, fixes))
+        + " |"
+    )
+
+
+def _said(name: str, one: Case, folder: Path) -> tuple[str, str]:
+    try:
+        found = report(name, False, folder).findings
+    except AnalyzerError as stopped:
+        return str(stopped).split(" at ")[0], ""
+    first: Finding = next(f for f in found if (f.code, f.severity) == (one.code, one.severity))
+    proved = "; ".join(fix.what.replace("kwargs.", "") for fix in first.fixes if fix.proved)
+    same = "the same words" if first.message in real_words(name, folder) else first.message
+    blame = one.cause.replace("here", "in the marked line") or "none"
+    return f"{first.code} {first.severity}: {same}; cause: {blame}", proved
+
+
+def real_words(name: str, folder: Path) -> str:
+    """The words of the real run."""
+    return real(name, False, folder).words

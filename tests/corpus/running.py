@@ -1,0 +1,129 @@
+"""Runs a case for real on the CPU, or traces it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import tests.corpus
+from analyzer import oracle
+from analyzer.capture.abstract import dtype_name
+from analyzer.capture.outputs import leaves
+from analyzer.capture.places import Places
+from analyzer.capture.training import loss_of
+from analyzer.dtypes import parse_autocast
+from analyzer.findings import Finding, Origin
+from analyzer.pipeline import trace
+from analyzer.report import Report
+from tests.capture.real import bare, raised_at
+from tests.corpus.case import Case
+
+NAMES = [i.name for i in pkgutil.iter_modules(tests.corpus.__path__) if i.name[1:3].isdigit()]
+IDS = torch.tensor([[1, 2, 3, 4]])
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a real run did: its results, or the words and the place of its error."""
+
+    results: tuple[torch.Tensor, ...] = ()
+    words: str = ""
+    place: str = ""
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtypes of the results."""
+        return tuple(dtype_name(t.dtype) for t in self.results)
+
+
+@cache
+def case(name: str) -> Case:
+    """The case in the file of that name."""
+    found: Case = import_module(f"tests.corpus.{name}").CASE
+    return found
+
+
+def mechanism(name: str) -> str:
+    """What the case's file says of itself, in one line."""
+    return " ".join((import_module(f"tests.corpus.{name}").__doc__ or "").split())
+
+
+def real(name: str, mended: bool, folder: Path) -> Ran:
+    """Build and run a case on the CPU, up to its first error."""
+    torch.manual_seed(0)
+    one = case(name)
+    plan = one.plan_of(mended)
+    module, inputs = _loaded(one, mended, folder) if one.folder else _built(one, mended)
+    places = Places(module, "")
+    try:
+        with torch.set_grad_enabled(plan.train), _autocast(plan.autocast):
+            result = module(**copy.deepcopy(inputs))
+        loss = loss_of(result) if plan.train else None
+        if loss is not None:
+            loss.backward()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        file, line = raised_at(error)
+        shown = Path(file).name if one.folder else places.show(file)  # transformers runs a copy of remote code
+        return Ran((), oracle.words(error), f"{shown}:{line}")
+    return Ran(tuple(t.detach() for t in leaves(result)))
+
+
+def report(name: str, mended: bool, folder: Path) -> Report:
+    """The trace of a case without its weights."""
+    one = case(name)
+    if one.folder:
+        write(one, mended, folder)
+        return trace(folder, plan=one.plan_of(mended), trust_remote_code=True)
+    module, inputs = _built(one, mended)
+    return trace(bare(module), kwargs=inputs, plan=one.plan_of(mended))
+
+
+def named(name: str, origin: Origin) -> str:
+    """An origin as cases write it."""
+    if origin.kind in ("parameter", "buffer", "input"):
+        return f"{origin.kind} {origin.name.removeprefix('kwargs.')}"
+    lines = inspect.getsource(import_module(f"tests.corpus.{name}")).splitlines()
+    here = {number for number, line in enumerate(lines, 1) if line.endswith("# here")}
+    return f"{origin.kind} here" if origin.line in here else f"{origin.kind} {origin.file}:{origin.line}"
+
+
+def blamed(name: str, finding: Finding) -> list[str]:
+    """The nearest origin of every operand of a finding, and the call itself."""
+    call = named(name, Origin("call", finding.op, "", finding.file, finding.line))
+    return [named(name, operand.origins[0]) for operand in finding.operands if operand.origins] + [call]
+
+
+def write(one: Case, mended: bool, folder: Path) -> None:
+    """Write the folder of a case, once."""
+    if one.folder and not (folder / "config.json").exists():
+        one.folder(folder, mended)
+
+
+def _built(one: Case, mended: bool) -> tuple[nn.Module, dict[str, Any]]:
+    assert one.build
+    module, inputs = one.build(mended)
+    return (module.train() if one.plan.train else module.eval()), inputs
+
+
+def _loaded(one: Case, mended: bool, folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    from transformers import AutoModel
+
+    write(one, mended, folder)
+    dtype = getattr(torch, one.plan_of(mended).dtype or "float32")
+    return AutoModel.from_pretrained(folder, dtype=dtype, trust_remote_code=True).eval(), {"input_ids": IDS}
+
+
+def _autocast(name: str | None) -> Any:
+    if name is None:
+        return torch.autocast("cpu", enabled=False)
+    device, dtype = parse_autocast(name)
+    return torch.autocast(device, getattr(torch, dtype))

@@ -1,0 +1,17 @@
+"""docs/corpus.md is what the cases say now."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.corpus.page import page
+
+PAGE = Path(__file__).parents[2] / "docs" / "corpus.md"
+
+
+def test_the_page_is_golden() -> None:
+    text = page()
+    if os.environ.get("UPDATE_GOLDENS"):
+        PAGE.write_text(text)
+    assert PAGE.read_text() == text
