@@ -23,7 +23,7 @@ from analyzer.loaders import load
 from analyzer.plan import Plan
 from tests.capture.real import really_trained
 from tests.truth.compare import compare_ops
-from tests.truth.running import real_run, traced_run
+from tests.truth.running import How, real_run, traced_run
 
 peft = pytest.importorskip("peft")
 
@@ -120,7 +120,7 @@ def test_runs_as_the_real_one(name: str, plan: Plan, folders: Any) -> None:
     plan = replace(plan, adapter=str(adapter))
     loaded, real = load(base, plan), _real(base, adapter, plan)
     assert _stored(loaded.module) == _stored(real)
-    theirs = real_run(real, loaded.inputs, plan.autocast or "")
+    theirs = real_run(real, loaded.inputs, How(plan.autocast or ""))
     ours, _ = traced_run(loaded, plan)
     way, wrong, unseen = compare_ops(theirs, ours)
     assert (ours.raised and ours.raised.words) == (theirs.raised and theirs.raised.words)
