@@ -37,6 +37,7 @@ def load(
     say("reading config and checkpoint headers")
     checkpoint = read_headers(root)
     stored = checkpoint.tensors
+    from analyzer.loaders.adapter import inject
     from analyzer.loaders.applying import apply_plan
     from analyzer.loaders.building import build
     from analyzer.loaders.inputs import make_inputs
@@ -55,13 +56,19 @@ def load(
         say(f"building {cls.__name__}")
         built = quantise(build(cls, config, dtype, root, stored), found, dtype, stored, plan)
         unused = {name: stored[name].dtype for name in built.unused}
+        base = built.module
+        fresh: tuple[str, ...] = ()
+        if plan.adapter:
+            say("putting the adapter in")
+            built, remarks, fresh = inject(built, plan, plain_path(root))
+            notes = [*notes, *remarks]
         reasons = apply_plan(built.module, plan, built.reasons)
         inputs = make_inputs(
-            built.module, config, plan, plan.to or dtype, root, file=inputs_file, trust_remote_code=trust_remote_code
+            base, config, plan, plan.to or dtype, root, file=inputs_file, trust_remote_code=trust_remote_code
         )
     return Loaded(
         module=built.module,
-        name=cls.__name__,
+        name=type(built.module).__name__,
         path=str(root),
         inputs=inputs.values,
         run=inputs.run,
@@ -78,7 +85,7 @@ def load(
             declared=declared,
             loaded=dtype,
             unused=unused,
-            made_anew=tuple(getattr(built.module, "_keys_to_ignore_on_load_missing", None) or ()),
+            made_anew=(*(getattr(built.module, "_keys_to_ignore_on_load_missing", None) or ()), *fresh),
             has_checkpoint=checkpoint.complete,
         ),
     )

@@ -90,13 +90,15 @@ def _full_eval(said: Mapping[str, Any]) -> str | None:
 def _engine(said: Mapping[str, Any], precision: str, full: str | None) -> tuple[Engine | None, tuple[str, ...]]:
     if not said.get("deepspeed"):
         return None, ()
-    on = {name: said.get(f"deepspeed.{name}", False) for name in ("bf16", "fp16")}
+    on = {name: said.get(f"deepspeed.{name}") for name in ("bf16", "fp16")}
     decided = bool(said.get("trainer")) or "launcher" in said
     meant = {
         "bf16": precision in ("bf16", "fp8") or full == "bfloat16",
         "fp16": precision == "fp16" or full == "float16",
     }
-    on = {name: meant[name] if value == AUTO else value for name, value in on.items()}
+    # DeepSpeedPlugin.set_mixed_precision: under accelerate's launcher an absent section is made, as if it were AUTO
+    open_ = (AUTO, None) if "launcher" in said else (AUTO,)
+    on = {name: meant[name] if value in open_ else value for name, value in on.items()}
     auto = [name for name in ("bf16", "fp16") if said.get(f"deepspeed.{name}") == AUTO]
     notes = () if decided or not auto else (
         f"DeepSpeed's {' and '.join(auto)} 'auto': read as off: give the TrainingArguments as another --recipe",
