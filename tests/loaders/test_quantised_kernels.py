@@ -100,6 +100,8 @@ def test_float32_activations_in_gptq_s_marlin_kernel_are_an_error_in_its_words(t
     assert found.message == "gpt_marlin_gemm only supports bfloat16 and float16"
     assert found.asked == "cuda, from source: gptqmodel's copy of gptq_marlin.cu (vllm#28843)"
     assert found.module.endswith("_proj")
+    script = report.flow.graph[found.nodes[0]].script
+    assert (script.lines, "quantisation library" in script.doubt) == ((), True)
     assert not traced(folder(tmp_path / "m", GPTQ), dtype="float32", device="cpu").findings
     assert not traced(folder(tmp_path / "m", GPTQ), dtype="bfloat16").findings
 
@@ -108,7 +110,7 @@ def test_bitsandbytes_default_compute_dtype_is_a_warning(tmp_path: Path) -> None
     """h2oai/h2ogpt#682: float16 enters, float32 is computed in, and it is slow."""
     report = traced(folder(tmp_path / "m", BNB4), dtype="float16")
     [found] = [one for one in report.findings if one.severity != "note"]
-    assert (found.code, found.message) == ("DT302", "f16 enters a quantised layer that computes in f32")
+    assert (found.code, found.message) == ("DT303", "f16 enters a quantised layer that computes in f32")
     assert found.count == 14
     for settings, dtype in ((METHODS["bnb4-twice"], "bfloat16"), (BNB4, "float32"), (BNB8, "float16")):
         assert not traced(folder(tmp_path / "m", settings), dtype=dtype).findings

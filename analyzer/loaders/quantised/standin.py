@@ -78,7 +78,8 @@ class StandIn(nn.Linear):
         return [self.out_features, self.in_features]
 
     def _packed(self) -> list[torch.Tensor]:
-        return [getattr(self, part.name) for part in self.parts]
+        """What a reader wants to see enter: the values and the scales, not zero points and orders."""
+        return [getattr(self, p.name) for i, p in enumerate(self.parts) if not i or "int" not in p.dtype]
 
 
 def product(

@@ -8,7 +8,7 @@ float32: correct, and several times slower, as no tensor core takes part. Nothin
     packed = parameter : u8[512,1]  @ proj
     wide = _to_copy(x, dtype=f32) : f32[2,32]  @ proj
     w = quantised.dequantize.default(packed) : f32[32,32]  @ proj
-    y = linear(wide, w) : f32[2,32]  @ proj  # DT302
+    y = linear(wide, w) : f32[2,32]  @ proj  # DT303
     z = _to_copy(y, dtype=bf16) : bf16[2,32]  @ proj
 
 Set `bnb_4bit_compute_dtype` to the dtype of the activations.
