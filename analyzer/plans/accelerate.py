@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.plans.facts import AUTO, Facts, truth
+from analyzer.plans.facts import AUTO, Facts, section, truth, whole
 from analyzer.plans.known import known
 from analyzer.plans.sharding import fsdp_facts
 
@@ -17,9 +17,8 @@ _OLD: Final = ("fp16", "dynamo_backend", "ipex_config", "deepspeed_config_file",
 
 def recognises(values: Mapping[str, Any]) -> bool:
     """Whether these are the keys of an accelerate configuration."""
-    return "compute_environment" in values or "distributed_type" in values or (
-        "mixed_precision" in values and "output_dir" not in values and bool({"num_processes", "use_cpu", "machine_rank"} & set(values))
-    )  # fmt: skip
+    launched = "output_dir" not in values and bool({"num_processes", "use_cpu", "machine_rank"} & set(values))
+    return "compute_environment" in values or "distributed_type" in values or ("mixed_precision" in values and launched)
 
 
 def read(values: Mapping[str, Any], where: str) -> Facts:
@@ -45,11 +44,15 @@ def read(values: Mapping[str, Any], where: str) -> Facts:
     if precision == "fp8":
         notes.append(f"{where}: mixed_precision fp8: traced as bf16 autocast, without the fp8 layers of its backend")
     if kind == "FSDP":
-        facts |= fsdp_facts(values.get("fsdp_config") or {}, f"{where}: fsdp_config", version=1)
+        # accelerate launch sets FSDP_AUTO_WRAP_POLICY only if the file does; the plugin takes NO_WRAP then
+        facts |= fsdp_facts(values.get("fsdp_config"), f"{where}: fsdp_config", version=1, policy="NO_WRAP")
+    if kind == "MEGATRON_LM":
+        notes.append(f"{where}: distributed_type MEGATRON_LM: its own mixed precision is not traced")
+        facts["launcher"] = "no"  # Accelerator.__init__ leaves autocast to Megatron
     if kind == "DEEPSPEED":
-        inner = values.get("deepspeed_config") or {}
+        inner = section(values.get("deepspeed_config"), f"{where}: deepspeed_config")
         # DeepSpeedPlugin of accelerate 1.15 makes a configuration whose precision is the launcher's
-        stage = int(inner.get("zero_stage", 2))
+        stage = whole(inner.get("zero_stage"), f"{where}: zero_stage", 2)
         facts |= {"deepspeed": True, "deepspeed.stage": stage, "deepspeed.bf16": AUTO, "deepspeed.fp16": AUTO}
         if file := inner.get("deepspeed_config_file"):
             facts["deepspeed_file"] = str(file)
