@@ -16,9 +16,9 @@ if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
 VIEWS: Final = frozenset((
     "_reshape_alias", "_unsafe_view", "alias", "chunk", "clone", "contiguous", "detach", "expand", "flatten",
     "lift_fresh", "narrow", "permute", "reshape", "select", "slice", "split", "split_with_sizes", "squeeze",
-    "swapaxes", "t", "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view",
+    "swapaxes", "t", "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view", "quantised.dequantize.default",
 ))  # fmt: skip
-"""Operations that hand values on without computing any."""
+"""Operations that hand values on without computing any; a stored weight that is unpacked is no result either."""
 PRODUCTS: Final = frozenset((
     "_scaled_dot_product_efficient_attention", "_scaled_dot_product_flash_attention",
     "_scaled_dot_product_flash_attention_for_cpu", "addbmm", "addmm", "addmv", "baddbmm", "bmm", "convolution", "dot",

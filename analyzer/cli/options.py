@@ -50,6 +50,8 @@ _OPTIONS: Final = (
     click.option("--dtype", metavar="D", help="As in from_pretrained(dtype=D). Default: as the config says."),
     click.option("--to", metavar="D", help="As model.to(D) after loading."),
     click.option("--set", "sets", multiple=True, metavar="GLOB=D", help="Dtype of parts: 'vpm.*=float32'."),
+    click.option("--adapter", type=click.Path(path_type=Path), metavar="DIR", help="PEFT adapter to put in."),
+    click.option("--no-autocast-adapter-dtype", is_flag=True, help="Leave adapters in the base's dtype."),
     click.option("--input-dtype", "input_dtypes", multiple=True, metavar="NAME=D", help="Dtype of one input."),
     click.option("--device", type=click.Choice(["cuda", "cpu"]), help="Whose kernels.  [default: cuda]"),
     click.option("--train", is_flag=True, help="Follow the backward pass too, in training mode."),
@@ -66,22 +68,27 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def asking(
         *, model_dir: Path, recipes: tuple[Path, ...], dtype: str | None, to: str | None, sets: tuple[str, ...],
-        input_dtypes: tuple[str, ...], device: str | None, train: bool, autocast: str | None, scope: str | None,
-        inputs: Path | None, trust_remote_code: bool, stage: str | None,
-        plan_file: Path | None, **others: Any,
+        adapter: Path | None, no_autocast_adapter_dtype: bool, input_dtypes: tuple[str, ...], device: str | None,
+        train: bool, autocast: str | None, scope: str | None, inputs: Path | None, trust_remote_code: bool,
+        stage: str | None, plan_file: Path | None, **others: Any,
     ) -> Any:  # fmt: skip
         flags = {
             "device": device,
             "dtype": parse_dtype(dtype) if dtype else None,
             "to": parse_dtype(to) if to else None,
             "set": _pairs("--set", sets),
+            "adapter": str(adapter) if adapter else None,
             "input_dtypes": _pairs("--input-dtype", input_dtypes),
             "train": train,
             "autocast": ":".join(parse_autocast(autocast)) if autocast else None,
             "scope": scope,
         }
         _check(model_dir, inputs, recipes)
-        given = {key: value for key, value in flags.items() if value}
+        if adapter is not None and not adapter.is_dir():
+            raise AnalyzerError(f"no such adapter folder: {adapter}", hint="give a folder with an adapter_config.json")
+        given: dict[str, Any] = {key: value for key, value in flags.items() if value}
+        if no_autocast_adapter_dtype:
+            given["autocast_adapter_dtype"] = False
         return command(asked=Asked(model_dir, given, recipes, inputs, trust_remote_code, stage, plan_file), **others)
 
     for option in reversed(_OPTIONS):

@@ -23,7 +23,7 @@ LOADERS: Final = {"config.json": transformers_dir.load}
 """The file that marks a kind of folder -> its loader."""
 
 _OTHER_FOLDERS: Final = {
-    "adapter_config.json": "this is a PEFT adapter; give the folder of its base model",
+    "adapter_config.json": "this is a PEFT adapter; give the folder of its base model, and this one with --adapter",
     "model_index.json": "this is a diffusers pipeline, which is not supported; give a transformers model folder",
 }
 _FOLDER: Final = "give a folder with a config.json, as save_pretrained writes it"

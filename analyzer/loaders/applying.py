@@ -68,7 +68,8 @@ def suggest(word: str, known: Any) -> str:
 
 def _matching(model: nn.Module, pattern: str) -> list[str]:
     floats = _floats(model)
-    names = [n for n in floats if n == pattern or any(fnmatchcase(n, p) for p in (pattern, f"{pattern}.*"))] or (
+    known = {name: {name, _without_adapter(name)} for name in floats}
+    names = [n for n in floats if any(fnmatchcase(k, p) for k in known[n] for p in (pattern, f"{pattern}.*"))] or (
         [*floats] if not pattern else []
     )
     if not names:
@@ -82,8 +83,8 @@ def _meant(model: nn.Module, pattern: str) -> str:
     People write a component's name from another model: the `vision_encoder` of one is another's `vpm`, which is a
     `VisionTransformer`.
     """
-    floats = _floats(model)
-    paths = {".".join(n.split(".")[:depth]) for n in floats for depth in range(1, n.count(".") + 2)}
+    names = {known for name in _floats(model) for known in (name, _without_adapter(name))}
+    paths = {".".join(n.split(".")[:depth]) for n in names for depth in range(1, n.count(".") + 2)}
     if (alike := suggest(pattern, paths)).startswith("did"):
         return alike
     wanted = set(re.findall(r"[a-z]+", pattern.lower()))
@@ -101,6 +102,11 @@ def _words(camel: str) -> set[str]:
     ['transformer', 'vision']
     """
     return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]+", camel)}
+
+
+def _without_adapter(name: str) -> str:
+    """The name of a tensor before PEFT wrapped the model and its layers, so that patterns outlive an adapter."""
+    return name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".original_module.", ".")
 
 
 def _floats(model: nn.Module) -> dict[str, torch.Tensor]:

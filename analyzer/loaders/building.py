@@ -49,7 +49,7 @@ def build(cls: Any, config: Any, dtype: str, root: Path, stored: dict[str, Store
     """Construct `cls(config)` as `from_pretrained(dtype=dtype)` would leave it, without its weights."""
     wanted: torch.dtype = getattr(torch, dtype)
     set_config_dtype(config, wanted)
-    lines = _ConstructorLines(plain_path(root))
+    lines = ConstructorLines(plain_path(root))
     with user_code(root, f"building {cls.__name__}"):
         with contextlib.ExitStack() as stack:
             for context in _contexts(cls, wanted):
@@ -205,7 +205,7 @@ def _reason(
     return f"{why}; stored as {found.dtype} in {found.shard}" if found else why
 
 
-class _ConstructorLines:
+class ConstructorLines:
     """Notes, while constructors run, which source line registered each parameter and buffer."""
 
     def __init__(self, root: str) -> None:

@@ -21,6 +21,8 @@ _NAMES: Final = {
 }  # fmt: skip
 _KINDS: Final = ("model.safetensors", "pytorch_model.bin")
 """In the order in which `from_pretrained` looks for them; each may be sharded, with an index beside its name."""
+ADAPTER_FILES: Final = ("adapter_model.safetensors", "adapter_model.bin")
+"""The same of a PEFT adapter."""
 _LARGEST: Final = 100_000_000
 """Bytes; safetensors itself refuses longer headers."""
 _POINTER: Final = b"version "
@@ -48,14 +50,14 @@ class Checkpoint:
     """Whether every shard was read, so that a tensor that is not here is not in the checkpoint."""
 
 
-def read_headers(root: Path) -> Checkpoint:
+def read_headers(root: Path, kinds: tuple[str, ...] = _KINDS) -> Checkpoint:
     """How the tensors of the checkpoint in a folder are stored; none where it holds no files of weights."""
-    for name in _KINDS:
+    for name in kinds:
         if (root / name).is_file():
-            found = _READERS[name](root / name)
+            found = _READERS[Path(name).suffix](root / name)
             return Checkpoint({key: _stored(entry, name) for key, entry in (found or {}).items()}, found is not None)
         if (root / f"{name}.index.json").is_file():
-            return _sharded(root, root / f"{name}.index.json", _READERS[name])
+            return _sharded(root, root / f"{name}.index.json", _READERS[Path(name).suffix])
     return Checkpoint()
 
 
@@ -164,7 +166,7 @@ def _pickled(file: Path) -> _Entries | None:
     }
 
 
-_READERS: Final = dict(zip(_KINDS, (_safetensors, _pickled), strict=True))
+_READERS: Final = {".safetensors": _safetensors, ".bin": _pickled}
 
 
 def _stored(entry: tuple[str, tuple[int, ...]], shard: str) -> Stored:

@@ -37,33 +37,45 @@ def load(
     say("reading config and checkpoint headers")
     checkpoint = read_headers(root)
     stored = checkpoint.tensors
+    from analyzer.loaders.adapter import inject
     from analyzer.loaders.applying import apply_plan
     from analyzer.loaders.building import build
     from analyzer.loaders.inputs import make_inputs
+    from analyzer.loaders.quantised import loads_in, quantise, read
     from analyzer.loaders.remote_code import plain_path
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        found = read(root, settings, plan.device)
         cls, config, notes = _class_and_config(root, settings, trust_remote_code)
         declared = _named(config) or ""
         dtype, assumed = _dtype(config, plan, stored)
+        if found.scheme is not None:
+            overruled = loads_in(found.scheme, dtype, named=not assumed, device=plan.device)
+            dtype, assumed = overruled, assumed if overruled == dtype else []
         say(f"building {cls.__name__}")
-        built = build(cls, config, dtype, root, stored)
+        built = quantise(build(cls, config, dtype, root, stored), found, dtype, stored, plan)
         unused = {name: stored[name].dtype for name in built.unused}
+        base = built.module
+        fresh: tuple[str, ...] = ()
+        if plan.adapter:
+            say("putting the adapter in")
+            built, remarks, fresh = inject(built, plan, plain_path(root))
+            notes = [*notes, *remarks]
         reasons = apply_plan(built.module, plan, built.reasons)
         inputs = make_inputs(
-            built.module, config, plan, plan.to or dtype, root, file=inputs_file, trust_remote_code=trust_remote_code
+            base, config, plan, plan.to or dtype, root, file=inputs_file, trust_remote_code=trust_remote_code
         )
     return Loaded(
         module=built.module,
-        name=cls.__name__,
+        name=type(built.module).__name__,
         path=str(root),
         inputs=inputs.values,
         run=inputs.run,
         reasons=reasons,
         places=built.places,
         root=plain_path(root),
-        assumptions=(*notes, *assumed, *inputs.assumptions),
+        assumptions=(*notes, *assumed, *found.notes, *inputs.assumptions),
         spare=inputs.spare,
         inventory=take(
             built.module,
@@ -73,16 +85,14 @@ def load(
             declared=declared,
             loaded=dtype,
             unused=unused,
-            made_anew=tuple(getattr(built.module, "_keys_to_ignore_on_load_missing", None) or ()),
+            made_anew=(*(getattr(built.module, "_keys_to_ignore_on_load_missing", None) or ()), *fresh),
             has_checkpoint=checkpoint.complete,
         ),
     )
 
 
 def _class_and_config(root: Path, settings: dict[str, Any], trust: bool) -> tuple[Any, Any, list[Assumption]]:
-    notes = []
-    if settings.get("quantization_config"):
-        notes.append(Assumption("config.json has a quantization_config", "traced as if not quantized", "config.json"))
+    notes: list[Assumption] = []
     auto_map = settings.get("auto_map") or {}
     if not isinstance(auto_map, dict):
         raise AnalyzerError(f"{root / 'config.json'}: auto_map is not an object", hint="correct config.json")

@@ -53,6 +53,8 @@ class Unanswered:
     reason: str
 
 
+_BYTES: Final = frozenset({"int8", "uint8"})
+"""What packed weights are stored as."""
 _AUTOCAST: Final = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
 """Off while a kernel is asked, also inside a caller's own region."""
 
@@ -78,6 +80,8 @@ def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu"
     if row is not None:
         return Refused(row.refused, asked=row.said_by(device)) if row.refused else Dtypes(row.gives)
     answer = _of_cpu(function, op, args, kwargs)
+    if isinstance(answer, Refused) and (source := _own_source(function, args)):
+        return replace(answer, asked=f"{device}, {answers.FROM_SOURCE}: {source}")
     if device != "cpu" and isinstance(answer, Refused):
         return replace(answer, asked=AS_ON_CPU)
     return answer
@@ -105,6 +109,14 @@ def is_view(function: Any) -> bool:
     """Whether an overload only gives a view of its first operand, so that sizes cannot matter to dtypes."""
     returns = function._schema.returns
     return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
+
+
+def _own_source(function: Any, args: tuple[Arg, ...]) -> str:
+    """Where an operation of ours, which stands for a library's kernel, says that its words are read."""
+    if function.namespace != "quantised":
+        return ""
+    names = [argument.name for argument in function._schema.arguments]
+    return str(args[names.index("source")])
 
 
 def _of_cpu(function: Any, op: str, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
@@ -141,7 +153,8 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
         if isinstance(result, Dtypes):
             return result
         first = first or result
-        if any(isinstance(_try(function, _in(d, args), _in(d, kwargs), way), Dtypes) for d in controls):
+        tried = (_try(function, _in(d, args), _in(d, kwargs), way) for d in controls)
+        if any(isinstance(said, Dtypes) for said in tried) or _packed(function, args, kwargs, way):
             lacks = "not implemented for" in result  # and that of one of these dtypes alone?
             gap = lacks and any(_try(function, _in(d, args), _in(d, kwargs), way) == result for d in floats)
             return Refused(_full_size(function, args, kwargs, result, way), gap, uniform=not mixed and not gap)
@@ -176,16 +189,23 @@ def _try(function: Any, args: Any, kwargs: Any, way: Way) -> Dtypes | str:
         return words(error)
 
 
-def _in(dtype: str, arg: Any) -> Any:
-    if type(arg) is Spec:
-        return replace(arg, dtype=dtype) if is_float(arg.dtype) else arg
-    return tuple([_in(dtype, item) for item in arg]) if type(arg) is tuple else arg
+def _packed(function: Any, args: Any, kwargs: Any, way: Way) -> bool:
+    """Whether a call on floats and packed weights, which are bytes, would run if these were floats as well."""
+    if not _floats((args, kwargs)) or not _floats((args, kwargs), _BYTES):
+        return False
+    return isinstance(_try(function, _in("float32", args, _BYTES), _in("float32", kwargs, _BYTES), way), Dtypes)
 
 
-def _floats(arg: Any) -> set[str]:
+def _in(dtype: str, arg: Any, also: frozenset[str] = frozenset()) -> Any:
     if type(arg) is Spec:
-        return {arg.dtype} if is_float(arg.dtype) else set()
-    return set().union(*map(_floats, arg)) if type(arg) is tuple else set()
+        return replace(arg, dtype=dtype) if is_float(arg.dtype) or arg.dtype in also else arg
+    return tuple([_in(dtype, item, also) for item in arg]) if type(arg) is tuple else arg
+
+
+def _floats(arg: Any, of: frozenset[str] | None = None) -> set[str]:
+    if type(arg) is Spec:
+        return {arg.dtype} if (is_float(arg.dtype) if of is None else arg.dtype in of) else set()
+    return set().union(*[_floats(item, of) for item in arg]) if type(arg) is tuple else set()
 
 
 def _elements(arg: Any) -> int:

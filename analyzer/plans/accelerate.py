@@ -17,8 +17,10 @@ _OLD: Final = ("fp16", "dynamo_backend", "ipex_config", "deepspeed_config_file",
 
 def recognises(values: Mapping[str, Any]) -> bool:
     """Whether these are the keys of an accelerate configuration."""
-    launched = "output_dir" not in values and bool({"num_processes", "use_cpu", "machine_rank"} & set(values))
-    return "compute_environment" in values or "distributed_type" in values or ("mixed_precision" in values and launched)
+    if "output_dir" in values:  # a saved TrainingArguments has a mixed_precision too
+        return False
+    own = "mixed_precision" in values and bool({"num_processes", "use_cpu", "machine_rank"} & set(values))
+    return own or "compute_environment" in values or "distributed_type" in values
 
 
 def read(values: Mapping[str, Any], where: str) -> Facts:

@@ -14,8 +14,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArgumen
 
 from analyzer import plans
 from analyzer.errors import AnalyzerError
+from analyzer.loaders.applying import apply_plan, cast_floats
 from analyzer.pipeline import run_stages
-from analyzer.plan import EVALUATE, TRAIN, Plan
+from analyzer.plan import EVALUATE, TRAIN, Plan, Training
 
 _ROWS = [{"input_ids": list(range(3, 11)), "attention_mask": [1] * 8, "labels": list(range(3, 11))}]
 Seen = dict[str, Any]
@@ -124,3 +125,39 @@ def test_a_saved_training_args_says_what_the_same_json_says(tmp_path: Path) -> N
     assert [str(p.training) for p in from_saved] == [str(p.training) for p in from_json]
     assert [p.autocast for p in from_saved] == ["cpu:bfloat16"] * 2
     assert from_saved[0].training is not None and from_saved[0].training.checkpointing
+
+
+def test_deepspeed_is_refused_and_resolved_as_the_trainer_does(tmp_path: Path) -> None:
+    from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
+
+    args = TrainingArguments(output_dir=str(tmp_path), bf16=True, use_cpu=True)
+    for engine in ({"bf16": {"enabled": "auto"}}, {"bf16": {"enabled": False}}, {"fp16": {"enabled": True}}, {}):
+        real = HfTrainerDeepSpeedConfig({**engine, "zero_optimization": {"stage": 2}})
+        real.trainer_config_process(args)
+        refused = [line for line in real.mismatches if "bf16" in line or "fp16" in line]
+        file = tmp_path / "args.json"
+        file.write_text(json.dumps({"bf16": True, "deepspeed": engine or {"zero_optimization": {"stage": 2}}}))
+        if refused:
+            with pytest.raises(AnalyzerError, match="which the Trainer refuses"):
+                plans.make({}, [file])
+        else:
+            assert f"torch.{plans.make({}, [file])[0].inputs_to}" == str(real.dtype())
+
+
+def test_checkpointing_without_support_stops_here_as_in_the_trainer(folder: Path) -> None:
+    class Plain(LlamaForCausalLM):
+        supports_gradient_checkpointing = False
+
+    model = Plain(LlamaConfig.from_pretrained(folder))
+    plan = Plan(train=True, training=Training(checkpointing=True))
+    with pytest.raises(ValueError, match="does not support activation checkpointing") as real:
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=None)
+    with pytest.raises(AnalyzerError) as ours:
+        apply_plan(model, plan, {})
+    assert ours.value.message == str(real.value)
+
+
+def test_inputs_are_cast_as_under_deepspeed() -> None:
+    given = {"pixel_values": [torch.zeros(1)], "input_ids": torch.zeros(1, dtype=torch.long)}
+    made = cast_floats(given, torch.bfloat16)
+    assert (made["pixel_values"][0].dtype, made["input_ids"].dtype) == (torch.bfloat16, torch.long)

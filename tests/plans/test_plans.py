@@ -150,3 +150,11 @@ def test_every_real_recipe_is_read() -> None:
     assert all("a model's config" in error for error in refused.values())
     bad = REAL / "accelerate-tests" / "invalid_keys.yaml"
     assert [note.split("'")[1] for note in plans.make({}, [bad])[0].notes] == ["invalid_key", "another_invalid_key"]
+
+
+def test_under_the_launcher_a_section_that_deepspeed_lacks_is_made(tmp_path: Path) -> None:
+    (tmp_path / "ds.json").write_text('{"zero_optimization": {"stage": 3}}')
+    text = "distributed_type: DEEPSPEED\nmixed_precision: bf16\ndeepspeed_config: {deepspeed_config_file: ds.json}\n"
+    (plan,) = _made(tmp_path, text)
+    assert plan.training is not None and plan.training.deepspeed == Engine(3, "bfloat16")
+    assert plan.autocast is None

@@ -1,0 +1,80 @@
+"""Quantised checkpoints: puts into a built model what its quantizer would, with the real layers' dtypes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from analyzer.errors import AnalyzerError
+from analyzer.loaders.building import Built
+from analyzer.loaders.headers import Stored
+from analyzer.loaders.matching import match
+from analyzer.loaders.quantised.choosing import chosen, skipped
+from analyzer.loaders.quantised.experts import replace_experts
+from analyzer.loaders.quantised.reading import Quantisation as Quantisation
+from analyzer.loaders.quantised.reading import read as read
+from analyzer.loaders.quantised.schemes import Scheme
+from analyzer.loaders.quantised.schemes import loads_in as loads_in
+from analyzer.loaders.quantised.standin import named
+from analyzer.plan import Plan
+
+
+def quantise(built: Built, found: Quantisation, dtype: str, stored: Mapping[str, Stored], plan: Plan) -> Built:
+    """The model with its linear layers replaced as loading replaces them; the same model if there are none.
+
+    Raises AnalyzerError if the plan casts a model that transformers will not cast.
+    """
+    scheme, model = found.scheme, built.module
+    if scheme is None:
+        return built
+    if plan.to is not None and scheme.frozen_dtype:
+        raise AnalyzerError(f"model.to({plan.to}): {scheme.frozen_dtype}", hint="load it in that dtype with --dtype")
+    reasons, places = dict(built.reasons), dict(built.places)
+    for path, module in _replace(model, scheme, found, dtype).items():
+        gone = [name for name in reasons if name.startswith(f"{path}.")]
+        place = places.get(f"{path}.weight") or next((places[name] for name in gone if name in places), None)
+        for name in gone:
+            del reasons[name]
+        for leaf, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            made = str(tensor.dtype).removeprefix("torch.")
+            reasons[f"{path}.{leaf}"] = f"{made} in {scheme.module} of {found.method}"
+            if place is not None:
+                places[f"{path}.{leaf}"] = place
+    saved, unused = match(model, dict(stored))
+    held = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    taken = consumed(unused, scheme, held)
+    saved = {target: stored[name] for name, target in taken.items() if name in stored} | saved
+    return replace(
+        built, reasons=reasons, places=places, saved=saved, unused=[name for name in unused if name not in taken]
+    )
+
+
+def consumed(names: Iterable[str], scheme: Scheme, held: set[str]) -> dict[str, str]:
+    """Names in a checkpoint that belong to a packed weight -> the tensor of the model that they load into."""
+    found = {}
+    for name in names:
+        for suffix in scheme.names:
+            path, matched, rest = name.rpartition(f".{suffix}")
+            if matched and not rest:
+                whole = suffix.removesuffix("_blocks").removesuffix("_scales")
+                target = next(
+                    (f"{path}.{leaf}" for leaf in ("weight", "qweight", whole) if f"{path}.{leaf}" in held), ""
+                )
+                if target:
+                    found[name] = target
+                    break
+    return found
+
+
+def _replace(model: Any, scheme: Scheme, found: Quantisation, dtype: str) -> dict[str, Any]:
+    if not scheme.module:
+        return {}
+    made: dict[str, Any] = {}
+    if scheme.module == "FP8Linear":
+        made = replace_experts(model, scheme, found.settings, skipped(model, scheme, found.settings))
+    for path in chosen(model, scheme, found.settings):
+        made[path] = named(scheme.module)(scheme, model.get_submodule(path), found.settings, dtype)
+        model.set_submodule(path, made[path])
+    model.is_quantized = True
+    return made

@@ -1,0 +1,57 @@
+"""A quantised layer computes in a wider dtype than that of the activations which enter it.
+
+bitsandbytes casts the activation to its compute dtype, unpacks the weight to it, multiplies, and casts the result
+back. The compute dtype is float32 where the config names none, so that half-precision models run every product in
+float32: correct, and several times slower, as no tensor core takes part. Nothing warns.
+
+    x = input : bf16[2,32]
+    packed = parameter : u8[512,1]  @ proj
+    wide = _to_copy(x, dtype=f32) : f32[2,32]  @ proj
+    w = quantised.dequantize.default(packed) : f32[32,32]  @ proj
+    y = linear(wide, w) : f32[2,32]  @ proj  # DT302
+    z = _to_copy(y, dtype=bf16) : bf16[2,32]  @ proj
+
+Set `bnb_4bit_compute_dtype` to the dtype of the activations.
+
+    x = input : bf16[2,32]
+    packed = parameter : u8[512,1]  @ proj
+    w = quantised.dequantize.default(packed) : bf16[32,32]  @ proj
+    y = linear(x, w) : bf16[2,32]  @ proj
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from analyzer.dtypes import is_float, short, width
+from analyzer.graph import CAST, Node
+from analyzer.regions import PRODUCTS, VIEWS, base
+from analyzer.rules import Hit
+
+if TYPE_CHECKING:
+    from analyzer.propagate import Flow
+
+
+def check(flow: Flow) -> Iterator[Hit]:
+    """Every product of an unpacked weight whose other operand was widened for it; all layers of a model are one."""
+    for node in flow.graph.ops():
+        if base(node) not in PRODUCTS or node.phase or flow.refused(node.id):
+            continue
+        roots = [_root(flow, flow.graph[ref.id]) for ref in node.operands()]
+        if not any(root.op.startswith("quantised.dequantize") for root in roots):
+            continue
+        for root in roots:
+            if root.op != CAST or root.module != node.module:
+                continue
+            given, made = flow.reads(root.id)[0], flow.dtypes[root.id][0]
+            if is_float(given) and width(made) > width(given) > 1:
+                message = f"{short(given)} enters a quantised layer that computes in {short(made)}"
+                yield Hit(node.id, message, "warning", (given, made))
+
+
+def _root(flow: Flow, node: Node) -> Node:
+    """What a value was before it was only looked at in another shape."""
+    while node.is_op and base(node) in VIEWS and not node.op.startswith("quantised.") and node.operands():
+        node = flow.graph[node.operands()[0].id]
+    return node
