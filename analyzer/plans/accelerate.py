@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.plans.facts import AUTO, Facts, truth
+from analyzer.plans.facts import AUTO, Facts, section, truth, whole
 from analyzer.plans.known import known
 from analyzer.plans.sharding import fsdp_facts
 
@@ -46,11 +46,15 @@ def read(values: Mapping[str, Any], where: str) -> Facts:
     if precision == "fp8":
         notes.append(f"{where}: mixed_precision fp8: traced as bf16 autocast, without the fp8 layers of its backend")
     if kind == "FSDP":
-        facts |= fsdp_facts(values.get("fsdp_config") or {}, f"{where}: fsdp_config", version=1)
+        # accelerate launch sets FSDP_AUTO_WRAP_POLICY only if the file does; the plugin takes NO_WRAP then
+        facts |= fsdp_facts(values.get("fsdp_config"), f"{where}: fsdp_config", version=1, policy="NO_WRAP")
+    if kind == "MEGATRON_LM":
+        notes.append(f"{where}: distributed_type MEGATRON_LM: its own mixed precision is not traced")
+        facts["launcher"] = "no"  # Accelerator.__init__ leaves autocast to Megatron
     if kind == "DEEPSPEED":
-        inner = values.get("deepspeed_config") or {}
+        inner = section(values.get("deepspeed_config"), f"{where}: deepspeed_config")
         # DeepSpeedPlugin of accelerate 1.15 makes a configuration whose precision is the launcher's
-        stage = int(inner.get("zero_stage", 2))
+        stage = whole(inner.get("zero_stage"), f"{where}: zero_stage", 2)
         facts |= {"deepspeed": True, "deepspeed.stage": stage, "deepspeed.bf16": AUTO, "deepspeed.fp16": AUTO}
         if file := inner.get("deepspeed_config_file"):
             facts["deepspeed_file"] = str(file)

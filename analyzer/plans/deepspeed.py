@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from analyzer.dtypes import parse_dtype
-from analyzer.plans.facts import Facts, switch, truth
+from analyzer.plans.facts import ABSENT, AUTO, Facts, switch, truth, whole
 from analyzer.plans.known import known
 
+_NOTHING: Final[Mapping[str, Any]] = {}
+"""A section that is not there."""
 _MARKS: Final = ("zero_optimization", "train_micro_batch_size_per_gpu", "train_batch_size")
 _OLD: Final = (
     "max_live_parameters", "max_reuse_distance", "gather_16bit_weights_on_model_save", "prefetch_bucket_size",
@@ -33,14 +35,15 @@ def read(values: Mapping[str, Any], where: str) -> Facts:
     autocast = _section(values, "torch_autocast")
     facts: dict[str, Any] = {
         "deepspeed": True,
-        "deepspeed.stage": int(zero.get("stage") or 0),
+        # DeepSpeedPlugin of accelerate puts its own stage, 2, for "auto"
+        "deepspeed.stage": 2 if zero.get("stage") == AUTO else whole(zero.get("stage"), f"{where}: stage", 0),
     }
-    for name, section in (("bf16", bf16), ("fp16", fp16)):
-        given = section.get("enabled")
-        facts[f"deepspeed.{name}"] = None if given is None else switch(given, f"{where}: {name}.enabled")
+    for name, part in (("bf16", bf16), ("fp16", fp16)):
+        given = part.get("enabled", ABSENT if part is _NOTHING else None)
+        facts[f"deepspeed.{name}"] = given if given in (None, ABSENT) else switch(given, f"{where}: {name}.enabled")
     notes = [f"{where}: unknown key '{key}': no effect" for key in _unknown(values)]
     if truth(fp16.get("auto_cast"), f"{where}: fp16.auto_cast"):
-        facts["deepspeed.auto_cast"] = True
+        notes.append(f"{where}: fp16.auto_cast: casts positional inputs alone; the trace gives all by keyword")
     if truth(autocast.get("enabled"), f"{where}: torch_autocast.enabled"):
         facts["deepspeed.autocast"] = parse_dtype(str(autocast.get("dtype") or "bfloat16"))
     if truth(_section(values, "amp").get("enabled"), f"{where}: amp.enabled"):
@@ -56,7 +59,7 @@ def read(values: Mapping[str, Any], where: str) -> Facts:
 
 
 def _section(values: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    found: Any = next((values[name] for name in names if values.get(name) is not None), {})
+    found: Any = next((values[name] for name in names if values.get(name) is not None), _NOTHING)
     return found if isinstance(found, Mapping) else {"enabled": found}
 
 

@@ -12,6 +12,8 @@ _WORDS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": Fals
                  "0": False, "": False, "none": False, "null": False}  # fmt: skip
 AUTO: Final = "auto"
 """A value that another recipe decides."""
+ABSENT: Final = "absent"
+"""A section that a DeepSpeed configuration does not have: accelerate puts one there, the Trainer does not see it."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,24 @@ def truth(value: Any, where: str) -> bool:
     if word not in _WORDS:
         raise AnalyzerError(f"{where}: '{value}' is neither true nor false", hint="write true or false")
     return _WORDS[word]
+
+
+def section(value: Any, where: str) -> Mapping[str, Any]:
+    """A part of a recipe that holds keys of its own; nothing is an empty one."""
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, Mapping):
+        raise AnalyzerError(f"{where}: '{value}' holds no keys", hint="write its keys below it, as key: value")
+    return value
+
+
+def whole(value: Any, where: str, default: int) -> int:
+    """A whole number, in digits or as a word of digits; nothing is the default."""
+    if value is None or value == "":
+        return default
+    if isinstance(value, bool) or not str(value).strip().isdecimal():
+        raise AnalyzerError(f"{where}: '{value}' is no whole number", hint=f"for example {default}")
+    return int(str(value))
 
 
 def switch(value: Any, where: str) -> bool | str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from analyzer.plans.facts import Facts, truth
+from analyzer.plans.facts import Facts, section, truth
 from analyzer.plans.known import concerns_precision
 from analyzer.plans.trainer import checkpointing_facts, unapplied, wrapping_facts
 
@@ -84,9 +84,9 @@ def read_torchtune(values: Mapping[str, Any], where: str) -> Facts:
     facts["reentrant"] = False
     if str(values.get("device")) == "cpu":
         facts["use_cpu"] = True
-    component = (values.get("optimizer") or {}).get("_component_", "")
-    facts |= _optimizer(component.rpartition(".")[2])
-    model = str((values.get("model") or {}).get("_component_", ""))
+    component = section(values.get("optimizer"), f"{where}: optimizer").get("_component_", "")
+    facts |= _optimizer(str(component).rpartition(".")[2])
+    model = str(section(values.get("model"), f"{where}: model").get("_component_", ""))
     adapter = (f"{where}: {model}: its adapters are not applied: give --adapter DIR",) if "lora" in model else ()
     return Facts(facts, (_untested(where, "torchtune"), *adapter, *_strange(values, where)))
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from analyzer.dtypes import parse_dtype
 from analyzer.errors import AnalyzerError
 from analyzer.plan import EVALUATE, TRAIN, Engine, Plan, Training, Wrap
-from analyzer.plans.facts import AUTO, Facts
+from analyzer.plans.facts import ABSENT, AUTO, Facts
 
 _DTYPES: Final = {"bf16": "bfloat16", "fp16": "float16", "fp8": "bfloat16", "no": ""}
 """Accelerate's `mixed_precision` -> the dtype of its autocast and of FSDP's policy (fp8 rests on bf16)."""
@@ -26,7 +26,7 @@ def resolve(facts: Facts, device: str | None = None) -> tuple[Plan, ...]:
     precision, full = _precision(said), _full_eval(said)
     engine, notes = _engine(said, precision, full)
     wrap = _wrap(said, precision)
-    casts = _engine_casts_inputs(said, engine)
+    casts = _trainer_casts_inputs(said, engine)
     common: dict[str, Any] = {
         "device": device,
         "dtype": parse_dtype(said["load_dtype"]) if said.get("load_dtype") else None,
@@ -70,12 +70,18 @@ def _refuse(said: Mapping[str, Any]) -> None:
     for name in ("bf16", "fp16") if said.get("trainer") and said.get("deepspeed") else ():
         wanted = bool(said.get(name) or said.get(f"{name}_full_eval"))
         given = said.get(f"deepspeed.{name}")
-        if given is not None and given != AUTO and given != wanted:
+        if given not in (None, AUTO, ABSENT) and given != wanted:
             raise AnalyzerError(
                 f"DeepSpeed's {name}.enabled={str(given).lower()}, but the TrainingArguments say "
                 f"{name}={str(wanted).lower()}, which the Trainer refuses",
                 hint=f'write "enabled": "auto" or make {name} agree',
             )
+    other = {"bf16": "fp16", "fp8": "fp16", "fp16": "bf16"}.get(_precision(said))
+    if said.get("deepspeed") and other is not None and said.get(f"deepspeed.{other}") is True:
+        raise AnalyzerError(  # DeepSpeedPlugin.set_mixed_precision
+            f"mixed_precision is {_precision(said)}, but DeepSpeed's {other}.enabled=true, which accelerate refuses",
+            hint='write "enabled": "auto" or make the two agree',
+        )
 
 
 def _precision(said: Mapping[str, Any]) -> str:
@@ -90,15 +96,14 @@ def _full_eval(said: Mapping[str, Any]) -> str | None:
 def _engine(said: Mapping[str, Any], precision: str, full: str | None) -> tuple[Engine | None, tuple[str, ...]]:
     if not said.get("deepspeed"):
         return None, ()
-    on = {name: said.get(f"deepspeed.{name}") for name in ("bf16", "fp16")}
+    on = {name: said.get(f"deepspeed.{name}", False) for name in ("bf16", "fp16")}
+    # set_mixed_precision of accelerate's plugin gives a configuration without the section one that is on
+    added = said.get("launcher") or said.get("trainer")
+    mixed = {"bf16": precision in ("bf16", "fp8"), "fp16": precision == "fp16"}
+    on = {name: bool(added and mixed[name]) if value == ABSENT else value for name, value in on.items()}
     decided = bool(said.get("trainer")) or "launcher" in said
-    meant = {
-        "bf16": precision in ("bf16", "fp8") or full == "bfloat16",
-        "fp16": precision == "fp16" or full == "float16",
-    }
-    # DeepSpeedPlugin.set_mixed_precision: under accelerate's launcher an absent section is made, as if it were AUTO
-    open_ = (AUTO, None) if "launcher" in said else (AUTO,)
-    on = {name: meant[name] if value in open_ else value for name, value in on.items()}
+    meant = {"bf16": mixed["bf16"] or full == "bfloat16", "fp16": mixed["fp16"] or full == "float16"}
+    on = {name: meant[name] if value == AUTO else value for name, value in on.items()}
     auto = [name for name in ("bf16", "fp16") if said.get(f"deepspeed.{name}") == AUTO]
     notes = () if decided or not auto else (
         f"DeepSpeed's {' and '.join(auto)} 'auto': read as off: give the TrainingArguments as another --recipe",
@@ -112,13 +117,15 @@ def _engine(said: Mapping[str, Any], precision: str, full: str | None) -> tuple[
     ), notes
 
 
-def _engine_casts_inputs(said: Mapping[str, Any], engine: Engine | None) -> str | None:
-    """Trainer._prepare_input: float inputs to the engine's dtype, float32 where it has none."""
-    if engine is None:
+def _trainer_casts_inputs(said: Mapping[str, Any], engine: Engine | None) -> str | None:
+    """Trainer._prepare_input: float inputs to what HfTrainerDeepSpeedConfig takes for the engine's dtype.
+
+    It looks before accelerate adds a section that the file does not have, and takes float32 then.
+    """
+    if engine is None or not said.get("trainer"):
         return None
-    if said.get("trainer"):
-        return engine.dtype or "float32"
-    return engine.dtype if said.get("deepspeed.auto_cast") and engine.dtype == "float16" else None
+    name = {"bfloat16": "bf16", "float16": "fp16"}.get(engine.dtype)
+    return "float32" if name is None or said.get(f"deepspeed.{name}") == ABSENT else engine.dtype
 
 
 def _wrap(said: Mapping[str, Any], precision: str) -> Wrap | None:

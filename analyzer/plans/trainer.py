@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from analyzer.errors import AnalyzerError
 from analyzer.plans import deepspeed
-from analyzer.plans.facts import Facts, truth
+from analyzer.plans.facts import Facts, section, truth, whole
 from analyzer.plans.known import concerns_precision, known
 from analyzer.plans.sharding import fsdp_facts
 
@@ -28,6 +30,7 @@ _SCRIPT: Final = frozenset((  # arguments of the scripts of trl, alignment-handb
     "reward_weights", "temperature", "top_p", "use_vllm", "log_completions", "system_prompt", "code_language",
     "evaluation_strategy", "group_by_length", "overwrite_output_dir", "logging_dir", "warmup_ratio",
 ))  # fmt: skip
+_OBJECTS: Final = ("fsdp_config", "deepspeed", "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs")
 _SCRIPT_PARTS: Final = ("dataset", "hub_", "vllm_", "wandb_", "code_eval_", "benchmarks", "callbacks")
 _PER_DIALECT_MARKS: Final = frozenset(("bf16", "fp16", "per_device_train_batch_size", "learning_rate"))
 
@@ -39,6 +42,7 @@ def recognises(values: Mapping[str, Any]) -> bool:
 
 def read(values: Mapping[str, Any], where: str) -> Facts:
     """The facts of TrainingArguments; `deepspeed_file` and `fsdp_file` name files that go on."""
+    values = {key: _parsed(value, f"{where}: {key}") if key in _OBJECTS else value for key, value in values.items()}
     facts: dict[str, Any] = {"trainer": True}
     facts |= {key: truth(values[key], f"{where}: {key}") for key in _SWITCHES if key in values}
     facts |= checkpointing_facts(values, where)
@@ -63,8 +67,8 @@ def checkpointing_facts(values: Mapping[str, Any], where: str) -> dict[str, Any]
     for name in ("gradient_checkpointing", "activation_checkpointing"):
         if values.get(name) is not None:
             facts["checkpointing"] = truth(values[name], f"{where}: {name}")
-        inner = values.get(f"{name}_kwargs")
-        if isinstance(inner, Mapping) and inner.get("use_reentrant") is not None:
+        inner = section(values.get(f"{name}_kwargs"), f"{where}: {name}_kwargs")
+        if inner.get("use_reentrant") is not None:
             facts["reentrant"] = truth(inner["use_reentrant"], f"{where}: use_reentrant")
     return facts
 
@@ -76,14 +80,16 @@ def wrapping_facts(values: Mapping[str, Any], where: str) -> tuple[dict[str, Any
         inside = deepspeed.read(engine, f"{where}: deepspeed")
         return dict(inside.values), inside.notes
     if engine:
-        return {"deepspeed_file": str(engine)}, ()
+        if not isinstance(engine, str):
+            raise AnalyzerError(f"{where}: deepspeed: '{engine}' names no file", hint="give a file, or the keys in it")
+        return {"deepspeed_file": engine}, ()
     config = values.get("fsdp_config") or {}
     # TrainingArguments fill fsdp_config with defaults even where fsdp is off; axolotl may give `fsdp_version` alone
     if not (sharding or (config and "fsdp_version" in values)):
         return {}, ()
     if isinstance(config, str):
         return {"fsdp_file": config}, ()
-    version = int(values.get("fsdp_version") or 2)
+    version = whole(values.get("fsdp_version"), f"{where}: fsdp_version", 2)
     return fsdp_facts(config, f"{where}: fsdp_config", version), ()
 
 
@@ -97,6 +103,16 @@ def unapplied(values: Mapping[str, Any], where: str) -> tuple[str, ...]:
     if str(adapter or "false").lower() not in ("false", "no"):
         notes.append(f"{where}: an adapter on top of the model: not applied: give --adapter DIR")
     return tuple(notes)
+
+
+def _parsed(value: Any, where: str) -> Any:
+    """What `_VALID_DICT_FIELDS` of TrainingArguments may be: an object, or its JSON as a string."""
+    if not (isinstance(value, str) and value.startswith("{")):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise AnalyzerError(f"{where}: broken JSON: {error.msg}", hint="correct it, or write its keys below") from error
 
 
 def _unknown(values: Mapping[str, Any], where: str) -> list[str]:
