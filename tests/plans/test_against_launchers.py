@@ -17,7 +17,7 @@ from transformers import TrainingArguments
 from analyzer import plans
 from analyzer.errors import AnalyzerError
 from analyzer.plan import Plan
-from tests.capture.wrapped import engine
+from tests.capture.wrapped import alone, engine
 
 _NAMES = {"bf16": "bfloat16", "fp16": "float16"}
 _BARE: dict[str, Any] = {"train_batch_size": "auto", "zero_optimization": {"stage": 2}}
@@ -132,9 +132,10 @@ def test_auto_cast_leaves_inputs_given_by_keyword(tmp_path: Path) -> None:
             return self.inner(x.to(self.inner.weight.dtype)).sum()
 
     sections = {"bf16": {"enabled": False}, "fp16": {"enabled": False, "auto_cast": True}}
-    wrapped, _ = engine(Probe(), **sections)
-    wrapped(torch.ones(1, 2))
-    wrapped(x=torch.ones(1, 2))
+    with alone(tmp_path):
+        wrapped, _ = engine(Probe(), **sections)
+        wrapped(torch.ones(1, 2))
+        wrapped(x=torch.ones(1, 2))
     assert seen == [torch.float16, torch.float32]
     file = tmp_path / "ds.json"
     file.write_text(json.dumps({**_BARE, **sections}))
