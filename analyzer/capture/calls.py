@@ -36,7 +36,7 @@ class Calls(TorchFunctionMode):
         host = _HOST.get(name)
         if host is not None and args and type(args[0]) is Abstract:
             return host(self._value(args[0]), *args[1:], **kwargs)
-        if name == "__format__" and type(args[0]) is Abstract and not args[0].dim():  # as torch.Tensor's own does
+        if name == "__format__" and type(args[0]) is Abstract and not args[0].dim():
             func = _formatted
         if name in _FROM_DATA:
             args, kwargs = self._plain(args), {k: self._plain((v,))[0] for k, v in kwargs.items()}
@@ -69,9 +69,12 @@ class Calls(TorchFunctionMode):
 
 
 def _formatted(tensor: Abstract, form: str) -> str:
-    return tensor.detach().item().__format__(form)
+    """As the installed torch formats a plain tensor of no dimension: newer ones detach it first."""
+    detached = tensor.detach() if _DETACHES else tensor
+    return detached.item().__format__(form)
 
 
+_DETACHES: Final = "detach" in torch.Tensor.__format__.__code__.co_names
 _FROM_DATA: Final = frozenset({"tensor", "as_tensor", "new_tensor"})
 """Functions that make a tensor of a list of numbers: a tensor in the list is read where no dispatcher sees it."""
 

@@ -38,7 +38,7 @@ class _Writer(TorchDispatchMode):
         return result
 
 
-def watched() -> AbstractContextManager[Any]:
+def watched() -> Any:
     """A mode that writes down what it sees, for what else it changes."""
     return _Writer()
 
