@@ -138,6 +138,15 @@ def above(module: str) -> Iterator[str]:
     yield ""
 
 
+def in_any_layer(name: str) -> str:
+    """A tensor's name, the same for all layers of a stack.
+
+    >>> in_any_layer("layers.3.mlp.weight")
+    'layers.*.mlp.weight'
+    """
+    return ".".join("*" if part.isdigit() else part for part in name.split("."))
+
+
 def causes(refused: Iterable[Node]) -> list[Node]:
     """Of refused calls, those that are none in the backward or the recomputation of another."""
     calls = list(refused)

@@ -73,12 +73,9 @@ def run_fix(
     cases = []
     for plan in plans:
         tell("tracing the model as it is")
-        loaded = reload(plan, None, None)
-        flow = propagate(capture(loaded, plan).graph, plan, inventory=loaded.inventory)
-        cases.append(remedy.Case(plan, flow, tuple(rules.check(flow))))
+        cases.append(remedy.Case.of(reload(plan, None, None), plan))
     tell("trying fixes")
-    errors = sum(finding.severity == "error" for case in cases for finding in case.findings)
-    return errors, remedy.judge(cases, path, reload, asked)
+    return sum(case.errors for case in cases), remedy.judge(cases, path, reload, asked)
 
 
 def trace(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from analyzer.dtypes import parse_autocast
+from analyzer.dtypes import parse_autocast, short
 from analyzer.errors import AnalyzerError
 
 SCOPES: Final = ("forward", "run")
 """What a plan's autocast covers: the model's forward, as Accelerate does, or the whole run."""
+MERGED: Final = ("set", "input_dtypes")
+"""Fields of a plan that a change adds to."""
 TRAIN, EVALUATE = "train", "eval"
 """The stages of a recipe: a training step, and an evaluation with the model as the trainer prepares it for one."""
 
@@ -96,11 +100,20 @@ class Plan:
         if self.scope not in SCOPES:
             raise AnalyzerError(f"unknown scope '{self.scope}'", hint=f"use one of {', '.join(SCOPES)}")
 
+    def changed(self, fields: Mapping[str, Any]) -> Plan:
+        """The plan with these fields; those of MERGED are added to, the others replaced.
+
+        >>> Plan(set={"vpm": "float32"}).changed({"set": {"llm": "float16"}, "to": "bfloat16"}).line()
+        'device=cuda, to=bf16, set=(vpm=f32 llm=f16)'
+        """
+        merged = {key: {**getattr(self, key), **value} for key, value in fields.items() if key in MERGED}
+        return replace(self, **{**fields, **merged})
+
     def line(self) -> str:
         """The plan in one line: what it was read from, then all that it sets.
 
         >>> Plan(to="bfloat16", autocast="cuda:bfloat16", read=("args.json",)).line()
-        'args.json: device=cuda, to=bfloat16, autocast=cuda:bfloat16, scope=forward'
+        'args.json: device=cuda, to=bf16, autocast=cuda:bfloat16, scope=forward'
         """
         facts = {key: value for key, value in asdict(self).items() if value and key not in ("read", "notes", "stage")}
         if self.autocast is None:
@@ -111,8 +124,17 @@ class Plan:
         return ": ".join(part for part in (" + ".join(self.read), said) if part)
 
 
+def names(pattern: str, name: str) -> bool:
+    """Whether a key of `Plan.set`, a path or a glob, means a stored tensor: itself, or what holds it.
+
+    >>> names("vpm", "vpm.pos_embed"), names("*.bias", "head.bias"), names("vpm", "vpm2.bias")
+    (True, True, False)
+    """
+    return name == pattern or any(fnmatchcase(name, glob) for glob in (pattern, f"{pattern}.*"))
+
+
 def _said(value: Any) -> str:
     if isinstance(value, dict):
         inside = " ".join(f"{key}={_said(item)}" for key, item in value.items() if item not in ("", None, False, ()))
         return f"({inside})"
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return " ".join(map(str, value)) if isinstance(value, tuple) else short(str(value))

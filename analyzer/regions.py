@@ -104,6 +104,13 @@ def base(node: Node) -> str:
     return node.op.split(".")[1] if node.op.startswith("aten.") else node.op
 
 
+def unviewed(flow: Flow, node: Node, views: frozenset[str] = VIEWS) -> Node:
+    """What a value was before it was only looked at in another shape."""
+    while node.is_op and base(node) in views and node.operands():
+        node = flow.graph[node.operands()[0].id]
+    return node
+
+
 def computes(node: Node) -> bool:
     """Whether an operation makes a new value: no cast, no view, no write in place."""
     name = base(node)

@@ -28,6 +28,11 @@ def nothing_left() -> Iterator[None]:
     comm = sys.modules.get("deepspeed.comm.comm")
     if comm is not None:
         comm.cdb = None
+    forget_remote_code()
+
+
+def forget_remote_code() -> None:
+    """The package of remote code remembers the first folder that it came from."""
     for name in [name for name in sys.modules if name.split(".")[0] == "transformers_modules"]:
         del sys.modules[name]
     importlib.invalidate_caches()

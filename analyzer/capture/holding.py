@@ -23,13 +23,13 @@ def take(
 ) -> Inventory:
     """What the module holds; `saved` is name -> dtype and shard in the checkpoint, `facts` are other fields."""
     reasons, places, saved = reasons or {}, places or {}, saved or {}
-    hidden = set(_hidden(module))
+    unsaved = set(hidden(module))
     tensors = []
     for kind, name, tensor in _tensors(module):
         dtype, shard = saved.get(name, ("", ""))
         tensors.append(
             Held(
-                kind, name, spec_of(tensor), tensor.requires_grad, name not in hidden, dtype, shard,
+                kind, name, spec_of(tensor), tensor.requires_grad, name not in unsaved, dtype, shard,
                 places.get(name, NOWHERE), reasons.get(name, ""),
             )
         )  # fmt: skip
@@ -68,8 +68,8 @@ def _said(module: nn.Module, method: str) -> Any:
         return None
 
 
-def _hidden(module: nn.Module) -> Iterator[str]:
-    """Full names of the buffers that no state dict holds."""
-    for path, part in module.named_modules():
+def hidden(module: nn.Module) -> Iterator[str]:
+    """Full names of the buffers that no state dict holds, shared ones under each."""
+    for path, part in module.named_modules(remove_duplicate=False):
         for leaf in part._non_persistent_buffers_set:
             yield f"{path}.{leaf}" if path else leaf

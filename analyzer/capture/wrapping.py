@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
@@ -40,8 +40,9 @@ def wrapped(plan: Plan, module: nn.Module, inventory: Inventory, tracer: Tracer)
         if training.deepspeed is not None:
             _engine(training.deepspeed, slots, tracer)
         if training.fsdp is not None:
-            handles += _shard(plan, training.fsdp, module, inventory, slots, tracer)
-            _buffers(training.fsdp, inventory, buffers, tracer)
+            found = units(inventory, training.fsdp)
+            handles += _shard(plan, training.fsdp, found, module, inventory, slots, tracer)
+            _buffers(training.fsdp, found, buffers, tracer)
         yield
     finally:
         for handle in handles:
@@ -84,9 +85,9 @@ def _engine(engine: Engine, slots: dict[str, _Slots], tracer: Tracer) -> None:
 
 
 def _shard(
-    plan: Plan, wrap: Wrap, module: nn.Module, inventory: Inventory, slots: dict[str, _Slots], tracer: Tracer
-) -> list[Any]:
-    found = units(inventory, wrap)
+    plan: Plan, wrap: Wrap, found: Sequence[Unit], module: nn.Module, inventory: Inventory,
+    slots: dict[str, _Slots], tracer: Tracer,
+) -> list[Any]:  # fmt: skip
     tracer.inventions.note(
         "FSDP shards the parameters", f"traced whole, in {len(found)} units; no communication", NOWHERE
     )
@@ -118,11 +119,11 @@ def _computing(plan: Plan, wrap: Wrap, unit: Unit, inventory: Inventory) -> dict
     return made
 
 
-def _buffers(wrap: Wrap, inventory: Inventory, buffers: dict[str, _Slots], tracer: Tracer) -> None:
+def _buffers(wrap: Wrap, found: Sequence[Unit], buffers: dict[str, _Slots], tracer: Tracer) -> None:
     """FSDP1 casts buffers once, before the first forward."""
     if wrap.version != 1 or not wrap.buffer_dtype:
         return
-    exempt = {path for unit in units(inventory, wrap) if not unit.narrow for path in unit.modules}
+    exempt = {path for unit in found if not unit.narrow for path in unit.modules}
     for name, places in buffers.items():
         holder, key = places[0]
         tensor = holder[key]

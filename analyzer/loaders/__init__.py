@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 # Before anything imports transformers: this tool never fetches.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -17,6 +16,7 @@ from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption
 from analyzer.loaders import transformers_dir
+from analyzer.loaders.settings import read_settings
 from analyzer.plan import Plan
 
 LOADERS: Final = {"config.json": transformers_dir.load}
@@ -45,7 +45,7 @@ def load(
         raise AnalyzerError(f"{path} is a file, not a model folder", hint=_FOLDER)
     for marker, loader in LOADERS.items():
         if (root / marker).is_file():
-            settings = _read(root / marker)
+            settings = read_settings(root / marker)
             inputs = Path(inputs_file) if inputs_file is not None else None
             loaded = loader(
                 root, settings, plan, trust_remote_code=trust_remote_code, inputs_file=inputs, progress=progress
@@ -54,17 +54,3 @@ def load(
             return replace(loaded, assumptions=(*said, *loaded.assumptions))
     hint = next((text for name, text in _OTHER_FOLDERS.items() if (root / name).is_file()), _FOLDER)
     raise AnalyzerError(f"no config.json in {path}", hint=hint)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise AnalyzerError(
-            f"{file}:{error.lineno}: broken JSON: {error.msg}", hint="download or save the file again"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnalyzerError(f"cannot read {file}: {error}", hint="is it a complete, readable file?") from error
-    if not isinstance(settings, dict):
-        raise AnalyzerError(f"{file} holds no JSON object", hint="download or save the file again")
-    return settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from analyzer.loaders.applying import suggest
 from analyzer.loaders.building import Built, ConstructorLines
 from analyzer.loaders.faking import bare, faked, leaves
 from analyzer.loaders.headers import ADAPTER_FILES, Stored, read_headers
+from analyzer.loaders.settings import read_settings
 from analyzer.plan import Plan
 
 _CONFIG: Final = "adapter_config.json"
@@ -68,15 +68,7 @@ def _config(folder: Path, *, trains: bool) -> Any:
     file = folder / _CONFIG
     if not file.is_file():
         raise AnalyzerError(f"no {_CONFIG} in {folder}", hint="give the folder that PeftModel.save_pretrained wrote")
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        hint = "download or save the file again"
-        raise AnalyzerError(f"{file}:{error.lineno}: broken JSON: {error.msg}", hint=hint) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnalyzerError(f"cannot read {file}: {error}", hint="is it a complete, readable file?") from error
-    if not isinstance(settings, dict):
-        raise AnalyzerError(f"{file} holds no JSON object", hint="download or save the file again")
+    settings = read_settings(file)
     if not find_spec("peft"):
         raise AnalyzerError("an adapter needs the package peft, which is not installed", hint="pip install peft")
     with _peft_code(folder):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import nn
 
 from analyzer.errors import AnalyzerError
 from analyzer.loaders.building import retype
-from analyzer.plan import Plan, Training
+from analyzer.plan import Plan, Training, names
 
 
 def apply_plan(model: nn.Module, plan: Plan, reasons: dict[str, str]) -> dict[str, str]:
@@ -69,12 +68,10 @@ def suggest(word: str, known: Any) -> str:
 def _matching(model: nn.Module, pattern: str) -> list[str]:
     floats = _floats(model)
     known = {name: {name, _without_adapter(name)} for name in floats}
-    names = [n for n in floats if any(fnmatchcase(k, p) for k in known[n] for p in (pattern, f"{pattern}.*"))] or (
-        [*floats] if not pattern else []
-    )
-    if not names:
+    found = [n for n in floats if any(names(pattern, one) for one in known[n])] or ([*floats] if not pattern else [])
+    if not found:
         raise AnalyzerError(f"'{pattern}' matches no parameter, buffer or module", hint=_meant(model, pattern))
-    return names
+    return found
 
 
 def _meant(model: nn.Module, pattern: str) -> str:
@@ -83,8 +80,8 @@ def _meant(model: nn.Module, pattern: str) -> str:
     People write a component's name from another model: the `vision_encoder` of one is another's `vpm`, which is a
     `VisionTransformer`.
     """
-    names = {known for name in _floats(model) for known in (name, _without_adapter(name))}
-    paths = {".".join(n.split(".")[:depth]) for n in names for depth in range(1, n.count(".") + 2)}
+    known = {one for name in _floats(model) for one in (name, _without_adapter(name))}
+    paths = {".".join(n.split(".")[:depth]) for n in known for depth in range(1, n.count(".") + 2)}
     if (alike := suggest(pattern, paths)).startswith("did"):
         return alike
     wanted = set(re.findall(r"[a-z]+", pattern.lower()))

@@ -17,6 +17,7 @@ import transformers
 from torch import nn
 from torch.nn.modules import module as hooks
 
+from analyzer.capture.holding import hidden
 from analyzer.capture.places import Places
 from analyzer.findings import KEPT
 from analyzer.graph import Place
@@ -174,18 +175,10 @@ def _tie(model: Any) -> None:
 def _tensors(model: nn.Module, *, persistent: bool = False) -> Iterator[tuple[str, torch.Tensor]]:
     """Every full name, tied ones as well, with its tensor; optionally only what a state dict holds."""
     yield from model.named_parameters(remove_duplicate=False)
-    hidden = _non_persistent(model) if persistent else set()
+    unsaved = set(hidden(model)) if persistent else set()
     for name, buffer in model.named_buffers(remove_duplicate=False):
-        if name not in hidden:
+        if name not in unsaved:
             yield name, buffer
-
-
-def _non_persistent(model: nn.Module) -> set[str]:
-    return {
-        f"{path}.{leaf}" if path else leaf
-        for path, module in model.named_modules(remove_duplicate=False)
-        for leaf in module._non_persistent_buffers_set
-    }
 
 
 def _reason(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from analyzer.errors import AnalyzerError
 from analyzer.plan import EVALUATE, Plan
@@ -16,9 +15,6 @@ from analyzer.plans.resolve import resolve
 from analyzer.plans.sources import read_recipe
 
 __all__ = ["dump", "load", "make"]
-
-_MERGED: Final = ("set", "input_dtypes")
-"""Fields that flags add to; the others they replace."""
 
 
 def make(
@@ -60,9 +56,5 @@ def make(
 
 
 def _flagged(plan: Plan, flags: Mapping[str, Any]) -> Plan:
-    given: dict[str, Any] = {
-        key: {**getattr(plan, key), **value} if key in _MERGED else value for key, value in flags.items()
-    }
-    if plan.stage == EVALUATE:
-        given.pop("train", None)  # an evaluation has no backward pass, whatever the other stage has
-    return replace(plan, **given)
+    trains = plan.stage != EVALUATE  # an evaluation has no backward pass, whatever the other stage has
+    return plan.changed({key: value for key, value in flags.items() if trains or key != "train"})

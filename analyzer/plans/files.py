@@ -26,13 +26,14 @@ def read_file(file: Path) -> dict[str, Any]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise AnalyzerError(f"{file} is neither text nor a pickle", hint=_KINDS) from error
-    values = _json(text, file) if text.lstrip().startswith("{") else _yaml(text, file)
+    values = parse_json(text, file) if text.lstrip().startswith("{") else _yaml(text, file)
     if not isinstance(values, dict) or not values:
         raise AnalyzerError(f"{file} holds no keys", hint=_KINDS)
     return {str(key): value for key, value in values.items()}
 
 
-def _json(text: str, file: Path) -> Any:
+def parse_json(text: str, file: Path) -> Any:
+    """What JSON text holds. Raises AnalyzerError with the line where it is broken."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

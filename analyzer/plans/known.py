@@ -73,6 +73,7 @@ def _strings() -> frozenset[str]:
         assert root is not None
         for file in sorted((root / folder).rglob("*.py")):
             if "config" in file.name or file.name == "constants.py":
-                names |= set(re.findall(r"""["']([a-z][a-z0-9_]*)["']""", file.read_text(encoding="utf-8")))
-                names |= set(re.findall(r"^    ([a-z][a-z0-9_]*): ", file.read_text(encoding="utf-8"), re.MULTILINE))
+                text = file.read_text(encoding="utf-8")
+                names |= set(re.findall(r"""["']([a-z][a-z0-9_]*)["']""", text))
+                names |= set(re.findall(r"^    ([a-z][a-z0-9_]*): ", text, re.MULTILINE))
     return frozenset(names)

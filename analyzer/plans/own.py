@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.plan import Engine, Plan, Training, Wrap
+from analyzer.plans.files import parse_json
 
 _INSIDE: Final[dict[str, Any]] = {"training": Training, "fsdp": Wrap, "deepspeed": Engine}
 """Fields that hold another record -> its class."""
@@ -26,9 +27,7 @@ def dump(plans: Plan | Sequence[Plan]) -> bytes:
 def load(file: Path) -> tuple[Plan, ...]:
     """The plans that a file holds. Raises AnalyzerError for broken JSON and for fields that a plan has not."""
     try:
-        given = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise AnalyzerError(f"{file}:{error.lineno}: broken JSON: {error.msg}", hint="correct that line") from error
+        given = parse_json(file.read_text(encoding="utf-8"), file)
     except (OSError, UnicodeDecodeError) as error:
         raise AnalyzerError(f"cannot read {file}: {error}", hint="a plan is JSON, as fix --apply writes it") from error
     rows = given if isinstance(given, list) else [given]

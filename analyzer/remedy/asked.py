@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from analyzer.dtypes import parse_autocast, parse_dtype
 from analyzer.errors import AnalyzerError
-from analyzer.plan import Plan
-from analyzer.remedy.proposal import MERGED, Proposal
+from analyzer.plan import MERGED, Plan
+from analyzer.remedy.proposal import Proposal
 
 Reread = Callable[[dict[str, str]], tuple[Plan, ...]]
 """Keys of a recipe to set -> the plan of each stage under them."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from analyzer.plan import Plan
-
-MERGED: Final = ("set", "input_dtypes")
-"""Fields of a plan that a proposal adds to; the others it replaces."""
 
 
 @dataclass(frozen=True)
@@ -42,5 +39,4 @@ class Proposal:
     def plan(self, plan: Plan) -> Plan:
         """The plan with the change made. Raises AnalyzerError for a value that a plan refuses."""
         plan = next((other for other in self.stages if other.stage == plan.stage), plan)
-        merged = {key: {**getattr(plan, key), **value} for key, value in self.change.items() if key in MERGED}
-        return replace(plan, **{**self.change, **merged})
+        return plan.changed(self.change)

@@ -12,12 +12,13 @@ from torch import nn
 
 from analyzer.capture import Loaded
 from analyzer.capture.run import capture
-from analyzer.dtypes import is_float, short
+from analyzer.dtypes import short
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding, Fix, Origin
-from analyzer.graph import Spec, causes
+from analyzer.graph import Spec, causes, in_any_layer
 from analyzer.plan import Plan
 from analyzer.propagate import Flow
+from analyzer.remedy.search import odd_origins
 
 TRIED: Final = 4
 """How many proposals are put to the proof in one run."""
@@ -56,19 +57,12 @@ def _proposals(flow: Flow, finding: Finding) -> Iterator[tuple[tuple[Origin, ...
     wanted = flow.graph[finding.nodes[0]].repair
     if not wanted:
         return
-    by_place = [dict.fromkeys(_odd(flow, node, wanted)) for node in finding.nodes]
+    by_place = [dict.fromkeys(odd_origins(flow, node, wanted)) for node in finding.nodes]
     for origin in list(by_place[0])[:SINGLES]:
         yield (origin,), wanted
     every = tuple(dict.fromkeys(origin for place in by_place for origin in place))
     if len(every) > 1:
         yield every, wanted
-
-
-def _odd(flow: Flow, node_id: str, wanted: str) -> Iterator[Origin]:
-    """The stored tensors that give operands of a refused call another dtype than the wanted one."""
-    for ref in flow.graph[node_id].operands():
-        if is_float(flow.dtype(ref)) and flow.dtype(ref) != wanted:
-            yield from (origin for origin in flow.origins(ref) if origin.kind in ("parameter", "buffer", "input"))
 
 
 def _try(
@@ -99,7 +93,7 @@ def _what(origins: tuple[Origin, ...], dtype: str) -> str:
     when = "before the call" if all(origin.kind == "input" for origin in origins) else "once after loading"
     if len(origins) == 1:
         return f"cast {origins[0].kind} {origins[0].name} to {short(dtype)} {when}"
-    patterns = dict.fromkeys(".".join("*" if p.isdigit() else p for p in o.name.split(".")) for o in origins)
+    patterns = dict.fromkeys(in_any_layer(origin.name) for origin in origins)
     named = list(patterns)[:NAMED]
     more = f" and {len(patterns) - NAMED} more" if len(patterns) > NAMED else ""
     return f"cast {len(origins)} tensors ({', '.join(named)}{more}) to {short(dtype)} {when}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import networkx as nx
@@ -11,6 +10,7 @@ import networkx as nx
 from analyzer.dtypes import is_float
 from analyzer.findings import Finding, Origin
 from analyzer.graph import CAST, Place, Ref, causes
+from analyzer.plan import names
 from analyzer.propagate import Flow, propagate
 from analyzer.remedy.proposal import Proposal
 
@@ -18,17 +18,17 @@ _SOURCE, _SINK = ("source",), ("sink",)
 _CASTABLE: Final = ("parameter", "buffer", "input")
 
 
-def odd_refs(flow: Flow, node_id: str) -> Iterator[Ref]:
-    """Operands of a refused call that have another dtype than its repair gave them."""
-    wanted = flow.graph[node_id].repair
+def odd_refs(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Ref]:
+    """Operands of a refused call that have another dtype than the wanted one, or than its repair gave them."""
+    wanted = wanted or flow.graph[node_id].repair
     for ref in flow.graph[node_id].operands():
         if wanted and is_float(flow.dtype(ref)) and flow.dtype(ref) != wanted:
             yield ref
 
 
-def odd_origins(flow: Flow, node_id: str) -> Iterator[Origin]:
+def odd_origins(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Origin]:
     """The stored tensors that those operands have their dtype from."""
-    for ref in odd_refs(flow, node_id):
+    for ref in odd_refs(flow, node_id, wanted):
         yield from (origin for origin in flow.origins(ref) if origin.kind in _CASTABLE)
 
 
@@ -67,7 +67,7 @@ def _given(proposal: Proposal, name: str) -> str:
     dtype = str(proposal.change.get("to") or "")
     given: Mapping[str, str] = proposal.change.get("set") or {}
     for pattern, one in given.items():
-        if name == pattern or fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*"):
+        if names(pattern, name):
             dtype = one
     return dtype
 

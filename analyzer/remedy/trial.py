@@ -42,6 +42,17 @@ class Case:
     flow: Flow
     findings: tuple[Finding, ...]
 
+    @classmethod
+    def of(cls, loaded: Loaded, plan: Plan) -> Case:
+        """What a capture of a loaded model under a plan gives."""
+        flow = propagate(capture(loaded, plan).graph, plan, inventory=loaded.inventory)
+        return cls(plan, flow, tuple(rules.check(flow)))
+
+    @property
+    def errors(self) -> int:
+        """How many errors were found."""
+        return sum(finding.severity == "error" for finding in self.findings)
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -106,12 +117,12 @@ def _promise(cases: Sequence[Case], proposal: Proposal) -> tuple[int, int, str]:
 
 
 def _not_run(cases: Sequence[Case], proposal: Proposal) -> Trial:
-    before = _error_count(case.findings for case in cases)
+    before = sum(case.errors for case in cases)
     return Trial(proposal, errors_before=before, errors_left=before)
 
 
 def _try(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal) -> Trial:
-    before = _error_count(case.findings for case in cases)
+    before = sum(case.errors for case in cases)
     failed = proposal.impossible
     after: list[tuple[Case, Case]] = []
     if not failed:
@@ -129,7 +140,7 @@ def _try(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal
         proposal,
         ran=True,
         errors_before=before,
-        errors_left=_error_count(new.findings for _, new in after),
+        errors_left=sum(new.errors for _, new in after),
         new_promotions=sum(len(_promotions(new) - _promotions(old)) for old, new in after),
         bytes=_size(first[1].flow.inventory) - _size(first[0].flow.inventory),
         places=len(changed) + around + bool(proposal.stages) + bool(proposal.edit) + bool(proposal.inputs),
@@ -139,9 +150,7 @@ def _try(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal
 
 def _again(case: Case, proposal: Proposal, reload: Reload, at: Path | None) -> Case:
     plan = proposal.plan(case.plan)
-    loaded = reload(plan, at, proposal.inputs)
-    flow = propagate(capture(loaded, plan).graph, plan, inventory=loaded.inventory)
-    return Case(plan, flow, tuple(rules.check(flow)))
+    return Case.of(reload(plan, at, proposal.inputs), plan)
 
 
 @contextmanager
@@ -163,10 +172,6 @@ def _copy_or_link(source: str, target: str) -> None:
         Path(target).symlink_to(file)
     else:
         shutil.copyfile(file, target)
-
-
-def _error_count(findings: Iterator[Sequence[Finding]] | Sequence[Sequence[Finding]]) -> int:
-    return sum(finding.severity == "error" for stage in findings for finding in stage)
 
 
 def _promotions(case: Case) -> set[tuple[str, str, int, str]]:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from analyzer.findings import Finding, Operand, Origin
-from analyzer.graph import Node, Ref, above
+from analyzer.graph import Node, Ref, above, in_any_layer
 
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
     from types import ModuleType
@@ -62,7 +62,7 @@ def cause(flow: Flow, node: Node, operands: Iterable[Ref]) -> tuple[str, ...]:
         for origin in flow.origins(ref):
             stored = origin.kind in ("parameter", "buffer", "input") or not origin.file
             part = _odd_module(flow, origin) if origin.kind == "parameter" else origin.name
-            name = ".".join("*" if piece.isdigit() else piece for piece in part.split("."))
+            name = in_any_layer(part)
             places.add(f"{origin.kind} {name if stored else f'{origin.file}:{origin.line}'}")
     return (node.call, *(sorted(places) or [str(node.place) or node.id]))
 

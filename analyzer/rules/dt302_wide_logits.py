@@ -25,8 +25,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from analyzer.dtypes import short, width
-from analyzer.graph import CAST, Node
-from analyzer.regions import PRODUCTS, VIEWS, base
+from analyzer.graph import CAST
+from analyzer.regions import PRODUCTS, VIEWS, base, unviewed
 from analyzer.rules import Hit
 
 if TYPE_CHECKING:
@@ -40,19 +40,13 @@ _WHOLE: Final = VIEWS - {"chunk", "narrow", "select", "slice", "split", "split_w
 def check(flow: Flow) -> Iterator[Hit]:
     """Every output that is a product's whole result, cast wider by the code."""
     for ref in flow.graph.outputs:
-        node = _through_views(flow, flow.graph[ref.id])
+        node = unviewed(flow, flow.graph[ref.id], _WHOLE)
         if node.op != CAST or node.inserted or node.phase:
             continue
         source, target = flow.reads(node.id)[0], flow.dtypes[node.id][0]
-        made = _through_views(flow, flow.graph[node.operands()[0].id])
+        made = unviewed(flow, flow.graph[node.operands()[0].id], _WHOLE)
         if target != "float32" or width(source) != 2 or base(made) not in PRODUCTS:
             continue
         size = node.outputs[0].bytes
         message = f"{short(source)} results are kept in {short(target)}: {size:,} bytes more"
         yield Hit(node.id, message, "warning" if size >= LARGE else "note", widened_ops=1, widened_bytes=size)
-
-
-def _through_views(flow: Flow, node: Node) -> Node:
-    while node.is_op and base(node) in _WHOLE and node.operands():
-        node = flow.graph[node.operands()[0].id]
-    return node

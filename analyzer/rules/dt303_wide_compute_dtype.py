@@ -22,15 +22,19 @@ Set `bnb_4bit_compute_dtype` to the dtype of the activations.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from analyzer.dtypes import is_float, short, width
-from analyzer.graph import CAST, Node
-from analyzer.regions import PRODUCTS, VIEWS, base
+from analyzer.graph import CAST
+from analyzer.regions import PRODUCTS, VIEWS, base, unviewed
 from analyzer.rules import Hit
 
 if TYPE_CHECKING:
     from analyzer.propagate import Flow
+
+_UNPACKED: Final = "quantised.dequantize.default"
+"""The operation that unpacks a weight: it only hands on what is stored, but here it is what is looked for."""
+_VIEWS: Final = VIEWS - {_UNPACKED}
 
 
 def check(flow: Flow) -> Iterator[Hit]:
@@ -38,8 +42,8 @@ def check(flow: Flow) -> Iterator[Hit]:
     for node in flow.graph.ops():
         if base(node) not in PRODUCTS or node.phase or flow.refused(node.id):
             continue
-        roots = [_root(flow, flow.graph[ref.id]) for ref in node.operands()]
-        if not any(root.op.startswith("quantised.dequantize") for root in roots):
+        roots = [unviewed(flow, flow.graph[ref.id], _VIEWS) for ref in node.operands()]
+        if not any(root.op == _UNPACKED for root in roots):
             continue
         for root in roots:
             if root.op != CAST or root.module != node.module:
@@ -48,10 +52,3 @@ def check(flow: Flow) -> Iterator[Hit]:
             if is_float(given) and width(made) > width(given) > 1:
                 message = f"{short(given)} enters a quantised layer that computes in {short(made)}"
                 yield Hit(node.id, message, "warning", (given, made))
-
-
-def _root(flow: Flow, node: Node) -> Node:
-    """What a value was before it was only looked at in another shape."""
-    while node.is_op and base(node) in VIEWS and not node.op.startswith("quantised.") and node.operands():
-        node = flow.graph[node.operands()[0].id]
-    return node

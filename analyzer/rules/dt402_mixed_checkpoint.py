@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from analyzer.dtypes import is_float, short, width
+from analyzer.graph import in_any_layer
 from analyzer.rules import Hit
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def check(flow: Flow) -> Iterator[Hit]:
     kinds: defaultdict[str, list[Held]] = defaultdict(list)
     for held in flow.inventory.tensors:
         if is_float(held.saved) and width(held.saved) > 1:
-            kinds[_kind(held.name)].append(held)
+            kinds[in_any_layer(held.name)].append(held)
     for members in kinds.values():
         odd = tuple(held for held in members if held.saved != most)
         for dtype in sorted({held.saved for held in odd}):
@@ -49,7 +50,3 @@ def check(flow: Flow) -> Iterator[Hit]:
             where = f" (in {', '.join(shards[:3])})" if shards and not alike else ""
             words = f"stored in {short(dtype)}{where}, most of the checkpoint in {short(most)}"
             yield Hit("", words, "note" if alike else "warning", (dtype, str(alike)), tensors=these)
-
-
-def _kind(name: str) -> str:
-    return ".".join("*" if part.isdigit() else part for part in name.split("."))

@@ -13,8 +13,9 @@ from analyzer.pipeline import run_fix
 from analyzer.plan import Plan
 from analyzer.remedy import Trial
 from analyzer.remedy.asked import read_asked
+from tests.conftest import forget_remote_code
 from tests.samples.shrink import shrink
-from tests.samples.test_minicpm_v_2 import FAULTY, MESSAGE, _forget_remote_code, _load, _own_code_cache
+from tests.samples.test_minicpm_v_2 import FAULTY, MESSAGE, _load, _own_code_cache
 
 own_code_cache = pytest.fixture(autouse=True)(_own_code_cache.__wrapped__)  # type: ignore[attr-defined]
 
@@ -71,7 +72,7 @@ def test_a_patched_copy_runs_and_the_original_stays(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "f.json").read_text())["fixes"][0]["proved"]
     shrink(FAULTY, tmp_path / "w", "bfloat16")
     (tmp_path / "w" / "resampler.py").write_bytes((copy / "resampler.py").read_bytes())
-    _forget_remote_code()  # else the code as it was when the weights were made runs
+    forget_remote_code()  # else the code as it was when the weights were made runs
     assert _see(_real(tmp_path / "w")).dtype == torch.bfloat16
     plan = tmp_path / "plan.json"
     assert main([*args, "--apply", str(plan)]) == 0

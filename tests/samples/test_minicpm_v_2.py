@@ -42,18 +42,8 @@ NAMES = {
 
 
 @pytest.fixture(autouse=True)
-def _own_code_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_code_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    _forget_remote_code()
-    yield
-    _forget_remote_code()
-
-
-def _forget_remote_code() -> None:
-    """The package of remote code remembers the first folder that it came from."""
-    for name in [name for name in sys.modules if name.split(".")[0] == "transformers_modules"]:
-        del sys.modules[name]
 
 
 def _load(folder: Path, **keywords: Any) -> torch.nn.Module:
