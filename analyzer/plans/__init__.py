@@ -43,10 +43,9 @@ def make(
         if tried:
             from analyzer.plans import trainer
 
-            said = trainer.read(tried, "--try")
-            if unknown := next((note for note in said.notes if "unknown key" in note), None):
-                raise AnalyzerError(unknown, hint="keys of TrainingArguments can be tried")
-            facts = facts.then(said)
+            if strange := trainer.strange_keys(tried):
+                raise AnalyzerError(f"--try: unknown key '{strange[0]}'", hint="keys of TrainingArguments can be tried")
+            facts = facts.then(trainer.read(tried, "--try"))
         made = resolve(facts, flags.get("device"))
     chosen = tuple(plan for plan in made if stage in (None, plan.stage))
     if not chosen:

@@ -115,9 +115,14 @@ def _parsed(value: Any, where: str) -> Any:
         raise AnalyzerError(f"{where}: broken JSON: {error.msg}", hint="correct it, or write its keys below") from error
 
 
-def _unknown(values: Mapping[str, Any], where: str) -> list[str]:
+def strange_keys(values: Mapping[str, Any]) -> list[str]:
+    """Keys that neither TrainingArguments nor the usual scripts know; none where transformers' own are not known."""
     names = known("trainer") | _OURS | _SCRIPT if known("trainer") else None
-    strange = [key for key in values if names and key not in names and not key.startswith(_SCRIPT_PARTS)]
+    return [key for key in values if names and key not in names and not key.startswith(_SCRIPT_PARTS)]
+
+
+def _unknown(values: Mapping[str, Any], where: str) -> list[str]:
+    strange = strange_keys(values)
     if len(strange) > len(values) / 2:  # the state of an object, or a script of another kind: name what matters
         strange = [key for key in strange if concerns_precision(key)]
     return [f"{where}: unknown key '{key}': no effect" for key in strange]

@@ -158,3 +158,9 @@ def test_under_the_launcher_a_section_that_deepspeed_lacks_is_made(tmp_path: Pat
     (plan,) = _made(tmp_path, text)
     assert plan.training is not None and plan.training.deepspeed == Engine(3, "bfloat16")
     assert plan.autocast is None
+
+
+@pytest.mark.parametrize("key", ["bf_16", "bf17", "learning_rat"])
+def test_a_mistyped_key_that_is_tried_is_refused_and_not_passed_over(key: str) -> None:
+    with pytest.raises(AnalyzerError, match=f"unknown key '{key}'"):
+        plans.make({}, [SAMPLES / "seed.yaml"], tried={key: "true"})
