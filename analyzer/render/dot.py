@@ -121,7 +121,8 @@ def _box(box: Box) -> dict[str, str]:
         attrs |= {"style": "dashed,filled", "fontsize": "9"}
     if box.severity in BORDERS and not box.stub:
         color, width = BORDERS[box.severity]
-        lines = [f"{box.severity.upper()} {box.code}", *lines, *wrap(box.message, WIDTH)[:6]]
+        rim = [""] * (SHAPES.get(box.kind) == "cylinder")  # its upper arc would run through the first line
+        lines = [*rim, f"{box.severity.upper()} {box.code}", *lines, *wrap(box.message, WIDTH)[:6]]
         attrs |= {"color": color, "penwidth": width, "margin": "0.25,0.1", "fontsize": "14"}
         attrs["class"] = f"{box.kind} finding {box.severity} {box.code}"
     return {"label": escaped("\n".join(lines)), **attrs}
