@@ -100,6 +100,19 @@ class Assumption:
     count: int = 1
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Unentered:
+    """A module that holds parameters and was never entered: no operation of its own, none of its parameters read.
+
+    Several in a row of layers are one, with `*` for their numbers.
+    """
+
+    module: str
+    parameters: int
+    """Elements of the parameters of all of them."""
+    count: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """How much was analysed: operations seen, what was invented, and why the trace stopped early ("" if it did not)."""
@@ -107,3 +120,6 @@ class Coverage:
     ops: int = 0
     assumptions: tuple[Assumption, ...] = ()
     incomplete: str = ""
+    """The error that stopped the run, its source line, and what was not reached; "" if the run came to its end."""
+    never_entered: tuple[Unentered, ...] = ()
+    """Top-most modules that took no part, in the model's order."""

@@ -16,6 +16,11 @@ CAST = "aten._to_copy.default"
 UPDATED = "memory.updated"
 """Operation of a node that stands for a tensor after a write through one of its views: (tensor, the write)."""
 
+STOPPED = "run.stopped"
+"""Operation of the last node of a run that ended early: it stands for the call that stopped, or reads what came last.
+
+Its `reason` is the error in one line; it gives nothing.
+"""
 CALLED = "torch.call."
 """Prefix of the operation of a refused call that never reached a kernel, on the operands that a person passed."""
 
@@ -99,7 +104,7 @@ class Node:
     repair: str = ""
     """The dtype that the repair gave to the odd operands of a refused call, or of a step inside one."""
     reason: str = ""
-    """Why a stored tensor has its dtype."""
+    """Why a stored tensor has its dtype; why a run stopped."""
     inserted: str = ""
     """Who made the call if nobody wrote it: "autocast" for its casts, "accelerate" for those of a model's outputs."""
     script: Script | None = field(default=None, compare=False)
@@ -214,8 +219,21 @@ class ModelGraph:
             yield Edge(Ref(node_id, index), reader, position)
 
     def ops(self) -> Iterator[Node]:
-        """The operations, in reading order."""
-        return (node for node in self if node.is_op)
+        """The operations that ran, in reading order."""
+        return (node for node in self if node.is_op and node.op != STOPPED)
+
+    def reaches_as_far_as(self, other: ModelGraph) -> bool:
+        """Whether this run of a model came to its end, or stopped where that other run of it did, or after it."""
+        mine, its = self.stop, other.stop
+        if mine is None or its is None:
+            return mine is None
+        return (mine.module, mine.place) == (its.module, its.place) or len(self) > len(other)
+
+    @property
+    def stop(self) -> Node | None:
+        """The node that says where the run ended early, if it did."""
+        last = next(reversed(self.nodes.values()), None)
+        return last if last is not None and last.op == STOPPED else None
 
     def stored(self) -> Iterator[Node]:
         """Parameters, buffers, inputs and constants, in reading order."""

@@ -74,8 +74,12 @@ def run_fix(
     for plan in plans:
         tell("tracing the model as it is")
         cases.append(remedy.Case.of(reload(plan, None, None), plan))
+    errors = sum(case.errors for case in cases)
+    early = [stop for case in cases if (stop := case.flow.graph.stop)]
+    if early and not errors:
+        raise AnalyzerError(f"the run stops early: {early[0].reason} at {early[0].place}", hint="see analyze trace")
     tell("trying fixes")
-    return sum(case.errors for case in cases), remedy.judge(cases, path, reload, asked)
+    return errors, remedy.judge(cases, path, reload, asked)
 
 
 def trace(
@@ -106,7 +110,7 @@ def trace(
 
 def _examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
     tell(f"running {loaded.name} without weights")
-    captured = capture(loaded, plan)
+    captured = capture(loaded, plan).some()
     tell(f"carrying dtypes along {captured.coverage.ops} operations")
     flow = propagate(captured.graph, plan, inventory=loaded.inventory)
     findings = rules.check(flow)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from analyzer import oracle
 from analyzer.dtypes import is_float
 from analyzer.findings import Origin
-from analyzer.graph import CALLED, CAST, UPDATED, Arg, ModelGraph, Node, Ref, Spec, above
+from analyzer.graph import CALLED, CAST, STOPPED, UPDATED, Arg, ModelGraph, Node, Ref, Spec, above
 from analyzer.inventory import EMPTY, Inventory
 from analyzer.plan import Plan
 
@@ -155,7 +155,7 @@ def propagate(
 
 
 def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]], device: str) -> oracle.Answer:
-    if not node.operands():
+    if node.op == STOPPED or not node.operands():
         return oracle.Dtypes(tuple(s.dtype for s in node.outputs))
     if node.op.startswith(CALLED):
         return _called(graph, node, dtypes)

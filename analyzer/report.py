@@ -104,6 +104,7 @@ class Report:
                 "ops": self.coverage.ops,
                 "assumptions": [asdict(a) for a in self.coverage.assumptions],
                 "incomplete": self.coverage.incomplete or None,
+                "never_entered": [asdict(one) for one in self.coverage.never_entered],
                 "autocast": self.autocast(),
             },
             "outputs": list(self.outputs),

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from analyzer.dtypes import DTYPES, parse_dtype, short
 from analyzer.errors import AnalyzerError
-from analyzer.graph import NOWHERE, STORED, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.graph import NOWHERE, STOPPED, STORED, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
 
 T = TypeVar("T")
 _SHORT: Final = {row.short: row.name for row in DTYPES.values()}
@@ -56,7 +56,7 @@ def op_name(op: str) -> str:
 
 
 def _full_op(name: str) -> str:
-    if name == UPDATED or name.count(".") > 1:
+    if name in (UPDATED, STOPPED) or name.count(".") > 1:
         return name
     return f"aten.{name}" if "." in name else f"aten.{name}.default"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption, Coverage
 from analyzer.graph import ModelGraph, Place
 from analyzer.inventory import EMPTY, Inventory
@@ -40,8 +41,40 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """Where and why the model's own code ended a run early."""
+
+    error: Exception
+    place: Place
+    """The innermost source line outside torch."""
+    module: str
+    """Path of the module that was running."""
+    words: str
+    """All of that in one line, without what to do."""
+    hint: str
+
+    def as_error(self) -> AnalyzerError:
+        """The stop as an error of the tool, for whoever cannot do with a part."""
+        error = AnalyzerError(self.words, hint=self.hint)
+        error.__cause__ = self.error
+        return error
+
+
+@dataclass(frozen=True)
 class Captured:
-    """What a capture gives: the graph, and how much of the model it covers."""
+    """What a capture gives: the graph as far as it got, and how much of the model it covers."""
 
     graph: ModelGraph
     coverage: Coverage
+    stop: Stop | None = None
+    """What ended the run early; the graph's last node then marks the place."""
+
+    def whole(self) -> Captured:
+        """Itself if the run came to its end; else raises AnalyzerError with the model's error."""
+        if self.stop:
+            raise self.stop.as_error()
+        return self
+
+    def some(self) -> Captured:
+        """Itself if anything ran at all; else raises AnalyzerError with the model's error."""
+        return self if self.coverage.ops else self.whole()

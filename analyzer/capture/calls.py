@@ -49,8 +49,11 @@ class Calls(TorchFunctionMode):
             result = func(*args, **kwargs)
             self._following.gave(name, args, kwargs, result)
             return result
-        except oracle.KERNEL_ERRORS as error:
-            return whole.repaired(tracer, func, args, kwargs, error)
+        except Exception as error:
+            tracer.failed = error, name, (args, kwargs)
+            if isinstance(error, oracle.KERNEL_ERRORS):
+                return whole.repaired(tracer, func, args, kwargs, error)
+            raise
         finally:
             tracer.call, tracer.calling = outer
 

@@ -45,14 +45,17 @@ class Places:
             frame = frame.f_back
         return place or Place(), module or ""
 
-    def of_error(self, error: BaseException) -> Place:
-        """The innermost line of a traceback that lies outside torch and this package."""
-        place, trace = Place(), error.__traceback__
+    def of_error(self, error: BaseException) -> tuple[Place, str]:
+        """The innermost line of a traceback outside torch and this package, and the path of the innermost module."""
+        place, module, trace = Place(), "", error.__traceback__
         while trace is not None:
-            if not self._is_foreign(trace.tb_frame.f_code):
-                place = Place(self.show(trace.tb_frame.f_code.co_filename), trace.tb_lineno)
+            code = trace.tb_frame.f_code
+            if not self._is_foreign(code):
+                place = Place(self.show(code.co_filename), trace.tb_lineno)
+            if self._is_method(code):
+                module = self._paths.get(id(trace.tb_frame.f_locals.get("self")), module)
             trace = trace.tb_next
-        return place
+        return place, module
 
     def show(self, filename: str) -> str:
         """A file name as a reviewer knows it: relative to the model's folder or to the installed packages."""

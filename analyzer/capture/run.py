@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from analyzer.capture import Captured, Loaded
+from analyzer.capture import Captured, Loaded, Stop
 from analyzer.capture.abstract import Abstract
 from analyzer.capture.autocast import Autocast, home
 from analyzer.capture.calls import Calls
@@ -20,8 +20,10 @@ from analyzer.capture.invent import Inventions
 from analyzer.capture.kernels import Kernels
 from analyzer.capture.outputs import leaves
 from analyzer.capture.places import Places
+from analyzer.capture.reach import never_entered, not_reached
 from analyzer.capture.recorder import Recorder
 from analyzer.capture.scope import covered
+from analyzer.capture.stopping import mark
 from analyzer.capture.tracer import Tracer
 from analyzer.capture.training import step, training
 from analyzer.capture.wrapping import wrapped
@@ -32,19 +34,18 @@ from analyzer.plan import Plan
 
 
 def capture(loaded: Loaded, plan: Plan) -> Captured:
-    """Run the model without weights and record every operation.
+    """Run the model without weights and record every operation, up to where the model's own code stops, if it does.
 
-    Raises AnalyzerError when the model's own code stops, with its error and source line.
+    Raises AnalyzerError for a plan that this model cannot have.
     """
-    try:
-        return _capture(loaded, plan)
-    except AnalyzerError:
-        if not loaded.spare:
-            raise
+    captured = _capture(loaded, plan)
+    if captured.stop is None or not loaded.spare:
+        return captured
     names = ", ".join(loaded.spare)
     note = Assumption("the loss", f"the mean of the outputs: the model does not take the {names} made up for it")
     inputs = {name: value for name, value in loaded.inputs.items() if name not in loaded.spare}
-    return _capture(replace(loaded, inputs=inputs, spare=(), assumptions=(*loaded.assumptions, note)), plan)
+    again = _capture(replace(loaded, inputs=inputs, spare=(), assumptions=(*loaded.assumptions, note)), plan)
+    return captured if again.stop and again.coverage.ops <= captured.coverage.ops else again
 
 
 def _capture(loaded: Loaded, plan: Plan) -> Captured:
@@ -53,6 +54,8 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
     places = Places(loaded.module, loaded.root)
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
     calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
+    result: Any = None
+    stop: Stop | None = None
     with _swapped(loaded, tracer):
         inputs = _abstract_inputs(loaded.inputs, "", recorder)
         run = loaded.run or _forward
@@ -68,15 +71,17 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
         except AnalyzerError:
             raise
         except Exception as error:
-            place = places.of_error(error)
-            words = f"the model stopped with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            untrained = not plan.train and "does not require grad" in str(error)
-            hint = "a backward pass needs --train" if untrained else "check the inputs (--inputs FILE)"
-            raise AnalyzerError(f"{words} at {str(place) or 'an unknown line'}", hint=hint) from error
+            stop = mark(error, tracer, train=plan.train)
     recorder.graph.outputs.extend(_ref(tensor, recorder) for tensor in leaves(result))
+    return Captured(recorder.graph, _coverage(loaded, recorder, inventions, stop), stop)
+
+
+def _coverage(loaded: Loaded, recorder: Recorder, inventions: Inventions, stop: Stop | None) -> Coverage:
     ops = sum(1 for _ in recorder.graph.ops())
     assumptions: tuple[Assumption, ...] = tuple(sorted({*loaded.assumptions, *inventions.all()}))
-    return Captured(recorder.graph, Coverage(ops, assumptions))
+    missed = never_entered(recorder.graph, loaded.inventory) if ops else ()
+    incomplete = f"{stop.words}; not reached: {not_reached(missed, stop.module)} ({stop.hint})" if stop else ""
+    return Coverage(ops, assumptions, incomplete, missed)
 
 
 def from_callable(target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> Loaded:

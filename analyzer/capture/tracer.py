@@ -43,6 +43,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The call that `call` names, as the person made it."""
         self._refused: script.Call | None = None
         """The last call in which a kernel refused."""
+        self.failed: tuple[BaseException | None, str, Any] = None, "", ()
+        """The last error that came out of a call, the call's name and what it was given."""
         self.inserted = ""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
 

@@ -35,8 +35,11 @@ _FAILS_ON: Final = {"error": ("error",), "warning": ("error", "warning"), "never
 @click.option(
     "--fail-on", type=click.Choice(list(_FAILS_ON)), default="error", show_default=True, help="What makes the exit 1."
 )
+@click.option("--require-complete", is_flag=True, help="Exit 2 if the run of the model stops early.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def trace_command(asked: Asked, out: tuple[str, ...], repro: Path | None, fail_on: str, debug: bool) -> int:
+def trace_command(
+    asked: Asked, out: tuple[str, ...], repro: Path | None, fail_on: str, require_complete: bool, debug: bool
+) -> int:
     """Trace the model in MODEL_DIR and report what does not fit.
 
     Exit code: 0 nothing found, 1 something found (see --fail-on), 2 could not run.
@@ -69,6 +72,8 @@ def trace_command(asked: Asked, out: tuple[str, ...], repro: Path | None, fail_o
         deliver(target, data)
     if repro is not None:
         _deliver_scripts(report, repro)
+    if require_complete and (stopped := [c for one in report.stages if (c := one.coverage.incomplete)]):
+        raise AnalyzerError(f"not complete: {stopped[0]}", hint="without --require-complete the part counts")
     return FOUND if any(finding.severity in _FAILS_ON[fail_on] for _, finding in report.found()) else CLEAN
 
 

@@ -32,8 +32,8 @@ def prove(loaded: Loaded, plan: Plan, flow: Flow, findings: Sequence[Finding]) -
     """The findings, each error with the cast of stored tensors that clears it, where there is one.
 
     One tensor is tried before all that the finding comes from. A fix is `proved` if a second capture, with these
-    tensors in the other dtype, refuses no call at any of the finding's places, and none elsewhere that was taken
-    before. It costs one capture a distinct proposal, of which at most TRIED are run.
+    tensors in the other dtype, gets as far as the first, and refuses no call at any of the finding's places, and none
+    elsewhere that was taken before. It costs one capture a distinct proposal, of which at most TRIED are run.
     """
     proofs: dict[tuple[tuple[Origin, ...], str], Fix | None] = {}
     mended = []
@@ -81,6 +81,8 @@ def _try(
             graph = capture(changed, plan).graph
         except AnalyzerError:
             return None
+    if not graph.reaches_as_far_as(flow.graph):
+        return None
     refused = causes(node for node in graph if node.refused)
     places = {(flow.graph[n].place, flow.graph[n].module) for n in finding.nodes}
     before = {(flow.graph[n].place, flow.graph[n].module) for n in flow.refusals}

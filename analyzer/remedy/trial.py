@@ -44,8 +44,8 @@ class Case:
 
     @classmethod
     def of(cls, loaded: Loaded, plan: Plan) -> Case:
-        """What a capture of a loaded model under a plan gives."""
-        flow = propagate(capture(loaded, plan).graph, plan, inventory=loaded.inventory)
+        """What a capture of a loaded model under a plan gives; raises AnalyzerError if nothing ran."""
+        flow = propagate(capture(loaded, plan).some().graph, plan, inventory=loaded.inventory)
         return cls(plan, flow, tuple(rules.check(flow)))
 
     @property
@@ -129,6 +129,7 @@ def _try(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal
         try:
             with _patched(folder, proposal) as at:
                 after = [(case, _again(case, proposal, reload, at)) for case in cases]
+            failed = next((reason for pair in after if (reason := _falls_short(*pair))), "")
         except AnalyzerError as error:
             failed = f"cannot be set: {error}" if "matches no" in str(error) else f"could not be run: {error}"
     if failed:
@@ -172,6 +173,13 @@ def _copy_or_link(source: str, target: str) -> None:
         Path(target).symlink_to(file)
     else:
         shutil.copyfile(file, target)
+
+
+def _falls_short(case: Case, new: Case) -> str:
+    """Why a run under a proposal says less than the run without it; "" if it got as far."""
+    stop = new.flow.graph.stop
+    short_ = stop is not None and not new.flow.graph.reaches_as_far_as(case.flow.graph)
+    return f"stops the run early: {stop.reason} at {stop.place}" if stop and short_ else ""
 
 
 def _promotions(case: Case) -> set[tuple[str, str, int, str]]:

@@ -27,6 +27,7 @@ SHAPES: Final = {
     "constant": "note",
     "input": "invhouse",
     "output": "house",
+    "stop": "octagon",
 }
 BORDERS: Final = {"error": ("#8B0000", "5"), "warning": ("#A65300", "3.5")}
 MIXED: Final = "#C00000"
@@ -38,7 +39,9 @@ WIDTH: Final = 38
 def render(report: Report) -> bytes:
     """The DOT text of the overview; of a recipe's stages, that of the worst."""
     report = report.worst
-    return draw(overview(report.flow, report.findings), report).encode("utf-8", "backslashreplace")
+    return draw(overview(report.flow, report.findings, report.coverage.never_entered), report).encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def draw(view: View, report: Report) -> str:
@@ -80,7 +83,8 @@ def _title(report: Report) -> str:
     counts = Counter(finding.severity for finding in report.findings)
     found = [f"{counts[s]} {s}{'s' * (counts[s] != 1)}" for s in ("error", "warning") if counts[s]]
     stage = f", {report.plan.stage}" if report.plan.stage else ""
-    return f"{report.class_name or 'model'}{stage}: {', '.join(found) or 'no precision fault found'}"
+    early = " up to where the run stopped" if report.coverage.incomplete else ""
+    return f"{report.class_name or 'model'}{stage}: {', '.join(found) or 'no precision fault found'}{early}"
 
 
 def _names(view: View) -> dict[str, str]:
@@ -115,6 +119,11 @@ def _box(box: Box) -> dict[str, str]:
     attrs |= {"color": QUIET, "penwidth": "0.7", "shape": SHAPES.get(box.kind, "box")}
     if box.kind in SHAPES:
         attrs["style"] = "filled"
+    if box.kind == "missed":
+        attrs |= {"style": "rounded,dashed", "fontcolor": "#555555", "fontsize": "9"}
+    if box.kind == "stop":
+        lines = ["THE RUN STOPPED HERE", *wrap(box.label, WIDTH)[:6]]
+        attrs |= {"color": "#000000", "penwidth": "3.5", "style": "dashed,filled", "fontsize": "14"}
     if box.kind == "glue" and not box.code:
         attrs |= {"fontsize": "9", "fontcolor": "#555555"}
     if box.stub:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analyzer.dtypes import short, width
-from analyzer.findings import SEVERITIES, Finding
+from analyzer.findings import SEVERITIES, Finding, Unentered
 from analyzer.report import CensusRow, Report
 
 STYLES: Final = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -19,6 +20,8 @@ RECORDED: Final = ", recorded"
 """What a verdict that was recorded on the plan's own device carries."""
 TENSORS: Final = 4
 """How many stored tensors of a finding are named."""
+MISSED: Final = 6
+"""How many modules that were never entered are named."""
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -49,6 +52,8 @@ def _show(report: Report, console: Console) -> None:
         console.print(
             _plain(f"autocast{which} inserts {autocast['casts']:,} casts that write {size(autocast['bytes'])}")
         )
+    if report.coverage.never_entered:
+        console.print(_plain(_missed(report.coverage.never_entered)))
     if report.coverage.incomplete:
         console.print(_plain(f"incomplete: {report.coverage.incomplete}", "bold"))
     console.print(_plain(totals(report), "bold"))
@@ -59,7 +64,9 @@ def totals(report: Report) -> str:
     counts = Counter(finding.severity for finding in report.findings)
     parts = [f"{counts[s]} {s}{'' if counts[s] == 1 else 's'}" for s in SEVERITIES]
     stage = f"{report.plan.stage}: " if report.plan.stage else ""
-    return f"{stage}{', '.join(parts)}; {report.coverage.ops:,} ops"
+    return f"{stage}{', '.join(parts)}; {report.coverage.ops:,} ops" + (
+        ", up to where the run stopped" if report.coverage.incomplete else ""
+    )
 
 
 def size(count: float) -> str:
@@ -69,6 +76,13 @@ def size(count: float) -> str:
         count /= 1024
         unit += 1
     return f"{count:.1f} {_UNITS[unit]}" if unit else f"{count:.0f} B"
+
+
+def _missed(missed: Sequence[Unentered]) -> str:
+    """One line: `never entered: vpm (412,442,352 parameters)`."""
+    parts = [f"{one.module} ({one.parameters:,} parameters)" for one in missed[:MISSED]]
+    more = [f"{len(missed) - MISSED} more"] if len(missed) > MISSED else []
+    return f"never entered: {', '.join(parts + more)}"
 
 
 def _census(census: tuple[CensusRow, ...]) -> Table:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from analyzer.dtypes import short
-from analyzer.findings import Finding
-from analyzer.graph import UPDATED, Node, Ref, Spec
+from analyzer.findings import Finding, Unentered
+from analyzer.graph import UPDATED, Node, Ref, Spec, above
 from analyzer.text import op_name
 from analyzer.view.folding import Folded, Reading, fold
 from analyzer.view.interest import SHOWN, interest, meeting, worst
@@ -20,6 +20,8 @@ __all__ = ["Box", "Cluster", "Link", "View", "overview"]
 
 MOST: Final = 150
 """Boxes in an overview."""
+MISSED: Final = 8
+"""Boxes for modules that the run never entered."""
 HUB: Final = 6
 """Readers that may be linked directly to one box."""
 EFFORTS: Final = (
@@ -36,19 +38,24 @@ EFFORTS: Final = (
 """From the fullest picture to one box; the first that has at most MOST boxes is shown."""
 
 
-def overview(flow: Reading, findings: Iterable[Finding]) -> View:
-    """Make the picture of a model that a person can read: at most 150 boxes, whatever its size."""
+def overview(flow: Reading, findings: Iterable[Finding], missed: Sequence[Unentered] = ()) -> View:
+    """Make the picture of a model that a person can read: at most 150 boxes, whatever its size.
+
+    Of the modules that the run never entered, MISSED at most are closed boxes that nothing leads to.
+    """
     found = tuple(findings)
     folded = fold(flow)
     for effort in EFFORTS:
         seen = interest(flow, found, folded, effort.faults)
-        view = _draw(flow, found, folded, place(flow, folded, seen, effort))
+        view = _draw(flow, found, folded, place(flow, folded, seen, effort), missed[:MISSED])
         if len(view.boxes) <= MOST:
             break
     return view
 
 
-def _draw(flow: Reading, findings: Sequence[Finding], folded: Folded, places: Places) -> View:
+def _draw(
+    flow: Reading, findings: Sequence[Finding], folded: Folded, places: Places, missed: Sequence[Unentered]
+) -> View:
     faults: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         if finding.severity in SHOWN:
@@ -59,7 +66,8 @@ def _draw(flow: Reading, findings: Sequence[Finding], folded: Folded, places: Pl
         boxes["output:"] = _output(flow)
     links = _links(flow, folded, places, list(boxes))
     links, stubs = _cut_hubs(links, boxes)
-    return View(_nest([*boxes.values(), *stubs], folded), tuple(links))
+    apart = [_missed(one, set(places.clusters.values())) for one in missed]
+    return View(_nest([*boxes.values(), *stubs, *apart], folded), tuple(links))
 
 
 def _box(flow: Reading, folded: Folded, places: Places, box: str, finding: Finding | None) -> Box:
@@ -77,6 +85,13 @@ def _box(flow: Reading, folded: Folded, places: Places, box: str, finding: Findi
         dtypes[-1] if dtypes else "",
         len(nodes),
     )
+
+
+def _missed(one: Unentered, open_: set[str]) -> Box:
+    cluster = next((path for path in above(one.module) if path in open_), "")
+    label = one.module.removeprefix(f"{cluster}.") if cluster else one.module
+    tooltip = f"{one.module}: never entered\n{one.parameters:,} parameters"
+    return Box(f"missed:{one.module}", f"{label}\nnever entered", "missed", tooltip, tuple(levels(cluster)[1:]))
 
 
 def _name(nodes: Sequence[Node]) -> str:
@@ -103,7 +118,11 @@ def _glue_label(nodes: Sequence[Node]) -> str:
     return f"{', '.join(names[:2])}{more}" + (f" ({len(nodes)} ops)" if len(nodes) > 1 else "")
 
 
-_LABELS: Final = {"op": _op_label, "glue": _glue_label}
+def _stop_label(nodes: Sequence[Node]) -> str:
+    return f"{nodes[0].reason} ({nodes[0].place})" if nodes[0].place.file else nodes[0].reason
+
+
+_LABELS: Final = {"op": _op_label, "glue": _glue_label, "stop": _stop_label}
 
 
 def _closed_label(folded: Folded, paths: Sequence[str], cluster: str) -> str:

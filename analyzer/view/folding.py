@@ -82,10 +82,10 @@ def fold(flow: Reading) -> Folded:
 
 def _signatures(flow: Reading) -> dict[str, list[object]]:
     found: defaultdict[str, list[object]] = defaultdict(list)
-    for node in flow.graph.ops():
+    for node in flow.graph:
         parts = node.module.split(".")
         numbered = [i for i, part in enumerate(parts) if part.isdecimal()]
-        if not numbered or _unseen(flow, node):
+        if not node.is_op or not numbered or _unseen(flow, node):
             continue
         outputs = tuple((flow.dtype(Ref(node.id, i)), s.shape) for i, s in enumerate(node.outputs))
         facts = (node.op, flow.reads(node.id), outputs, bool(flow.refused(node.id)))

@@ -40,6 +40,8 @@ def interest(flow: Reading, findings: Iterable[Finding], folded: Folded, limit: 
             if len(found.faults) < limit and node_id not in found.faults:
                 found.faults[node_id] = finding
                 _follow(flow, node_id, finding, folded, found)
+    if flow.graph.stop:
+        found.drawn[flow.graph.stop.id] = None
     for node_id in found.faults:
         found.drawn[node_id] = None
         for ref in flow.graph[node_id].operands():

@@ -13,7 +13,10 @@ class Box:
     id: str
     label: str
     kind: str
-    """module, op, glue, output, or a kind of stored tensor: parameter, buffer, input, constant."""
+    """module, op, glue, output, or a kind of stored tensor: parameter, buffer, input, constant.
+
+    "stop" is where a run ended early, "missed" a module that it never entered.
+    """
     tooltip: str = ""
     path: tuple[str, ...] = ()
     """Module paths of the clusters around it, outermost first; the model itself is not among them."""

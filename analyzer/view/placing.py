@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from analyzer.dtypes import is_float
-from analyzer.graph import Node
+from analyzer.graph import STOPPED, Node
 from analyzer.view.folding import Folded, Reading, home
 from analyzer.view.interest import Interest
 
@@ -81,7 +81,7 @@ def place(flow: Reading, folded: Folded, interest: Interest, effort: Effort) -> 
             if closed not in places.modules[box]:
                 places.modules[box].append(closed)
         elif node.id in interest.drawn:
-            box, kind = f"op:{node.id}", "op"
+            box, kind = f"op:{node.id}", "stop" if node.op == STOPPED else "op"
         else:
             kind = "glue"
             if places.kinds.get(previous) != "glue" or places.clusters[previous] != where:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding
-from tests.corpus.case import SILENT, Case
-from tests.corpus.running import NAMES, case, mechanism, real, report
+from tests.corpus.case import SILENT, STOPS, Case
+from tests.corpus.running import NAMES, case, mechanism, real, report, stop
 
 HEAD = """# Reported faults, rebuilt
 
@@ -40,10 +39,9 @@ def _row(name: str, one: Case) -> str:
 
 
 def _said(name: str, one: Case, folder: Path) -> tuple[str, str]:
-    try:
-        found = report(name, False, folder).findings
-    except AnalyzerError as stopped:
-        return str(stopped).split(" at ")[0], ""
+    if one.kind == STOPS:
+        return stop(name, folder).split(" at ")[0], ""
+    found = report(name, False, folder).findings
     first: Finding = next(f for f in found if (f.code, f.severity) == (one.code, one.severity))
     proved = "; ".join(fix.what.replace("kwargs.", "") for fix in first.fixes if fix.proved)
     same = "the same words" if first.message in real_words(name, folder) else first.message

@@ -21,6 +21,7 @@ from analyzer.capture.outputs import leaves
 from analyzer.capture.places import Places
 from analyzer.capture.training import loss_of
 from analyzer.dtypes import parse_autocast
+from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding, Origin
 from analyzer.pipeline import trace
 from analyzer.report import Report
@@ -85,6 +86,14 @@ def report(name: str, mended: bool, folder: Path) -> Report:
         return trace(folder, plan=one.plan_of(mended), trust_remote_code=True)
     module, inputs = _built(one, mended)
     return trace(bare(module), kwargs=inputs, plan=one.plan_of(mended))
+
+
+def stop(name: str, folder: Path) -> str:
+    """What a trace says of the error that stopped it; "" if none did."""
+    try:
+        return report(name, False, folder).coverage.incomplete
+    except AnalyzerError as error:
+        return str(error)
 
 
 def named(name: str, origin: Origin) -> str:

@@ -117,7 +117,7 @@ def captured(device: str, lower: str, sample: Sample) -> tuple[set[str], list[St
     policies.treatment = watch  # type: ignore[assignment]
     try:
         plan = Plan(device=device, autocast=f"{device}:{lower}", scope="run")
-        graph = capture(from_callable(lambda *a, **k: function(*a, **k), args, kwargs), plan).graph
+        graph = capture(from_callable(lambda *a, **k: function(*a, **k), args, kwargs), plan).whole().graph
     except AnalyzerError as error:
         return reached, [(f"stopped: {error}", (), ())]
     finally:

@@ -135,6 +135,8 @@ def _traced(case: Case) -> Said:
         report = analyzer.trace(case.function, args, kwargs, plan=Plan(device="cpu"))
     except AnalyzerError as error:
         return Said(stopped=str(error))
+    if report.coverage.incomplete:
+        return Said(stopped=report.coverage.incomplete)
     refused = [node.refused for node in report.graph if node.refused]
     return Said(refused=refused[0]) if refused else Said(report.outputs)
 

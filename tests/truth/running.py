@@ -26,7 +26,6 @@ from analyzer.capture.kernels import results
 from analyzer.capture.places import Places
 from analyzer.capture.run import capture
 from analyzer.capture.training import loss_of
-from analyzer.errors import AnalyzerError
 from analyzer.graph import UPDATED
 from analyzer.plan import Plan
 
@@ -152,12 +151,9 @@ def _error(module: nn.Module, inputs: dict[str, Any], how: How, writer: _Writer 
 
 def traced_run(loaded: Loaded, plan: Plan) -> tuple[Run, Captured | None]:
     """The same from a capture. A capture that cannot go on is an error as well, marked `stopped`."""
-    try:
-        captured = capture(loaded, plan)
-    except AnalyzerError as error:
-        cause = error.__cause__
-        where = str(error).rpartition(" at ")[2]
-        return Run((), Raised(oracle.words(cause) if cause else str(error), where, 0, True)), None
+    captured = capture(loaded, plan)
+    if captured.stop:
+        return Run((), Raised(oracle.words(captured.stop.error), str(captured.stop.place), 0, True)), None
     nodes = [n for n in captured.graph.ops() if n.op != UPDATED and n.outputs]
     ops = tuple(Op(n.op, tuple(s.dtype for s in n.outputs), str(n.place)) for n in nodes)
     first = next((i for i, n in enumerate(nodes) if n.refused), None)
