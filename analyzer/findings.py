@@ -75,6 +75,8 @@ class Finding:
     phase: str = ""
     """As in a graph node: "backward" or "recompute", where the fault is in no forward pass."""
     tensors: tuple[str, ...] = ()
+    step: str = ""
+    """As in a graph node: the forward pass that it is first seen in, where there are several."""
 
     @property
     def count(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
@@ -114,6 +115,8 @@ class Node:
 
     What autograd runs has the module, call and place of the forward call; Python code in a backward, its own place.
     """
+    step: str = ""
+    """Which forward pass of several it belongs to: "prefill", "decode"; "" where there is but one."""
 
     @property
     def dtype(self) -> str:
@@ -228,6 +231,11 @@ class ModelGraph:
         if mine is None or its is None:
             return mine is None
         return (mine.module, mine.place) == (its.module, its.place) or len(self) > len(other)
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """The forward passes by name, in order, and how many operations each has; empty where there is but one."""
+        return dict(Counter(node.step for node in self.ops() if node.step))
 
     @property
     def stop(self) -> Node | None:

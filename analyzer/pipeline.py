@@ -20,6 +20,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.plan import Plan
 from analyzer.propagate import propagate
 from analyzer.report import Report, count_elements, take_census
+from analyzer.steps import Step, parse_steps
 
 Progress = Callable[[str], None]
 
@@ -39,6 +40,7 @@ def run_trace(
     *,
     trust_remote_code: bool = False,
     inputs_file: Path | None = None,
+    steps: tuple[Step, ...] = (),
     progress: Progress | None = None,
 ) -> Report:
     """Trace the model in a folder under a plan; `progress` is told each step in a few words.
@@ -49,7 +51,7 @@ def run_trace(
     tell("building the model without weights")
     with present(home(plan)):
         loaded = loaders.load(path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=tell)
-    return _examine(loaded, plan, tell)
+    return _examine(replace(loaded, steps=steps), plan, tell)
 
 
 def run_fix(
@@ -59,6 +61,7 @@ def run_fix(
     asked: Sequence[remedy.Proposal] = (),
     trust_remote_code: bool = False,
     inputs_file: Path | None = None,
+    steps: tuple[Step, ...] = (),
     progress: Progress | None = None,
 ) -> tuple[int, list[remedy.Trial]]:
     """How many errors the stages have, and the changes that could clear them, ranked; raises as `run_trace` does."""
@@ -66,9 +69,10 @@ def run_fix(
 
     def reload(plan: Plan, folder: Path | None, inputs: Path | None) -> Loaded:
         with present(home(plan)):
-            return loaders.load(
+            loaded = loaders.load(
                 folder or path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs or inputs_file
             )
+        return replace(loaded, steps=steps)
 
     cases = []
     for plan in plans:
@@ -90,8 +94,11 @@ def trace(
     plan: Plan | None = None,
     trust_remote_code: bool = False,
     inputs_file: str | Path | None = None,
+    steps: str = "",
 ) -> Report:
     """Trace a model folder, a module, or any function of tensors with example arguments.
+
+    `steps` names the forward passes, where there is to be more than one: "prefill,decode", "forward,forward".
 
     A module or function is taken in the dtypes it has; of the plan only the device, the autocast and `train` count.
     """
@@ -100,12 +107,14 @@ def trace(
         if args or kwargs:
             raise AnalyzerError("a model folder takes no args or kwargs", hint="give inputs_file=FILE instead")
         file = Path(inputs_file) if inputs_file is not None else None
-        return run_trace(Path(target), plan, trust_remote_code=trust_remote_code, inputs_file=file)
+        return run_trace(
+            Path(target), plan, trust_remote_code=trust_remote_code, inputs_file=file, steps=parse_steps(steps)
+        )
     if plan.dtype or plan.to or plan.set or plan.input_dtypes:
         raise AnalyzerError(
             "a plan with dtypes needs a model folder", hint="cast the module and its arguments before tracing"
         )
-    return _examine(from_callable(target, args, kwargs), plan, _silent)
+    return _examine(from_callable(target, args, kwargs, parse_steps(steps)), plan, _silent)
 
 
 def _examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:

@@ -106,6 +106,7 @@ class Report:
                 "incomplete": self.coverage.incomplete or None,
                 "never_entered": [asdict(one) for one in self.coverage.never_entered],
                 "autocast": self.autocast(),
+                "steps": self.graph.steps or None,
             },
             "outputs": list(self.outputs),
             "graph": {"nodes": [_node(n) for n in self.graph], "edges": _edges(self.graph)},
@@ -158,7 +159,7 @@ def no_script(graph: ModelGraph, finding: Finding) -> str:
 def _finding(graph: ModelGraph, finding: Finding) -> dict[str, Any]:
     data = asdict(finding)
     script, reason = graph[finding.nodes[0]].script if finding.nodes else None, no_script(graph, finding)
-    data |= {"count": finding.count, "phase": finding.phase or "forward"}
+    data |= {"count": finding.count, "phase": finding.phase or "forward", "step": finding.step or None}
     data["script"] = list(script.lines) if script and not reason else None
     data["no_script"] = reason or None
     return data
@@ -179,6 +180,7 @@ def _node(node: Node) -> dict[str, Any]:
         "refused": node.refused or None,
         "inserted": node.inserted or None,
         "phase": node.phase or "forward",
+        "step": node.step or None,
     }
 
 

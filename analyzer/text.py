@@ -17,8 +17,8 @@ _WORDS: Final = {"True": True, "False": False, "None": None, "inf": float("inf")
 _BARE_ID: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _BARE_FIELD: Final = re.compile(r"[\w./<>+:-]+", re.ASCII)
 _PLACE: Final = re.compile(r"(.*):(\d+)", re.DOTALL)
-_SIGNS: Final = ("@", "~", "#", "/", "=>", "?", "+", "<", "!")
-_NAMED: Final = ("at", "other", "place", "call", "repair", "reason", "inserted", "phase", "refused")
+_SIGNS: Final = ("@", "~", "#", "/", "=>", "?", "+", "<", "^", "!")
+_NAMED: Final = ("at", "other", "place", "call", "repair", "reason", "inserted", "phase", "step", "refused")
 _FIELDS: Final = dict(zip(_SIGNS, _NAMED, strict=True))
 """Signs after the outputs; `!` is last and runs to the end of the line."""
 _TOKEN: Final = re.compile(
@@ -68,7 +68,7 @@ def _line(node: Node) -> str:
     line = f"{_id(node.id)} = {made} : " + (outputs[0] if len(outputs) == 1 else f"({', '.join(outputs)})")
     at, other = (node.module, node.name) if node.is_op else (node.name, node.module)
     place = f"{node.place.file}:{node.place.line}" if node.place != NOWHERE else ""
-    values = (at, other, place, node.call, node.repair, node.reason, node.inserted, node.phase)
+    values = (at, other, place, node.call, node.repair, node.reason, node.inserted, node.phase, node.step)
     for sign, value in zip(_FIELDS, values, strict=False):
         if value:
             line += f"  {sign} {value if _BARE_FIELD.fullmatch(value) else repr(value)}"

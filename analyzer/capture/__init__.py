@@ -12,6 +12,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption, Coverage
 from analyzer.graph import ModelGraph, Place
 from analyzer.inventory import EMPTY, Inventory
+from analyzer.steps import Step
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Loaded:
     assumptions: tuple[Assumption, ...] = ()
     spare: tuple[str, ...] = ()
     """Names of inputs that were made up for a loss: a model that stops is run again without them."""
+    steps: tuple[Step, ...] = ()
+    """The forward passes of the trace; empty is one, without a name."""
     inventory: Inventory = EMPTY
     """What the module holds, in the dtypes that loading gives them."""
 

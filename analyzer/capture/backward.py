@@ -40,17 +40,22 @@ class Passes:
         self._next = _next_number()
         self.ran = False
         """Whether anything ran backward."""
+        self.step = ""
 
     def facts(self, call: str) -> dict[str, Any]:
-        """Module, call, place and phase of the operation that is being dispatched."""
+        """Module, call, place, phase and step of the operation that is being dispatched."""
         node = torch._C._current_autograd_node()
         if node is None:
             place, module = self._places.here()
-            facts = {"module": module, "call": call, "place": place, "phase": ""}
+            facts = {"module": module, "call": call, "place": place, "phase": "", "step": self.step}
         else:
             facts = self._of(node, call)
         self._number(facts)
         return facts
+
+    def begin(self, step: str) -> None:
+        """From here on the operations belong to this step."""
+        self.step = step
 
     @contextmanager
     def engine(self, calls: TorchFunctionMode) -> Iterator[None]:
@@ -78,18 +83,18 @@ class Passes:
         if place == NOWHERE:  # the engine itself
             return {**owner, "phase": BACKWARD}
         phase = BACKWARD if in_backward() else RECOMPUTE
-        return {"module": module or owner["module"], "call": call, "place": place, "phase": phase}
+        return {"module": module or owner["module"], "call": call, "place": place, "phase": phase, "step": self.step}
 
     def _owner(self, node: Any) -> dict[str, Any]:
         """What is known of the forward call that made a node of autograd's."""
         variable = getattr(node, "variable", None)
         if variable is not None:  # AccumulateGrad, which no call made
             name = variable.ref.id if type(variable) is Abstract else ""
-            return {"module": name.rpartition(".")[0], "call": "", "place": NOWHERE}
+            return {"module": name.rpartition(".")[0], "call": "", "place": NOWHERE, "step": self.step}
         number = node._sequence_nr()
         if node.name() == "CopySlices":  # made after its operation, when that wrote through a view
             number -= 1
-        return self._calls.get(number, {"module": "", "call": "", "place": Place()})
+        return self._calls.get(number, {"module": "", "call": "", "place": Place(), "step": self.step})
 
     def _number(self, facts: dict[str, Any]) -> None:
         """Autograd's nodes that are new since the last operation belong to this one."""

@@ -77,7 +77,8 @@ class Recorder:
         if tensor.seen != cell.version and cell.writer is not None:
             node_id, write = self.name("updated"), self.graph[cell.writer.id]
             operands, outputs = (tensor.ref, cell.writer), (spec_of(tensor),)
-            self.graph.add(Node(node_id, UPDATED, operands, (), outputs, module=write.module, place=write.place))
+            facts: dict[str, Any] = {"module": write.module, "place": write.place, "step": write.step}
+            self.graph.add(Node(node_id, UPDATED, operands, (), outputs, **facts))
             tensor.ref, tensor.seen = Ref(node_id), cell.version
         return tensor.ref
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -22,15 +23,18 @@ from analyzer.capture.outputs import leaves
 from analyzer.capture.places import Places
 from analyzer.capture.reach import never_entered, not_reached
 from analyzer.capture.recorder import Recorder
+from analyzer.capture.restoring import restored
 from analyzer.capture.scope import covered
+from analyzer.capture.session import Session, variant
 from analyzer.capture.stopping import mark
 from analyzer.capture.tracer import Tracer
-from analyzer.capture.training import step, training
+from analyzer.capture.training import Run, step, training
 from analyzer.capture.wrapping import wrapped
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption, Coverage
-from analyzer.graph import Place, Ref
+from analyzer.graph import NOWHERE, Place, Ref
 from analyzer.plan import Plan
+from analyzer.steps import FORWARD, Step
 
 
 def capture(loaded: Loaded, plan: Plan) -> Captured:
@@ -56,13 +60,15 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
     calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
     result: Any = None
     stop: Stop | None = None
-    with _swapped(loaded, tracer):
+    with restored(loaded.module), _swapped(loaded, tracer):
         inputs = _abstract_inputs(loaded.inputs, "", recorder)
         run = loaded.run or _forward
         mode: Callable[[], AbstractContextManager[Any]] = torch.no_grad
         if plan.train:
             run = step(run, tracer)
             mode = partial(training, loaded.module, inputs, tracer)
+        if loaded.steps:
+            run, inputs = _session(loaded, run if plan.train else loaded.run, inputs, tracer)
         try:
             below = covered(plan, loaded.module, tracer)
             around = wrapped(plan, loaded.module, loaded.inventory, tracer)
@@ -76,6 +82,16 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
     return Captured(recorder.graph, _coverage(loaded, recorder, inventions, stop), stop)
 
 
+def _session(loaded: Loaded, run: Run | None, inputs: dict[str, Any], tracer: Tracer) -> tuple[Run, dict[str, Any]]:
+    """What makes the calls of all steps, and its inputs: those of every step, by label."""
+    given = {}
+    for one in loaded.steps:
+        changed = variant(loaded.inputs, one)
+        given[one.label] = inputs if changed is loaded.inputs else _abstract_inputs(changed, "", tracer.recorder)
+    noted = partial(tracer.inventions.note, place=NOWHERE)
+    return Session(loaded.steps, run, tracer.passes.begin, noted), given
+
+
 def _coverage(loaded: Loaded, recorder: Recorder, inventions: Inventions, stop: Stop | None) -> Coverage:
     ops = sum(1 for _ in recorder.graph.ops())
     assumptions: tuple[Assumption, ...] = tuple(sorted({*loaded.assumptions, *inventions.all()}))
@@ -84,8 +100,16 @@ def _coverage(loaded: Loaded, recorder: Recorder, inventions: Inventions, stop: 
     return Coverage(ops, assumptions, incomplete, missed)
 
 
-def from_callable(target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> Loaded:
-    """A module or any function of tensors, with example arguments, as something to capture."""
+def from_callable(
+    target: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None,
+    steps: tuple[Step, ...] = (),
+) -> Loaded:
+    """A module or any function of tensors, with example arguments, as something to capture.
+
+    Raises AnalyzerError if steps need more than a call: prefill and decode a module, sizes arguments by name.
+    """
     module = target if isinstance(target, nn.Module) else nn.Module()
     call = target
 
@@ -93,8 +117,13 @@ def from_callable(target: Callable[..., Any], args: tuple[Any, ...], kwargs: Map
         return call(*inputs["args"], **inputs["kwargs"])
 
     name = type(target).__name__ if isinstance(target, nn.Module) else getattr(target, "__name__", str(target))
+    if any(step.kind != FORWARD for step in steps):
+        if module is not target:
+            raise AnalyzerError("a bare function can only be called again", hint="such as steps='forward,forward'")
+        named = inspect.signature(module.forward).bind_partial(*args).arguments
+        return Loaded(module, name, "", {**named, **(kwargs or {})}, steps=steps, inventory=take(module))
     inputs = {"args": tuple(args), "kwargs": dict(kwargs or {})}
-    return Loaded(module, name, "", inputs, run, inventory=take(module))
+    return Loaded(module, name, "", inputs, run, steps=steps, inventory=take(module))
 
 
 def _forward(module: nn.Module, inputs: dict[str, Any]) -> Any:

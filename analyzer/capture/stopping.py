@@ -29,7 +29,14 @@ def mark(error: Exception, tracer: Tracer, *, train: bool) -> Stop:
         read = [tracer.recorder.read(t) for t in tensors(given) if t.capture == t.running] if own else []
         args = tuple(dict.fromkeys(read)) or _last(tracer)
         node = Node(
-            tracer.recorder.name("stopped"), STOPPED, args, module=module, call=call * own, place=place, reason=about
+            tracer.recorder.name("stopped"),
+            STOPPED,
+            args,
+            module=module,
+            call=call * own,
+            place=place,
+            reason=about,
+            step=tracer.passes.step,
         )
         tracer.recorder.graph.add(node)
     return Stop(error, place, module, f"the model stopped with {about}{where}", hint)

@@ -22,6 +22,7 @@ def step(run: Run, tracer: Tracer) -> Run:
     """`run`, followed by the backward pass of its loss unless it ran one itself."""
 
     def trained(module: nn.Module, inputs: dict[str, Any]) -> Any:
+        tracer.passes.ran = False
         result = run(module, inputs)
         if not tracer.passes.ran:
             loss = loss_of(result)

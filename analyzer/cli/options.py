@@ -12,6 +12,7 @@ import click
 
 from analyzer.dtypes import parse_autocast, parse_dtype
 from analyzer.errors import AnalyzerError
+from analyzer.steps import TWICE, Step, parse_steps
 
 if TYPE_CHECKING:
     from analyzer.plan import Plan
@@ -30,6 +31,8 @@ class Asked:
     stage: str | None = None
     """The one stage of a recipe that is asked for."""
     plan_file: Path | None = None
+    steps: tuple[Step, ...] = ()
+    """The forward passes that are asked for; empty is one."""
 
     def plans(self, tried: dict[str, str] | None = None) -> tuple[Plan, ...]:
         """The plan of each stage, with keys of the recipe that are tried instead of what it says."""
@@ -58,6 +61,8 @@ _OPTIONS: Final = (
     click.option("--autocast", metavar="DEVICE:D", help="Run under torch.autocast, such as cuda:bfloat16."),
     click.option("--scope", type=click.Choice(["forward", "run"]), help="What autocast is around.  [default: forward]"),
     click.option("--inputs", type=click.Path(path_type=Path), metavar="F", help="Python file: inputs(config) -> dict."),
+    click.option("--steps", metavar="S,S", help="Several calls: prefill,decode; forward,length=64; forward,image=448."),
+    click.option("--twice", is_flag=True, help="Call it twice, as --steps forward,forward."),
     click.option("--trust-remote-code", is_flag=True, help="Run the Python code in MODEL_DIR."),
 )  # fmt: skip
 
@@ -70,7 +75,7 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
         *, model_dir: Path, recipes: tuple[Path, ...], dtype: str | None, to: str | None, sets: tuple[str, ...],
         adapter: Path | None, no_autocast_adapter_dtype: bool, input_dtypes: tuple[str, ...], device: str | None,
         train: bool, autocast: str | None, scope: str | None, inputs: Path | None, trust_remote_code: bool,
-        stage: str | None, plan_file: Path | None, **others: Any,
+        stage: str | None, plan_file: Path | None, steps: str | None, twice: bool, **others: Any,
     ) -> Any:  # fmt: skip
         flags = {
             "device": device,
@@ -89,7 +94,11 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
         given: dict[str, Any] = {key: value for key, value in flags.items() if value}
         if no_autocast_adapter_dtype:
             given["autocast_adapter_dtype"] = False
-        return command(asked=Asked(model_dir, given, recipes, inputs, trust_remote_code, stage, plan_file), **others)
+        if steps and twice:
+            raise AnalyzerError("--steps and --twice exclude each other", hint="give one of them")
+        calls = parse_steps(steps or TWICE * twice)
+        found = Asked(model_dir, given, recipes, inputs, trust_remote_code, stage, plan_file, calls)
+        return command(asked=found, **others)
 
     for option in reversed(_OPTIONS):
         asking = option(asking)

@@ -46,6 +46,8 @@ def _show(report: Report, console: Console) -> None:
         where = f" ({assumption.file}:{assumption.line})" if assumption.file else ""
         times = f" x {assumption.count}" if assumption.count > 1 else ""
         console.print(_plain(f"assumed: {assumption.what}: {assumption.value}{times}{where}"))
+    if steps := report.graph.steps:
+        console.print(_plain(f"steps: {', '.join(f'{step} ({ops:,} ops)' for step, ops in steps.items())}"))
     autocast = report.autocast()
     if autocast["casts"]:
         which = f" ({report.plan.autocast}, {report.plan.scope})" if report.plan.autocast else ""
@@ -137,9 +139,10 @@ def _lines(finding: Finding) -> list[str]:
 
 
 def _where(finding: Finding) -> str:
+    step = f"in {finding.step}" * bool(finding.step)
     if finding.phase:
-        return f"in {finding.phase} of {finding.module or 'the model'}"
-    return finding.module and f"in {finding.module}"
+        return f"{step} in {finding.phase} of {finding.module or 'the model'}".lstrip()
+    return f"{step} {f'in {finding.module}' * bool(finding.module)}".strip()
 
 
 def _plain(text: str, style: str = "") -> Text:

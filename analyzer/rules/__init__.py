@@ -99,6 +99,7 @@ def _finding(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
         widened_bytes=sum(hit.widened_bytes for hit in hits),
         asked=flow.asked(first.node) if flow.refused(first.node) else "",
         phase=node.phase,
+        step=node.step,
         tensors=_names(hits),
     )
 

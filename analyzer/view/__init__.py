@@ -104,7 +104,8 @@ def _op_label(nodes: Sequence[Node]) -> str:
         return f"cast by {nodes[0].inserted}"
     call = nodes[0].call.rpartition(".")[2]
     name = f"{call}: {name}" if call and call != name.partition(".")[0] else name
-    return f"{nodes[0].phase} of {name}" if nodes[0].phase else name
+    name = f"{nodes[0].phase} of {name}" if nodes[0].phase else name
+    return f"{nodes[0].step}: {name}" if nodes[0].step else name
 
 
 def _glue_label(nodes: Sequence[Node]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +39,8 @@ class Folded:
     """Path of a first module -> number of modules that it stands for."""
     twins: dict[str, str]
     """Node id -> id of the node that stands for it."""
+    aside: frozenset[str]
+    """Nodes of no forward pass, or of a later one than the first: they are drawn only for what was found in them."""
 
     def path(self, module: str) -> str:
         """The module path that stands for `module`."""
@@ -55,7 +58,8 @@ def home(node: Node) -> str:
 
 def fold(flow: Reading) -> Folded:
     """Find runs of identical numbered siblings. O(operations x depth)."""
-    signatures = _signatures(flow)
+    aside = frozenset(_aside(flow.graph))
+    signatures = _signatures(flow, aside)
     siblings: defaultdict[str, list[int]] = defaultdict(list)
     for path in signatures:
         parent, _, last_part = path.rpartition(".")
@@ -75,17 +79,17 @@ def fold(flow: Reading) -> Folded:
                 head = number
                 sizes[path] = 1
             previous = number
-    folded = Folded(first, last, dict(sizes), {})
+    folded = Folded(first, last, dict(sizes), {}, aside)
     _pair(flow, folded)
     return folded
 
 
-def _signatures(flow: Reading) -> dict[str, list[object]]:
+def _signatures(flow: Reading, aside: frozenset[str]) -> dict[str, list[object]]:
     found: defaultdict[str, list[object]] = defaultdict(list)
     for node in flow.graph:
         parts = node.module.split(".")
         numbered = [i for i, part in enumerate(parts) if part.isdecimal()]
-        if not node.is_op or not numbered or _unseen(flow, node):
+        if not node.is_op or not numbered or _unseen(flow, node, aside):
             continue
         outputs = tuple((flow.dtype(Ref(node.id, i)), s.shape) for i, s in enumerate(node.outputs))
         facts = (node.op, flow.reads(node.id), outputs, bool(flow.refused(node.id)))
@@ -94,9 +98,17 @@ def _signatures(flow: Reading) -> dict[str, list[object]]:
     return found
 
 
-def _unseen(flow: Reading, node: Node) -> bool:
-    """Whether a picture shows the forward call instead: it draws the other passes only where they are refused."""
-    return bool(node.phase) and not flow.refused(node.id)
+def _aside(graph: ModelGraph) -> Iterator[str]:
+    first = ""
+    for node in graph:
+        first = first or node.step
+        if node.phase or node.step != first:
+            yield node.id
+
+
+def _unseen(flow: Reading, node: Node, aside: frozenset[str]) -> bool:
+    """Whether a picture shows the first forward call instead: it draws the others only where they are refused."""
+    return node.id in aside and not flow.refused(node.id)
 
 
 def _pair(flow: Reading, folded: Folded) -> None:
@@ -107,7 +119,7 @@ def _pair(flow: Reading, folded: Folded) -> None:
     for node in graph:
         where = home(node)
         if node.is_op:
-            kind = (where, _unseen(flow, node))
+            kind = (where, _unseen(flow, node, folded.aside))
             key: object = (kind[1], ordinals[kind])
             ordinals[kind] += 1
         else:
@@ -117,7 +129,7 @@ def _pair(flow: Reading, folded: Folded) -> None:
     ordinals.clear()
     for node in graph:
         where = home(node)
-        kind = (where, _unseen(flow, node))
+        kind = (where, _unseen(flow, node, folded.aside))
         key = (kind[1], ordinals[kind]) if node.is_op else node.name.rpartition(".")[2] or node.id
         ordinals[kind] += node.is_op
         folded.twins[node.id] = originals.get((paths[where], key), node.id)

@@ -66,7 +66,7 @@ def place(flow: Reading, folded: Folded, interest: Interest, effort: Effort) -> 
     glue = 0
     previous = ""
     for node in flow.graph:
-        if folded.twins[node.id] != node.id or (node.phase and node.id not in interest.drawn):
+        if folded.twins[node.id] != node.id or (node.id in folded.aside and node.id not in interest.drawn):
             continue
         path = folded.path(home(node))
         closed = next((level for level in levels(path) if level not in open_), None)
