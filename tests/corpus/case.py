@@ -42,6 +42,8 @@ class Case:
     """The plan of the mended run, where it is not the first one."""
     off: float = 0.0
     """By how much a value of the silent fault is off at least; 0 where it shows in the dtypes of the results."""
+    steps: str = ""
+    """The forward passes, where one does not show it."""
     alone: bool = True
     """Whether the cast that the trace proves is that of the tensor to blame; else others clear it as well."""
     recorded: bool = False

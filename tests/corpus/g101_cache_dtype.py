@@ -12,23 +12,21 @@ from tests.corpus.case import RAISES, Case, Made
 
 
 class Session(nn.Module):
-    """Two steps of a decoder that fills a cache."""
+    """A decoder that fills a cache, call by call; `seen` counts the positions."""
 
     def __init__(self, mended: bool) -> None:
         super().__init__()
         self.key = nn.Linear(8, 8, dtype=torch.bfloat16)
         cache = torch.zeros(1, 4, 8, dtype=torch.bfloat16 if mended else torch.float32)
         self.register_buffer("cache", cache, persistent=False)
-
-    def step(self, x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
-        """Write the keys, give all that are there."""
-        self.cache[:, position] = self.key(x)
-        return self.cache  # type: ignore[no-any-return]
+        self.seen = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Prefill, then one token."""
-        self.step(x, torch.tensor([0, 1]))
-        return self.step(x[:, :1], torch.tensor([2])).clone()
+        """Write the keys, give all that are there."""
+        position = torch.arange(self.seen, self.seen + x.shape[1])
+        self.seen += x.shape[1]
+        self.cache[:, position] = self.key(x)
+        return self.cache.clone()  # type: ignore[no-any-return]
 
 
 def build(mended: bool) -> Made:
@@ -40,6 +38,7 @@ CASE = Case(
     report="meta-pytorch/torchtune#1349",
     kind=RAISES,
     build=build,
+    steps="forward,forward",
     cause="buffer cache",
     fix="the cache in the model's dtype",
 )

@@ -10,18 +10,19 @@ from tests.corpus.case import RAISES, Case, Made
 
 
 class Session(nn.Module):
-    """A prefill that caches, and a step that attends."""
+    """The first call caches, the next one attends to what it cached."""
 
     def __init__(self, mended: bool) -> None:
         super().__init__()
         self.mended, self.qkv = mended, nn.Linear(8, 24, dtype=torch.bfloat16)
+        self.cache: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Cache keys and values, then attend to them."""
-        _, k, v = self.qkv(x).chunk(3, dim=-1)
-        cache = (k.float(), v.float())  # here
-        q = self.qkv(x[:, :1]).chunk(3, dim=-1)[0]
-        k, v = (t.to(q.dtype) for t in cache) if self.mended else cache
+        """Attend to the keys and values of the call before, if there was one."""
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        cached, self.cache = self.cache, (k.float(), v.float())  # here
+        if cached is not None:
+            k, v = (t.to(q.dtype) for t in cached) if self.mended else cached
         return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])
 
 
@@ -34,6 +35,7 @@ CASE = Case(
     report="nari-labs/dia#83",
     kind=RAISES,
     build=build,
+    steps="forward,forward",
     cause="cast here",
     fix="keys and values follow the query",
 )

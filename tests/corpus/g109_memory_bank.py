@@ -12,31 +12,31 @@ from tests.corpus.case import RAISES, Case, Made
 
 
 class Video(nn.Module):
-    """Frames encoded one by one, each with the memory of the one before."""
+    """A frame a call, each with the memory of the one before."""
 
     def __init__(self, mended: bool) -> None:
         super().__init__()
         self.mended, self.encode, self.recall = mended, nn.Linear(8, 8), nn.Linear(8, 8)
+        self.memory: torch.Tensor | None = None
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Two frames."""
-        memory = None
-        for frame in frames:
-            hidden = self.encode(frame)
-            hidden = hidden if memory is None else hidden + self.recall(memory)
-            memory = hidden.to(hidden.dtype if self.mended else torch.bfloat16)  # here
+    def forward(self, frame: torch.Tensor) -> torch.Tensor:
+        """One frame."""
+        hidden = self.encode(frame)
+        hidden = hidden if self.memory is None else hidden + self.recall(self.memory)
+        self.memory = hidden.to(hidden.dtype if self.mended else torch.bfloat16)  # here
         return hidden  # type: ignore[no-any-return]
 
 
 def build(mended: bool) -> Made:
     """In float16."""
-    return Video(mended).half(), {"frames": torch.ones(2, 4, 8, dtype=torch.float16)}
+    return Video(mended).half(), {"frame": torch.ones(4, 8, dtype=torch.float16)}
 
 
 CASE = Case(
     report="huggingface/transformers#43268",
     kind=RAISES,
     build=build,
+    steps="forward,forward",
     cause="cast here",
     fix="the memory in the session's dtype",
 )

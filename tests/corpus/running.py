@@ -19,12 +19,14 @@ from analyzer import oracle
 from analyzer.capture.abstract import dtype_name
 from analyzer.capture.outputs import leaves
 from analyzer.capture.places import Places
+from analyzer.capture.session import Run, Session
 from analyzer.capture.training import loss_of
 from analyzer.dtypes import parse_autocast
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding, Origin
 from analyzer.pipeline import trace
 from analyzer.report import Report
+from analyzer.steps import parse_steps
 from tests.capture.real import bare, raised_at
 from tests.corpus.case import Case
 
@@ -67,7 +69,7 @@ def real(name: str, mended: bool, folder: Path) -> Ran:
     places = Places(module, "")
     try:
         with torch.set_grad_enabled(plan.train), _autocast(plan.autocast):
-            result = module(**copy.deepcopy(inputs))
+            result = _calls(one)(module, copy.deepcopy(inputs))
         loss = loss_of(result) if plan.train else None
         if loss is not None:
             loss.backward()  # type: ignore[no-untyped-call]
@@ -85,7 +87,7 @@ def report(name: str, mended: bool, folder: Path) -> Report:
         write(one, mended, folder)
         return trace(folder, plan=one.plan_of(mended), trust_remote_code=True)
     module, inputs = _built(one, mended)
-    return trace(bare(module), kwargs=inputs, plan=one.plan_of(mended))
+    return trace(bare(module), kwargs=inputs, plan=one.plan_of(mended), steps=one.steps)
 
 
 def stop(name: str, folder: Path) -> str:
@@ -129,6 +131,13 @@ def _loaded(one: Case, mended: bool, folder: Path) -> tuple[nn.Module, dict[str,
     write(one, mended, folder)
     dtype = getattr(torch, one.plan_of(mended).dtype or "float32")
     return AutoModel.from_pretrained(folder, dtype=dtype, trust_remote_code=True).eval(), {"input_ids": IDS}
+
+
+def _calls(one: Case) -> Run:
+    """The calls of a case, made for real."""
+    steps = parse_steps(one.steps)
+    session = Session(steps, None, lambda _: None, lambda *_: None)
+    return lambda module, inputs: session(module, {s.label: inputs for s in steps}) if steps else module(**inputs)
 
 
 def _autocast(name: str | None) -> Any:
