@@ -18,6 +18,7 @@ from analyzer.propagate import disagreements
 from tests.capture.real import really, really_trained
 from tests.samples.shrink import SAMPLES, shrink
 from tests.samples.test_minicpm_v_2 import FAULTY, FIXED, _own_code_cache
+from tests.worlds import asked
 
 own_code_cache = pytest.fixture(autouse=True)(_own_code_cache.__wrapped__)  # type: ignore[attr-defined]
 
@@ -26,7 +27,7 @@ def _both(sample: Path, folder: Path) -> tuple[analyzer.Report, torch.nn.Module,
     shrink(sample, folder, "bfloat16")
     report = analyzer.trace(folder, trust_remote_code=True, plan=Plan(device="cpu"))
     loaded = loaders.load(folder, Plan(), trust_remote_code=True)
-    real = AutoModel.from_pretrained(folder, trust_remote_code=True, dtype=torch.bfloat16)
+    real = AutoModel.from_pretrained(folder, trust_remote_code=True, **asked(torch.bfloat16))
     return report, real, loaded
 
 

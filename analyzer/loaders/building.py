@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from analyzer.graph import Place
 from analyzer.loaders.headers import Stored
 from analyzer.loaders.matching import match
 from analyzer.loaders.remote_code import plain_path, user_code
+from analyzer.loaders.worlds import world
 
 _PLUMBING: Final = tuple(
     str(Path(transformers.__file__).parent / name) for name in ("modeling_utils.py", "initialization.py")
@@ -53,13 +53,13 @@ def build(cls: Any, config: Any, dtype: str, root: Path, stored: dict[str, Store
     lines = ConstructorLines(plain_path(root))
     with user_code(root, f"building {cls.__name__}"):
         with contextlib.ExitStack() as stack:
-            for context in _contexts(cls, wanted):
+            for context in world.constructing(cls, wanted):
                 stack.enter_context(context)
             stack.enter_context(lines.watch())
             model: Any = cls(config)
         kept = _keep_in_fp32(model, wanted, stored)
         _to_meta(model)
-        _thaw(model)
+        world.settle(model)
         model.eval()
         _tie(model)
         saved, unused = match(model, stored)
@@ -70,65 +70,25 @@ def build(cls: Any, config: Any, dtype: str, root: Path, stored: dict[str, Store
 
 def set_config_dtype(config: Any, dtype: torch.dtype) -> None:
     """Write the dtype on the config and its parts, as from_pretrained does."""
-    attribute = "dtype" if hasattr(transformers.PreTrainedModel, "_get_dtype_plan") else "torch_dtype"
-    setattr(config, attribute, dtype)
+    setattr(config, world.FLOAT_ATTRIBUTE, dtype)
     for key in getattr(config, "sub_configs", None) or {}:
         part = getattr(config, key, None)
         if part is not None and not isinstance(part, dict):
-            setattr(part, attribute, dtype)
-
-
-def _contexts(cls: Any, dtype: torch.dtype) -> list[Any]:
-    """The contexts around a constructor call: transformers 5's own ones, else the same by hand."""
-    if hasattr(transformers.PreTrainedModel, "_get_dtype_plan") and hasattr(cls, "get_init_context"):
-        return list(cls.get_init_context(dtype, False, False, None))
-    plumbing = sys.modules["transformers.modeling_utils"]
-    skip = getattr(plumbing, "no_init_weights", None)
-    return [_default_dtype(dtype), torch.device("meta"), *([skip()] if skip else [])]
-
-
-@contextlib.contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+            setattr(part, world.FLOAT_ATTRIBUTE, dtype)
 
 
 def _keep_in_fp32(model: Any, dtype: torch.dtype, stored: dict[str, Stored]) -> dict[str, str]:
     """Widen what the keep-in-fp32 lists name; full name -> which list did it."""
-    patterns = _fp32_patterns(model, dtype)
-    if not patterns:
+    lists = world.kept_wide(model, dtype)
+    if not lists:
         return {}
-    alternation = re.compile("|".join(patterns))
-    strict = set(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
     kept = {}
     for name, tensor in _tensors(model, persistent=True):
-        match = alternation.search(name)
-        if match is None or tensor.dtype == torch.float32:
-            continue
-        if tensor.is_floating_point():
+        by = [which for pattern, which in lists.items() if re.search(pattern, name)]
+        if by and tensor.is_floating_point() and tensor.dtype != torch.float32:
             retype(model, name, torch.float32)
-            is_strict = any(_pattern(p) in patterns and re.search(_pattern(p), name) for p in strict)
-            kept[name] = "_keep_in_fp32_modules" + ("_strict" if is_strict else "")
+            kept[name] = max(by)
     return kept
-
-
-def _fp32_patterns(model: Any, dtype: torch.dtype) -> list[str]:
-    if hasattr(model, "_get_dtype_plan"):
-        return [_pattern(name) for name in sorted(model._get_dtype_plan(dtype))]
-    # transformers 4 matches whole parts of a name, for float16 only; the strict list holds for bfloat16 as well.
-    names = set(getattr(model, "_keep_in_fp32_modules", None) or ()) if dtype == torch.float16 else set()
-    if dtype in (torch.float16, torch.bfloat16):
-        names |= set(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
-    return [rf"(?:(?:^|\.){name}(?:$|\.))" for name in sorted(names)]
-
-
-def _pattern(name: str) -> str:
-    """The expression that transformers' build_glob_alternation makes of a name."""
-    return name.replace("*", r".*")
 
 
 def retype(model: nn.Module, name: str, dtype: torch.dtype) -> None:
@@ -155,16 +115,6 @@ def _to_meta(model: nn.Module) -> None:
         for name, buffer in module._buffers.items():
             if buffer is not None and not buffer.is_meta and buffer.numel() > _SMALL:
                 module._buffers[name] = buffer.to("meta")
-
-
-def _thaw(model: nn.Module) -> None:
-    """Loading in transformers 5 puts a new parameter in each place, and every float one of these is trained.
-
-    So what a constructor froze is frozen no more (`set_param_for_module`, transformers/core_model_loading.py).
-    """
-    if find_spec("transformers.core_model_loading"):
-        for parameter in model.parameters():
-            parameter.requires_grad_(parameter.is_floating_point())
 
 
 def _tie(model: Any) -> None:

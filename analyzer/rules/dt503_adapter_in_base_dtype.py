@@ -1,4 +1,4 @@
-"""Trained parts of a frozen model are kept in 16 bits by an optimizer that has no wider copy of them.
+"""Trained parts of a mostly frozen model are kept in 16 bits by an optimizer that has no wider copy of them.
 
 bfloat16 has 8 significant bits: a step smaller than about 1/512 of a weight rounds away, and with the learning rates
 of adapters most steps on most weights are. Nothing fails; the adapter learns less than it should. PEFT widens adapters
@@ -13,11 +13,18 @@ Keep what is trained in float32; autocast casts it where it is used.
     # plan: train frozen=base
     base = parameter : bf16[32,32]  @ base.weight
     a = parameter : f32[8,32]  @ lora_A.weight
+
+A model in which only a fixed table is frozen is trained as a whole.
+
+    # plan: train frozen=table
+    table = parameter : bf16[8,32]  @ table.weight
+    w = parameter : bf16[32,32]  @ w
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING
 
 from analyzer.dtypes import short
@@ -29,10 +36,14 @@ if TYPE_CHECKING:
 
 
 def check(flow: Flow) -> Iterator[Hit]:
-    """The 16-bit parameters that are trained beside frozen ones, by dtype."""
+    """The 16-bit parameters that are trained in a model which is mostly frozen, by dtype."""
     if not flow.plan.train:
         return
-    if not any(held.kind == "parameter" and not held.trained for held in flow.inventory.tensors):
+    sizes = dict.fromkeys((True, False), 0)
+    for held in flow.inventory.tensors:
+        if held.kind == "parameter":
+            sizes[held.trained] += prod(held.spec.shape)
+    if sizes[True] >= sizes[False]:
         return
     trained = list(updated(flow.plan, flow.inventory))
     for dtype, share in HALVES.items():

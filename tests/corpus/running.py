@@ -29,6 +29,7 @@ from analyzer.report import Report
 from analyzer.steps import parse_steps
 from tests.capture.real import bare, raised_at
 from tests.corpus.case import Case
+from tests.worlds import asked
 
 NAMES = [i.name for i in pkgutil.iter_modules(tests.corpus.__path__) if i.name[1:3].isdigit()]
 IDS = torch.tensor([[1, 2, 3, 4]])
@@ -130,7 +131,7 @@ def _loaded(one: Case, mended: bool, folder: Path) -> tuple[nn.Module, dict[str,
 
     write(one, mended, folder)
     dtype = getattr(torch, one.plan_of(mended).dtype or "float32")
-    return AutoModel.from_pretrained(folder, dtype=dtype, trust_remote_code=True).eval(), {"input_ids": IDS}
+    return AutoModel.from_pretrained(folder, **asked(dtype), trust_remote_code=True).eval(), {"input_ids": IDS}
 
 
 def _calls(one: Case) -> Run:

@@ -60,7 +60,8 @@ def folder(
     """A model folder without weights, whose config.json has these settings of quantisation."""
     config = kind(**{**TEXT, "architectures": [name], "dtype": "bfloat16", **more}).to_dict()
     root.mkdir(exist_ok=True)
-    (root / "config.json").write_text(json.dumps({**config, "quantization_config": settings}))
+    said = {"quantization_config": settings} if settings is not None else {}
+    (root / "config.json").write_text(json.dumps({**config, **said}))
     return root
 
 

@@ -24,6 +24,7 @@ from analyzer.plan import Plan
 from tests.capture.real import really_trained
 from tests.truth.compare import compare_ops
 from tests.truth.running import How, real_run, traced_run
+from tests.worlds import asked
 
 peft = pytest.importorskip("peft")
 
@@ -88,7 +89,7 @@ def _real(base: Path, adapter: Path, plan: Plan, *, weights: bool = True) -> Any
     widen = plan.autocast_adapter_dtype
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = cls.from_pretrained(base, dtype=plan.dtype or "auto")
+        model = cls.from_pretrained(base, **asked(plan.dtype))
         if not weights:
             config = peft.PeftConfig.from_pretrained(adapter)
             config.inference_mode = not plan.train

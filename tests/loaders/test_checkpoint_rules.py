@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from analyzer.loaders import load
 from analyzer.pipeline import run_trace
 from analyzer.plan import Plan
 from tests.loaders.test_checkpoint import SMALL
+from tests.worlds import asked as asked_for
 
 
 def _saved(folder: Path, dtype: torch.dtype, declared: str, cls: str = "LlamaForCausalLM") -> torch.nn.Module:
@@ -47,8 +47,7 @@ def test_what_loading_changes_is_really_changed(
     stored: str, declared: str, asked: str | None, severity: str, words: str, tmp_path: Path
 ) -> None:
     before = _saved(tmp_path, getattr(torch, stored), declared)
-    extra: Any = {"dtype": asked} if asked else {}
-    after = transformers.LlamaForCausalLM.from_pretrained(tmp_path, **extra)
+    after = transformers.LlamaForCausalLM.from_pretrained(tmp_path, **asked_for(asked))
     found = _found(tmp_path, Plan(dtype=asked))
     really = {
         name

@@ -127,6 +127,8 @@ def test_fp8_experts_are_stored_as_transformers_stores_them(tmp_path: Path) -> N
 )
 def test_layouts_are_those_of_transformers_own_modules(module: str, path: str, make: Any) -> None:
     integration = pytest.importorskip(f"transformers.integrations.{path}")
+    if not hasattr(integration, module):
+        pytest.skip(f"this transformers has no {module}")
     with torch.device("meta"):
         real = _held(make(getattr(integration, module)))
     parts = LAYOUTS[module](32, 64, {}, "bfloat16")

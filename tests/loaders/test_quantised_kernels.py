@@ -14,6 +14,7 @@ from torch import nn
 from analyzer.loaders.quantised.schemes import SCHEMES
 from analyzer.loaders.quantised.standin import StandIn
 from tests.loaders.quantised import BNB4, BNB8, FP8, GPTQ, METHODS, TEXT, folder, traced
+from tests.worlds import asked
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 OWN = """
@@ -83,7 +84,7 @@ def test_compressed_tensors_layers_are_dense_after_the_first_forward(loaded: tor
         stored[key] = tensor.to(torch.float8_e4m3fn) if is_packed else tensor
         stored |= {f"{key}_scale": torch.ones(len(tensor), 1, dtype=loaded)} if is_packed else {}
     save_file(stored, root / "model.safetensors", metadata={"format": "pt"})
-    model = t.LlamaForCausalLM.from_pretrained(root, dtype=loaded)
+    model = t.LlamaForCausalLM.from_pretrained(root, **asked(loaded))
     model(torch.zeros(1, 3, dtype=torch.long))
     real, report = model.model.layers[0].self_attn.q_proj, traced(root, dtype=name)
     ours = {one.name: one for one in report.flow.inventory.tensors}["model.layers.0.self_attn.q_proj.weight"]

@@ -12,6 +12,7 @@ import transformers as t
 
 from analyzer.loaders import load
 from analyzer.plan import Plan
+from tests.worlds import asked as asked_for
 
 TEXT = {
     "vocab_size": 64, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -95,7 +96,7 @@ def save(name: str, folder: Path, dtype: torch.dtype) -> Any:
 @pytest.mark.parametrize("name", MODELS)
 def test_dtypes_are_those_of_from_pretrained(name: str, saved: torch.dtype, asked: str | None, tmp_path: Path) -> None:
     cls = save(name, tmp_path, saved)
-    real = cls.from_pretrained(tmp_path, dtype=asked or "auto")
+    real = cls.from_pretrained(tmp_path, **asked_for(asked))
     loaded = load(tmp_path, Plan(dtype=asked))
     assert loaded.name == name
     assert dtypes(loaded.module) == dtypes(real)
@@ -110,7 +111,7 @@ def test_the_inputs_run_on_the_real_model(name: str, tmp_path: Path) -> None:
     loaded = load(tmp_path, Plan())
     assert all(isinstance(value, torch.Tensor) and not value.is_meta for value in loaded.inputs.values())
     with torch.no_grad():
-        cls.from_pretrained(tmp_path)(**loaded.inputs)
+        cls.from_pretrained(tmp_path, **asked_for(None))(**loaded.inputs)
 
 
 def test_float16_keeps_t5_wo_in_float32_and_says_so(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_a_checkpoint_names_the_dtype_when_the_config_does_not(tmp_path: Path) -
     save("LlamaForCausalLM", tmp_path, torch.bfloat16)
     config = tmp_path / "config.json"
     config.write_text(config.read_text().replace('"dtype": "bfloat16"', '"unused": 0'))
-    real = t.LlamaForCausalLM.from_pretrained(tmp_path, dtype="auto")
+    real = t.LlamaForCausalLM.from_pretrained(tmp_path, **asked_for(None))
     assert real.dtype == torch.bfloat16
     assert dtypes(load(tmp_path, Plan()).module) == dtypes(real)
 

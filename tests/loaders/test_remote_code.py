@@ -10,6 +10,7 @@ import torch
 from analyzer.errors import AnalyzerError
 from analyzer.loaders import load
 from analyzer.plan import Plan
+from tests.worlds import asked
 
 
 def change(file: Path, old: str, new: str) -> None:
@@ -99,7 +100,10 @@ def test_remote_code_is_as_the_real_from_pretrained_leaves_it(own: Path) -> None
     cls(cls.config_class.from_pretrained(own)).to(torch.bfloat16).save_pretrained(own / "saved")
     (own / "saved" / "model.safetensors").rename(own / "model.safetensors")
     for dtype in ("bfloat16", "float16", "float32"):
-        real, ours = cls.from_pretrained(own, dtype=dtype), load(own, Plan(dtype=dtype), trust_remote_code=True).module
+        real, ours = (
+            cls.from_pretrained(own, **asked(dtype)),
+            load(own, Plan(dtype=dtype), trust_remote_code=True).module,
+        )
         for kind in ("named_parameters", "named_buffers"):
             assert {n: t.dtype for n, t in getattr(ours, kind)()} == {n: t.dtype for n, t in getattr(real, kind)()}
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, dynamic_module_utils
 
+from tests.worlds import asked
 from tests.samples.shrink import SAMPLES, shrink
 
 FAULTY, FIXED = SAMPLES / "minicpm_v_2", SAMPLES / "minicpm_v_2_fixed"
@@ -46,8 +47,8 @@ def _own_code_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
 
 
-def _load(folder: Path, **keywords: Any) -> torch.nn.Module:
-    return AutoModel.from_pretrained(folder, trust_remote_code=True, **keywords)
+def _load(folder: Path, dtype: Any) -> torch.nn.Module:
+    return AutoModel.from_pretrained(folder, trust_remote_code=True, **asked(dtype))
 
 
 def _inputs(folder: Path, config: Any) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def test_full_size_has_the_tensors_of_the_real_checkpoint(sample: Path) -> None:
 @pytest.mark.parametrize("sample", [FAULTY, FIXED])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_one_parameter_stays_float32(sample: Path, dtype: torch.dtype, tmp_path: Path) -> None:
-    model = _load(shrink(sample, tmp_path / sample.name, "bfloat16"), dtype=dtype)
+    model = _load(shrink(sample, tmp_path / sample.name, "bfloat16"), dtype)
     odd = [name for name, parameter in model.named_parameters() if parameter.dtype != dtype]
     assert odd == ["resampler.pos_embed"]
     assert {buffer.dtype for buffer in model.buffers()} == {torch.float32}
@@ -83,7 +84,7 @@ def test_one_parameter_stays_float32(sample: Path, dtype: torch.dtype, tmp_path:
 
 def test_the_fault_raises_from_the_attention_of_the_resampler(tmp_path: Path) -> None:
     folder = shrink(FAULTY, tmp_path / "faulty", "bfloat16")
-    model = _load(folder, dtype=torch.bfloat16)
+    model = _load(folder, torch.bfloat16)
     with pytest.raises(RuntimeError, match=MESSAGE) as raised:
         model(**_inputs(folder, model.config))
     ours = [frame for frame in traceback.extract_tb(raised.value.__traceback__) if "modules" in frame.filename]
@@ -93,7 +94,7 @@ def test_the_fault_raises_from_the_attention_of_the_resampler(tmp_path: Path) ->
 
 def test_the_fixed_variant_runs(tmp_path: Path) -> None:
     folder = shrink(FIXED, tmp_path / "fixed", "bfloat16")
-    model = _load(folder, dtype=torch.bfloat16)
+    model = _load(folder, torch.bfloat16)
     logits = model(**_inputs(folder, model.config)).logits
     assert logits.dtype == torch.float32
     assert logits.isfinite().all()
@@ -101,7 +102,7 @@ def test_the_fixed_variant_runs(tmp_path: Path) -> None:
 
 
 def test_the_rotary_tables_survive_loading(tmp_path: Path) -> None:
-    model = _load(shrink(FIXED, tmp_path / "fixed", "bfloat16"), dtype=torch.bfloat16)
+    model = _load(shrink(FIXED, tmp_path / "fixed", "bfloat16"), torch.bfloat16)
     rotary = model.llm.model.layers[1].self_attn.rotary_emb
     assert torch.equal(rotary.cos_cached, rotary.tables()[0])
 
@@ -109,7 +110,7 @@ def test_the_rotary_tables_survive_loading(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sample", [FAULTY, FIXED])
 def test_float32_runs_and_a_cast_of_the_whole_model_hides_the_fault(sample: Path, tmp_path: Path) -> None:
     folder = shrink(sample, tmp_path / sample.name, "bfloat16")
-    model = _load(folder, dtype=torch.float32)
+    model = _load(folder, torch.float32)
     assert set(_dtypes(model)) == {torch.float32}
     inputs = _inputs(folder, model.config)
     assert model(**inputs).logits.isfinite().all()
@@ -118,7 +119,7 @@ def test_float32_runs_and_a_cast_of_the_whole_model_hides_the_fault(sample: Path
 
 def test_images_take_the_place_of_their_tokens(tmp_path: Path) -> None:
     folder = shrink(FIXED, tmp_path / "fixed", "bfloat16")
-    model = _load(folder, dtype=torch.bfloat16)
+    model = _load(folder, torch.bfloat16)
     data = _inputs(folder, model.config)["data"]
     embedding = model.get_vllm_embedding(data)
     plain = model.llm.model.embed_tokens(data["input_ids"]) * model.config.scale_emb

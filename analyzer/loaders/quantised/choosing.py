@@ -33,7 +33,7 @@ def skipped(model: Any, scheme: Scheme, settings: Mapping[str, Any]) -> list[str
         from transformers.quantizers.base import HfQuantizer
 
         found: list[str] = HfQuantizer.get_modules_to_not_convert(model, listed, kept, scheme.defaults)
-    except (ImportError, AttributeError, IndexError):  # transformers 4, or a model without transformers' bookkeeping
+    except (ImportError, NameError, AttributeError, IndexError):  # transformers 4, or a model without its bookkeeping
         found = [*(listed or ()), *(kept or ())]
         if listed is None or scheme.defaults:
             found += _output(model)
