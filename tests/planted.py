@@ -13,6 +13,7 @@ import transformers as hf
 from torch import nn
 
 from tests.capture.models import IDS, MODELS, TINY, Made
+from tests.worlds import images
 
 VISION = {k: v for k, v in TINY.items() if k != "vocab_size"} | {"image_size": 28, "patch_size": 14}
 
@@ -26,7 +27,7 @@ def llava() -> Made:
     """A vision-language model: a tower, a projector and a decoder."""
     config = hf.LlavaConfig(
         vision_config=hf.CLIPVisionConfig(**VISION, projection_dim=16), text_config=hf.LlamaConfig(**TINY),
-        image_token_index=60, vision_feature_layer=-1,
+        image_token_index=60, vision_feature_layer=-1, image_seq_length=4,
     )  # fmt: skip
     ids = torch.cat([torch.full((1, 4), 60), IDS], dim=1)
     return hf.LlavaForConditionalGeneration(config), {"input_ids": ids, "pixel_values": torch.ones(1, 3, 28, 28)}
@@ -41,7 +42,7 @@ def wav2vec2() -> Made:
     return hf.Wav2Vec2Model(config), {"input_values": torch.ones(1, 400)}
 
 
-ALL: dict[str, Callable[[], Made]] = MODELS | {f.__name__: f for f in (vit, llava, wav2vec2)}
+ALL: dict[str, Callable[[], Made]] = MODELS | {f.__name__: f for f in (vit, *([llava] if images else []), wav2vec2)}
 
 
 @dataclass(frozen=True, slots=True)

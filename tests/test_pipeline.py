@@ -18,7 +18,7 @@ from analyzer.propagate import disagreements
 from tests.capture.real import really, really_trained
 from tests.samples.shrink import SAMPLES, shrink
 from tests.samples.test_minicpm_v_2 import FAULTY, FIXED, _own_code_cache
-from tests.worlds import asked
+from tests.worlds import asked, copies
 
 own_code_cache = pytest.fixture(autouse=True)(_own_code_cache.__wrapped__)  # type: ignore[attr-defined]
 
@@ -49,6 +49,7 @@ def test_the_fixed_sample_has_no_error_and_every_real_dtype(tmp_path: Path) -> N
     assert not list(disagreements(report.flow))
 
 
+@copies
 def test_the_fault_is_the_real_one_at_the_real_line_with_a_proved_fix(tmp_path: Path) -> None:
     report, real, loaded = _both(FAULTY, tmp_path / "model")
     with pytest.raises(RuntimeError) as raised:

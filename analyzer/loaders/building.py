@@ -63,8 +63,9 @@ def build(cls: Any, config: Any, dtype: str, root: Path, stored: dict[str, Store
         model.eval()
         _tie(model)
         saved, unused = match(model, stored)
+        taken = _take(model, world.assigned(model, wanted, saved))
     tensors = dict(_tensors(model))
-    reasons = {name: _reason(name, t, dtype, kept, saved, model) for name, t in tensors.items()}
+    reasons = {name: _reason(name, t, dtype, kept, taken, saved) for name, t in tensors.items()}
     return Built(model, reasons, lines.by_name(model), saved, unused)
 
 
@@ -89,6 +90,17 @@ def _keep_in_fp32(model: Any, dtype: torch.dtype, stored: dict[str, Stored]) -> 
             retype(model, name, torch.float32)
             kept[name] = max(by)
     return kept
+
+
+def _take(model: Any, assigned: dict[str, str]) -> set[str]:
+    """Give float tensors the dtype that they are loaded in; the names of those which had another."""
+    tensors, taken = dict(_tensors(model, persistent=True)), set()
+    for name, dtype in assigned.items():
+        wanted = getattr(torch, dtype)
+        if name in tensors and tensors[name].is_floating_point() and tensors[name].dtype != wanted:
+            retype(model, name, wanted)
+            taken.add(name)
+    return taken
 
 
 def retype(model: nn.Module, name: str, dtype: torch.dtype) -> None:
@@ -132,13 +144,14 @@ def _tensors(model: nn.Module, *, persistent: bool = False) -> Iterator[tuple[st
 
 
 def _reason(
-    name: str, tensor: torch.Tensor, dtype: str, kept: dict[str, str], stored: dict[str, Stored], model: nn.Module
+    name: str, tensor: torch.Tensor, dtype: str, kept: dict[str, str], taken: set[str], stored: dict[str, Stored]
 ) -> str:
     call, built = f"from_pretrained(dtype={dtype})", str(tensor.dtype).removeprefix("torch.")
-    is_buffer = not isinstance(tensor, nn.Parameter)
-    if name in kept:
+    if name in taken:
+        why = f"taken as {built} from the checkpoint by this version of transformers"
+    elif name in kept:
         why = f"{KEPT} {kept[name]}"
-    elif is_buffer:
+    elif not isinstance(tensor, nn.Parameter):
         why = f"buffer made in {built} by the constructor"
     elif built == dtype:
         why = f"default dtype of {call}"

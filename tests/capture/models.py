@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import torch
 import transformers as hf
 from torch import nn
+
+from tests.worlds import FIVE
 
 Made = tuple[nn.Module, dict[str, Any]]
 IDS = torch.arange(3, 15)[None]
@@ -57,6 +59,8 @@ def mixtral() -> Made:
     return hf.MixtralForCausalLM(config), {"input_ids": IDS}
 
 
+ALIKE: Final = ("llama", "bert", "t5", "clip", "whisper", *(("mixtral",) if FIVE else ()))
+"""Models whose every operation can be compared: before transformers 5 the routing of experts decides which are run."""
 MODELS: dict[str, Callable[[], Made]] = {f.__name__: f for f in (llama, bert, t5, clip, whisper, mixtral)}
 
 

@@ -14,7 +14,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.graph import CAST
 from analyzer.plan import Plan
 from analyzer.propagate import disagreements, propagate
-from tests.capture.models import MODELS, make
+from tests.capture.models import ALIKE, make
 from tests.capture.real import really, really_trained, traced
 
 BF16, F16 = torch.bfloat16, torch.float16
@@ -22,7 +22,7 @@ X = torch.ones(2, 4)
 
 
 @pytest.mark.parametrize("lower", ["bfloat16", "float16"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ALIKE)
 def test_every_operation_and_cast_under_cpu_autocast_is_the_real_one(name: str, lower: str) -> None:
     module, inputs = make(name, torch.float32)
     plan = Plan(device="cpu", autocast=f"cpu:{lower}", scope="run")

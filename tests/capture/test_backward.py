@@ -18,9 +18,10 @@ from analyzer.graph import Node
 from analyzer.plan import Plan
 from analyzer.propagate import disagreements, propagate
 from analyzer.rules import check
-from tests.capture.models import MODELS, Made, make
+from tests.capture.models import ALIKE, Made, make
 from tests.capture.real import Run, Seen, raised_at, really_trained, traced
 from tests.capture.training import KERNELS, NARROW, REFUSED_BACKWARD, Adapter, Kernels, Views
+from tests.worlds import FIVE
 
 TRAIN = Plan(device="cpu", train=True)
 
@@ -48,12 +49,12 @@ def _agree(module: nn.Module, inputs: dict[str, Any], run: Run | None = None) ->
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ALIKE)
 def test_every_dtype_of_a_training_step_is_the_real_one(name: str, dtype: torch.dtype) -> None:
     _agree(*_made(name, dtype))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ALIKE)
 def test_a_call_that_forward_refuses_is_no_second_finding_in_its_backward(name: str) -> None:
     module, inputs = _made(name, torch.bfloat16)
     next(m for n, m in module.named_modules() if isinstance(m, nn.Linear) and "1" in n).to(torch.float32)
@@ -150,8 +151,11 @@ def _penalty(module: nn.Module, inputs: dict[str, Any]) -> None:
 @pytest.mark.parametrize("run", [_adamw, _adamw_foreach, _accumulating_sgd, _penalty])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_a_training_step_of_ones_own(run: Run, dtype: torch.dtype) -> None:
+    if run is _penalty and not FIVE:
+        pytest.skip("a second derivative needs eager attention, which older models take at construction")
     module, inputs = _made("llama", dtype)
-    module.set_attn_implementation("eager")  # type: ignore[operator]
+    if FIVE:
+        module.set_attn_implementation("eager")  # type: ignore[operator]
     assert {n.phase for n in _agree(module, inputs, run)} == {"backward"}
 
 

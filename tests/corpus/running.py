@@ -31,7 +31,13 @@ from tests.capture.real import bare, raised_at
 from tests.corpus.case import Case
 from tests.worlds import asked
 
-NAMES = [i.name for i in pkgutil.iter_modules(tests.corpus.__path__) if i.name[1:3].isdigit()]
+STRICT = hasattr(PreTrainedModel, "_keep_in_fp32_modules_strict")
+"""The list came with transformers 4.51."""
+NAMES = [
+    i.name
+    for i in pkgutil.iter_modules(tests.corpus.__path__)
+    if i.name[1:3].isdigit() and (STRICT or i.name != "a05_kept_query_tokens")
+]
 IDS = torch.tensor([[1, 2, 3, 4]])
 
 

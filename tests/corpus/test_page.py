@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 
 from tests.corpus.page import page
+from tests.worlds import five
 
 PAGE = Path(__file__).parents[2] / "docs" / "corpus.md"
 
 
+@five
 def test_the_page_is_golden() -> None:
     text = page()
     if os.environ.get("UPDATE_GOLDENS"):

@@ -22,7 +22,7 @@ def _saved(folder: Path, dtype: torch.dtype, declared: str, cls: str = "LlamaFor
     torch.manual_seed(0)
     model = getattr(transformers, cls)(transformers.LlamaConfig(**SMALL)).to(dtype)
     model.save_pretrained(folder)
-    settings = json.loads((folder / "config.json").read_text()) | {"dtype": declared}
+    settings = json.loads((folder / "config.json").read_text()) | {next(iter(asked_for(None))): declared}
     (folder / "config.json").write_text(json.dumps(settings))
     return model  # type: ignore[no-any-return]
 

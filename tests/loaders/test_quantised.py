@@ -19,6 +19,7 @@ from analyzer.loaders.quantised.layouts import LAYOUTS
 from analyzer.loaders.quantised.schemes import SCHEMES
 from analyzer.plan import Plan
 from tests.loaders.quantised import BNB4, FP8, GPTQ, METHODS, TEXT, folder, held, traced
+from tests.worlds import five
 
 HUB = Path(__file__).parents[3] / "shared" / "hub"
 LINEARS = 14
@@ -146,6 +147,7 @@ def test_gptq_replaces_every_linear_layer_inside_the_blocks(tmp_path: Path) -> N
     assert report.flow.inventory.classes["model.layers.0.self_attn.q_proj"] == "MarlinQuantLinear"
 
 
+@five
 @pytest.mark.parametrize(("settings", "words"), [(BNB4, "bitsandbytes"), (GPTQ, "GPTQ")])
 def test_a_model_that_transformers_will_not_cast_is_refused_in_its_words(
     settings: Any, words: str, tmp_path: Path

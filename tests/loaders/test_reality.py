@@ -13,6 +13,7 @@ import transformers as t
 from analyzer.loaders import load
 from analyzer.plan import Plan
 from tests.worlds import asked as asked_for
+from tests.worlds import images
 
 TEXT = {
     "vocab_size": 64, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -50,7 +51,10 @@ MODELS: dict[str, Any] = {
     "BertForMaskedLM": lambda: t.BertConfig(**{k: v for k, v in TEXT.items() if k != "num_key_value_heads"}),
     "MixtralForCausalLM": lambda: t.MixtralConfig(**TEXT, num_local_experts=2, num_experts_per_tok=1),
     "LlavaForConditionalGeneration": lambda: t.LlavaConfig(
-        text_config=t.LlamaConfig(**TEXT), vision_config=t.CLIPVisionConfig(**VISION), image_token_index=63
+        text_config=t.LlamaConfig(**TEXT),
+        vision_config=t.CLIPVisionConfig(**VISION),
+        image_token_index=63,
+        image_seq_length=4,
     ),
     "Wav2Vec2ForCTC": lambda: t.Wav2Vec2Config(
         vocab_size=32,
@@ -107,6 +111,8 @@ def test_dtypes_are_those_of_from_pretrained(name: str, saved: torch.dtype, aske
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_inputs_run_on_the_real_model(name: str, tmp_path: Path) -> None:
+    if name.startswith("Llava") and not images:
+        pytest.skip("this Llava takes one token for a whole image")
     cls = save(name, tmp_path, torch.float32)
     loaded = load(tmp_path, Plan())
     assert all(isinstance(value, torch.Tensor) and not value.is_meta for value in loaded.inputs.values())

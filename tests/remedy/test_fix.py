@@ -16,6 +16,7 @@ from analyzer.remedy.asked import read_asked
 from tests.conftest import forget_remote_code
 from tests.samples.shrink import shrink
 from tests.samples.test_minicpm_v_2 import FAULTY, MESSAGE, _load, _own_code_cache
+from tests.worlds import copies
 
 own_code_cache = pytest.fixture(autouse=True)(_own_code_cache.__wrapped__)  # type: ignore[attr-defined]
 
@@ -34,6 +35,7 @@ def _trials(folder: Path, plan: Plan, *asked: str, inputs: Path | None = None) -
     return run_fix(folder, [plan], asked=proposals, trust_remote_code=True, inputs_file=inputs)[1]
 
 
+@copies
 def test_proved_casts_are_true_of_the_real_model(tmp_path: Path) -> None:
     folder = shrink(FAULTY, tmp_path / "m", "bfloat16")
     trials = _trials(folder, Plan(device="cpu"), "set.vision_encoder=f32", "set.resampler.query=f32")

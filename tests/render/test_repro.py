@@ -22,6 +22,7 @@ from analyzer.report import Report, no_script
 from tests.planted import ALL, Fault, planted
 from tests.samples.shrink import shrink
 from tests.samples.test_minicpm_v_2 import FAULTY, _own_code_cache
+from tests.worlds import copies, five
 
 own_code_cache = pytest.fixture(autouse=True)(_own_code_cache.__wrapped__)  # type: ignore[attr-defined]
 
@@ -109,11 +110,16 @@ PLANTED = {
     "t5": ("encoder.block.0.layer.0.SelfAttention.v.weight", "decoder.final_layer_norm.weight", "lm_head.weight"),
     "clip": ("vision_model.embeddings.patch_embedding.weight", "text_model.embeddings.position_embedding.weight"),
     "whisper": ("model.encoder.conv2.weight", "model.encoder.conv1.bias", "model.decoder.layers.1.fc1.weight"),
-    "mixtral": ("model.layers.0.self_attn.o_proj.weight", "model.layers.1.mlp.gate.weight", "lm_head.weight"),
+    "mixtral": (
+        "model.layers.0.self_attn.o_proj.weight",
+        "model.layers.1.mlp.gate.weight",
+        "lm_head.weight",
+    ),
     "wav2vec2": ("feature_extractor.conv_layers.0.conv.weight", "encoder.layers.0.attention.out_proj.weight"),
 }
 
 
+@five
 def test_one_tensor_of_a_real_model_in_another_dtype(tmp_path: Path) -> None:
     reports = {}
     for name, parameters in PLANTED.items():
@@ -128,6 +134,7 @@ def test_one_tensor_of_a_real_model_in_another_dtype(tmp_path: Path) -> None:
     assert _check(reports, tmp_path) >= len(reports)
 
 
+@copies
 def test_the_command_writes_the_samples_script_and_leaves_what_is_there(tmp_path: Path) -> None:
     model = shrink(FAULTY, tmp_path / "model", "bfloat16")
     scripts = tmp_path / "deep" / "scripts"

@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, dynamic_module_utils
 
-from tests.worlds import asked
+from tests.worlds import asked, copies
 from tests.samples.shrink import SAMPLES, shrink
 
 FAULTY, FIXED = SAMPLES / "minicpm_v_2", SAMPLES / "minicpm_v_2_fixed"
@@ -73,6 +73,7 @@ def test_full_size_has_the_tensors_of_the_real_checkpoint(sample: Path) -> None:
     assert sum(tensor.numel() for tensor in model.state_dict().values()) == 3_434_965_792
 
 
+@copies
 @pytest.mark.parametrize("sample", [FAULTY, FIXED])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_one_parameter_stays_float32(sample: Path, dtype: torch.dtype, tmp_path: Path) -> None:
@@ -82,6 +83,7 @@ def test_one_parameter_stays_float32(sample: Path, dtype: torch.dtype, tmp_path:
     assert {buffer.dtype for buffer in model.buffers()} == {torch.float32}
 
 
+@copies
 def test_the_fault_raises_from_the_attention_of_the_resampler(tmp_path: Path) -> None:
     folder = shrink(FAULTY, tmp_path / "faulty", "bfloat16")
     model = _load(folder, torch.bfloat16)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import torch
 from torch import nn
 
+from analyzer.loaders.headers import Stored
 from analyzer.loaders.worlds import four
 
 FLOAT_ATTRIBUTE: Final = "dtype"
@@ -38,6 +39,11 @@ def settle(model: nn.Module) -> None:
     """
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
+
+
+def assigned(_: Any, __: torch.dtype, ___: Mapping[str, Stored]) -> dict[str, str]:
+    """None: a stored tensor is cast to the dtype of the place that it loads into."""
+    return {}
 
 
 def renamer(model: Any, stored: Collection[str]) -> Callable[[str], list[str]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 import torch
 from torch import nn
 from torch.nn.modules import module as hooks
+
+from analyzer.loaders.headers import Stored
 
 FLOAT_ATTRIBUTE: Final = "torch_dtype"
 KEPT: Final = "_keep_in_fp32_modules"
@@ -26,7 +28,8 @@ def constructing(_: Any, dtype: torch.dtype) -> list[Any]:
 
 def kept_wide(model: Any, dtype: torch.dtype) -> dict[str, str]:
     """Whole parts of a name, for float16 only; the strict list (from 4.51 on) holds for bfloat16 as well."""
-    lists = {KEPT: dtype == torch.float16, STRICT: dtype in (torch.float16, torch.bfloat16)}
+    knows_strict = hasattr(sys.modules["transformers.modeling_utils"].PreTrainedModel, STRICT)
+    lists = {KEPT: dtype == torch.float16, STRICT: knows_strict and dtype in (torch.float16, torch.bfloat16)}
     return {
         rf"(?:^|\.){name}(?:$|\.)": which
         for which, holds in lists.items()
@@ -37,6 +40,27 @@ def kept_wide(model: Any, dtype: torch.dtype) -> dict[str, str]:
 
 def settle(_: nn.Module) -> None:
     """Loading leaves it to the constructor which parameters are trained."""
+
+
+def assigned(model: Any, dtype: torch.dtype, saved: Mapping[str, Stored]) -> dict[str, str]:
+    """From 4.43 on, for some versions, stored tensors are put into their places and not copied into what is there.
+
+    So they keep the dtype that they are stored in, if the first one has the dtype that the model was built in; and are
+    all cast where a keep-in-fp32 list counts, as that list makes loading go tensor by tensor
+    (`check_support_param_buffer_assignment` and `_load_state_dict_into_meta_model`, transformers/modeling_utils.py).
+    """
+    if not hasattr(sys.modules["transformers.modeling_utils"], "check_support_param_buffer_assignment") or not saved:
+        return {}
+    kept = set(getattr(model, KEPT, None) or ())
+    if kept and dtype == torch.float16:
+        return {name: "float16" for name in saved if not kept & set(name.split("."))}
+    first, tensor = next(iter(model.state_dict().items()))
+    stored = saved.get(first)
+    is_same = stored is not None and str(tensor.dtype) == f"torch.{stored.dtype}"
+    if not is_same or saved[first].shard != min(one.shard for one in saved.values()):
+        return {}
+    supports = getattr(model, "_supports_param_buffer_assignment", True)
+    return {name: one.dtype for name, one in saved.items()} if supports else {}
 
 
 def renamer(model: Any, stored: Collection[str]) -> Callable[[str], list[str]]:
