@@ -75,6 +75,11 @@ class Abstract(torch.Tensor):
         other.sparse = self.sparse
         return other
 
+    def become(self, other: Abstract) -> None:
+        """Stand for what another tensor stands for, after `self.data = other`."""
+        self.ref, self.cell, self.value, self.seen = other.ref, other.cell, other.value, other.seen
+        self.guess, self.sparse = other.guess, other.sparse
+
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         """Outside its capture an abstract tensor is its known value; one without refuses."""

@@ -16,6 +16,8 @@ from analyzer.capture.places import Places
 from analyzer.capture.tracer import Tracer
 
 _QUIET: Final = frozenset({"__get__", "__set__"})
+_SET_DATA: Final = torch.Tensor.data.__set__  # type: ignore[attr-defined]
+"""What `module.to(dtype)` calls on every parameter: it stays itself and becomes the cast one."""
 
 
 class Calls(TorchFunctionMode):
@@ -31,7 +33,10 @@ class Calls(TorchFunctionMode):
         name = getattr(func, "__name__", "") or str(func)
         if name in _QUIET:
             self._following.read(func, args[0])
-            return func(*args, **(kwargs or {}))
+            result = func(*args, **(kwargs or {}))
+            if func == _SET_DATA and type(args[0]) is type(args[1]) is Abstract:
+                args[0].become(args[1])
+            return result
         kwargs = kwargs or {}
         host = _HOST.get(name)
         if host is not None and args and type(args[0]) is Abstract:

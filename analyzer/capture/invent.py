@@ -11,8 +11,13 @@ from analyzer.capture.abstract import Abstract, small
 from analyzer.findings import Assumption
 from analyzer.graph import Place
 
-RANKED: Final = frozenset({"topk", "sort", "argsort", "argmax", "argmin", "max", "min", "multinomial", "mode"})
+RANKED: Final = frozenset(
+    {"topk", "sort", "argsort", "argmax", "argmin", "max", "min", "multinomial", "mode", "kthvalue", "median"}
+)
 """Operations whose integer outputs choose among things (experts, tokens): they get a round robin."""
+
+ROUNDS: Final = 1024
+"""How often one line of a module gets the same answer: more experts than any model has, fewer than a graph can bear."""
 
 
 class Inventions:
@@ -20,6 +25,7 @@ class Inventions:
 
     def __init__(self) -> None:
         self._seen: Counter[tuple[str, str, Place]] = Counter()
+        self._asked: Counter[tuple[Place, str]] = Counter()
 
     def note(self, what: str, value: str, place: Place) -> None:
         """Write an assumption down."""
@@ -29,9 +35,17 @@ class Inventions:
         """Everything that was assumed, sorted."""
         return tuple(sorted(Assumption(w, v, p.file, p.line, n) for (w, v, p), n in self._seen.items()))
 
-    def scalar(self, tensor: Abstract, place: Place) -> Any:
-        """A Python number for an unknown tensor of one element."""
+    def scalar(self, tensor: Abstract, place: Place, module: str) -> Any:
+        """A Python number for an unknown tensor of one element that the code of `module` reads.
+
+        A loop that waits for another answer gets it after ROUNDS; raises RuntimeError if that does not end it.
+        """
         value = plausible(tensor).item()
+        self._asked[place, module] += 1
+        if self._asked[place, module] > 2 * ROUNDS:
+            raise RuntimeError(f"a loop that floats decide did not end in {2 * ROUNDS:,} rounds")
+        if self._asked[place, module] > ROUNDS:
+            value = type(value)(not value)
         self.note("a tensor's value was read in Python", str(value), place)
         return value
 
@@ -47,13 +61,20 @@ class Inventions:
         self.note("a mask that depends on floats" if mask else "values that shapes depend on", value, place)
         return plausible(tensor)
 
-    def ranking(self, output: Abstract, choices: int, place: Place) -> torch.Tensor | None:
-        """Round-robin indexes below `choices` for an output that ranks unknown floats; None if it is too large."""
+    def ranking(self, output: Abstract, choices: int, dim: int | None, place: Place) -> torch.Tensor | None:
+        """Round-robin indexes below `choices` for an output that ranks unknown floats; None if it is too large.
+
+        Along `dim` no index comes twice, as far as there are enough to choose from.
+        """
         if not small(output):
             return None
         self.note("which entries rank first", f"round robin over {choices}", place)
         flat = torch.arange(output.numel(), dtype=torch.int64) % max(choices, 1)
-        return flat.reshape(output.shape).to(output.dtype)
+        if dim is None or not -output.dim() <= dim < output.dim():
+            return flat.reshape(output.shape).to(output.dtype)
+        last = list(output.shape)
+        last.append(last.pop(dim))
+        return flat.reshape(last).movedim(-1, dim).contiguous().to(output.dtype)
 
 
 def plausible(tensor: Abstract) -> torch.Tensor:

@@ -28,6 +28,10 @@ class Signature:
     many: bool
     """Whether the only output is a list of tensors."""
     gives_tensors: bool
+    along: int | None
+    """Index of the argument `dim`, if there is one."""
+    axis: int | None
+    """What `dim` is where it is not given; None is all elements, or the last one where there is no such argument."""
 
 
 @cache
@@ -35,6 +39,8 @@ def signature(function: Any) -> Signature:
     """Read the schema of an overload."""
     schema = function._schema
     written = tuple(i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write)
+    dims = {a.name: (i, a.default_value) for i, a in enumerate(schema.arguments)}
+    along, axis = dims.get("dim", (None, None))
     returns = tuple(_return(r, schema, written) for r in schema.returns)
     return Signature(
         op=str(function),
@@ -45,12 +51,26 @@ def signature(function: Any) -> Signature:
         random=torch.Tag.nondeterministic_seeded in function.tags,
         many=len(schema.returns) == 1 and str(schema.returns[0].type).startswith("List"),
         gives_tensors=any("Tensor" in str(r.type) for r in schema.returns),
+        along=along,
+        axis=axis,
     )
 
 
 def argument(sig: Signature, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Argument number `index` of a call, wherever it was given."""
     return args[index] if index < len(args) else kwargs.get(sig.names[index])
+
+
+def ranked(sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
+    """The dimension along which a call ranks; None if it ranks all elements."""
+    if sig.along is None:
+        return -1 if sig.base in _ROWS else None
+    given = argument(sig, sig.along, args, kwargs)
+    return sig.axis if given is None else int(given)
+
+
+_ROWS: Final = ("multinomial",)
+"""Operations that draw in each row, without an argument that says so."""
 
 
 def _return(returned: Any, schema: Any, written: tuple[int, ...]) -> str | int:

@@ -18,7 +18,7 @@ def _scalar(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, An
     tensor = args[0]
     if tensor.known is not None:
         return True, tensor.known.item()
-    return True, tracer.inventions.scalar(tensor, tracer.places.here()[0])
+    return True, tracer.inventions.scalar(tensor, *tracer.places.here())
 
 
 def _equal(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:

@@ -19,7 +19,7 @@ from analyzer.capture.invent import RANKED, Inventions, plausible
 from analyzer.capture.kernels import Kernels, Outcome, holes, results, tensors
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
-from analyzer.capture.signature import VIEW, Signature, argument, signature
+from analyzer.capture.signature import VIEW, Signature, argument, ranked, signature
 from analyzer.capture.special import SPECIAL
 from analyzer.graph import Ref, Script, Spec
 from analyzer.oracle.operands import regular
@@ -200,7 +200,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             tensor = Abstract.make(spec, stride, ref, cell, value)
             tensor.held = shares and operands[0].held
             if value is None and sig.base in RANKED and not spec.dtype.startswith(("float", "bfloat")) and operands:
-                self._rank(tensor, args, operands, place)
+                self._rank(tensor, ranked(sig, args, kwargs), operands, place)
             made.append(tensor)
         for number, (index, target) in enumerate(written):
             self.recorder.wrote(target, Ref(node_id, _position(sig, index) if sig.returns else number))
@@ -209,12 +209,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         made += [None] * (len(sig.returns) - len(made))
         return (made[0] if made else None) if len(sig.returns) <= 1 else tuple(made)
 
-    def _rank(self, tensor: Abstract, args: Any, operands: list[Abstract], place: Any) -> None:
-        dims = [a for a in args[1:] if type(a) is int]
+    def _rank(self, tensor: Abstract, dim: int | None, operands: list[Abstract], place: Any) -> None:
         shape = operands[0].shape
-        dim = dims[-1] if dims else -1
-        choices = shape[dim] if shape and -len(shape) <= dim < len(shape) else operands[0].numel()
-        tensor.value = self.inventions.ranking(tensor, int(choices), place)
+        choices = operands[0].numel() if dim is None or not shape else shape[dim]
+        tensor.value = self.inventions.ranking(tensor, int(choices), dim, place)
         tensor.cell.known = tensor.value is not None
 
 

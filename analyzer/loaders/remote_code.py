@@ -119,4 +119,4 @@ def _line(error: BaseException, root: Path) -> str:
         if file.startswith(prefix):
             found = f"{places.show(file)}:{trace.tb_lineno}"
         trace = trace.tb_next
-    return found or str(places.of_error(error)) or root.name
+    return found or str(places.of_error(error)[0]) or root.name
