@@ -27,24 +27,31 @@ _PIP_NAMES: Final = {
 
 def import_class(root: Path, entry: str) -> Any:
     """The class that an auto_map entry such as `modeling_x.XModel` names in folder `root`."""
-    if "--" in entry:
-        repository, _, entry = entry.partition("--")
-        raise AnalyzerError(
-            f"config.json takes {entry} from another repository, {repository}, and nothing is fetched",
-            hint=f"copy the .py files of {repository} into {root} and drop '{repository}--' in auto_map",
-        )
+    file = find_file(root, entry)
     module_name, _, class_name = entry.rpartition(".")
-    if not module_name:
-        raise AnalyzerError(f"auto_map entry '{entry}' is not of the form module.Class", hint="correct config.json")
-    file = root.joinpath(*module_name.split(".")).with_suffix(".py")
-    if not file.is_file():
-        raise AnalyzerError(f"auto_map names {entry}, but {file} is missing", hint="copy the model's .py files too")
     package = _package(root)
     with user_code(root, f"importing {file.name}", package=package):
         module = importlib.import_module(f"{package}.{module_name}")
     if not hasattr(module, class_name):
         raise AnalyzerError(f"auto_map names {entry}, but {file} has no {class_name}", hint="correct config.json")
     return getattr(module, class_name)
+
+
+def find_file(root: Path, entry: str) -> Path:
+    """The file in folder `root` that an auto_map entry names. Raises AnalyzerError where it is not there."""
+    if "--" in entry:
+        repository, _, entry = entry.partition("--")
+        raise AnalyzerError(
+            f"config.json takes {entry} from another repository, {repository}, and nothing is fetched",
+            hint=f"copy the .py files of {repository} into {root} and drop '{repository}--' in auto_map",
+        )
+    module_name = entry.rpartition(".")[0]
+    if not module_name:
+        raise AnalyzerError(f"auto_map entry '{entry}' is not of the form module.Class", hint="correct config.json")
+    file = root.joinpath(*module_name.split(".")).with_suffix(".py")
+    if not file.is_file():
+        raise AnalyzerError(f"auto_map names {entry}, but {file} is missing", hint="copy the model's .py files too")
+    return file
 
 
 def plain_path(path: Path) -> str:

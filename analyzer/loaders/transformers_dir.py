@@ -5,22 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from analyzer.capture import Loaded
 from analyzer.capture.holding import take
 from analyzer.dtypes import is_float
-from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption
 from analyzer.loaders.headers import Stored, first_float, read_headers
 from analyzer.plan import Plan
-
-_AUTO_CLASSES: Final = (
-    "AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForImageTextToText", "AutoModelForVision2Seq",
-    "AutoModelForConditionalGeneration", "AutoModel",
-)  # fmt: skip
-"""Which auto_map entry is meant when architectures does not say; others come after these."""
-_TRUST: Final = "read the code, then pass --trust-remote-code"
 
 
 def load(
@@ -40,6 +32,7 @@ def load(
     from analyzer.loaders.adapter import inject
     from analyzer.loaders.applying import apply_plan
     from analyzer.loaders.building import build
+    from analyzer.loaders.classes import choose
     from analyzer.loaders.inputs import make_inputs
     from analyzer.loaders.quantised import loads_in, quantise, read
     from analyzer.loaders.remote_code import plain_path
@@ -47,7 +40,7 @@ def load(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = read(root, settings, plan.device)
-        cls, config, notes = _class_and_config(root, settings, trust_remote_code)
+        cls, config, notes = choose(root, settings, trust=trust_remote_code)
         declared = _named(config) or ""
         dtype, assumed = _dtype(config, plan, stored)
         if found.scheme is not None:
@@ -89,100 +82,6 @@ def load(
             has_checkpoint=checkpoint.complete,
         ),
     )
-
-
-def _class_and_config(root: Path, settings: dict[str, Any], trust: bool) -> tuple[Any, Any, list[Assumption]]:
-    notes: list[Assumption] = []
-    auto_map = settings.get("auto_map") or {}
-    if not isinstance(auto_map, dict):
-        raise AnalyzerError(f"{root / 'config.json'}: auto_map is not an object", hint="correct config.json")
-    names = settings.get("architectures") or []
-    native = _native_class(names[0]) if names else None
-    known = settings.get("model_type") in _config_mapping()
-    if auto_map and not trust:
-        if native is None or not known:
-            raise AnalyzerError(f"{root} comes with its own code (auto_map in config.json)", hint=_TRUST)
-        notes.append(Assumption("auto_map in config.json", f"not run; transformers' own {names[0]}", "config.json"))
-        auto_map = {}
-    entry = _model_entry(auto_map, names)
-    config = _config(root, settings, auto_map.get("AutoConfig"))
-    if entry is not None:
-        from analyzer.loaders.remote_code import import_class
-
-        return import_class(root, entry), config, notes
-    if native is not None:
-        return native, config, notes
-    cls = _mapped_class(config)
-    if names:
-        notes.append(Assumption(f"the class {names[0]} is not in transformers", cls.__name__, "config.json"))
-    return cls, config, notes
-
-
-def _config(root: Path, settings: dict[str, Any], entry: str | None) -> Any:
-    from analyzer.loaders.remote_code import import_class, user_code
-
-    if entry is not None:
-        cls = import_class(root, entry)
-    else:
-        mapping = _config_mapping()
-        model_type = settings.get("model_type")
-        if model_type is None:
-            raise AnalyzerError(f"{root / 'config.json'} has no model_type", hint="is it a transformers model?")
-        if model_type not in mapping:
-            import transformers
-
-            from analyzer.loaders.applying import suggest
-
-            close = suggest(str(model_type), mapping.keys())
-            raise AnalyzerError(
-                f"transformers {transformers.__version__} knows no model_type '{model_type}'",
-                hint=close if close.startswith("did") else "a newer transformers may know it",
-            )
-        cls = mapping[model_type]
-    with user_code(root, f"reading config.json with {cls.__name__}"):
-        return cls.from_pretrained(str(root))
-
-
-def _model_entry(auto_map: dict[str, Any], names: list[str]) -> str | None:
-    models = {k: v for k, v in auto_map.items() if k.startswith("AutoModel") and isinstance(v, str)}
-    for entry in models.values():
-        if names and entry.rpartition(".")[2] == names[0]:
-            return entry
-    for auto_class in _AUTO_CLASSES:
-        if auto_class in models:
-            return models[auto_class]
-    return next(iter(models.values()), None)
-
-
-def _native_class(name: str) -> Any:
-    import transformers
-
-    try:
-        cls = getattr(transformers, str(name), None)
-    except (ImportError, RuntimeError):
-        return None
-    return cls if isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel) else None
-
-
-def _mapped_class(config: Any) -> Any:
-    import transformers
-
-    for mapping in (transformers.MODEL_MAPPING, transformers.MODEL_FOR_CAUSAL_LM_MAPPING):
-        try:
-            cls = mapping[type(config)]
-        except KeyError:
-            continue
-        return cls[0] if isinstance(cls, (tuple, list)) else cls
-    raise AnalyzerError(
-        f"config.json does not say which class to build, and transformers has no model for {type(config).__name__}",
-        hint='add "architectures": ["..."] to config.json',
-    )
-
-
-def _config_mapping() -> Any:
-    from transformers import CONFIG_MAPPING
-
-    return CONFIG_MAPPING
 
 
 def _dtype(config: Any, plan: Plan, stored: dict[str, Stored]) -> tuple[str, list[Assumption]]:

@@ -68,10 +68,15 @@ def test_bad_configs(text: str, message: str, tmp_path: Path) -> None:
 
 def test_without_architectures_the_auto_mapping_decides(llama: Path) -> None:
     config = json.loads((llama / "config.json").read_text())
-    for names, known in ((None, 0), (["Unheard"], 1)):
+    for names, known, given in (
+        (None, 0, "LlamaModel"),
+        (["Unheard"], 1, "LlamaModel"),
+        (["UnheardForCausalLM"], 1, "LlamaForCausalLM"),
+        (["UnheardForNoKnownTask"], 1, "LlamaModel"),
+    ):
         (llama / "config.json").write_text(json.dumps({**config, "architectures": names}))
         loaded = load(llama, Plan())
-        assert loaded.name == "LlamaModel"
+        assert loaded.name == given
         assert sum("Unheard" in a.what for a in loaded.assumptions) == known
 
 

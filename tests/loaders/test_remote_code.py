@@ -120,3 +120,23 @@ def test_the_sample(name: str) -> None:
     assert wide == ["resampler.pos_embed"]
     assert loaded.places["resampler.pos_embed"].file == "resampler.py"
     assert "data" in loaded.inputs
+
+
+def test_transformers_own_class_stands_for_code_that_is_not_there(own: Path) -> None:
+    for file in own.glob("*.py"):
+        file.unlink()
+    with pytest.raises(AnalyzerError, match=r"modeling_own\.py is missing"):
+        load(own, Plan())
+    change(own / "config.json", '"model_type": "own"', '"model_type": "gpt2", "n_layer": 1')
+    change(own / "config.json", '"AutoModel":', '"AutoModelForCausalLM":')
+    loaded = load(own, Plan())
+    assert loaded.name == "GPT2LMHeadModel"
+    assert [note.value for note in loaded.assumptions if "auto_map" in note.what] == [
+        "not run; transformers' own GPT2LMHeadModel"
+    ]
+
+
+def test_code_that_is_there_is_not_passed_over_for_a_known_type(own: Path) -> None:
+    change(own / "config.json", '"model_type": "own"', '"model_type": "gpt2"')
+    with pytest.raises(AnalyzerError, match="--trust-remote-code"):
+        load(own, Plan())
