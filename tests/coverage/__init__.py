@@ -1,0 +1,1 @@
+"""How much of transformers can be traced from a bare config.json."""

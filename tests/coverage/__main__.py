@@ -1,0 +1,68 @@
+"""`python -m tests.coverage [PATTERN] [--again OUTCOME] [--tasks]`: traces every architecture of transformers.
+
+Rows are kept as they come in, so that an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import torch
+import transformers
+from transformers.utils import logging
+
+from analyzer.plan import Plan
+from tests.coverage.cases import cases
+from tests.coverage.running import Row, apart, count, trace_case, trace_folder
+
+
+def main() -> None:
+    """Run what is asked for and not known yet, and say how much of it can be traced."""
+    options = argparse.ArgumentParser()
+    options.add_argument("pattern", nargs="?", default="")
+    options.add_argument("--again", default="", help="outcomes to run once more, as a regular expression")
+    options.add_argument("--tasks", action="store_true", help="the classes of every AutoModelFor as well")
+    options.add_argument("--rows", type=Path, default=Path("build") / f"coverage-{transformers.__version__}.jsonl")
+    asked = options.parse_args()
+    torch.set_num_threads(1)
+    logging.set_verbosity(logging.CRITICAL)
+    known = read(asked.rows)
+    warm_up()
+    todo = [case for case in cases() if (asked.tasks or case.is_base) and re.search(asked.pattern, case.name)]
+    for number, case in enumerate(todo):
+        row = known.get(case.name)
+        if row is not None and not (asked.again and re.search(asked.again, f"{row.outcome} {row.why}")):
+            continue
+        row = known[case.name] = apart(case.name, partial(trace_case, case))
+        with asked.rows.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(row)) + "\n")
+        if sys.stderr.isatty() or os.environ.get("COVERAGE_VERBOSE"):
+            print(f"{number + 1}/{len(todo)} {row.outcome:8} {row.seconds:5} s {row.name}: {row.why[:150]}", file=sys.stderr)
+    print(dict(count([known[case.name] for case in todo])))
+
+
+def warm_up() -> None:
+    """Import here what every child needs, so that each begins with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        transformers.LlamaConfig(num_hidden_layers=1, architectures=["LlamaForCausalLM"]).save_pretrained(folder)
+        trace_folder("", Path(folder), Plan(dtype="bfloat16"))
+
+
+def read(path: Path) -> dict[str, Row]:
+    """The rows of a file, the last one of each name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {data["name"]: Row(**{**data, "errors": tuple(data["errors"]), "warnings": tuple(data["warnings"])})
+            for data in map(json.loads, lines)}  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

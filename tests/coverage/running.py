@@ -1,0 +1,139 @@
+"""Traces one case in a forked child, within limits of time and memory, and says in one row how far it got."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from analyzer import loaders, rules
+from analyzer.capture.run import capture
+from analyzer.errors import AnalyzerError
+from analyzer.loaders.labels import make_labels
+from analyzer.plan import Plan
+from analyzer.propagate import propagate
+from tests.coverage.cases import Case, config_of
+
+SECONDS: Final = 60
+TRACED, PARTIAL, INPUTS, BUILD, LIMIT = "traced", "partial", "inputs", "build", "limit"
+"""Outcomes: all of it ran; it stopped on the way; no inputs; no model; too long or too large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of one case."""
+
+    name: str
+    outcome: str
+    why: str = ""
+    ops: int = 0
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    loss: str = ""
+    """Whether labels were made and taken: "", "taken" or why not."""
+    seconds: float = 0.0
+    mib: int = 0
+    """Peak memory of the process, torch and transformers included."""
+
+
+def apart(name: str, work: Callable[[], Row]) -> Row:
+    """Run the work in a forked child; its row, or one that says which limit it met."""
+    read, write = os.pipe()
+    began = time.perf_counter()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        signal.alarm(SECONDS)
+        limit_memory()
+        os.write(write, json.dumps(asdict(work())).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read()
+    _, status, usage = os.wait4(child, 0)
+    spent = {"seconds": round(time.perf_counter() - began, 1), "mib": usage.ru_maxrss >> 10}
+    if not said:
+        number = os.waitstatus_to_exitcode(status)
+        why = f"longer than {SECONDS} s" if number == -signal.SIGALRM else f"the process ended with {number}"
+        return Row(name, LIMIT, why, **spent)
+    return Row(**{**json.loads(said), **spent})
+
+
+def trace_case(case: Case) -> Row:
+    """Trace a class in its default config, from a folder that holds config.json alone."""
+    try:
+        settings = config_of(case)
+    except Exception as error:
+        return Row(case.name, BUILD, f"the config has no default: {_line(error)}")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(settings, default=str))
+        return trace_folder(case.name, Path(folder), Plan(dtype="bfloat16"), with_loss=not case.is_base)
+
+
+def trace_folder(name: str, folder: Path, plan: Plan, *, with_loss: bool = False) -> Row:
+    """Trace a folder as the command does, without drawing or proving."""
+    try:
+        loaded = loaders.load(folder, plan)
+    except AnalyzerError as error:
+        outcome = INPUTS if "cannot make up" in str(error) else BUILD
+        return Row(name, outcome, str(error).replace(str(folder), "."))
+    except Exception as error:
+        return Row(name, BUILD, f"NOT CAUGHT {_line(error)}")
+    loss = ""
+    try:
+        captured = capture(loaded, plan)
+        if with_loss and captured.stop is None and (labels := _labels(loaded, plan)):
+            again = capture(replace(loaded, inputs={**loaded.inputs, **labels}), plan)
+            loss = f"not taken: {again.stop.words}" if again.stop else "taken"
+            captured = captured if again.stop else again
+        flow = propagate(captured.graph, plan, inventory=loaded.inventory)
+        found = rules.check(flow)
+    except AnalyzerError as error:
+        return Row(name, PARTIAL, str(error).replace(str(folder), "."))
+    except Exception as error:
+        return Row(name, PARTIAL, f"NOT CAUGHT {_line(error)}")
+    said: dict[str, list[str]] = {"error": [], "warning": [], "note": []}
+    for finding in found:
+        said[finding.severity].append(f"{finding.code} {finding.message[:160]} at {finding.file}:{finding.line}")
+    stop = captured.stop
+    return Row(
+        name, PARTIAL if stop else TRACED, stop.words if stop else "", captured.coverage.ops,
+        tuple(said["error"]), tuple(said["warning"]), loss,
+    )  # fmt: skip
+
+
+def _labels(loaded: Any, plan: Plan) -> dict[str, Any]:
+    import inspect
+
+    import torch
+
+    module = loaded.module
+    signature = inspect.signature(module.forward)
+    return make_labels(module, module.config, signature, loaded.inputs, getattr(torch, plan.dtype or "float32"))
+
+
+def limit_memory() -> None:
+    """No more than 8 GiB of address space beyond what is there, so that a runaway ends and not the machine."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (8 << 30), resource.RLIM_INFINITY))
+
+
+def _line(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    text = str(error).splitlines()
+    return f"{type(error).__name__}: {text[0][:200] if text else ''}{place}"
+
+
+def count(rows: list[Row]) -> Counter[str]:
+    """How many rows have each outcome."""
+    return Counter(row.outcome for row in rows)
