@@ -39,6 +39,8 @@ class Loaded:
     """Names of inputs that were made up for a loss: a model that stops is run again without them."""
     steps: tuple[Step, ...] = ()
     """The forward passes of the trace; empty is one, without a name."""
+    invented: str = ""
+    """The dtype in which float inputs were made up; "" if a person gave the inputs."""
     inventory: Inventory = EMPTY
     """What the module holds, in the dtypes that loading gives them."""
 

@@ -80,6 +80,11 @@ class Abstract(torch.Tensor):
         self.ref, self.cell, self.value, self.seen = other.ref, other.cell, other.value, other.seen
         self.guess, self.sparse = other.guess, other.sparse
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> torch.Tensor:
+        """A copy, as `copy.deepcopy` makes of whatever holds the tensor."""
+        made = memo[id(self)] = self.clone()
+        return made
+
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         """Outside its capture an abstract tensor is its known value; one without refuses."""

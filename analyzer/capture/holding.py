@@ -54,7 +54,8 @@ def _ends(module: Any) -> Iterator[tuple[str, ...]]:
     embedding, head = (_said(module, name) for name in ("get_input_embeddings", "get_output_embeddings"))
     inner = getattr(module, getattr(module, "base_model_prefix", ""), module)
     norms = [part for _, part in inner.named_children() if "Norm" in type(part).__name__]
-    tied = embedding is not None and head is not None and embedding.weight is head.weight
+    weights = [getattr(part, "weight", None) for part in (embedding, head)]
+    tied = weights[0] is not None and weights[0] is weights[1]
     for group in ([] if tied else [embedding], [*norms[-1:], *([embedding] if tied else []), head]):
         found = tuple(paths[id(part)] for part in group if id(part) in paths)
         if found:

@@ -70,6 +70,7 @@ def load(
         root=plain_path(root),
         assumptions=(*notes, *assumed, *found.notes, *inputs.assumptions),
         spare=inputs.spare,
+        invented=(plan.to or dtype) if inputs.invented else "",
         inventory=take(
             built.module,
             reasons=reasons,

@@ -45,7 +45,10 @@ def main() -> None:
         with asked.rows.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(row)) + "\n")
         if sys.stderr.isatty() or os.environ.get("COVERAGE_VERBOSE"):
-            print(f"{number + 1}/{len(todo)} {row.outcome:8} {row.seconds:5} s {row.name}: {row.why[:150]}", file=sys.stderr)
+            print(
+                f"{number + 1}/{len(todo)} {row.outcome:8} {row.seconds:5} s {row.name}: {row.why[:150]}",
+                file=sys.stderr,
+            )
     print(dict(count([known[case.name] for case in todo])))
 
 

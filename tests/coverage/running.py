@@ -18,6 +18,7 @@ from typing import Any, Final
 from analyzer import loaders, rules
 from analyzer.capture.run import capture
 from analyzer.errors import AnalyzerError
+from analyzer.loaders.inputs.learning import learned
 from analyzer.loaders.labels import make_labels
 from analyzer.plan import Plan
 from analyzer.propagate import propagate
@@ -90,7 +91,7 @@ def trace_folder(name: str, folder: Path, plan: Plan, *, with_loss: bool = False
         return Row(name, BUILD, f"NOT CAUGHT {_line(error)}")
     loss = ""
     try:
-        captured = capture(loaded, plan)
+        loaded, captured = learned(loaded, plan)
         if with_loss and captured.stop is None and (labels := _labels(loaded, plan)):
             again = capture(replace(loaded, inputs={**loaded.inputs, **labels}), plan)
             loss = f"not taken: {again.stop.words}" if again.stop else "taken"

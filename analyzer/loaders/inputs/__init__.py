@@ -1,0 +1,114 @@
+"""Makes small inputs that a model's forward accepts, from its config, its signature and its processors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from analyzer.errors import AnalyzerError
+from analyzer.findings import Assumption
+from analyzer.loaders.applying import cast_floats, suggest
+from analyzer.loaders.inputs.facts import Facts
+from analyzer.loaders.inputs.makers import choose
+from analyzer.loaders.inputs_file import DEFAULT_NAME, read_inputs_file
+from analyzer.loaders.labels import make_labels
+from analyzer.plan import Plan
+
+_EXAMPLE: Final = (
+    f'write a file {DEFAULT_NAME}: "import torch", then "def inputs(config): return '
+    "{{'{name}': torch.ones(1, 16, dtype=torch.long)}}\", and pass it with --inputs {file}"
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Keyword arguments of forward, how to run them, and what was invented for them."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    run: Callable[[nn.Module, dict[str, Any]], Any] | None = None
+    assumptions: tuple[Assumption, ...] = ()
+    spare: tuple[str, ...] = ()
+    """Names of values that were made for a loss, which the model may turn out not to take."""
+    invented: bool = False
+    """Whether they were made up, so that others may be tried."""
+
+
+def make_inputs(
+    model: nn.Module, config: Any, plan: Plan, dtype: str, root: Path, *, file: Path | None, trust_remote_code: bool
+) -> Inputs:
+    """Inputs from the inputs file where there is one, else made up; float ones in `dtype` unless the plan says."""
+    facts = Facts(model, config, getattr(torch, dtype))
+    own = root / DEFAULT_NAME
+    notes: list[Assumption] = []
+    if file is None and own.is_file():
+        if trust_remote_code:
+            file = own
+        else:
+            what = f"{DEFAULT_NAME} in the model folder"
+            notes.append(Assumption(what, "not run without --trust-remote-code", DEFAULT_NAME))
+    if file is not None:
+        values, run = read_inputs_file(file, config, facts.signature)
+    else:
+        values, run = _invent(facts), None
+        notes += [told(name, value) for name, value in values.items() if name not in plan.input_dtypes]
+        if "pixel_values" in facts.names and "pixel_values" not in values:
+            notes.append(Assumption("input pixel_values", "none: text alone (an inputs file can give an image)"))
+    spare: dict[str, Any] = {}
+    if plan.train and run is None:
+        spare = make_labels(model, config, facts.signature, values, facts.dtype)
+        notes += [told(name, value) for name, value in spare.items()]
+    return Inputs(planned({**values, **spare}, plan), run, tuple(notes), tuple(spare), invented=file is None)
+
+
+def told(name: str, value: Any) -> Assumption:
+    """What was made up, for the report."""
+    return Assumption(f"input {name}", _shown(value))
+
+
+def planned(values: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """Inputs in the dtypes that the plan gives them."""
+    if plan.inputs_to is not None:
+        values = cast_floats(values, getattr(torch, plan.inputs_to))
+    return _override(values, plan.input_dtypes)
+
+
+def _invent(facts: Facts) -> dict[str, Any]:
+    values = choose(facts)
+    if unknown := next((name for name, value in values.items() if value is None), None):
+        raise AnalyzerError(
+            f"cannot make up the argument '{unknown}' of {type(facts.model).__name__}.forward",
+            hint=_EXAMPLE.format(name=unknown, file=DEFAULT_NAME),
+        )
+    return values
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    return str(value)
+
+
+def _override(values: dict[str, Any], dtypes: dict[str, str]) -> dict[str, Any]:
+    names: set[str] = set()
+
+    def cast(value: Any, path: str) -> Any:
+        if isinstance(value, torch.Tensor):
+            names.add(path)
+            hit = next((d for key, d in dtypes.items() if path == key or path.startswith(f"{key}.")), None)
+            return value.to(getattr(torch, hit)) if hit else value
+        if isinstance(value, dict):
+            return {key: cast(item, f"{path}.{key}" if path else str(key)) for key, item in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(cast(item, path) for item in value)
+        return value
+
+    changed: dict[str, Any] = cast(values, "")
+    for key in dtypes:
+        if not any(name == key or name.startswith(f"{key}.") for name in names):
+            raise AnalyzerError(f"the model has no input '{key}' to set a dtype for", hint=suggest(key, names))
+    return changed

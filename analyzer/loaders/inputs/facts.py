@@ -1,0 +1,111 @@
+"""What is known of a model before anything was tried: its config and the parts of it, its signature, its dtype."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+_PARTS: Final = {
+    "text": (
+        "",
+        "text_config",
+        "llm_config",
+        "decoder",
+        "thinker_config",
+        "language_config",
+        "audio_config",
+        "encoder",
+    ),
+    "vision": ("vision_config", "thinker_config", "encoder", "backbone_config", "", "text_config", "decoder"),
+    "audio": ("audio_config", "audio_encoder_config", "encoder_config", "thinker_config", "encoder", "", "text_config"),
+}
+"""Kind of input -> where the config is asked, in order; "" is the config itself."""
+_SPECIAL: Final = ("pad", "eos", "bos", "sep", "cls", "unk", "mask", "image", "video", "audio", "boi", "eoi")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A model with its config, and the float dtype that its inputs are made in."""
+
+    model: nn.Module
+    config: Any
+    dtype: torch.dtype
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """Of forward."""
+        return inspect.signature(self.model.forward)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What forward can be given by name."""
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return tuple(n for n, p in self.signature.parameters.items() if p.kind in kinds)
+
+    def is_required(self, name: str) -> bool:
+        """Whether forward cannot do without an argument."""
+        return self.signature.parameters[name].default is inspect.Parameter.empty
+
+    @cached_property
+    def main(self) -> tuple[str, ...]:
+        """What the class calls its main inputs."""
+        named = getattr(self.model, "main_input_name", "input_ids")
+        return (named,) if isinstance(named, str) else tuple(named)
+
+    @cached_property
+    def length(self) -> int:
+        """How many tokens a text has."""
+        limit = self.find("max_position_embeddings", "n_positions", default=16)
+        return min(16, limit) if isinstance(limit, int) and limit > 0 else 16
+
+    @cached_property
+    def special(self) -> frozenset[int]:
+        """Ids that no ordinary token has."""
+        found: set[int] = set()
+        for name in _SPECIAL:
+            value = self.find(f"{name}_token_id", f"{name}_token_index", default=None)
+            found |= {v for v in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(v, int)}
+        return frozenset(found)
+
+    def token(self, kind: str) -> int | None:
+        """The id that stands for a piece of an "image", "video" or "audio" in a text."""
+        names = [f"{kind}{middle}{end}" for end in ("_token_id", "_token_index") for middle in ("", "_soft", "_pad")]
+        found = self.find(*names, default=None)
+        return found if isinstance(found, int) else None
+
+    @property
+    def is_seq2seq(self) -> bool:
+        """Whether a decoder is to be fed as well."""
+        return bool(getattr(self.config, "is_encoder_decoder", False))
+
+    def model_types(self, kind: str) -> Iterator[str]:
+        """The model type, and those of the parts that take a kind of input."""
+        for part in self._parts(kind, first=""):
+            found = part.get("model_type") if isinstance(part, dict) else getattr(part, "model_type", None)
+            if isinstance(found, str) and found:
+                yield found
+
+    def find(self, *names: str, kind: str = "text", default: Any) -> Any:
+        """The first of these attributes that the config or one of its parts has, for a kind of input."""
+        for part in self._parts(kind):
+            for name in names:
+                value = part.get(name) if isinstance(part, dict) else getattr(part, name, None)
+                if value is not None:
+                    return value
+        return default
+
+    def _parts(self, kind: str, first: str | None = None) -> Iterator[Any]:
+        keys = _PARTS[kind] if first is None else (first, *(key for key in _PARTS[kind] if key != first))
+        for key in keys:
+            part = self.config if key == "" else getattr(self.config, key, None)
+            if part is not None and not isinstance(part, (str, int, float, list)):
+                yield part
+                deeper = getattr(part, key, None) if key.endswith("_config") else None
+                inner = [getattr(part, other, None) for other in _PARTS[kind] if other.endswith("_config")]
+                yield from (one for one in (deeper, *inner) if key == "thinker_config" and one is not None)

@@ -1,0 +1,152 @@
+"""Makes the arguments of a forward: by name, from a processor, from the documentation, or from the name's kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+
+from analyzer.loaders.inputs import documented, processors
+from analyzer.loaders.inputs.documented import fill, image_size
+from analyzer.loaders.inputs.facts import Facts
+
+IMAGE: Final = ("pixel_values",)
+SOUND: Final = ("input_features", "input_values")
+_TEXT: Final = "input_ids"
+
+
+def choose(facts: Facts) -> dict[str, torch.Tensor | None]:
+    """Arguments for all that forward requires or is usually given; None for one that cannot be made up."""
+    values: dict[str, torch.Tensor | None] = {}
+    for name in facts.names:
+        required = facts.is_required(name)
+        if name not in values and (required or name in facts.main or _is_usual(name, facts)):
+            values |= together(name, facts, values) if required or make(name, facts, values) is not None else {}
+    return values
+
+
+def together(name: str, facts: Facts, given: dict[str, Any]) -> dict[str, torch.Tensor | None]:
+    """An argument, and those that its processor makes with it; one of tokens brings its mask."""
+    maker = {**dict.fromkeys(IMAGE, processors.image), **dict.fromkeys(SOUND, processors.sound)}.get(name)
+    made = maker(facts) if maker else {}
+    if name in made:
+        return {**made}
+    return {name: make(name, facts, given)}
+
+
+def make(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
+    """One argument; None if nothing says what it is."""
+    if (maker := _MAKERS.get(name)) is not None:
+        return maker(facts)
+    if name == "hidden_states" and any(other.endswith("grid_thw") for other in facts.names):
+        return _patches(facts)
+    if name.endswith("grid_thw"):
+        return torch.tensor([[1, 8, 8]])
+    said = documented.read(facts.model.forward.__doc__).get(name)
+    if said is not None and said.dims:
+        return documented.make(name, said, facts)
+    return _by_kind(name, facts, given)
+
+
+def _by_kind(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
+    """What names of one ending have in common."""
+    if name.endswith("_mask") or name == "padding_mask":
+        masked = given.get(name.removesuffix("_mask"), given.get("input_features"))
+        shape = tuple(masked.shape[:2]) if isinstance(masked, torch.Tensor) and masked.dim() > 1 else (1, facts.length)
+        return fill(name, shape, facts)
+    if name.endswith("_ids"):
+        return torch.zeros((1, facts.length), dtype=torch.long)
+    if name.endswith(("embeds", "embeddings", "_states")):
+        width = facts.find("hidden_size", "d_model", default=None)
+        return torch.zeros((1, facts.length, width), dtype=facts.dtype) if isinstance(width, int) else None
+    return None
+
+
+def ids(facts: Facts) -> torch.Tensor:
+    """Token ids without special ones."""
+    size = facts.find("vocab_size", default=100)
+    plain = [i for i in (n % size for n in range(10, 10 + min(size, 200))) if i not in facts.special]
+    row = ((plain[: facts.length] or [0]) * facts.length)[: facts.length]
+    if type(facts.model).__name__.endswith("ForSequenceClassification") and facts.is_seq2seq:
+        row[-1] = facts.find("eos_token_id", default=0)
+    return torch.tensor([row], dtype=torch.long)
+
+
+def _decoder_ids(facts: Facts) -> torch.Tensor:
+    start = facts.find("decoder_start_token_id", default=None)
+    made = ids(facts)[:, :8]
+    if isinstance(start, int):
+        made[0, 0] = start
+    return made
+
+
+def _pixels(facts: Facts) -> torch.Tensor:
+    """One image, or one clip where the config counts frames."""
+    height, width = image_size(facts)
+    channels = facts.find("num_channels", "in_channels", "in_chans", kind="vision", default=3)
+    frames = facts.find("num_frames", kind="vision", default=None)
+    shape = (1, frames, channels, height, width) if isinstance(frames, int) else (1, channels, height, width)
+    return torch.zeros(shape, dtype=facts.dtype)
+
+
+def _patches(facts: Facts) -> torch.Tensor:
+    """The flattened patches of one image of 8 x 8 patches, as vision towers of dynamic resolution take them."""
+    channels = facts.find("in_channels", "num_channels", "in_chans", kind="vision", default=3)
+    area = facts.find("patch_size", kind="vision", default=14) ** 2
+    frames = facts.find("temporal_patch_size", kind="vision", default=1)
+    return torch.zeros((64, channels * frames * area), dtype=facts.dtype)
+
+
+def _features(facts: Facts) -> torch.Tensor:
+    """Audio features: frames last for Whisper and its like, else frames first."""
+    bins = facts.find("num_mel_bins", kind="audio", default=80)
+    positions = facts.find("max_source_positions", kind="audio", default=None)
+    if positions and facts.find("conv_channels", default=0) == 0:
+        return torch.zeros((1, bins, 2 * positions), dtype=facts.dtype)
+    width = facts.find("feature_projection_input_dim", "input_feat_per_channel", kind="audio", default=bins)
+    return torch.zeros((1, 128, width), dtype=facts.dtype)
+
+
+def _waveform(facts: Facts) -> torch.Tensor:
+    """One second of sound at 16 kHz."""
+    return torch.zeros((1, 16000), dtype=facts.dtype)
+
+
+def _mel(facts: Facts) -> torch.Tensor:
+    """Frames of a spectrogram, as a speech decoder takes them."""
+    return torch.zeros((1, 8, facts.find("num_mel_bins", default=80)), dtype=facts.dtype)
+
+
+_MAKERS: Final[dict[str, Callable[[Facts], torch.Tensor]]] = {
+    "input_ids": ids,
+    "attention_mask": lambda facts: torch.ones((1, facts.length), dtype=torch.long),
+    "position_ids": lambda facts: torch.arange(facts.length)[None],
+    "token_type_ids": lambda facts: torch.zeros((1, facts.length), dtype=torch.long),
+    "decoder_input_ids": _decoder_ids,
+    "decoder_attention_mask": lambda facts: torch.ones_like(_decoder_ids(facts)),
+    "qformer_input_ids": lambda facts: torch.tensor([[10, 11, 12, 13]]),
+    "pixel_values": _pixels,
+    "input_features": _features,
+    "input_values": _waveform,
+    "decoder_input_values": _mel,
+}
+"""Argument of forward -> how to make it."""
+
+
+def _is_usual(name: str, facts: Facts) -> bool:
+    """Whether to give an argument that forward could do without."""
+    if name == "attention_mask":
+        return _TEXT in facts.names
+    if name in IMAGE:  # beside a text, only where the text has a token that stands for the image
+        return _TEXT not in facts.names or facts.token("image") is not None or not _generates(facts)
+    if name in SOUND:
+        return _TEXT not in facts.names or facts.token("audio") is not None or not _generates(facts)
+    if name.startswith("decoder_"):
+        return name in ("decoder_input_ids", "decoder_input_values") and facts.is_seq2seq
+    return name == _TEXT
+
+
+def _generates(facts: Facts) -> bool:
+    """Whether what stands beside a text is read by a language model, and not compared with the text."""
+    return any(name == "logits_to_keep" or name.startswith(("past_key", "cache")) for name in facts.names)

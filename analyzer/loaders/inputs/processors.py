@@ -1,0 +1,102 @@
+"""Asks the processors that a model type ships what they make of a blank image or of silence by their own defaults."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import torch
+import transformers
+
+from analyzer.loaders.inputs.documented import image_size
+from analyzer.loaders.inputs.facts import Facts
+
+_RATE: Final = 16_000
+"""Samples of a second of sound, where the feature extractor does not say."""
+
+
+def image(facts: Facts) -> dict[str, torch.Tensor]:
+    """What the image processor gives forward for one grey image; nothing where there is no processor that works."""
+    for name in _names("image_processing_auto", "IMAGE_PROCESSOR_MAPPING_NAMES", facts.model_types("vision")):
+        with _harmless() as made:
+            processor = getattr(transformers, name)()
+            height, width = _wanted(facts)
+            grey = np.full((height or 224, width or 224, 3), 127, dtype=np.uint8)
+            sizes = _sizes(processor, height, width) if height else {}
+            made |= processor(images=[grey], return_tensors="pt", **sizes)
+        if given := _given(made, facts):
+            return given
+    return {}
+
+
+def sound(facts: Facts) -> dict[str, torch.Tensor]:
+    """What the feature extractor gives forward for a second of silence; nothing where there is none that works."""
+    for name in _names("feature_extraction_auto", "FEATURE_EXTRACTOR_MAPPING_NAMES", facts.model_types("audio")):
+        with _harmless() as made:
+            extractor = getattr(transformers, name)(**_bins(facts))
+            rate = getattr(extractor, "sampling_rate", _RATE)
+            made |= extractor(np.zeros(rate, dtype=np.float32), sampling_rate=rate, return_tensors="pt")
+        if given := _given(made, facts):
+            return given
+    return {}
+
+
+def _bins(facts: Facts) -> dict[str, int]:
+    bins = facts.find("num_mel_bins", kind="audio", default=None)
+    return {"feature_size": bins} if isinstance(bins, int) else {}
+
+
+def _names(room: str, table: str, model_types: Iterator[str]) -> Iterator[str]:
+    """Class names in transformers' own table, those first that need no package beyond numpy and Pillow."""
+    mapping = getattr(getattr(transformers.models.auto, room), table)
+    for model_type in dict.fromkeys(model_types):
+        listed = mapping.get(model_type)
+        backends = [listed.get("pil"), listed.get("torchvision")] if isinstance(listed, dict) else listed
+        for name in [backends] if isinstance(backends, str) else backends or ():
+            if name:
+                yield name
+
+
+def _wanted(facts: Facts) -> tuple[int, int]:
+    """The size that the config asks for; zeros where it leaves that to the processor."""
+    named = facts.find("image_size", "img_size", kind="vision", default=None)
+    return image_size(facts) if named is not None else (0, 0)
+
+
+def _sizes(processor: Any, height: int, width: int) -> dict[str, Any]:
+    """The processor's size arguments in its own form, in the size that the config asks for."""
+    given: dict[str, Any] = {}
+    for name in ("size", "crop_size"):
+        default = getattr(processor, name, None)
+        keys = {key for key in ("height", "width", "shortest_edge") if _value(default, key) is not None}
+        if keys == {"height", "width"}:
+            given[name] = {"height": height, "width": width}
+        elif keys == {"shortest_edge"} and getattr(processor, "crop_size", None) is not None:
+            given[name] = {"shortest_edge": min(height, width)}
+    return given
+
+
+def _value(size: Any, key: str) -> Any:
+    return size.get(key) if isinstance(size, dict) else getattr(size, key, None)
+
+
+def _given(made: dict[str, Any], facts: Facts) -> dict[str, torch.Tensor]:
+    """The tensors among them that forward takes, floats in the dtype of the inputs."""
+    tensors = {k: torch.as_tensor(v) for k, v in made.items() if k in facts.names and _is_array(v)}
+    return {k: v.to(facts.dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, (torch.Tensor, np.ndarray))
+
+
+@contextlib.contextmanager
+def _harmless() -> Iterator[dict[str, Any]]:
+    """Whatever a processor cannot do by its defaults alone leaves its answer empty."""
+    made: dict[str, Any] = {}
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
+        warnings.simplefilter("ignore")
+        yield made
