@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import resource
@@ -15,6 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+import transformers
+
 from analyzer import loaders, rules
 from analyzer.capture.run import capture
 from analyzer.errors import AnalyzerError
@@ -25,8 +29,9 @@ from analyzer.propagate import propagate
 from tests.coverage.cases import Case, config_of
 
 SECONDS: Final = 60
-TRACED, PARTIAL, INPUTS, BUILD, LIMIT = "traced", "partial", "inputs", "build", "limit"
-"""Outcomes: all of it ran; it stopped on the way; no inputs; no model; too long or too large."""
+TRACED, PARTIAL, INPUTS, BUILD, LIMIT, NO_DEFAULT = "traced", "partial", "inputs", "build", "limit", "no default"
+"""Outcomes: all of it ran; it stopped on the way; no inputs; no model; too long or too large; transformers itself
+cannot build its default either, or lacks a package for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ def trace_folder(name: str, folder: Path, plan: Plan, *, with_loss: bool = False
         loaded = loaders.load(folder, plan)
     except AnalyzerError as error:
         outcome = INPUTS if "cannot make up" in str(error) else BUILD
+        outcome = NO_DEFAULT if outcome == BUILD and default_fails(folder) else outcome
         return Row(name, outcome, str(error).replace(str(folder), "."))
     except Exception as error:
         return Row(name, BUILD, f"NOT CAUGHT {_line(error)}")
@@ -112,11 +118,18 @@ def trace_folder(name: str, folder: Path, plan: Plan, *, with_loss: bool = False
     )  # fmt: skip
 
 
+def default_fails(folder: Path) -> bool:
+    """Whether transformers, asked by itself, cannot build the class from this config either."""
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder)
+        with torch.device("meta"):
+            getattr(transformers, config.architectures[0])(config)
+    except Exception:
+        return True
+    return False
+
+
 def _labels(loaded: Any, plan: Plan) -> dict[str, Any]:
-    import inspect
-
-    import torch
-
     module = loaded.module
     signature = inspect.signature(module.forward)
     return make_labels(module, module.config, signature, loaded.inputs, getattr(torch, plan.dtype or "float32"))

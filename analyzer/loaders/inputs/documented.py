@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,10 +57,11 @@ def _size(dim: str, name: str, facts: Facts) -> int:
     word = dim.strip("`* ").removeprefix("self.").removeprefix("config.").lower()
     if word.isdigit():
         return int(word)
-    known = _WORDS.get(word)
+    known = next((size for words, size in _WORDS if word in words), None)
     kinds = ("text", "vision", "audio")
     found = [known(facts, name)] if known else [facts.find(word, kind=kind, default=None) for kind in kinds]
-    return next((size for size in found if isinstance(size, int) and size > 0), _SMALL)
+    sizes: list[int] = [size for size in found if isinstance(size, int) and size > 0]
+    return sizes[0] if sizes else _SMALL
 
 
 def _length(facts: Facts, name: str) -> int:
@@ -81,19 +83,22 @@ def image_size(facts: Facts) -> tuple[int, int]:
 
 _SMALL: Final = 4
 """What a dimension is that nothing says."""
-_WORDS: Final[dict[str, Any]] = {
-    **dict.fromkeys(("batch_size", "batch", "bsz", "num_images", "num_videos", "batch_size*num_images"), lambda *_: 1),
-    **dict.fromkeys(
-        ("sequence_length", "seq_length", "seq_len", "text_length", "source_sequence_length", "num_boxes", "seq",
-         "target_sequence_length", "input_sequence_length", "max_seq_length", "episode_length"), _length),
-    **dict.fromkeys(("height", "image_height"), lambda facts, _: image_size(facts)[0]),
-    **dict.fromkeys(("width", "image_width"), lambda facts, _: image_size(facts)[1]),
-    **dict.fromkeys(("num_channels", "channels"), lambda f, _: f.find("num_channels", "in_channels", kind="vision", default=3)),
-    **dict.fromkeys(("hidden_size", "embed_dim", "embedding_dim", "dim", "d_model"),
-                    lambda f, _: f.find("hidden_size", "d_model", "embed_dim", "dim", default=_SMALL)),
-    **dict.fromkeys(("num_mel_bins", "feature_size", "feature_dim", "n_mels", "mel_bins", "input_dim"),
-                    lambda f, _: f.find("num_mel_bins", "feature_size", "input_dim", kind="audio", default=80)),
-    **dict.fromkeys(("num_frames", "time", "frames"), lambda f, _: f.find("num_frames", kind="vision", default=8)),
-    **dict.fromkeys(("audio_length", "num_samples", "raw_audio_length"), lambda *_: 16000),
-}  # fmt: skip
-"""Word for a dimension -> its size, of the facts and the argument's name."""
+_WORDS: Final[tuple[tuple[tuple[str, ...], Callable[[Facts, str], Any]], ...]] = (
+    (("batch_size", "batch", "bsz", "num_images", "num_videos"), lambda *_: 1),
+    (("sequence_length", "seq_length", "seq_len", "seq", "text_length", "num_boxes", "episode_length"), _length),
+    (("target_sequence_length", "source_sequence_length", "input_sequence_length", "max_seq_length"), _length),
+    (("height", "image_height"), lambda facts, _: image_size(facts)[0]),
+    (("width", "image_width"), lambda facts, _: image_size(facts)[1]),
+    (("num_channels", "channels"), lambda f, _: f.find("num_channels", "in_channels", kind="vision", default=3)),
+    (
+        ("hidden_size", "embed_dim", "embedding_dim", "dim", "d_model"),
+        lambda f, _: f.find("hidden_size", "d_model", "embed_dim", "dim", default=_SMALL),
+    ),
+    (
+        ("num_mel_bins", "feature_size", "feature_dim", "n_mels", "mel_bins", "input_dim"),
+        lambda f, _: f.find("num_mel_bins", "feature_size", "input_dim", kind="audio", default=80),
+    ),
+    (("num_frames", "time", "frames"), lambda f, _: f.find("num_frames", kind="vision", default=8)),
+    (("audio_length", "num_samples", "raw_audio_length"), lambda *_: 16_000),
+)
+"""Words for a dimension -> its size, of the facts and the argument's name; any other is looked up in the config."""

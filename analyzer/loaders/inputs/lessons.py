@@ -11,6 +11,7 @@ import inspect
 import linecache
 import re
 from collections.abc import Callable, Iterator
+from math import prod
 from types import FrameType
 from typing import Any, Final
 
@@ -74,17 +75,34 @@ def _lengthened(text: torch.Tensor, token: int, inputs: Inputs, facts: Facts) ->
 
 def _sizes(match: re.Match[str], error: BaseException, _: Facts, inputs: Inputs) -> Iterator[Change]:
     """Two sizes do not fit: a dimension of an input that is one of them, or a multiple, becomes the other."""
-    numbers = [int(n) for n in re.findall(r"(?<![\w.])\d+(?![\w.])", match.string)][:12]
+    numbers = [int(n) for n in re.findall(r"(?<![\w.])\d+(?![\w.])", match.string)][:8]
     pairs = [(a, b) for a in numbers for b in numbers if a != b and a > 0 and b > 0]
     tried = set()
     for got, wanted in dict.fromkeys(pairs):
         for name, value in _tensors(inputs):
             for axis, size in enumerate(value.shape):
                 new = size * wanted // got
-                fits = size == got or ((size % got == 0 or got % size == 0) and size * wanted % got == 0 and size > 1)
+                scales = value.is_floating_point() and size > 1 and (size % got == 0 or got % size == 0)
+                fits = size == got or (scales and size * wanted % got == 0)
                 if fits and 0 < new <= _LARGEST and (name, axis, new) not in tried and new != size:
                     tried.add((name, axis, new))
                     yield {name: _resized(value, axis, new)}
+
+
+def _viewed(match: re.Match[str], _: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """A tensor is to be viewed in a shape: its last dimension becomes the product of what that shape says."""
+    known = [int(n) for n in match["shape"].split(",") if int(n) > 0]
+    for name, value in _tensors(inputs):
+        if value.is_floating_point() and value.dim() > 1 and prod(known) <= _LARGEST:
+            yield {name: _resized(value, value.dim() - 1, prod(known))}
+
+
+def _channels(_: re.Match[str], __: BaseException, ___: Facts, inputs: Inputs) -> Iterator[Change]:
+    """Wrong channels: one, as of sound or a grey image, or three."""
+    for name, value in _tensors(inputs):
+        for count in (1, 3):
+            if value.is_floating_point() and value.dim() > 2 and value.shape[1] != count:
+                yield {name: _resized(value, 1, count)}
 
 
 def _rank(match: re.Match[str], _: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
@@ -181,7 +199,9 @@ LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"NoneType|None", _none),
     (r"(?i)cache|get_seq_length|layer_types|AttributeError|IndexError", _no_cache),
     (r"(?i)too small|than actual input|less than|smaller than|at least|stride|empty|zero|negative|is invalid", _larger),
+    (r"shape '\[(?P<shape>[-\d, ]+)\]' is invalid", _viewed),
     (r"\d+", _sizes),
+    (r"(?i)channel", _channels),
     (r"(?i)unpack|dimension|expected \dD|\dD tensor|rank|dim", _rank),
     (r"(?i)argument #1 'indices'|must be (?:of )?(?:type )?(?:long|int)|types? Long|for 'Float'", _integers),
     (r"(?i)out of range|out of bounds|index \d+", _within),
