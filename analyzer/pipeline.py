@@ -15,8 +15,9 @@ from analyzer import __version__, loaders, remedy, rules
 from analyzer.capture import Loaded
 from analyzer.capture.absent import present
 from analyzer.capture.autocast import home
-from analyzer.capture.run import capture, from_callable
+from analyzer.capture.run import from_callable
 from analyzer.errors import AnalyzerError
+from analyzer.loaders.inputs.learning import learned
 from analyzer.plan import Plan
 from analyzer.propagate import propagate
 from analyzer.report import Report, count_elements, take_census
@@ -72,7 +73,7 @@ def run_fix(
             loaded = loaders.load(
                 folder or path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs or inputs_file
             )
-        return replace(loaded, steps=steps)
+        return learned(replace(loaded, steps=steps), plan)[0]
 
     cases = []
     for plan in plans:
@@ -119,7 +120,8 @@ def trace(
 
 def _examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
     tell(f"running {loaded.name} without weights")
-    captured = capture(loaded, plan).some()
+    loaded, captured = learned(loaded, plan)
+    captured = captured.some()
     tell(f"carrying dtypes along {captured.coverage.ops} operations")
     flow = propagate(captured.graph, plan, inventory=loaded.inventory)
     findings = rules.check(flow)

@@ -59,8 +59,8 @@ def _size(dim: str, name: str, facts: Facts) -> int:
         return int(word)
     known = next((size for words, size in _WORDS if word in words), None)
     kinds = ("text", "vision", "audio")
-    found = [known(facts, name)] if known else [facts.find(word, kind=kind, default=None) for kind in kinds]
-    sizes: list[int] = [size for size in found if isinstance(size, int) and size > 0]
+    found: list[Any] = [known(facts, name)] if known else [facts.find(word, kind=kind, default=None) for kind in kinds]
+    sizes = [int(size) for size in found if isinstance(size, int) and size > 0]
     return sizes[0] if sizes else _SMALL
 
 
@@ -69,7 +69,7 @@ def _length(facts: Facts, name: str) -> int:
     if not name.startswith("past_") or not isinstance(context, int):
         return facts.length
     lags = facts.find("lags_sequence", default=None) or [0]
-    return context + max(lags)
+    return int(context + max(lags))
 
 
 def image_size(facts: Facts) -> tuple[int, int]:

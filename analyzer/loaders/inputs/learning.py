@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 import torch
@@ -20,7 +21,9 @@ from analyzer.plan import Plan
 
 ROUNDS: Final = 12
 """How many changes are made at most, one after the other."""
-TRIES: Final = 16
+CHANGES: Final = 12
+"""How many are looked at for one error."""
+TRIES: Final = 24
 """How many captures are spent on them in all."""
 
 
@@ -41,13 +44,14 @@ def learned(loaded: Loaded, plan: Plan) -> tuple[Loaded, Captured]:
 
 
 def _climb(loaded: Loaded, captured: Captured, plan: Plan) -> tuple[Loaded, Captured]:
-    """Take the first change after which the run gets further, or stops at another place; again, until none does."""
+    """Take the first change after which the run gets further, else the first that it stops at differently; go on."""
     facts = Facts(loaded.module, loaded.module.config, getattr(torch, loaded.invented))
     seen, tries = {_key(loaded.inputs)}, 0
     for _ in range(ROUNDS):
         if captured.stop is None:
             break
-        for change in changes(captured.stop.error, facts, loaded.inputs):
+        sideways: tuple[Loaded, Captured] | None = None
+        for change in islice(changes(captured.stop.error, facts, loaded.inputs), CHANGES):
             inputs = {k: v for k, v in {**loaded.inputs, **change}.items() if v is not None}
             if _key(inputs) in seen or tries >= TRIES:
                 continue
@@ -61,19 +65,24 @@ def _climb(loaded: Loaded, captured: Captured, plan: Plan) -> tuple[Loaded, Capt
             if _is_further(again, captured):
                 loaded, captured = other, again
                 break
+            if sideways is None and _is_beside(again, captured):
+                sideways = other, again
         else:
-            break
+            if sideways is None:
+                break
+            loaded, captured = sideways
     return loaded, captured
 
 
 def _is_further(one: Captured, other: Captured) -> bool:
-    """Whether a run ends, gets to more source lines, or as far and to another complaint."""
-    if one.stop is None or other.stop is None:
-        return one.stop is None
-    lines, others = _lines(one), _lines(other)
-    if lines != others:
-        return lines > others
-    return (one.stop.place, _shape(one.stop.words)) != (other.stop.place, _shape(other.stop.words))
+    """Whether a run ends, or gets to more source lines."""
+    return one.stop is None or _lines(one) > _lines(other)
+
+
+def _is_beside(one: Captured, other: Captured) -> bool:
+    """Whether a run that gets as far stops at another line, or with another complaint."""
+    places = [(c.stop.place, _shape(c.stop.words)) for c in (one, other) if c.stop]
+    return _lines(one) == _lines(other) and places[0] != places[-1]
 
 
 def _lines(captured: Captured) -> int:

@@ -75,7 +75,8 @@ def _lengthened(text: torch.Tensor, token: int, inputs: Inputs, facts: Facts) ->
 
 def _sizes(match: re.Match[str], error: BaseException, _: Facts, inputs: Inputs) -> Iterator[Change]:
     """Two sizes do not fit: a dimension of an input that is one of them, or a multiple, becomes the other."""
-    numbers = [int(n) for n in re.findall(r"(?<![\w.])\d+(?![\w.])", match.string)][:8]
+    words = re.sub(r"(?<=\d)x(?=\d)", " ", match.string)  # "5x16"
+    numbers = [int(n) for n in re.findall(r"(?<![\w.])\d+(?![\w.])", words)][:8]
     pairs = [(a, b) for a in numbers for b in numbers if a != b and a > 0 and b > 0]
     tried = set()
     for got, wanted in dict.fromkeys(pairs):
@@ -200,8 +201,8 @@ LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"(?i)cache|get_seq_length|layer_types|AttributeError|IndexError", _no_cache),
     (r"(?i)too small|than actual input|less than|smaller than|at least|stride|empty|zero|negative|is invalid", _larger),
     (r"shape '\[(?P<shape>[-\d, ]+)\]' is invalid", _viewed),
-    (r"\d+", _sizes),
     (r"(?i)channel", _channels),
+    (r"\d+", _sizes),
     (r"(?i)unpack|dimension|expected \dD|\dD tensor|rank|dim", _rank),
     (r"(?i)argument #1 'indices'|must be (?:of )?(?:type )?(?:long|int)|types? Long|for 'Float'", _integers),
     (r"(?i)out of range|out of bounds|index \d+", _within),

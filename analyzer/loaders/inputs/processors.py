@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
 import torch
-import transformers
 
 from analyzer.loaders.inputs.documented import image_size
 from analyzer.loaders.inputs.facts import Facts
@@ -22,7 +22,7 @@ def image(facts: Facts) -> dict[str, torch.Tensor]:
     """What the image processor gives forward for one grey image; nothing where there is no processor that works."""
     for name in _names("image_processing_auto", "IMAGE_PROCESSOR_MAPPING_NAMES", facts.model_types("vision")):
         with _harmless() as made:
-            processor = getattr(transformers, name)()
+            processor = _class(name)()
             height, width = _wanted(facts)
             grey = np.full((height or 224, width or 224, 3), 127, dtype=np.uint8)
             sizes = _sizes(processor, height, width) if height else {}
@@ -36,7 +36,7 @@ def sound(facts: Facts) -> dict[str, torch.Tensor]:
     """What the feature extractor gives forward for a second of silence; nothing where there is none that works."""
     for name in _names("feature_extraction_auto", "FEATURE_EXTRACTOR_MAPPING_NAMES", facts.model_types("audio")):
         with _harmless() as made:
-            extractor = getattr(transformers, name)(**_bins(facts))
+            extractor = _class(name)(**_bins(facts))
             rate = getattr(extractor, "sampling_rate", _RATE)
             made |= extractor(np.zeros(rate, dtype=np.float32), sampling_rate=rate, return_tensors="pt")
         if given := _given(made, facts):
@@ -49,9 +49,15 @@ def _bins(facts: Facts) -> dict[str, int]:
     return {"feature_size": bins} if isinstance(bins, int) else {}
 
 
+def _class(name: str) -> Any:
+    import transformers  # here, as a module that is traced without a folder needs none of it
+
+    return getattr(transformers, name)
+
+
 def _names(room: str, table: str, model_types: Iterator[str]) -> Iterator[str]:
     """Class names in transformers' own table, those first that need no package beyond numpy and Pillow."""
-    mapping = getattr(getattr(transformers.models.auto, room), table)
+    mapping = getattr(import_module(f"transformers.models.auto.{room}"), table)
     for model_type in dict.fromkeys(model_types):
         listed = mapping.get(model_type)
         backends = [listed.get("pil"), listed.get("torchvision")] if isinstance(listed, dict) else listed

@@ -1,0 +1,142 @@
+"""Every lesson, on an error that torch or a model really raises: after the change it does not raise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from analyzer.capture.run import capture
+from analyzer.loaders.inputs.facts import Facts
+from analyzer.loaders.inputs.learning import learned
+from analyzer.loaders.inputs.lessons import LESSONS, changes
+from analyzer.plan import Plan
+from tests.loaders.inputs.own import Config, loaded_with
+
+
+class Named(nn.Module):
+    """Says which argument it misses."""
+
+    def forward(self, input_ids: Any = None, bbox: Any = None) -> Any:
+        """bbox (`torch.LongTensor` of shape `(batch_size, sequence_length, 4)`): boxes."""
+        if bbox is None:
+            raise ValueError("You have to specify bbox")
+        return bbox[..., 0] + input_ids
+
+
+class Unnamed(nn.Module):
+    """Reads something of None."""
+
+    def forward(self, input_ids: Any, decoder_input_ids: Any = None) -> Any:
+        length = decoder_input_ids.shape[1]
+        return input_ids[:, :length]
+
+
+class Tokens(nn.Module):
+    """Wants a token for each feature of an image, in the words of transformers."""
+
+    def forward(self, input_ids: Any, attention_mask: Any = None, pixel_values: Any = None) -> Any:
+        count, features = int((input_ids == 7).sum()), 5
+        if count != features:
+            raise ValueError(f"Image features and image tokens do not match, tokens: {count}, features: {features}")
+        return input_ids * attention_mask
+
+
+class Calls(nn.Module):
+    """Calls a function of torch on its one float input."""
+
+    def __init__(self, call: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.call = call
+
+    def forward(self, x: Any, use_cache: Any = True) -> Any:
+        return self.call(x)
+
+
+class Indexes(nn.Module):
+    """Looks its input up in a table."""
+
+    def forward(self, input_ids: Any) -> Any:
+        return F.embedding(input_ids, torch.zeros(4, 8))
+
+
+def _three(x: torch.Tensor) -> torch.Tensor:
+    batch, frames, width = x.shape
+    return x.view(batch * frames, width)
+
+
+class Caching(nn.Module):
+    """Stops where a cache is used."""
+
+    def forward(self, input_ids: Any, use_cache: Any = True) -> Any:
+        if use_cache:
+            raise ValueError("`get_seq_length` can only be called on Attention layers")
+        return input_ids + 1
+
+
+X = torch.zeros
+CASES: dict[str, tuple[nn.Module, dict[str, Any]]] = {
+    "_named": (Named(), {"input_ids": X(1, 16).long()}),
+    "_none": (Unnamed(), {"input_ids": X(1, 16).long()}),
+    "_tokens": (Tokens(), {"input_ids": X(1, 4).long(), "attention_mask": X(1, 4).long(), "pixel_values": X(1, 3, 4, 4)}),
+    "_sizes": (Calls(lambda x: F.linear(x, X(8, 32))), {"x": X(1, 5, 16)}),
+    "_sizes of what was made of it": (Calls(lambda x: F.linear(x.repeat(1, 1, 4), X(8, 64))), {"x": X(1, 5, 8)}),
+    "_viewed": (Calls(lambda x: x.view(-1, 3, 2, 14, 14)), {"x": X(16, 100)}),
+    "_channels": (Calls(lambda x: F.conv2d(x, X(8, 1, 3, 3))), {"x": X(1, 4, 16, 16)}),
+    "_larger": (Calls(lambda x: F.conv2d(x, X(8, 3, 16, 16))), {"x": X(1, 3, 8, 8)}),
+    "_rank": (Calls(_three), {"x": X(4, 5)}),
+    "_integers": (Indexes(), {"input_ids": X(1, 3)}),
+    "_within": (Indexes(), {"input_ids": torch.full((1, 3), 9)}),
+    "_no_cache": (Caching(), {"input_ids": X(1, 3).long()}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_real_error_teaches_what_helps(name: str) -> None:
+    module, inputs = CASES[name]
+    with pytest.raises(Exception) as raised:  # any: whatever the real call says
+        module(**inputs)
+    facts = Facts(module, Config(), torch.float32)
+    assert any(_runs(module, {**inputs, **change}) for change in changes(raised.value, facts, inputs))
+
+
+def _runs(module: nn.Module, inputs: dict[str, Any]) -> bool:
+    try:
+        module(**inputs)
+    except Exception:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_capture_learns_it(name: str) -> None:
+    loaded = loaded_with(*CASES[name])
+    assert capture(loaded, Plan(device="cpu")).stop is not None
+    again, captured = learned(loaded, Plan(device="cpu"))
+    assert captured.stop is None
+    module, _ = CASES[name]
+    module(**again.inputs)
+    assert [note for note in again.assumptions if note.what.startswith("input ")]
+
+
+def test_every_lesson_has_a_case() -> None:
+    assert {lesson.__name__ for _, lesson in LESSONS} == {name.split()[0] for name in CASES}
+
+
+def test_inputs_of_a_person_stay() -> None:
+    module, inputs = CASES["_named"]
+    loaded = loaded_with(module, inputs, invented="")
+    assert learned(loaded, Plan(device="cpu"))[0] is loaded
+
+
+def test_what_nothing_helps_keeps_its_first_inputs() -> None:
+    class Stubborn(nn.Module):
+        def forward(self, input_ids: Any) -> Any:
+            raise ValueError("no")
+
+    loaded = loaded_with(Stubborn(), {"input_ids": X(1, 3).long()})
+    assert learned(loaded, Plan(device="cpu"))[0] is loaded
