@@ -79,10 +79,11 @@ class Caching(nn.Module):
 
 
 X = torch.zeros
+IDS = X(1, 4).long()
 CASES: dict[str, tuple[nn.Module, dict[str, Any]]] = {
     "_named": (Named(), {"input_ids": X(1, 16).long()}),
     "_none": (Unnamed(), {"input_ids": X(1, 16).long()}),
-    "_tokens": (Tokens(), {"input_ids": X(1, 4).long(), "attention_mask": X(1, 4).long(), "pixel_values": X(1, 3, 4, 4)}),
+    "_tokens": (Tokens(), {"input_ids": IDS, "attention_mask": IDS, "pixel_values": X(1, 3, 4, 4)}),
     "_sizes": (Calls(lambda x: F.linear(x, X(8, 32))), {"x": X(1, 5, 16)}),
     "_sizes of what was made of it": (Calls(lambda x: F.linear(x.repeat(1, 1, 4), X(8, 64))), {"x": X(1, 5, 8)}),
     "_viewed": (Calls(lambda x: x.view(-1, 3, 2, 14, 14)), {"x": X(16, 100)}),
