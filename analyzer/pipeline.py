@@ -17,10 +17,12 @@ from analyzer.capture.absent import present
 from analyzer.capture.autocast import home
 from analyzer.capture.run import capture, from_callable
 from analyzer.errors import AnalyzerError
+from analyzer.loaders.habitat import habitat
 from analyzer.plan import Plan
 from analyzer.propagate import propagate
 from analyzer.report import Report, count_elements, take_census
 from analyzer.steps import Step, parse_steps
+from analyzer.stubs import parse_stubs
 
 Progress = Callable[[str], None]
 
@@ -40,18 +42,26 @@ def run_trace(
     *,
     trust_remote_code: bool = False,
     inputs_file: Path | None = None,
+    stubs: Sequence[str] = (),
     steps: tuple[Step, ...] = (),
     progress: Progress | None = None,
 ) -> Report:
     """Trace the model in a folder under a plan; `progress` is told each step in a few words.
 
+    `stubs` names packages that stand-ins replace.
+
     Raises AnalyzerError for whatever in the folder keeps the model from being built or run.
     """
     tell = progress or _silent
     tell("building the model without weights")
-    with present(home(plan)):
-        loaded = loaders.load(path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=tell)
-    return _examine(replace(loaded, steps=steps), plan, tell)
+    with habitat(plan.device, stubs) as place:
+        with present(home(plan)):
+            loaded = loaders.load(
+                path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=tell
+            )
+        report = _examine(replace(loaded, steps=steps), plan, tell)
+        assumed = tuple(sorted({*report.coverage.assumptions, *place.assumptions()}))
+    return replace(report, coverage=replace(report.coverage, assumptions=assumed))
 
 
 def run_fix(
@@ -61,6 +71,7 @@ def run_fix(
     asked: Sequence[remedy.Proposal] = (),
     trust_remote_code: bool = False,
     inputs_file: Path | None = None,
+    stubs: Sequence[str] = (),
     steps: tuple[Step, ...] = (),
     progress: Progress | None = None,
 ) -> tuple[int, list[remedy.Trial]]:
@@ -74,16 +85,17 @@ def run_fix(
             )
         return replace(loaded, steps=steps)
 
-    cases = []
-    for plan in plans:
-        tell("tracing the model as it is")
-        cases.append(remedy.Case.of(reload(plan, None, None), plan))
-    errors = sum(case.errors for case in cases)
-    early = [stop for case in cases if (stop := case.flow.graph.stop)]
-    if early and not errors:
-        raise AnalyzerError(f"the run stops early: {early[0].reason} at {early[0].place}", hint="see analyze trace")
-    tell("trying fixes")
-    return errors, remedy.judge(cases, path, reload, asked)
+    with habitat(plans[0].device, stubs):
+        cases = []
+        for plan in plans:
+            tell("tracing the model as it is")
+            cases.append(remedy.Case.of(reload(plan, None, None), plan))
+        errors = sum(case.errors for case in cases)
+        early = [stop for case in cases if (stop := case.flow.graph.stop)]
+        if early and not errors:
+            raise AnalyzerError(f"the run stops early: {early[0].reason} at {early[0].place}", hint="see analyze trace")
+        tell("trying fixes")
+        return errors, remedy.judge(cases, path, reload, asked)
 
 
 def trace(
@@ -94,9 +106,10 @@ def trace(
     plan: Plan | None = None,
     trust_remote_code: bool = False,
     inputs_file: str | Path | None = None,
+    stubs: Sequence[str] = (),
     steps: str = "",
 ) -> Report:
-    """Trace a model folder, a module, or any function of tensors with example arguments.
+    """Trace a model folder or file, a module, or any function of tensors with example arguments.
 
     `steps` names the forward passes, where there is to be more than one: "prefill,decode", "forward,forward".
 
@@ -108,7 +121,12 @@ def trace(
             raise AnalyzerError("a model folder takes no args or kwargs", hint="give inputs_file=FILE instead")
         file = Path(inputs_file) if inputs_file is not None else None
         return run_trace(
-            Path(target), plan, trust_remote_code=trust_remote_code, inputs_file=file, steps=parse_steps(steps)
+            Path(target),
+            plan,
+            trust_remote_code=trust_remote_code,
+            inputs_file=file,
+            stubs=parse_stubs(stubs),
+            steps=parse_steps(steps),
         )
     if plan.dtype or plan.to or plan.set or plan.input_dtypes:
         raise AnalyzerError(

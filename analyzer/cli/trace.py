@@ -63,6 +63,7 @@ def trace_command(
             plans,
             trust_remote_code=asked.trust_remote_code,
             inputs_file=asked.inputs,
+            stubs=asked.stubs,
             steps=asked.steps,
             progress=tell,
         )
