@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from torch import nn
 
@@ -21,10 +21,14 @@ from analyzer.loaders.habitat import habitat
 from analyzer.plan import Plan
 from analyzer.propagate import propagate
 from analyzer.report import Report, count_elements, take_census
+from analyzer.review import Check
+from analyzer.review.quoting import quote
 from analyzer.steps import Step, parse_steps
 from analyzer.stubs import parse_stubs
 
 Progress = Callable[[str], None]
+MOST_EDITED: Final = 4
+"""For how many errors of a check a change of the source is looked for."""
 
 
 def run_stages(path: Path, plans: Sequence[Plan], **options: Any) -> Report:
@@ -78,13 +82,7 @@ def run_fix(
     """How many errors the stages have, and the changes that could clear them, ranked; raises as `run_trace` does."""
     tell = progress or _silent
 
-    def reload(plan: Plan, folder: Path | None, inputs: Path | None) -> Loaded:
-        with present(home(plan)):
-            loaded = loaders.load(
-                folder or path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs or inputs_file
-            )
-        return replace(loaded, steps=steps)
-
+    reload = _reloader(path, trust_remote_code, inputs_file, steps)
     with habitat(plans[0].device, stubs):
         cases = []
         for plan in plans:
@@ -96,6 +94,36 @@ def run_fix(
             raise AnalyzerError(f"the run stops early: {early[0].reason} at {early[0].place}", hint="see analyze trace")
         tell("trying fixes")
         return errors, remedy.judge(cases, path, reload, asked)
+
+
+def with_edits(
+    check: Check,
+    path: Path,
+    *,
+    trust_remote_code: bool = False,
+    inputs_file: Path | None = None,
+    stubs: Sequence[str] = (),
+    steps: tuple[Step, ...] = (),
+    progress: Progress | None = None,
+) -> Check:
+    """The check, each failing error with a change of the folder's source that was proved to help, where there is one.
+
+    It costs a capture a proposal; MOST_EDITED errors at most are looked at.
+    """
+    tell = progress or _silent
+    reload = _reloader(path, trust_remote_code, inputs_file, steps)
+    wanted = [one for one in check.failing if one.finding.severity == "error"][:MOST_EDITED]
+    edited = {}
+    for one in wanted:
+        tell(f"trying casts in the source for {one.finding.code}")
+        stage = next(stage for stage in check.report.stages if one.finding in stage.findings)
+        case = remedy.Case(stage.plan, stage.flow, stage.findings)
+        with habitat(stage.plan.device, stubs):
+            trial = remedy.judge_edits(case, one.finding, path, reload)
+        if trial:
+            edited[one.key] = trial.proposal.edit
+    judged = tuple(replace(one, edit=edited.get(one.key)) for one in check.judged)
+    return replace(check, judged=judged)
 
 
 def trace(
@@ -135,6 +163,15 @@ def trace(
     return _examine(from_callable(target, args, kwargs, parse_steps(steps)), plan, _silent)
 
 
+def _reloader(path: Path, trusted: bool, inputs_file: Path | None, steps: tuple[Step, ...]) -> remedy.Reload:
+    def reload(plan: Plan, folder: Path | None, inputs: Path | None) -> Loaded:
+        with present(home(plan)):
+            loaded = loaders.load(folder or path, plan, trust_remote_code=trusted, inputs_file=inputs or inputs_file)
+        return replace(loaded, steps=steps)
+
+    return reload
+
+
 def _examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
     tell(f"running {loaded.name} without weights")
     captured = capture(loaded, plan).some()
@@ -152,7 +189,7 @@ def _examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
         plan=plan,
         coverage=captured.coverage,
         census=take_census((held.kind, held.name, held.spec) for held in tensors),
-        findings=tuple(sorted(findings, key=lambda finding: finding.rank)),
+        findings=tuple(quote(sorted(findings, key=lambda finding: finding.rank), loaded.path)),
         flow=flow,
         outputs=tuple(flow.dtype(ref) for ref in flow.graph.outputs),
     )

@@ -37,6 +37,16 @@ class Asked:
     stubs: tuple[str, ...] = ()
     """Packages that the model's code imports and that stand-ins replace."""
 
+    @property
+    def tracing(self) -> dict[str, Any]:
+        """What a trace takes besides model and plan, by the names of `pipeline.run_trace`."""
+        return {
+            "trust_remote_code": self.trust_remote_code,
+            "inputs_file": self.inputs,
+            "stubs": self.stubs,
+            "steps": self.steps,
+        }
+
     def plans(self, tried: dict[str, str] | None = None) -> tuple[Plan, ...]:
         """The plan of each stage, with keys of the recipe that are tried instead of what it says."""
         from analyzer import plans
