@@ -154,8 +154,8 @@ def _spot(finding: Finding, model: Path, folder: Path, root: Path) -> Spot:
     for file, line in [(finding.file, finding.line), *((origin.file, origin.line) for origin in blamed)]:
         if _own(file, folder):
             return Spot(within(folder / file, root), max(line, 1), file == finding.file and line == finding.line)
-    manifest = next((file for name in MANIFESTS if (file := model / name).is_file()), model)
-    return Spot(within(manifest, root), 1, False)
+    manifests = (model / name for name in MANIFESTS)
+    return Spot(within(next((one for one in manifests if one.is_file()), model), root), 1, False)
 
 
 def _own(file: str, folder: Path) -> bool:
