@@ -25,6 +25,8 @@ class Origin:
     file: str = ""
     line: int = 0
     reason: str = ""
+    source: str = ""
+    """The text of that line, as far as it could be read."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,6 +79,8 @@ class Finding:
     tensors: tuple[str, ...] = ()
     step: str = ""
     """As in a graph node: the forward pass that it is first seen in, where there are several."""
+    source: str = ""
+    """The text of the source line, as far as it could be read."""
 
     @property
     def count(self) -> int:

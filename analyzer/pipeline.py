@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from torch import nn
 
@@ -17,13 +17,19 @@ from analyzer.capture.absent import present
 from analyzer.capture.autocast import home
 from analyzer.capture.run import from_callable
 from analyzer.errors import AnalyzerError
+from analyzer.loaders.habitat import habitat
 from analyzer.loaders.inputs.learning import learned
 from analyzer.plan import Plan
 from analyzer.propagate import propagate
 from analyzer.report import Report, count_elements, take_census
+from analyzer.review import Check
+from analyzer.review.quoting import quote
 from analyzer.steps import Step, parse_steps
+from analyzer.stubs import parse_stubs
 
 Progress = Callable[[str], None]
+MOST_EDITED: Final = 4
+"""For how many errors of a check a change of the source is looked for."""
 
 
 def run_stages(path: Path, plans: Sequence[Plan], **options: Any) -> Report:
@@ -41,18 +47,26 @@ def run_trace(
     *,
     trust_remote_code: bool = False,
     inputs_file: Path | None = None,
+    stubs: Sequence[str] = (),
     steps: tuple[Step, ...] = (),
     progress: Progress | None = None,
 ) -> Report:
     """Trace the model in a folder under a plan; `progress` is told each step in a few words.
 
+    `stubs` names packages that stand-ins replace.
+
     Raises AnalyzerError for whatever in the folder keeps the model from being built or run.
     """
     tell = progress or _silent
     tell("building the model without weights")
-    with present(home(plan)):
-        loaded = loaders.load(path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=tell)
-    return _examine(replace(loaded, steps=steps), plan, tell)
+    with habitat(plan.device, stubs) as place:
+        with present(home(plan)):
+            loaded = loaders.load(
+                path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=tell
+            )
+        report = _examine(replace(loaded, steps=steps), plan, tell)
+        assumed = tuple(sorted({*report.coverage.assumptions, *place.assumptions()}))
+    return replace(report, coverage=replace(report.coverage, assumptions=assumed))
 
 
 def run_fix(
@@ -62,29 +76,55 @@ def run_fix(
     asked: Sequence[remedy.Proposal] = (),
     trust_remote_code: bool = False,
     inputs_file: Path | None = None,
+    stubs: Sequence[str] = (),
     steps: tuple[Step, ...] = (),
     progress: Progress | None = None,
 ) -> tuple[int, list[remedy.Trial]]:
     """How many errors the stages have, and the changes that could clear them, ranked; raises as `run_trace` does."""
     tell = progress or _silent
 
-    def reload(plan: Plan, folder: Path | None, inputs: Path | None) -> Loaded:
-        with present(home(plan)):
-            loaded = loaders.load(
-                folder or path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs or inputs_file
-            )
-        return learned(replace(loaded, steps=steps), plan)[0]
+    reload = _reloader(path, trust_remote_code, inputs_file, steps)
+    with habitat(plans[0].device, stubs):
+        cases = []
+        for plan in plans:
+            tell("tracing the model as it is")
+            cases.append(remedy.Case.of(reload(plan, None, None), plan))
+        errors = sum(case.errors for case in cases)
+        early = [stop for case in cases if (stop := case.flow.graph.stop)]
+        if early and not errors:
+            raise AnalyzerError(f"the run stops early: {early[0].reason} at {early[0].place}", hint="see analyze trace")
+        tell("trying fixes")
+        return errors, remedy.judge(cases, path, reload, asked)
 
-    cases = []
-    for plan in plans:
-        tell("tracing the model as it is")
-        cases.append(remedy.Case.of(reload(plan, None, None), plan))
-    errors = sum(case.errors for case in cases)
-    early = [stop for case in cases if (stop := case.flow.graph.stop)]
-    if early and not errors:
-        raise AnalyzerError(f"the run stops early: {early[0].reason} at {early[0].place}", hint="see analyze trace")
-    tell("trying fixes")
-    return errors, remedy.judge(cases, path, reload, asked)
+
+def with_edits(
+    check: Check,
+    path: Path,
+    *,
+    trust_remote_code: bool = False,
+    inputs_file: Path | None = None,
+    stubs: Sequence[str] = (),
+    steps: tuple[Step, ...] = (),
+    progress: Progress | None = None,
+) -> Check:
+    """The check, each failing error with a change of the folder's source that was proved to help, where there is one.
+
+    It costs a capture a proposal; MOST_EDITED errors at most are looked at.
+    """
+    tell = progress or _silent
+    reload = _reloader(path, trust_remote_code, inputs_file, steps)
+    wanted = [one for one in check.failing if one.finding.severity == "error"][:MOST_EDITED]
+    edited = {}
+    for one in wanted:
+        tell(f"trying casts in the source for {one.finding.code}")
+        stage = next(stage for stage in check.report.stages if one.finding in stage.findings)
+        case = remedy.Case(stage.plan, stage.flow, stage.findings)
+        with habitat(stage.plan.device, stubs):
+            trial = remedy.judge_edits(case, one.finding, path, reload)
+        if trial:
+            edited[one.key] = trial.proposal.edit
+    judged = tuple(replace(one, edit=edited.get(one.key)) for one in check.judged)
+    return replace(check, judged=judged)
 
 
 def trace(
@@ -95,9 +135,10 @@ def trace(
     plan: Plan | None = None,
     trust_remote_code: bool = False,
     inputs_file: str | Path | None = None,
+    stubs: Sequence[str] = (),
     steps: str = "",
 ) -> Report:
-    """Trace a model folder, a module, or any function of tensors with example arguments.
+    """Trace a model folder or file, a module, or any function of tensors with example arguments.
 
     `steps` names the forward passes, where there is to be more than one: "prefill,decode", "forward,forward".
 
@@ -109,13 +150,27 @@ def trace(
             raise AnalyzerError("a model folder takes no args or kwargs", hint="give inputs_file=FILE instead")
         file = Path(inputs_file) if inputs_file is not None else None
         return run_trace(
-            Path(target), plan, trust_remote_code=trust_remote_code, inputs_file=file, steps=parse_steps(steps)
+            Path(target),
+            plan,
+            trust_remote_code=trust_remote_code,
+            inputs_file=file,
+            stubs=parse_stubs(stubs),
+            steps=parse_steps(steps),
         )
     if plan.dtype or plan.to or plan.set or plan.input_dtypes:
         raise AnalyzerError(
             "a plan with dtypes needs a model folder", hint="cast the module and its arguments before tracing"
         )
     return _examine(from_callable(target, args, kwargs, parse_steps(steps)), plan, _silent)
+
+
+def _reloader(path: Path, trusted: bool, inputs_file: Path | None, steps: tuple[Step, ...]) -> remedy.Reload:
+    def reload(plan: Plan, folder: Path | None, inputs: Path | None) -> Loaded:
+        with present(home(plan)):
+            loaded = loaders.load(folder or path, plan, trust_remote_code=trusted, inputs_file=inputs or inputs_file)
+        return learned(replace(loaded, steps=steps), plan)[0]
+
+    return reload
 
 
 def _examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
@@ -136,7 +191,7 @@ def _examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
         plan=plan,
         coverage=captured.coverage,
         census=take_census((held.kind, held.name, held.spec) for held in tensors),
-        findings=tuple(sorted(findings, key=lambda finding: finding.rank)),
+        findings=tuple(quote(sorted(findings, key=lambda finding: finding.rank), loaded.path)),
         flow=flow,
         outputs=tuple(flow.dtype(ref) for ref in flow.graph.outputs),
     )

@@ -11,6 +11,7 @@ from analyzer import oracle
 from analyzer.capture import whole
 from analyzer.capture.abstract import Abstract
 from analyzer.capture.following import Following
+from analyzer.capture.gpu import stay
 from analyzer.capture.invent import Inventions
 from analyzer.capture.places import Places
 from analyzer.capture.tracer import Tracer
@@ -43,6 +44,9 @@ class Calls(TorchFunctionMode):
             return host(self._value(args[0]), *args[1:], **kwargs)
         if name == "__format__" and type(args[0]) is Abstract and not args[0].dim():
             func = _formatted
+        gone, args, kwargs = stay(name, args, kwargs)
+        if gone:
+            return args[0]
         if name in _FROM_DATA:
             args, kwargs = self._plain(args), {k: self._plain((v,))[0] for k, v in kwargs.items()}
         tracer = self._tracer

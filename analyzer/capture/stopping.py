@@ -22,7 +22,9 @@ def mark(error: Exception, tracer: Tracer, *, train: bool) -> Stop:
     about = f"{type(error).__name__}: {said}".rstrip(": ")
     where = f" at {str(place) or 'an unknown line'}"
     untrained = not train and _NO_GRADIENT in said
-    hint = "a backward pass needs --train" if untrained else "check the inputs (--inputs FILE)"
+    hint = getattr(error, "hint", "") or (
+        "a backward pass needs --train" if untrained else "check the inputs (--inputs FILE)"
+    )
     if tracer.recorder.graph.nodes:
         failed, call, given = tracer.failed
         own = failed is error or (failed is not None and failed in (error.__cause__, error.__context__))

@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from analyzer import __version__
+from analyzer.cli.check import check_command
 from analyzer.cli.explain import explain_command
 from analyzer.cli.fix import fix_command
 from analyzer.cli.talk import complain
@@ -66,4 +67,5 @@ def cli() -> None:
 
 cli.add_command(trace_command)
 cli.add_command(fix_command)
+cli.add_command(check_command)
 cli.add_command(explain_command)

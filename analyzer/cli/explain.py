@@ -36,6 +36,11 @@ def explain_command(code: str | None, debug: bool) -> None:
     raise AnalyzerError(f"no rule '{code}'", hint=hint)
 
 
+def rule_names() -> dict[str, str]:
+    """Name of every rule -> its code, without importing one."""
+    return {stem[6:].replace("_", "-"): stem[:5].upper() for stem, _ in _rule_docs()}
+
+
 def _rule_docs() -> Iterator[tuple[str, str]]:
     """File stem and docstring of each rule, read without importing it."""
     import ast

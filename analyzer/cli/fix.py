@@ -63,6 +63,7 @@ def fix_command(
             asked=[read_asked(text, asked.plans) for text in tries],
             trust_remote_code=asked.trust_remote_code,
             inputs_file=asked.inputs,
+            stubs=asked.stubs,
             steps=asked.steps,
             progress=tell,
         )

@@ -13,6 +13,7 @@ import click
 from analyzer.dtypes import parse_autocast, parse_dtype
 from analyzer.errors import AnalyzerError
 from analyzer.steps import TWICE, Step, parse_steps
+from analyzer.stubs import parse_stubs
 
 if TYPE_CHECKING:
     from analyzer.plan import Plan
@@ -33,6 +34,18 @@ class Asked:
     plan_file: Path | None = None
     steps: tuple[Step, ...] = ()
     """The forward passes that are asked for; empty is one."""
+    stubs: tuple[str, ...] = ()
+    """Packages that the model's code imports and that stand-ins replace."""
+
+    @property
+    def tracing(self) -> dict[str, Any]:
+        """What a trace takes besides model and plan, by the names of `pipeline.run_trace`."""
+        return {
+            "trust_remote_code": self.trust_remote_code,
+            "inputs_file": self.inputs,
+            "stubs": self.stubs,
+            "steps": self.steps,
+        }
 
     def plans(self, tried: dict[str, str] | None = None) -> tuple[Plan, ...]:
         """The plan of each stage, with keys of the recipe that are tried instead of what it says."""
@@ -43,6 +56,8 @@ class Asked:
         return plans.make(self.flags, self.recipes, stage=self.stage, tried=tried, plan_file=self.plan_file)
 
 
+_FILES: Final = (".pt2", ".py")
+"""Suffixes of files that are a model themselves."""
 _OPTIONS: Final = (
     click.argument("model_dir", type=click.Path(path_type=Path)),
     click.option("--recipe", "recipes", multiple=True, type=click.Path(path_type=Path), metavar="F",
@@ -63,6 +78,7 @@ _OPTIONS: Final = (
     click.option("--inputs", type=click.Path(path_type=Path), metavar="F", help="Python file: inputs(config) -> dict."),
     click.option("--steps", metavar="S,S", help="Several calls: prefill,decode; forward,length=64; forward,image=448."),
     click.option("--twice", is_flag=True, help="Call it twice, as --steps forward,forward."),
+    click.option("--stub", "stubs", multiple=True, metavar="P,P", help="Stand in for missing packages: flash_attn."),
     click.option("--trust-remote-code", is_flag=True, help="Run the Python code in MODEL_DIR."),
 )  # fmt: skip
 
@@ -75,7 +91,8 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
         *, model_dir: Path, recipes: tuple[Path, ...], dtype: str | None, to: str | None, sets: tuple[str, ...],
         adapter: Path | None, no_autocast_adapter_dtype: bool, input_dtypes: tuple[str, ...], device: str | None,
         train: bool, autocast: str | None, scope: str | None, inputs: Path | None, trust_remote_code: bool,
-        stage: str | None, plan_file: Path | None, steps: str | None, twice: bool, **others: Any,
+        stage: str | None, plan_file: Path | None, steps: str | None, twice: bool,
+        stubs: tuple[str, ...], **others: Any,
     ) -> Any:  # fmt: skip
         flags = {
             "device": device,
@@ -97,7 +114,8 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
         if steps and twice:
             raise AnalyzerError("--steps and --twice exclude each other", hint="give one of them")
         calls = parse_steps(steps or TWICE * twice)
-        found = Asked(model_dir, given, recipes, inputs, trust_remote_code, stage, plan_file, calls)
+        packages = parse_stubs(stubs)
+        found = Asked(model_dir, given, recipes, inputs, trust_remote_code, stage, plan_file, calls, packages)
         return command(asked=found, **others)
 
     for option in reversed(_OPTIONS):
@@ -118,8 +136,9 @@ def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 def _check(model_dir: Path, inputs: Path | None, recipes: Sequence[Path]) -> None:
     if not model_dir.exists():
         raise AnalyzerError(f"no such folder: {model_dir}", hint="models are read from disk, never fetched")
-    if not model_dir.is_dir():
-        raise AnalyzerError(f"{model_dir} is a file, not a model folder", hint="give the folder that holds it")
+    if not model_dir.is_dir() and model_dir.suffix not in _FILES:
+        hint = f"give the folder that holds it, or a file {' or '.join(f'*{one}' for one in _FILES)}"
+        raise AnalyzerError(f"{model_dir} is a file, not a model folder", hint=hint)
     if inputs is not None and not inputs.is_file():
         raise AnalyzerError(f"no such inputs file: {inputs}", hint="a Python file that defines inputs(config)")
     for recipe in recipes:

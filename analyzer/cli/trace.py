@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CLEAN, FOUND = 0, 1
 """Exit codes: nothing found, something found."""
 STDOUT_FORMAT: Final = ".svg"
-_FAILS_ON: Final = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
+FAILS_ON: Final[dict[str, tuple[str, ...]]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
 
 @click.command("trace")
@@ -33,7 +33,7 @@ _FAILS_ON: Final = {"error": ("error",), "warning": ("error", "warning"), "never
 )
 @plan_options
 @click.option(
-    "--fail-on", type=click.Choice(list(_FAILS_ON)), default="error", show_default=True, help="What makes the exit 1."
+    "--fail-on", type=click.Choice(list(FAILS_ON)), default="error", show_default=True, help="What makes the exit 1."
 )
 @click.option("--require-complete", is_flag=True, help="Exit 2 if the run of the model stops early.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -63,6 +63,7 @@ def trace_command(
             plans,
             trust_remote_code=asked.trust_remote_code,
             inputs_file=asked.inputs,
+            stubs=asked.stubs,
             steps=asked.steps,
             progress=tell,
         )
@@ -75,7 +76,7 @@ def trace_command(
         _deliver_scripts(report, repro)
     if require_complete and (stopped := [c for one in report.stages if (c := one.coverage.incomplete)]):
         raise AnalyzerError(f"not complete: {stopped[0]}", hint="without --require-complete the part counts")
-    return FOUND if any(finding.severity in _FAILS_ON[fail_on] for _, finding in report.found()) else CLEAN
+    return FOUND if any(finding.severity in FAILS_ON[fail_on] for _, finding in report.found()) else CLEAN
 
 
 def _check_suffixes(out: Sequence[str], formats: Mapping[str, Any]) -> None:

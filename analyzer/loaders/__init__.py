@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 # Before anything imports transformers: this tool never fetches.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -15,18 +16,41 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption
-from analyzer.loaders import transformers_dir
-from analyzer.loaders.settings import read_settings
+from analyzer.loaders.habitat import habitat
+from analyzer.loaders.settings import read_json
 from analyzer.plan import Plan
 
-LOADERS: Final = {"config.json": transformers_dir.load}
-"""The file that marks a kind of folder -> its loader."""
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One thing that people call a model: what it is, by what it is known, and the module whose `load` reads it.
+
+    `marker` is the name of a file in the folder, or the suffix of a file that is given itself; `keys` are those that
+    the marker's JSON object must have.
+    """
+
+    what: str
+    marker: str
+    module: str
+    keys: tuple[str, ...] = ()
+    holds: type[dict[str, Any]] | type[list[Any]] = dict
+    """What the marker's JSON has to be."""
+
+    def fits(self, path: Path) -> bool:
+        """Whether a folder or a file is of this kind, as far as its names tell."""
+        if self.marker.startswith("."):
+            return path.is_file() and path.suffix == self.marker
+        return (path / self.marker).is_file()
+
+
+LOADERS: Final = (Kind("a transformers model", "config.json", "transformers_dir"),)
+"""Every kind, most specific first."""
 
 _OTHER_FOLDERS: Final = {
     "adapter_config.json": "this is a PEFT adapter; give the folder of its base model, and this one with --adapter",
     "model_index.json": "this is a diffusers pipeline, which is not supported; give a transformers model folder",
 }
-_FOLDER: Final = "give a folder with a config.json, as save_pretrained writes it"
+_KINDS: Final = "give a folder with one of {}, or a file *.pt2 or *.py"
 
 
 def load(
@@ -35,22 +59,40 @@ def load(
     *,
     trust_remote_code: bool = False,
     inputs_file: Path | str | None = None,
+    stubs: Sequence[str] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Loaded:
-    """The model in folder `path` as loading it under `plan` would build it, with inputs, but without weights."""
+    """The model at `path` as loading it under `plan` would build it, with inputs, but without weights.
+
+    Inside of a `habitat` the model's code finds there what it is lent; else one lasts for the call, with `stubs`.
+    """
     root = Path(path)
+    kind, settings = _kind(root)
+    loader = import_module(f"analyzer.loaders.{kind.module}").load
+    inputs = Path(inputs_file) if inputs_file is not None else None
+    with habitat(plan.device, stubs) as place:
+        loaded: Loaded = loader(
+            root, settings, plan, trust_remote_code=trust_remote_code, inputs_file=inputs, progress=progress
+        )
+    said = tuple(Assumption("recipe", note) for note in plan.notes)
+    return replace(loaded, assumptions=(*said, *place.assumptions(), *loaded.assumptions))
+
+
+def _kind(root: Path) -> tuple[Kind, Any]:
+    """What is at the path, and what its marker holds, `settings`."""
+    settings: Any = None
     if not root.exists():
-        raise AnalyzerError(f"no such folder: {path}", hint="models are read from disk, never fetched from a hub")
-    if not root.is_dir():
-        raise AnalyzerError(f"{path} is a file, not a model folder", hint=_FOLDER)
-    for marker, loader in LOADERS.items():
-        if (root / marker).is_file():
-            settings = read_settings(root / marker)
-            inputs = Path(inputs_file) if inputs_file is not None else None
-            loaded = loader(
-                root, settings, plan, trust_remote_code=trust_remote_code, inputs_file=inputs, progress=progress
-            )
-            said = tuple(Assumption("recipe", note) for note in plan.notes)
-            return replace(loaded, assumptions=(*said, *loaded.assumptions))
-    hint = next((text for name, text in _OTHER_FOLDERS.items() if (root / name).is_file()), _FOLDER)
-    raise AnalyzerError(f"no config.json in {path}", hint=hint)
+        raise AnalyzerError(f"no such folder: {root}", hint="models are read from disk, never fetched from a hub")
+    for kind in LOADERS:
+        if kind.fits(root):
+            settings = read_json(root / kind.marker) if root.is_dir() else kind.holds()
+            if not isinstance(settings, kind.holds):
+                wanted = "list" if kind.holds is list else "object"
+                raise AnalyzerError(f"{root / kind.marker} holds no JSON {wanted}", hint="download or save it again")
+            if set(kind.keys) <= set(settings):
+                return kind, settings
+    names = dict.fromkeys(kind.marker for kind in reversed(LOADERS) if not kind.marker.startswith("."))
+    hint = next((text for name, text in _OTHER_FOLDERS.items() if (root / name).is_file()), "")
+    hint = hint or _KINDS.format(", ".join(names))
+    what = f"{root} is a file, not a model folder" if root.is_file() else f"no config.json in {root}"
+    raise AnalyzerError(what, hint=hint)

@@ -20,6 +20,7 @@ from analyzer.capture.holding import hidden
 from analyzer.capture.places import Places
 from analyzer.findings import KEPT
 from analyzer.graph import Place
+from analyzer.loaders.constructing import Note, construct
 from analyzer.loaders.headers import Stored
 from analyzer.loaders.matching import match
 from analyzer.loaders.remote_code import plain_path, user_code
@@ -46,17 +47,16 @@ class Built:
     """Names in the checkpoint that the model has no place for."""
 
 
-def build(cls: Any, config: Any, dtype: str, root: Path, stored: dict[str, Stored]) -> Built:
+def build(
+    cls: Any, config: Any, dtype: str, root: Path, stored: dict[str, Stored], note: Note = lambda *_: None
+) -> Built:
     """Construct `cls(config)` as `from_pretrained(dtype=dtype)` would leave it, without its weights."""
     wanted: torch.dtype = getattr(torch, dtype)
     set_config_dtype(config, wanted)
     lines = ConstructorLines(plain_path(root))
     with user_code(root, f"building {cls.__name__}"):
-        with contextlib.ExitStack() as stack:
-            for context in world.constructing(cls, wanted):
-                stack.enter_context(context)
-            stack.enter_context(lines.watch())
-            model: Any = cls(config)
+        with lines.watch():
+            model: Any = construct(cls, config, wanted, note)
         kept = _keep_in_fp32(model, wanted, stored)
         _to_meta(model)
         world.settle(model)

@@ -17,6 +17,7 @@ from torch import nn
 
 from analyzer.capture.places import Places
 from analyzer.errors import AnalyzerError
+from analyzer.loaders.habitat import current
 
 _PIP_NAMES: Final = {
     "PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml", "flash_attn": "flash-attn",
@@ -31,6 +32,7 @@ def import_class(root: Path, entry: str) -> Any:
     module_name, _, class_name = entry.rpartition(".")
     package = _package(root)
     with user_code(root, f"importing {file.name}", package=package):
+        _lend(root, module_name)
         module = importlib.import_module(f"{package}.{module_name}")
     if not hasattr(module, class_name):
         raise AnalyzerError(f"auto_map names {entry}, but {file} has no {class_name}", hint="correct config.json")
@@ -54,6 +56,18 @@ def find_file(root: Path, entry: str) -> Path:
     return file
 
 
+def _lend(root: Path, entry: str) -> None:
+    """Give the installed transformers what this code expects of an older one, while the habitat lasts."""
+    from analyzer.loaders.compat import prepare, restored
+
+    place = current()
+    place.settle(plain_path(root))
+    if "members" not in place.lent:
+        place.lent.add("members")
+        place.stack.enter_context(restored(place.note, place.asks))
+    prepare(root, entry, place.stack, place.note)
+
+
 def plain_path(path: Path) -> str:
     """Give the absolute path without `..`, links kept, so that file names in tracebacks can be shown relative to it."""
     return os.path.abspath(path)  # noqa: PTH100 (resolve would follow links)
@@ -71,13 +85,15 @@ def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise _missing(error, root, package) from error
     except (Exception, SystemExit) as error:
-        hint = "the error is raised by the model's own code"
+        hint = getattr(error, "hint", "") or "the error is raised by the model's own code"
         if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
             hint = wanted.group()
         elif isinstance(error, ImportError) and "transformers" in str(error):
             import transformers
 
             hint = f"the code was written for another version of transformers than {transformers.__version__}"
+        elif isinstance(error, OSError) and "huggingface.co" in str(error):
+            hint = f"the code loads {_asked_for(error)} by name, and nothing is fetched: let it name a folder on disk"
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint) from error
     finally:
@@ -108,7 +124,19 @@ def _missing(error: ModuleNotFoundError, root: Path, package: str) -> AnalyzerEr
         return AnalyzerError(
             f"{where} imports {name}, which the installed {top} does not have", hint=f"install another version of {top}"
         )
-    return AnalyzerError(f"{where} needs the package {top}, which is not installed", hint=f"pip install {_pip(top)}")
+    return AnalyzerError(
+        f"{where} needs the package {top}, which is not installed",
+        hint=f"pip install {_pip(top)}, or trace without it: --stub {top}",
+    )
+
+
+def _asked_for(error: BaseException) -> str:
+    """The name under which the code asked a hub for something, as transformers' functions were given it."""
+    trace, name = error.__traceback__, ""
+    while trace is not None and not name:
+        name = str(trace.tb_frame.f_locals.get("pretrained_model_name_or_path") or "")
+        trace = trace.tb_next
+    return f"'{name}'" if name else "something"
 
 
 def _pip(top: str) -> str:

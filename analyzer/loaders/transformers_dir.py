@@ -33,7 +33,9 @@ def load(
     from analyzer.loaders.applying import apply_plan
     from analyzer.loaders.building import build
     from analyzer.loaders.classes import choose
+    from analyzer.loaders.habitat import current
     from analyzer.loaders.inputs import make_inputs
+    from analyzer.loaders.kernels import lend
     from analyzer.loaders.quantised import loads_in, quantise, read
     from analyzer.loaders.remote_code import plain_path
 
@@ -47,7 +49,9 @@ def load(
             overruled = loads_in(found.scheme, dtype, named=not assumed, device=plan.device)
             dtype, assumed = overruled, assumed if overruled == dtype else []
         say(f"building {cls.__name__}")
-        built = quantise(build(cls, config, dtype, root, stored), found, dtype, stored, plan)
+        lend(config, plan.device, current())
+        plain = build(cls, config, dtype, root, stored, current().note)
+        built = quantise(plain, found, dtype, stored, plan)
         unused = {name: stored[name].dtype for name in built.unused}
         base = built.module
         fresh: tuple[str, ...] = ()

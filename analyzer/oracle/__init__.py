@@ -53,6 +53,8 @@ class Unanswered:
     reason: str
 
 
+STAND_INS: Final = ("quantised", "kernels")
+"""Namespaces of operations of ours that stand for a library's kernels, and name where its words are read."""
 _BYTES: Final = frozenset({"int8", "uint8"})
 """What packed weights are stored as."""
 _AUTOCAST: Final = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
@@ -113,7 +115,7 @@ def is_view(function: Any) -> bool:
 
 def _own_source(function: Any, args: tuple[Arg, ...]) -> str:
     """Where an operation of ours, which stands for a library's kernel, says that its words are read."""
-    if function.namespace != "quantised":
+    if function.namespace not in STAND_INS:
         return ""
     names = [argument.name for argument in function._schema.arguments]
     return str(args[names.index("source")])
@@ -145,6 +147,8 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
     floats = _floats((args, kwargs))
     mixed = len(floats) > 1
     controls = ("float32", *sorted(floats - {"float32"}, reverse=True)) if mixed else ("float32",)
+    if function.namespace == "kernels":  # some of them take halves alone
+        controls = (*controls, "bfloat16")
     if any(argument.name == "workspace" for argument in function._schema.arguments):
         return Unanswered("it wants the workspace that its forward filled, and may crash on any other")
     first = ""

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from analyzer.remedy.proposal import Edit, Proposal
 from analyzer.remedy.proving import prove
-from analyzer.remedy.trial import Case, Reload, Trial, judge
+from analyzer.remedy.trial import Case, Reload, Trial, judge, judge_edits
 
-__all__ = ["Case", "Edit", "Proposal", "Reload", "Trial", "judge", "prove"]
+__all__ = ["Case", "Edit", "Proposal", "Reload", "Trial", "judge", "judge_edits", "prove"]

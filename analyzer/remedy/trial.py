@@ -111,6 +111,13 @@ def judge(cases: Sequence[Case], folder: Path, reload: Reload, asked: Sequence[P
     return sorted([*tried, *skipped], key=lambda trial: trial.rank)
 
 
+def judge_edits(case: Case, finding: Finding, folder: Path, reload: Reload) -> Trial | None:
+    """The best proved change of the folder's source for one finding of a stage; None if none of RUN helps."""
+    own = list(sources(case.flow, [finding], folder))
+    tried = [_try([case], folder, reload, one) for one in own[:RUN]]
+    return next((trial for trial in sorted(tried, key=lambda trial: trial.rank) if trial.proved), None)
+
+
 def _promise(cases: Sequence[Case], proposal: Proposal) -> tuple[int, int, str]:
     left = [predicted(case.flow, proposal) for case in cases]
     return sum(one or 0 for one in left), len(proposal.change.get("set") or ()), proposal.what

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analyzer.remedy import Trial
+from analyzer.remedy import Edit, Trial
 from analyzer.render.terminal import size
 
 _COLUMNS = ("fix", "verdict", "errors left", "new promotions", "memory", "places")
@@ -44,9 +44,11 @@ def show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool = F
 
 def diff(trial: Trial) -> str:
     """The source change of a proposal as a unified diff; "" where it has none."""
-    edit = trial.proposal.edit
-    if edit is None:
-        return ""
+    return unified(trial.proposal.edit) if trial.proposal.edit else ""
+
+
+def unified(edit: Edit) -> str:
+    """A source change as a unified diff."""
     before, after = edit.before.splitlines(keepends=True), edit.after.splitlines(keepends=True)
     return "".join(unified_diff(before, after, f"a/{edit.file}", f"b/{edit.file}"))
 

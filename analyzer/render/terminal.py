@@ -41,7 +41,7 @@ def _show(report: Report, console: Console) -> None:
         console.print(_plain(f"checkpoint: {stored}"))
     found = sorted((f for f in report.findings if f.severity in LISTED), key=lambda f: f.rank)
     if found:
-        console.print(_findings(found))
+        console.print(findings_table(found))
     for assumption in report.coverage.assumptions:
         where = f" ({assumption.file}:{assumption.line})" if assumption.file else ""
         times = f" x {assumption.count}" if assumption.count > 1 else ""
@@ -80,6 +80,42 @@ def size(count: float) -> str:
     return f"{count:.1f} {_UNITS[unit]}" if unit else f"{count:.0f} B"
 
 
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """The findings, one a row."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("finding", no_wrap=True)
+    table.add_column("count", justify="right", no_wrap=True)
+    table.add_column("where, what, why", overflow="fold", ratio=1)
+    for finding in findings:
+        style = STYLES[finding.severity]
+        name = _plain(f"{finding.severity}\n{finding.code}", style)
+        table.add_row(name, _plain(f"{finding.count:,}"), _plain("\n".join(story(finding))))
+    return table
+
+
+def story(finding: Finding) -> list[str]:
+    """A finding in lines: place and call, the kernel's words, origins, what it widens, fixes."""
+    place = f"{finding.file}:{finding.line}" if finding.file else ""
+    call = finding.call or finding.op
+    lines = [" ".join(part for part in (place, _where(finding), call and f"({call})") if part)]
+    borrowed = finding.asked not in ("", "cpu") and RECORDED not in finding.asked
+    lines.append(f"{finding.message} [{finding.asked}]" if borrowed else finding.message)
+    origins = dict.fromkeys(origin for operand in finding.operands for origin in operand.origins)
+    for origin in sorted(origins, key=lambda o: -width(o.dtype))[:4]:  # the wide one is the odd one
+        made = f" at {origin.file}:{origin.line}" if origin.file else ""
+        why = f": {origin.reason}" if origin.reason else ""
+        lines.append(f"{short(origin.dtype)} from {origin.kind} {origin.name}{made}{why}")
+    if finding.widened_ops:
+        lines.append(f"runs {finding.widened_ops:,} ops wide, {size(finding.widened_bytes)} more")
+    if finding.tensors:
+        more = f" and {len(finding.tensors) - TENSORS:,} more" if len(finding.tensors) > TENSORS else ""
+        lines.append(", ".join(finding.tensors[:TENSORS]) + more)
+    for fix in finding.fixes:
+        proof = "proved" if fix.proved and not fix.errors_left else f"{fix.errors_left} errors left"
+        lines.append(f"fix: {fix.what} ({proof if fix.proved else 'not proved'}, {size(fix.bytes)})")
+    return [line for line in lines if line]
+
+
 def _missed(missed: Sequence[Unentered]) -> str:
     """One line: `never entered: vpm (412,442,352 parameters)`."""
     parts = [f"{one.module} ({one.parameters:,} parameters)" for one in missed[:MISSED]]
@@ -102,40 +138,6 @@ def _census(census: tuple[CensusRow, ...]) -> Table:
         odd = ", ".join(row.names) if len(dtypes[row.component, row.kind]) > 1 else ""
         table.add_row(*map(_plain, cells), _plain(odd), style="bold" if odd else "")
     return table
-
-
-def _findings(findings: list[Finding]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("finding", no_wrap=True)
-    table.add_column("count", justify="right", no_wrap=True)
-    table.add_column("where, what, why", overflow="fold", ratio=1)
-    for finding in findings:
-        style = STYLES[finding.severity]
-        name = _plain(f"{finding.severity}\n{finding.code}", style)
-        table.add_row(name, _plain(f"{finding.count:,}"), _plain("\n".join(_lines(finding))))
-    return table
-
-
-def _lines(finding: Finding) -> list[str]:
-    place = f"{finding.file}:{finding.line}" if finding.file else ""
-    call = finding.call or finding.op
-    lines = [" ".join(part for part in (place, _where(finding), call and f"({call})") if part)]
-    borrowed = finding.asked not in ("", "cpu") and RECORDED not in finding.asked
-    lines.append(f"{finding.message} [{finding.asked}]" if borrowed else finding.message)
-    origins = dict.fromkeys(origin for operand in finding.operands for origin in operand.origins)
-    for origin in sorted(origins, key=lambda o: -width(o.dtype))[:4]:  # the wide one is the odd one
-        made = f" at {origin.file}:{origin.line}" if origin.file else ""
-        why = f": {origin.reason}" if origin.reason else ""
-        lines.append(f"{short(origin.dtype)} from {origin.kind} {origin.name}{made}{why}")
-    if finding.widened_ops:
-        lines.append(f"runs {finding.widened_ops:,} ops wide, {size(finding.widened_bytes)} more")
-    if finding.tensors:
-        more = f" and {len(finding.tensors) - TENSORS:,} more" if len(finding.tensors) > TENSORS else ""
-        lines.append(", ".join(finding.tensors[:TENSORS]) + more)
-    for fix in finding.fixes:
-        proof = "proved" if fix.proved and not fix.errors_left else f"{fix.errors_left} errors left"
-        lines.append(f"fix: {fix.what} ({proof if fix.proved else 'not proved'}, {size(fix.bytes)})")
-    return [line for line in lines if line]
 
 
 def _where(finding: Finding) -> str:

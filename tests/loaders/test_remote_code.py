@@ -10,13 +10,8 @@ import torch
 from analyzer.errors import AnalyzerError
 from analyzer.loaders import load
 from analyzer.plan import Plan
+from tests.loaders.remote import change
 from tests.worlds import asked
-
-
-def change(file: Path, old: str, new: str) -> None:
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new))
 
 
 def fails(folder: Path) -> str:

@@ -1,0 +1,119 @@
+"""`analyze check`: for CI; fails on findings that the project does not know yet."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from analyzer.cli.options import Asked, plan_options
+from analyzer.cli.talk import complain, progress
+from analyzer.cli.trace import CLEAN, FAILS_ON, FOUND
+from analyzer.deliver import STDOUT, check_file, deliver
+from analyzer.errors import AnalyzerError
+
+if TYPE_CHECKING:
+    from analyzer.review import Baseline, Check, Suppression
+
+FORMATS: Final = ("text", "sarif", "github", "gitlab", "junit", "markdown", "json")
+WITH_EDITS: Final = ("sarif", "markdown", "json")
+"""Formats that carry a change of the source, which is looked for and proved only for them."""
+
+
+@click.command("check")
+@click.option("--baseline", type=click.Path(path_type=Path), metavar="F", help="Findings in this file do not fail.")
+@click.option("--update-baseline", is_flag=True, help="Write what is found now into the baseline, and exit 0.")
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="text", show_default=True, help="Of the result.")
+@click.option("--out", default=STDOUT, metavar="F", help="Write the result into a file, not to stdout.")
+@click.option("--fail-on", type=click.Choice(list(FAILS_ON)), default="warning", show_default=True, help="What fails.")
+@click.option("--fail-on-unused", is_flag=True, help="Suppressions that suppress nothing fail too.")
+@plan_options
+@click.option("--require-complete", is_flag=True, help="Exit 2 if the run of the model stops early.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def check_command(
+    asked: Asked, baseline: Path | None, update_baseline: bool, kind: str, out: str, fail_on: str,
+    fail_on_unused: bool, require_complete: bool, debug: bool,
+) -> int:  # fmt: skip
+    """Check MODEL_DIR in CI: only errors and warnings that are neither known nor suppressed fail.
+
+    Exit code: 0 nothing new, 1 something new (see --fail-on), 2 could not run.
+    """
+    known = _baseline(baseline, update_baseline)
+    if out != STDOUT:
+        check_file(Path(out))
+    suppressions = _suppressions(asked.model_dir)
+    plans = asked.plans()
+    with progress() as tell:
+        tell("importing torch")
+        from analyzer.pipeline import run_stages
+        from analyzer.review import judge
+
+        report = run_stages(asked.model_dir, plans, **asked.tracing, progress=tell)
+        check = judge(
+            report,
+            asked.model_dir,
+            _root(asked.model_dir),
+            baseline=known,
+            suppressions=suppressions,
+            fails_on=FAILS_ON[fail_on],
+        )
+        if require_complete and check.incomplete:
+            raise AnalyzerError(f"not complete: {check.incomplete}", hint="without --require-complete the part counts")
+        if kind in WITH_EDITS and check.failing:
+            from analyzer.pipeline import with_edits
+
+            check = with_edits(check, asked.model_dir, **asked.tracing, progress=tell)
+    _write(check, kind, out)
+    if update_baseline:
+        deliver(str(baseline), check.baseline(known).dump())
+        return CLEAN
+    return FOUND if check.failing or (fail_on_unused and check.unused) else CLEAN
+
+
+def _baseline(file: Path | None, update: bool) -> Baseline:
+    """What is known already; refused before the slow part where the file is broken or cannot be written."""
+    from analyzer.review.baseline import Baseline
+
+    if file is None:
+        if update:
+            raise AnalyzerError("--update-baseline needs --baseline FILE", hint="name the file that it writes")
+        return Baseline()
+    if update:
+        check_file(file)
+    if not file.exists():
+        if update:
+            return Baseline()
+        raise AnalyzerError(f"no such baseline: {file}", hint="--update-baseline writes it")
+    return Baseline.read(file)
+
+
+def _suppressions(model_dir: Path) -> list[Suppression]:
+    from analyzer.cli.explain import rule_names
+    from analyzer.review.comments import commented
+    from analyzer.review.suppressing import configured
+
+    rules = rule_names()
+    folders = (model_dir.resolve(), Path.cwd())  # of a model that is a file, the first is no folder and holds nothing
+    return [*configured(folders, rules), *commented(model_dir, rules)]
+
+
+def _root(model_dir: Path) -> Path:
+    """The repository that holds the model folder, else the working directory."""
+    folder = model_dir.resolve()
+    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), Path.cwd())
+
+
+def _write(check: Check, kind: str, out: str) -> None:
+    from analyzer.render.review import FORMATS as RENDERERS
+    from analyzer.render.review.text import show
+    from analyzer.render.review.words import headline
+
+    if kind == "text" and out == STDOUT:
+        from rich.console import Console
+
+        show(check, Console(file=sys.stdout))
+        return
+    deliver(out, RENDERERS[kind](check))
+    complain(f"{check.folder}: {headline(check)}")

@@ -1,0 +1,86 @@
+"""A check as Markdown, for a comment on a pull request: a table, a picture, folded details."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from analyzer.render.fixes import unified
+from analyzer.render.review.mermaid import draw
+from analyzer.render.review.words import headline, message, pages, remarks, title
+from analyzer.review import Check, Judged
+from analyzer.view import overview
+
+MOST: Final = 60_000
+"""Characters; GitHub takes 65,536 in a comment."""
+ROWS: Final = 50
+_PLAIN: Final = frozenset(" .,:;/+=-'\"?%()$^")
+
+
+def render(check: Check) -> bytes:
+    """What a bot posts; details that would be too much for a comment are left out, and that is said."""
+    head = f"### analyze: {headline(check)} in {_code(check.folder or check.report.class_name)}\n\n"
+    head += "".join(f"- {_text(one.plan.line())}\n" for one in check.report.stages) + "\n"
+    text = head + _table(check.shown) + "".join(f"> {_text(said)}\n\n" for said in remarks(check)[:ROWS])
+    report = check.report.worst
+    picture = draw(overview(report.flow, report.findings, report.coverage.never_entered)) if check.shown else ""
+    if picture:
+        text += f"```mermaid\n{picture}```\n\n"
+    for number, one in enumerate(check.shown):
+        details = _details(one)
+        if len(text) + len(details) > MOST:
+            text += f"Details of {len(check.shown) - number} more findings are left out; see the other formats.\n"
+            break
+        text += details
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _table(shown: tuple[Judged, ...]) -> str:
+    if not shown:
+        return "Nothing found.\n\n"
+    rows = ["| | finding | where | what | fix |", "|---|---|---|---|---|"]
+    for one in shown[:ROWS]:
+        fix = one.finding.fixes[0].what if one.finding.fixes else ""
+        fix = fix or (f"cast at {one.edit.file}:{one.edit.line}" if one.edit else "")
+        place = f"{one.spot.path}:{one.spot.line}"
+        module = f" in {_text(one.finding.module)}" if one.finding.module else ""
+        kind = f"{one.state} {one.finding.severity}"
+        kind = f"**{kind}**" if one.state == "new" else kind
+        cells = (kind, _text(title(one)), _text(place) + module, _text(one.finding.message), _text(fix))
+        rows.append(f"| {' | '.join(cells)} |")
+    more = f"\n{len(shown) - ROWS} more are not listed.\n" if len(shown) > ROWS else ""
+    return "\n".join(rows) + f"\n{more}\n"
+
+
+def _details(one: Judged) -> str:
+    page = pages().get(one.finding.code, ("", ""))[1].split("\n\n")
+    parts = [f"<details><summary>{_text(title(one))} at {_text(f'{one.spot.path}:{one.spot.line}')}</summary>\n"]
+    if one.finding.source:
+        parts.append(_fenced(one.finding.source, "python"))
+    parts.append(_fenced(message(one)))
+    if one.edit is not None:
+        parts.append(_fenced(unified(one.edit), "diff"))
+    parts += [_text(" ".join(part.split())) + "\n" for part in page[:2] if not part.startswith("    ")]
+    return "\n".join([*parts, "</details>\n\n"])
+
+
+def _fenced(text: str, language: str = "") -> str:
+    """A code block that nothing in the text can end."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    shown = "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+    return f"{fence}{language}\n{shown.rstrip()}\n{fence}\n"
+
+
+def _code(text: str) -> str:
+    return f"<code>{_text(text)}</code>"
+
+
+def _text(text: str) -> str:
+    """Words that Markdown shows as they are, in a table too: no markup, no mention, no link.
+
+    >>> _text("a|b `c` <d> @e")
+    'a&#124;b &#96;c&#96; &#60;d&#62; &#64;e'
+    """
+    shown = "".join(c if c.isprintable() else " " if c in "\r\n\t" else f"\\x{ord(c):02x}" for c in text)
+    return "".join(c if c.isalnum() or c in _PLAIN else f"&#{ord(c)};" for c in shown)

@@ -1,0 +1,1 @@
+"""Reviews: keys, baseline, suppressions, the check."""
