@@ -11,6 +11,7 @@ import torch
 import transformers as t
 
 from analyzer.loaders import load
+from analyzer.loaders.inputs.learning import learned
 from analyzer.plan import Plan
 from tests.worlds import asked as asked_for
 from tests.worlds import images
@@ -114,7 +115,7 @@ def test_the_inputs_run_on_the_real_model(name: str, tmp_path: Path) -> None:
     if name.startswith("Llava") and not images:
         pytest.skip("this Llava takes one token for a whole image")
     cls = save(name, tmp_path, torch.float32)
-    loaded = load(tmp_path, Plan())
+    loaded = learned(load(tmp_path, Plan()), Plan())[0]
     assert all(isinstance(value, torch.Tensor) and not value.is_meta for value in loaded.inputs.values())
     with torch.no_grad():
         cls.from_pretrained(tmp_path, **asked_for(None))(**loaded.inputs)

@@ -30,7 +30,7 @@ def together(name: str, facts: Facts, given: dict[str, Any]) -> dict[str, torch.
     """An argument, and those that its processor makes with it; one of tokens brings its mask."""
     maker = {**dict.fromkeys(IMAGE, processors.image), **dict.fromkeys(SOUND, processors.sound)}.get(name)
     made = maker(facts) if maker else {}
-    if name in made:
+    if name in made and not (name == "input_features" and _counts_frames(facts)):
         return {**made}
     return {name: make(name, facts, given)}
 
@@ -98,12 +98,17 @@ def _patches(facts: Facts) -> torch.Tensor:
     return torch.zeros((64, channels * frames * area), dtype=facts.dtype)
 
 
+def _counts_frames(facts: Facts) -> int:
+    """How many frames the config says an encoder of Whisper's kind takes, exactly; 0 if it says nothing."""
+    positions = facts.find("max_source_positions", kind="audio", default=0)
+    return 2 * positions if isinstance(positions, int) and facts.find("conv_channels", default=0) == 0 else 0
+
+
 def _features(facts: Facts) -> torch.Tensor:
     """Audio features: frames last for Whisper and its like, else frames first."""
     bins = facts.find("num_mel_bins", kind="audio", default=80)
-    positions = facts.find("max_source_positions", kind="audio", default=None)
-    if positions and facts.find("conv_channels", default=0) == 0:
-        return torch.zeros((1, bins, 2 * positions), dtype=facts.dtype)
+    if frames := _counts_frames(facts):
+        return torch.zeros((1, bins, frames), dtype=facts.dtype)
     width = facts.find("feature_projection_input_dim", "input_feat_per_channel", kind="audio", default=bins)
     return torch.zeros((1, 128, width), dtype=facts.dtype)
 
