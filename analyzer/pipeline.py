@@ -16,6 +16,7 @@ from analyzer.capture import Loaded
 from analyzer.capture.absent import present
 from analyzer.capture.autocast import home
 from analyzer.capture.run import capture, from_callable
+from analyzer.collecting import seldom
 from analyzer.errors import AnalyzerError
 from analyzer.loaders.habitat import habitat
 from analyzer.plan import Plan
@@ -172,6 +173,7 @@ def _reloader(path: Path, trusted: bool, inputs_file: Path | None, steps: tuple[
     return reload
 
 
+@seldom()
 def _examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
     tell(f"running {loaded.name} without weights")
     captured = capture(loaded, plan).some()

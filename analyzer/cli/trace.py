@@ -11,6 +11,7 @@ import click
 
 from analyzer.cli.options import Asked, plan_options
 from analyzer.cli.talk import complain, progress
+from analyzer.collecting import seldom
 from analyzer.deliver import STDOUT, check_file, check_folder, deliver, deliver_folder
 from analyzer.errors import AnalyzerError
 
@@ -68,7 +69,8 @@ def trace_command(
             progress=tell,
         )
         tell("drawing")
-        rendered = _render(report, out, FORMATS)
+        with seldom():
+            rendered = _render(report, out, FORMATS)
     terminal.show(report, Console(file=sys.stderr if STDOUT in out else sys.stdout))
     for target, data in rendered.items():
         deliver(target, data)
