@@ -11,6 +11,7 @@ from typing import Any
 from analyzer.dtypes import short
 from analyzer.findings import SEVERITIES, Coverage, Finding
 from analyzer.graph import Arg, DtypeArg, ModelGraph, Node, Ref, Spec
+from analyzer.inventory import Held
 from analyzer.plan import Plan
 from analyzer.propagate import Flow
 
@@ -109,7 +110,13 @@ class Report:
                 "steps": self.graph.steps or None,
             },
             "outputs": list(self.outputs),
-            "graph": {"nodes": [_node(n) for n in self.graph], "edges": _edges(self.graph)},
+            "modules": dict(self.flow.inventory.classes),
+            "tensors": [_held(held) for held in self.flow.inventory.tensors],
+            "graph": {
+                "nodes": [_node(n) for n in self.graph],
+                "edges": _edges(self.graph),
+                "outputs": _plain(tuple(self.graph.outputs)),
+            },
         }
 
 
@@ -165,6 +172,16 @@ def _finding(graph: ModelGraph, finding: Finding) -> dict[str, Any]:
     return data
 
 
+def _held(held: Held) -> dict[str, Any]:
+    return {
+        "kind": held.kind,
+        "name": held.name,
+        "dtype": held.spec.dtype,
+        "shape": list(held.spec.shape),
+        "saved": held.saved or None,
+    }
+
+
 def _node(node: Node) -> dict[str, Any]:
     return {
         "id": node.id,
@@ -178,6 +195,8 @@ def _node(node: Node) -> dict[str, Any]:
         "kwargs": {key: _plain(value) for key, value in node.kwargs},
         "outputs": [{"dtype": s.dtype, "shape": list(s.shape)} for s in node.outputs],
         "refused": node.refused or None,
+        "repair": node.repair or None,
+        "reason": node.reason or None,
         "inserted": node.inserted or None,
         "phase": node.phase or "forward",
         "step": node.step or None,
