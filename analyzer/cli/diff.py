@@ -12,7 +12,7 @@ import click
 
 from analyzer.cli.options import Ask, Asked, trace_options
 from analyzer.cli.revisions import at_revision, ends
-from analyzer.cli.talk import progress
+from analyzer.cli.talk import complain, progress
 from analyzer.cli.trace import CLEAN, FOUND
 from analyzer.deliver import STDOUT, check_file, deliver
 from analyzer.errors import AnalyzerError
@@ -20,6 +20,7 @@ from analyzer.errors import AnalyzerError
 if TYPE_CHECKING:
     from analyzer.report import Report
 
+TRIED: Final = "--a/--b"
 SUFFIXES: Final = (".svg", ".dot", ".md", ".json", ".txt")
 _FILE: Final = click.Path(path_type=Path)
 
@@ -85,10 +86,16 @@ def diff_command(
         from analyzer.render.diff import FORMATS
         from analyzer.review.comparing import compare
 
-        before, after = (_report(side, tell) for side in sides)
-        difference = compare(before, after, _names(*sides))
+        saved = [_checked(side) for side in sides]
+        before, after = (one or _traced(side, tell) for one, side in zip(saved, sides, strict=True))
+        difference = compare(before, after, (sides[0].name(), sides[1].name()))
         tell("drawing")
-        rendered = {str(file): FORMATS[file.suffix.lower()](difference) for file in out}
+        rendered = {}
+        for file in dict.fromkeys(out):
+            try:
+                rendered[str(file)] = FORMATS[file.suffix.lower()](difference)
+            except AnalyzerError as error:  # a layout that takes too long keeps no other file back
+                complain(f"{file} not written: {error}")
     for target, data in rendered.items():
         deliver(target, data)
     deliver(STDOUT, FORMATS[".txt"](difference))
@@ -113,24 +120,28 @@ def _side(
     return Side(target, asked, revision, tried, (*map(str, recipes), *([str(plan)] if plan else [])))
 
 
-def _names(before: Side, after: Side) -> tuple[str, str]:
-    return before.name(), after.name()
+def _checked(side: Side) -> Report | None:
+    """The saved report of a side, if it is one; what else can be refused is refused here, before anything is traced."""
+    from analyzer.remedy.asked import read_asked
+    from analyzer.review.saved import read_report
+
+    for text in side.tried:
+        read_asked(text, option=TRIED)
+    return read_report(side.target) if side.asked is None else None
 
 
-def _report(side: Side, tell: Callable[[str], None]) -> Report:
+def _traced(side: Side, tell: Callable[[str], None]) -> Report:
     from analyzer.pipeline import run_stages
     from analyzer.remedy.asked import read_asked
 
     if side.asked is None:
-        from analyzer.review.saved import read_report
-
-        return read_report(side.target)
+        raise AssertionError("a saved report is not traced")
     with ExitStack() as stack:
         asked = stack.enter_context(at_revision(side.asked, side.revision)) if side.revision else side.asked
         tell(f"tracing {side.name()}")
         plans, inputs = asked.plans(), asked.inputs
         for text in side.tried:
-            proposal = read_asked(text, asked.plans, "--a/--b")
+            proposal = read_asked(text, asked.plans, TRIED)
             if proposal.impossible:
                 raise AnalyzerError(proposal.impossible, hint="give --recipe")
             plans = tuple(proposal.plan(plan) for plan in plans)
