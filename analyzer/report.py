@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite, prod
 from typing import Any
 
@@ -14,6 +14,7 @@ from analyzer.graph import Arg, DtypeArg, ModelGraph, Node, Ref, Spec
 from analyzer.inventory import Held
 from analyzer.plan import Plan
 from analyzer.propagate import Flow
+from analyzer.view import PLAIN, Look, check
 
 SCHEMA = 1
 
@@ -44,6 +45,8 @@ class Report:
     findings: tuple[Finding, ...]
     flow: Flow
     outputs: tuple[str, ...]
+    look: Look = PLAIN
+    """How the person who asked wants it drawn."""
     others: tuple[Report, ...] = ()
     """The reports of the other stages of one recipe."""
 
@@ -60,6 +63,11 @@ class Report:
     def worst(self) -> Report:
         """The stage to look at first: with most errors, then most warnings; of equals the first."""
         return max(self.stages, key=lambda one: [sum(f.severity == s for f in one.findings) for s in SEVERITIES[:2]])
+
+    def seen(self, look: Look) -> Report:
+        """The report as it is to be drawn; raises AnalyzerError if there is no such finding or module."""
+        check(self.worst.flow, self.worst.findings, look)
+        return replace(self, look=look, others=tuple(replace(one, look=look) for one in self.others))
 
     @property
     def graph(self) -> ModelGraph:
