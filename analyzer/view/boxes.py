@@ -70,6 +70,7 @@ def described(flow: Reading, node: Node, index: int, spec: Spec) -> str:
 def _box(scene: Scene, box: str, numbers: tuple[int, ...]) -> Box:
     flow, places, seen = scene.flow, scene.places, scene.interest
     nodes, kind, cluster = places.nodes[box], places.kinds[box], places.clusters[box]
+    originals = [node for node in nodes if scene.folded.twins[node.id] == node.id]
     dtypes = [flow.dtype(Ref(n.id)) for n in nodes if n.outputs]
     finding = worst([scene.findings[number - 1] for number in numbers])
     stories = sorted({number for node in nodes for number in seen.stories.get(node.id, ())})
@@ -78,7 +79,7 @@ def _box(scene: Scene, box: str, numbers: tuple[int, ...]) -> Box:
         box,
         _closed_label(scene.folded, places.modules[box], cluster)
         if kind == "module"
-        else _LABELS.get(kind, _name)(nodes, cluster, bool(stories)),
+        else _LABELS.get(kind, _name)(originals, cluster, bool(stories)),
         kind,
         _tooltip(flow, nodes),
         tuple(levels(cluster)[1:]),

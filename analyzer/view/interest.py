@@ -12,13 +12,11 @@ from analyzer.dtypes import is_float, short, width
 from analyzer.findings import SEVERITIES, Finding, Origin
 from analyzer.graph import Ref
 from analyzer.view.folding import Folded
-from analyzer.view.reading import Reading
+from analyzer.view.reading import Reading, home
 
 SHOWN: Final = ("error", "warning")
 LONG_WAY: Final = 8
 """Operations on the way from an origin that are all shown; of a longer way, only those where dtypes meet."""
-NEAR: Final = 3
-"""Operations between a stored tensor and a call that it is the other operand of."""
 PLACES: Final = 12
 """Further places of one finding that may have a box of their own, after folding."""
 
@@ -108,8 +106,8 @@ def _follow(flow: Reading, node_id: str, number: int, finding: Finding, folded: 
             found.tell(number, [*dict.fromkeys(way), node_id])
             named = [origin for name, origin in origins.items() if name in _names(flow, way[0])]
             found.origins.update(dict.fromkeys(way[:1], *named[:1]) if named else {})
-        elif 0 < len(way) <= NEAR and not flow.graph[way[0]].is_op:
-            found.drawn[way[0]] = None
+        elif way and not flow.graph[way[0]].is_op and home(flow.graph[way[0]]) == flow.graph[node_id].module:
+            found.drawn[way[0]] = None  # the weight that the odd operand meets
 
 
 def _names(flow: Reading, node_id: str) -> set[str]:
