@@ -26,8 +26,8 @@ class Rim:
 
 
 TINTS: Final = {
-    "bfloat16": Tint("#E4F1FA", "#9AD0F0", "#1F6FA8"),
-    "float16": Tint("#DDF2EA", "#86D3B6", "#00704F"),
+    "bfloat16": Tint("#E4F1FA", "#B7DEF6", "#1F6FA8"),
+    "float16": Tint("#DDF2EA", "#A9E2CB", "#00704F"),
     "float32": Tint("#FCEBC4", "#F3B440", "#A86200"),
     "float64": Tint("#F6E0EC", "#DE92BC", "#96316B"),
     "float": Tint("#F8E4D8", "#E8A27C", "#9A4A1C"),

@@ -10,7 +10,7 @@ from typing import Final
 
 from analyzer.dtypes import is_float, short, width
 from analyzer.findings import SEVERITIES, Finding, Origin
-from analyzer.graph import Ref
+from analyzer.graph import Ref, above
 from analyzer.view.folding import Folded
 from analyzer.view.reading import Reading, home
 
@@ -106,7 +106,7 @@ def _follow(flow: Reading, node_id: str, number: int, finding: Finding, folded: 
             found.tell(number, [*dict.fromkeys(way), node_id])
             named = [origin for name, origin in origins.items() if name in _names(flow, way[0])]
             found.origins.update(dict.fromkeys(way[:1], *named[:1]) if named else {})
-        elif way and not flow.graph[way[0]].is_op and home(flow.graph[way[0]]) == flow.graph[node_id].module:
+        elif way and home(flow.graph[way[0]]) in {*above(flow.graph[node_id].module)} - {""}:
             found.drawn[way[0]] = None  # the weight that the odd operand meets
 
 
