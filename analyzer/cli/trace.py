@@ -54,7 +54,7 @@ def trace_command(
     if repro is not None:
         check_folder(repro)
     plans = asked.plans()
-    from analyzer.view import Look
+    from analyzer.view import PLAIN, Look
 
     look = Look(focus, finding, link_base)
     with progress() as tell:
@@ -75,7 +75,8 @@ def trace_command(
             steps=asked.steps,
             progress=tell,
         )
-        report = report.seen(look)
+        if look != PLAIN:
+            report = report.seen(look)
         tell("drawing")
         with seldom():
             rendered = _render(report, out, FORMATS)

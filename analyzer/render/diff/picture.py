@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from analyzer.render import dot
-from analyzer.render.svg import layout
+from analyzer.render.svg import fitted, layout
 from analyzer.review.comparing import Difference
-from analyzer.view import overview
 
 
 def render_dot(difference: Difference) -> bytes:
     """DOT text of the first stage that differs."""
     stage = next((one for one in difference.stages if not one.empty), difference.stages[0])
-    report = stage.after
-    view = overview(report.flow, report.findings, report.coverage.never_entered)
-    return dot.draw(view, report).encode("utf-8", "backslashreplace")
+    return dot.draw(dot.picture(stage.after), dot.caption(stage.after)).encode("utf-8", "backslashreplace")
 
 
 def render_svg(difference: Difference) -> bytes:
     """The same, laid out."""
-    return layout(render_dot(difference), "svg")
+    return fitted(layout(render_dot(difference), "svg"))
