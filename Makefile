@@ -25,6 +25,7 @@ goldens: .venv/.installed ## remake the expected outputs of the renderers; revie
 
 bench: .venv/.installed ## capture and command beside their peers and floors
 	$(BIN)/python bench/capture.py
+	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/command.py
 
 format: .venv/.installed ## format and mend what ruff can

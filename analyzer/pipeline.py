@@ -16,6 +16,7 @@ from analyzer.capture import Loaded
 from analyzer.capture.absent import present
 from analyzer.capture.autocast import home
 from analyzer.capture.run import from_callable
+from analyzer.collecting import seldom
 from analyzer.errors import AnalyzerError
 from analyzer.loaders.habitat import habitat
 from analyzer.loaders.inputs.learning import learned
@@ -173,6 +174,7 @@ def _reloader(path: Path, trusted: bool, inputs_file: Path | None, steps: tuple[
     return reload
 
 
+@seldom()
 def _examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
     tell(f"running {loaded.name} without weights")
     loaded, captured = learned(loaded, plan)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 from analyzer import oracle
+from analyzer.blame import Blame
 from analyzer.dtypes import is_float
 from analyzer.findings import Origin
-from analyzer.graph import CALLED, CAST, STOPPED, UPDATED, Arg, ModelGraph, Node, Ref, Spec, above
+from analyzer.graph import CALLED, STOPPED, UPDATED, Arg, ModelGraph, Node, Ref, Spec, above
 from analyzer.inventory import EMPTY, Inventory
 from analyzer.plan import Plan
-
-NEAREST: Final = 4
-"""How many origins blame names at most: the nearest ones."""
 
 
 @dataclass(frozen=True)
@@ -75,52 +73,11 @@ class Flow:
 
         Where the dtype was won by a promotion on the way, the blame is on the promotion's wide operand alone.
         """
-        plain, promoted = self._walk(ref)
-        return tuple(dict.fromkeys([*promoted, *plain]))[:NEAREST]
+        return self._blame.origins(ref)
 
-    def _walk(self, start: Ref) -> tuple[list[Origin], list[Origin]]:
-        dtype = self.dtype(start)
-        plain: list[Origin] = []
-        promoted: list[Origin] = []
-        queue = deque([(start, False)])
-        seen = {start}
-        while queue:
-            ref, won = queue.popleft()
-            model = self.graph.follows.get(ref)
-            if model and self.dtype(model) == dtype:
-                if model not in seen:
-                    seen.add(model)
-                    queue.append((model, won))
-                continue
-            origin = self._origin(ref)
-            if origin:
-                (promoted if won else plain).append(origin)
-                continue
-            operands = self._handed_on(self.graph[ref.id], dtype)
-            mixed = any(is_float(d) and d != dtype for d in self._tensor_reads(self.graph[ref.id]))
-            for operand in operands:
-                if operand not in seen:
-                    seen.add(operand)
-                    queue.append((operand, won or mixed))
-        return plain, promoted
-
-    def _origin(self, ref: Ref) -> Origin | None:
-        node = self.graph[ref.id]
-        dtype = self.dtype(ref)
-        if not node.is_op:
-            return Origin(node.op, node.name or node.id, dtype, node.place.file, node.place.line, node.reason)
-        if node.op == CAST and any(k == "dtype" and v is not None for k, v in node.kwargs):
-            return Origin(node.inserted or "cast", node.call or node.id, dtype, node.place.file, node.place.line)
-        if not self._handed_on(node, dtype):
-            return Origin("constant", node.id, dtype, node.place.file, node.place.line)
-        return None
-
-    def _handed_on(self, node: Node, dtype: str) -> list[Ref]:
-        same = [ref for ref in node.operands() if self.dtype(ref) == dtype]
-        return [ref for ref in same if self.graph.spec(ref).shape] or same
-
-    def _tensor_reads(self, node: Node) -> list[str]:
-        return [self.dtype(ref) for ref in node.operands() if self.graph.spec(ref).shape]
+    @cached_property
+    def _blame(self) -> Blame:
+        return Blame(self.graph, self.dtypes)
 
 
 def propagate(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite, prod
 from typing import Any
 
 from analyzer.dtypes import short
 from analyzer.findings import SEVERITIES, Coverage, Finding
 from analyzer.graph import Arg, DtypeArg, ModelGraph, Node, Ref, Spec
+from analyzer.inventory import Held
 from analyzer.plan import Plan
 from analyzer.propagate import Flow
+from analyzer.view import PLAIN, Look, check
 
 SCHEMA = 1
 
@@ -43,6 +45,8 @@ class Report:
     findings: tuple[Finding, ...]
     flow: Flow
     outputs: tuple[str, ...]
+    look: Look = PLAIN
+    """How the person who asked wants it drawn."""
     others: tuple[Report, ...] = ()
     """The reports of the other stages of one recipe."""
 
@@ -59,6 +63,11 @@ class Report:
     def worst(self) -> Report:
         """The stage to look at first: with most errors, then most warnings; of equals the first."""
         return max(self.stages, key=lambda one: [sum(f.severity == s for f in one.findings) for s in SEVERITIES[:2]])
+
+    def seen(self, look: Look) -> Report:
+        """The report as it is to be drawn; raises AnalyzerError if there is no such finding or module."""
+        check(self.worst.flow, self.worst.findings, look)
+        return replace(self, look=look, others=tuple(replace(one, look=look) for one in self.others))
 
     @property
     def graph(self) -> ModelGraph:
@@ -109,7 +118,13 @@ class Report:
                 "steps": self.graph.steps or None,
             },
             "outputs": list(self.outputs),
-            "graph": {"nodes": [_node(n) for n in self.graph], "edges": _edges(self.graph)},
+            "modules": dict(self.flow.inventory.classes),
+            "tensors": [_held(held) for held in self.flow.inventory.tensors],
+            "graph": {
+                "nodes": [_node(n) for n in self.graph],
+                "edges": _edges(self.graph),
+                "outputs": _plain(tuple(self.graph.outputs)),
+            },
         }
 
 
@@ -165,6 +180,16 @@ def _finding(graph: ModelGraph, finding: Finding) -> dict[str, Any]:
     return data
 
 
+def _held(held: Held) -> dict[str, Any]:
+    return {
+        "kind": held.kind,
+        "name": held.name,
+        "dtype": held.spec.dtype,
+        "shape": list(held.spec.shape),
+        "saved": held.saved or None,
+    }
+
+
 def _node(node: Node) -> dict[str, Any]:
     return {
         "id": node.id,
@@ -178,6 +203,8 @@ def _node(node: Node) -> dict[str, Any]:
         "kwargs": {key: _plain(value) for key, value in node.kwargs},
         "outputs": [{"dtype": s.dtype, "shape": list(s.shape)} for s in node.outputs],
         "refused": node.refused or None,
+        "repair": node.repair or None,
+        "reason": node.reason or None,
         "inserted": node.inserted or None,
         "phase": node.phase or "forward",
         "step": node.step or None,

@@ -41,7 +41,9 @@ class Calls(TorchFunctionMode):
         kwargs = kwargs or {}
         host = _HOST.get(name)
         if host is not None and args and type(args[0]) is Abstract:
-            return host(self._value(args[0]), *args[1:], **kwargs)
+            value = self._value(args[0])
+            with torch._C._DisableTorchDispatch():  # `numpy` detaches first, into memory that no abstract tensor has
+                return host(value, *args[1:], **kwargs)
         if name == "__format__" and type(args[0]) is Abstract and not args[0].dim():
             func = _formatted
         gone, args, kwargs = stay(name, args, kwargs)

@@ -221,7 +221,7 @@ def _longer(name: str, value: Any, old: int, new: int) -> Any:
     at = torch.arange(new, device=value.device)
     if "position" in name and not value.is_floating_point():
         return at.to(value.dtype).expand(*value.shape[:-1], new).contiguous()
-    return value.index_select(axes[0], at % old)
+    return value.index_select(axes[0], at.clamp(max=old - 1))  # the last token again: images keep their places
 
 
 def _is_image(value: Any) -> bool:

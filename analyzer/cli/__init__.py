@@ -12,6 +12,7 @@ import click
 
 from analyzer import __version__
 from analyzer.cli.check import check_command
+from analyzer.cli.diff import diff_command
 from analyzer.cli.explain import explain_command
 from analyzer.cli.fix import fix_command
 from analyzer.cli.talk import complain
@@ -68,4 +69,5 @@ def cli() -> None:
 cli.add_command(trace_command)
 cli.add_command(fix_command)
 cli.add_command(check_command)
+cli.add_command(diff_command)
 cli.add_command(explain_command)

@@ -27,27 +27,31 @@ WITH_EDITS: Final = ("sarif", "markdown", "json")
 @click.option("--update-baseline", is_flag=True, help="Write what is found now into the baseline, and exit 0.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="text", show_default=True, help="Of the result.")
 @click.option("--out", default=STDOUT, metavar="F", help="Write the result into a file, not to stdout.")
+@click.option("--also", multiple=True, metavar="KIND=F", help="Write another format too: sarif=dtypes.sarif.")
 @click.option("--fail-on", type=click.Choice(list(FAILS_ON)), default="warning", show_default=True, help="What fails.")
 @click.option("--fail-on-unused", is_flag=True, help="Suppressions that suppress nothing fail too.")
 @plan_options
 @click.option("--require-complete", is_flag=True, help="Exit 2 if the run of the model stops early.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def check_command(
-    asked: Asked, baseline: Path | None, update_baseline: bool, kind: str, out: str, fail_on: str,
-    fail_on_unused: bool, require_complete: bool, debug: bool,
+    asked: Asked, baseline: Path | None, update_baseline: bool, kind: str, out: str, also: tuple[str, ...],
+    fail_on: str, fail_on_unused: bool, require_complete: bool, debug: bool,
 ) -> int:  # fmt: skip
     """Check MODEL_DIR in CI: only errors and warnings that are neither known nor suppressed fail.
 
     Exit code: 0 nothing new, 1 something new (see --fail-on), 2 could not run.
     """
     known = _baseline(baseline, update_baseline)
-    if out != STDOUT:
-        check_file(Path(out))
+    targets = {out: kind, **_also(also)}
+    for target in targets:
+        if target != STDOUT:
+            check_file(Path(target))
     suppressions = _suppressions(asked.model_dir)
     plans = asked.plans()
     with progress() as tell:
         tell("importing torch")
         from analyzer.pipeline import run_stages
+        from analyzer.render.review.words import headline
         from analyzer.review import judge
 
         report = run_stages(asked.model_dir, plans, **asked.tracing, progress=tell)
@@ -61,11 +65,14 @@ def check_command(
         )
         if require_complete and check.incomplete:
             raise AnalyzerError(f"not complete: {check.incomplete}", hint="without --require-complete the part counts")
-        if kind in WITH_EDITS and check.failing:
+        if check.failing and not set(WITH_EDITS).isdisjoint(targets.values()):
             from analyzer.pipeline import with_edits
 
             check = with_edits(check, asked.model_dir, **asked.tracing, progress=tell)
-    _write(check, kind, out)
+    for target, wanted in targets.items():
+        _write(check, wanted, target)
+    if kind != "text" or out != STDOUT:
+        complain(f"{check.folder}: {headline(check)}")
     if update_baseline:
         deliver(str(baseline), check.baseline(known).dump())
         return CLEAN
@@ -105,15 +112,24 @@ def _root(model_dir: Path) -> Path:
     return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), Path.cwd())
 
 
+def _also(texts: tuple[str, ...]) -> dict[str, str]:
+    """File -> format."""
+    targets = {}
+    for text in texts:
+        kind, _, file = text.partition("=")
+        if kind not in FORMATS or not file:
+            raise AnalyzerError(f"--also '{text}' is not KIND=FILE", hint=f"KIND is one of {', '.join(FORMATS)}")
+        targets[file] = kind
+    return targets
+
+
 def _write(check: Check, kind: str, out: str) -> None:
     from analyzer.render.review import FORMATS as RENDERERS
     from analyzer.render.review.text import show
-    from analyzer.render.review.words import headline
 
     if kind == "text" and out == STDOUT:
         from rich.console import Console
 
         show(check, Console(file=sys.stdout))
-        return
-    deliver(out, RENDERERS[kind](check))
-    complain(f"{check.folder}: {headline(check)}")
+    else:
+        deliver(out, RENDERERS[kind](check))

@@ -58,8 +58,8 @@ class Asked:
 
 _FILES: Final = (".pt2", ".py")
 """Suffixes of files that are a model themselves."""
+_MODEL: Final = click.argument("model_dir", type=click.Path(path_type=Path))
 _OPTIONS: Final = (
-    click.argument("model_dir", type=click.Path(path_type=Path)),
     click.option("--recipe", "recipes", multiple=True, type=click.Path(path_type=Path), metavar="F",
                  help="Training set-up: TrainingArguments, DeepSpeed or accelerate."),
     click.option("--stage", type=click.Choice(["train", "eval"]), help="One stage of the recipe.  [default: all]"),
@@ -83,12 +83,26 @@ _OPTIONS: Final = (
 )  # fmt: skip
 
 
+Ask = Callable[[Path], Asked]
+"""What is asked of a model, checked: with its folder or file, the options become one `Asked`."""
+
+
 def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command these options; it gets them as one argument, `asked`, checked."""
+    """Give a command one model and these options; it gets them as one argument, `asked`, checked."""
+
+    @wraps(command)
+    def asking(*, model_dir: Path, ask: Ask, **others: Any) -> Any:
+        return command(asked=ask(model_dir), **others)
+
+    return _MODEL(trace_options(asking))
+
+
+def trace_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command these options without a model; it gets them as one argument, `ask`."""
 
     @wraps(command)
     def asking(
-        *, model_dir: Path, recipes: tuple[Path, ...], dtype: str | None, to: str | None, sets: tuple[str, ...],
+        *, recipes: tuple[Path, ...], dtype: str | None, to: str | None, sets: tuple[str, ...],
         adapter: Path | None, no_autocast_adapter_dtype: bool, input_dtypes: tuple[str, ...], device: str | None,
         train: bool, autocast: str | None, scope: str | None, inputs: Path | None, trust_remote_code: bool,
         stage: str | None, plan_file: Path | None, steps: str | None, twice: bool,
@@ -105,18 +119,22 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "autocast": ":".join(parse_autocast(autocast)) if autocast else None,
             "scope": scope,
         }
-        _check(model_dir, inputs, recipes)
-        if adapter is not None and not adapter.is_dir():
-            raise AnalyzerError(f"no such adapter folder: {adapter}", hint="give a folder with an adapter_config.json")
         given: dict[str, Any] = {key: value for key, value in flags.items() if value}
         if no_autocast_adapter_dtype:
             given["autocast_adapter_dtype"] = False
-        if steps and twice:
-            raise AnalyzerError("--steps and --twice exclude each other", hint="give one of them")
-        calls = parse_steps(steps or TWICE * twice)
-        packages = parse_stubs(stubs)
-        found = Asked(model_dir, given, recipes, inputs, trust_remote_code, stage, plan_file, calls, packages)
-        return command(asked=found, **others)
+
+        def ask(model: Path) -> Asked:
+            _check(model, inputs, recipes)
+            if adapter is not None and not adapter.is_dir():
+                hint = "give a folder with an adapter_config.json"
+                raise AnalyzerError(f"no such adapter folder: {adapter}", hint=hint)
+            if steps and twice:
+                raise AnalyzerError("--steps and --twice exclude each other", hint="give one of them")
+            calls = parse_steps(steps or TWICE * twice)
+            packages = parse_stubs(stubs)
+            return Asked(model, given, recipes, inputs, trust_remote_code, stage, plan_file, calls, packages)
+
+        return command(ask=ask, **others)
 
     for option in reversed(_OPTIONS):
         asking = option(asking)

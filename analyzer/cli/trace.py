@@ -11,6 +11,7 @@ import click
 
 from analyzer.cli.options import Asked, plan_options
 from analyzer.cli.talk import complain, progress
+from analyzer.collecting import seldom
 from analyzer.deliver import STDOUT, check_file, check_folder, deliver, deliver_folder
 from analyzer.errors import AnalyzerError
 
@@ -31,6 +32,9 @@ FAILS_ON: Final[dict[str, tuple[str, ...]]] = {"error": ("error",), "warning": (
     metavar="DIR",
     help="Write a short script for each error.",
 )
+@click.option("--focus", default="", metavar="MODULE", help="Draw one module, operation by operation.")
+@click.option("--finding", type=int, default=0, metavar="N", help="Draw the surroundings of one finding.")
+@click.option("--link-base", default="", metavar="URL", help="Where the folder is on the web, for links to lines.")
 @plan_options
 @click.option(
     "--fail-on", type=click.Choice(list(FAILS_ON)), default="error", show_default=True, help="What makes the exit 1."
@@ -38,8 +42,9 @@ FAILS_ON: Final[dict[str, tuple[str, ...]]] = {"error": ("error",), "warning": (
 @click.option("--require-complete", is_flag=True, help="Exit 2 if the run of the model stops early.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def trace_command(
-    asked: Asked, out: tuple[str, ...], repro: Path | None, fail_on: str, require_complete: bool, debug: bool
-) -> int:
+    asked: Asked, out: tuple[str, ...], repro: Path | None, focus: str, finding: int, link_base: str, fail_on: str,
+    require_complete: bool, debug: bool,
+) -> int:  # fmt: skip
     """Trace the model in MODEL_DIR and report what does not fit.
 
     Exit code: 0 nothing found, 1 something found (see --fail-on), 2 could not run.
@@ -49,6 +54,9 @@ def trace_command(
     if repro is not None:
         check_folder(repro)
     plans = asked.plans()
+    from analyzer.view import PLAIN, Look
+
+    look = Look(focus, finding, link_base)
     with progress() as tell:
         tell("importing torch")
         from rich.console import Console
@@ -67,8 +75,11 @@ def trace_command(
             steps=asked.steps,
             progress=tell,
         )
+        if look != PLAIN:
+            report = report.seen(look)
         tell("drawing")
-        rendered = _render(report, out, FORMATS)
+        with seldom():
+            rendered = _render(report, out, FORMATS)
     terminal.show(report, Console(file=sys.stderr if STDOUT in out else sys.stdout))
     for target, data in rendered.items():
         deliver(target, data)

@@ -18,10 +18,11 @@ _DTYPES: Final = ("to", "dtype", "inputs_to")
 _SWITCHES: Final = {"true": True, "false": False}
 
 
-def read_asked(text: str, reread: Reread | None = None) -> Proposal:
-    """The proposal that a `--try` means; `run=FILE` names another inputs file. Raises AnalyzerError if it means none.
+def read_asked(text: str, reread: Reread | None = None, option: str = "--try") -> Proposal:
+    """The proposal that a `--try` means, or another option; `run=FILE` names another inputs file.
 
-    `recipe.KEY=VALUE` is put into the recipe, which `reread` makes plans of again.
+    `recipe.KEY=VALUE` is put into the recipe, which `reread` makes plans of again. Raises AnalyzerError if it means
+    none.
 
     >>> read_asked("to=bf16,set.vpm=f32").change
     {'to': 'bfloat16', 'set': {'vpm': 'float32'}}
@@ -32,7 +33,7 @@ def read_asked(text: str, reread: Reread | None = None) -> Proposal:
     for part in text.split(","):
         name, equals, value = part.strip().rpartition("=")
         if not (equals and name and value):
-            raise AnalyzerError(f"--try '{text}' is not NAME=VALUE", hint="for example --try to=bfloat16")
+            raise AnalyzerError(f"{option} '{text}' is not NAME=VALUE", hint=f"for example {option} to=bfloat16")
         field, _, key = name.partition(".")
         if field in MERGED and key:
             change.setdefault(field, {})[key] = parse_dtype(value)
@@ -51,7 +52,7 @@ def read_asked(text: str, reread: Reread | None = None) -> Proposal:
         elif field == "recipe" and key:
             tried[key] = value
         else:
-            raise AnalyzerError(f"--try knows no '{name}={value}'", hint=f"use one of {_NAMES}")
+            raise AnalyzerError(f"{option} knows no '{name}={value}'", hint=f"use one of {_NAMES}")
     stages = reread(tried) if tried and reread is not None else ()
     if tried and not any(plan.stage for plan in stages):
         impossible = f"cannot be set: no recipe is read here, so 'recipe.{next(iter(tried))}' changes nothing"

@@ -39,10 +39,11 @@ def fewest(flow: Flow, findings: Sequence[Finding]) -> list[str | Place]:
     """
     graph: Any = nx.DiGraph()
     graph.add_nodes_from((_SOURCE, _SINK))
+    seen: set[Ref] = set()
     refused = [n for f in findings if f.severity == "error" and not f.tensors for n in f.nodes]
     for node_id in refused:
         for ref in odd_refs(flow, node_id):
-            _walk(flow, ref, graph)
+            _walk(flow, ref, graph, seen)
     if not nx.has_path(graph, _SOURCE, _SINK):
         return []
     cut = nx.minimum_cut(graph, _SOURCE, _SINK)[1][0]
@@ -72,11 +73,15 @@ def _given(proposal: Proposal, name: str) -> str:
     return dtype
 
 
-def _walk(flow: Flow, start: Ref, graph: Any) -> None:
-    """Add the ways by which an operand got its dtype; a vertex is two nodes joined by an edge of capacity one."""
+def _walk(flow: Flow, start: Ref, graph: Any, seen: set[Ref]) -> None:
+    """Add the ways by which an operand got its dtype; a vertex is two nodes joined by an edge of capacity one.
+
+    The ways behind what was `seen` are there already.
+    """
     dtype = flow.dtype(start)
     graph.add_edge((_vertex(graph, flow, start), "out"), _SINK)
-    queue, seen = [start], {start}
+    queue = [] if start in seen else [start]
+    seen.add(start)
     while queue:
         ref = queue.pop()
         here = _vertex(graph, flow, ref)

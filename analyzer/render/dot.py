@@ -1,4 +1,4 @@
-"""The picture as DOT: dtypes by fill and in words, faults by thick red borders, mixtures by thick labelled lines."""
+"""The picture as DOT: a fault and the way to it stand out by width, size and words, all else recedes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,10 @@ from typing import Final
 import graphviz
 
 from analyzer.dtypes import DTYPES, short
+from analyzer.render.palette import FAINT, MIXED, QUIET, RIMS, tint
 from analyzer.report import Report
-from analyzer.view import Box, Cluster, Link, View, overview
+from analyzer.view import Box, Caption, Cluster, Link, View, overview
 
-FILLS: Final = {
-    "bfloat16": "#CFE8F7",
-    "float16": "#BFE5D8",
-    "float32": "#F6C65B",
-    "float64": "#E7A9C8",
-}
-"""Tints of the colour-blind safe palette of Okabe and Ito; other dtypes by kind, below."""
-KINDS: Final = {"int": "#F7F3B0", "bool": "#F7F3B0", "complex": "#D9CDE8", "float": "#F0D0B8"}
 SHAPES: Final = {
     "parameter": "cylinder",
     "buffer": "cylinder",
@@ -29,36 +22,66 @@ SHAPES: Final = {
     "output": "house",
     "stop": "octagon",
 }
-BORDERS: Final = {"error": ("#8B0000", "5"), "warning": ("#A65300", "3.5")}
-MIXED: Final = "#C00000"
-QUIET: Final = "#8A8A8A"
 WIDTH: Final = 38
 """Characters of a message in one line of a box."""
+WIDE: Final = 96
+"""Characters of a line over the picture."""
 
 
 def render(report: Report) -> bytes:
     """The DOT text of the overview; of a recipe's stages, that of the worst."""
     report = report.worst
-    return draw(overview(report.flow, report.findings, report.coverage.never_entered), report).encode(
-        "utf-8", "backslashreplace"
-    )
+    return draw(picture(report), caption(report)).encode("utf-8", "backslashreplace")
 
 
-def draw(view: View, report: Report) -> str:
-    """DOT text of a view, with the report's legend."""
+def picture(report: Report) -> View:
+    """The view of a report, as its look asks for."""
+    coverage = report.coverage
+    return overview(report.flow, report.findings, coverage.never_entered, report.look, report.versions)
+
+
+def caption(report: Report) -> Caption:
+    """What was traced, under which plan, and how many faults it has."""
+    counts = Counter(finding.severity for finding in report.findings)
+    found = [f"{counts[s]} {s}{'s' * (counts[s] != 1)}" for s in ("error", "warning") if counts[s]]
+    stage = f", {report.plan.stage}" if report.plan.stage else ""
+    early = " up to where the run stopped" if report.coverage.incomplete else ""
+    look = report.look
+    part = f", {look.focus}" if look.focus else f", finding #{look.finding}" if look.finding else ""
+    title = f"{report.class_name or 'model'}{part}{stage}: {', '.join(found) or 'no precision fault found'}{early}"
+    facts = {"parameters": report.headline() or "none", "plan": report.plan.line()}
+    return Caption(title, tuple(facts.items()))
+
+
+def draw(view: View, over: Caption) -> str:
+    """DOT text of a view, with its caption and legend."""
     graph = graphviz.Digraph("model")
     graph.attr(
-        rankdir="TB", fontname="Helvetica", labelloc="t", fontsize="18", nodesep="0.2", ranksep="0.35", compound="true",
-        label=escaped(_title(report)), tooltip=escaped(report.class_name or "model"), bgcolor="white",
+        rankdir="TB", fontname="Helvetica", labelloc="t", labeljust="l", fontsize="11", nodesep="0.15", ranksep="0.3",
+        label=_caption(view, over), tooltip=escaped(over.title), bgcolor="white",
     )  # fmt: skip
-    graph.attr("node", fontname="Helvetica", fontsize="11", shape="box", style="rounded,filled", margin="0.12,0.06")
-    graph.attr("edge", fontname="Helvetica", fontsize="9", color=QUIET, fontcolor="#555555", arrowsize="0.6")
-    ids = _names(view)
+    graph.attr("node", fontname="Helvetica", fontsize="11", shape="box", style="rounded,filled", margin="0.1,0.05",
+               height="0.2", width="0.3")  # fmt: skip
+    graph.attr("edge", fontname="Helvetica", fontsize="9", color=QUIET, fontcolor=FAINT, arrowsize="0.6")
+    ids = names(view)
     _cluster(graph, view.root, ids)
-    for link in view.links:
-        graph.edge(ids[link.source], ids[link.target], **_line(link))
-    graph.subgraph(_legend(view, report))
+    boxes = {box.id: box for box in view.boxes}
+    for number, link in enumerate(view.links):
+        graph.edge(ids[link.source], ids[link.target], id=f"link{number}", **_line(link, boxes[link.source]))
     return str(graph.source)
+
+
+def names(view: View) -> dict[str, str]:
+    """Box id -> name in DOT: no colon (a port, in DOT) and nothing that needs quotes."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for box in view.boxes:
+        name = "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in box.id)
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        found[box.id] = name
+    return found
 
 
 def escaped(text: str) -> str:
@@ -67,101 +90,122 @@ def escaped(text: str) -> str:
     >>> escaped("a\\N <b>")
     'a\\\\N <b>'
     """
-    shown = "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
-    shown = shown.replace("\\", "\\\\").replace("\n", "\\n").replace("&", "&amp;")
+    text = "\n".join(line or " " for line in text.split("\n"))  # the engine that writes PDF dies of an empty line
+    shown = _visible(text, "\n").replace("\\", "\\\\").replace("\n", "\\n").replace("&", "&amp;")
     # the graphviz package takes a text in angle brackets for HTML: a zero-width space keeps it a text
     return f"\u200b{shown}" if shown.startswith("<") and shown.endswith(">") else shown
 
 
-def fill(dtype: str) -> str:
-    """The fill colour of a dtype."""
-    row = DTYPES.get(dtype)
-    return FILLS.get(dtype) or KINDS.get(row.kind if row else "", "#EEEEEE")
-
-
-def _title(report: Report) -> str:
-    counts = Counter(finding.severity for finding in report.findings)
-    found = [f"{counts[s]} {s}{'s' * (counts[s] != 1)}" for s in ("error", "warning") if counts[s]]
-    stage = f", {report.plan.stage}" if report.plan.stage else ""
-    early = " up to where the run stopped" if report.coverage.incomplete else ""
-    return f"{report.class_name or 'model'}{stage}: {', '.join(found) or 'no precision fault found'}{early}"
-
-
-def _names(view: View) -> dict[str, str]:
-    """Box id -> name in DOT: no colon (a port, in DOT) and nothing that needs quotes."""
-    names: dict[str, str] = {}
-    for box in view.boxes:
-        name = "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in box.id)
-        while name in names.values():
-            name += "_"
-        names[box.id] = name
-    return names
-
-
 def _cluster(graph: graphviz.Digraph, cluster: Cluster, ids: dict[str, str]) -> None:
     for box in cluster.boxes:
-        graph.node(ids[box.id], **_box(box))
+        graph.node(ids[box.id], **_box(box, ids[box.id]))
     for inner in cluster.clusters:
         sub = graphviz.Digraph(f"cluster_{escaped(inner.id)}")
         sub.attr(
-            label=escaped(inner.label), tooltip=escaped(inner.id), style="rounded", color="#B5B5B5", labeljust="l",
-            fontname="Helvetica", fontsize="12", fontcolor="#444444", margin="10",
+            label=escaped(inner.label), tooltip=escaped(inner.id), style="rounded", color="#C4C4C4", labeljust="l",
+            fontname="Helvetica", fontsize="11", fontcolor=FAINT, margin="8", penwidth="0.8",
         )  # fmt: skip
         _cluster(sub, inner, ids)
         graph.subgraph(sub)
 
 
-def _box(box: Box) -> dict[str, str]:
-    lines = [box.label]
-    if box.dtype and box.kind != "output":
-        lines.append(short(box.dtype) if box.kind in ("op", "glue", "module") else f"{box.kind} {short(box.dtype)}")
-    attrs = {"tooltip": escaped(box.tooltip or box.label), "class": box.kind, "fillcolor": fill(box.dtype)}
-    attrs |= {"color": QUIET, "penwidth": "0.7", "shape": SHAPES.get(box.kind, "box")}
+def _box(box: Box, name: str) -> dict[str, str]:
+    told = bool(box.stories) and not box.stub
+    colors = tint(box.dtype)
+    attrs = {"id": name, "tooltip": escaped(box.tooltip or box.label), "class": " ".join(_classes(box))}
+    attrs |= {"fillcolor": colors.full if told else colors.pale, "color": QUIET, "penwidth": "0.6"}
+    attrs |= {"shape": SHAPES.get(box.kind, "box")}
+    if box.href:
+        attrs |= {"URL": escaped(box.href), "target": "_blank"}
     if box.kind in SHAPES:
         attrs["style"] = "filled"
     if box.kind == "missed":
-        attrs |= {"style": "rounded,dashed", "fontcolor": "#555555", "fontsize": "9"}
-    if box.kind == "stop":
-        lines = ["THE RUN STOPPED HERE", *wrap(box.label, WIDTH)[:6]]
-        attrs |= {"color": "#000000", "penwidth": "3.5", "style": "dashed,filled", "fontsize": "14"}
-    if box.kind == "glue" and not box.code:
-        attrs |= {"fontsize": "9", "fontcolor": "#555555"}
+        attrs["style"] = "rounded,dashed"
     if box.stub:
-        attrs |= {"style": "dashed,filled", "fontsize": "9"}
-    if box.severity in BORDERS and not box.stub:
-        color, width = BORDERS[box.severity]
-        rim = [""] * (SHAPES.get(box.kind) == "cylinder")  # its upper arc would run through the first line
-        lines = [*rim, f"{box.severity.upper()} {box.code}", *lines, *wrap(box.message, WIDTH)[:6]]
-        attrs |= {"color": color, "penwidth": width, "margin": "0.25,0.1", "fontsize": "14"}
-        attrs["class"] = f"{box.kind} finding {box.severity} {box.code}"
-    return {"label": escaped("\n".join(lines)), **attrs}
+        attrs["style"] = "dashed,filled"
+    if told:
+        attrs |= {"color": colors.line, "penwidth": "1.6", "fontsize": "12"}
+    elif box.kind != "module":
+        attrs |= {"fontsize": "9", "fontcolor": FAINT}
+    if box.severity:
+        rim = RIMS[box.severity]
+        attrs |= {"color": rim.color, "penwidth": str(rim.width if box.message else rim.width / 2)}
+    if box.message:
+        attrs |= {"margin": "0.2,0.1", "fontsize": "14", "fontcolor": "black"}
+    if box.kind == "stop":
+        attrs |= {"color": "black", "penwidth": "3.5", "style": "dashed,filled", "fontsize": "14", "fontcolor": "black"}
+    return {"label": escaped("\n".join(_lines(box))), **attrs}
 
 
-def _line(link: Link) -> dict[str, str]:
+def _classes(box: Box) -> list[str]:
+    found = ["finding", box.severity, box.code] if box.severity else []
+    return [box.kind, *found, *(f"story{number}" for number in box.stories)]
+
+
+def _lines(box: Box) -> list[str]:
+    dtype = short(box.dtype) if box.dtype and box.kind != "output" else ""
+    rim = [""] * (SHAPES.get(box.kind) == "cylinder" and bool(box.stories))  # its upper arc would cross the first line
+    if box.message:
+        head = f"{_numbers(box)}  {box.severity.upper()} {box.code}"
+        on = [f"goes on as {dtype}"] if dtype and box.kind == "op" else [f"{box.kind} {dtype}"] if dtype else []
+        return [*rim, head, box.label, *box.details, *wrap(box.message, WIDTH)[:6], *on]
+    if box.kind == "stop":
+        return ["THE RUN STOPPED HERE", *wrap(box.label, WIDTH)[:6]]
+    if dtype and box.kind not in ("op", "glue", "module"):
+        dtype = f"{box.kind} {dtype}"
+    lines = [
+        *rim,
+        box.label,
+        *([dtype] if dtype else []),
+        *(line for text in box.details for line in wrap(text, WIDTH)[:2]),
+    ]
+    return [*lines, f"{_numbers(box)} {box.severity}"] if box.severity else lines
+
+
+def _numbers(box: Box) -> str:
+    more = ", ..." if len(box.findings) > 3 else ""
+    return "#" + ", ".join(map(str, box.findings[:3])) + more
+
+
+def _line(link: Link, source: Box) -> dict[str, str]:
     tooltip = escaped(f"{link.tooltip}\n{link.count} tensors" if link.count > 1 else link.tooltip)
-    attrs = {"tooltip": tooltip, "labeltooltip": tooltip, "class": "link", "penwidth": "0.8"}
+    told = " ".join(f"story{number}" for number in link.stories)
+    attrs = {"tooltip": tooltip, "labeltooltip": tooltip, "class": f"link {told}".strip(), "penwidth": "0.7"}
+    label = link.label if told or link.label != short(source.dtype) else ""
+    if told:
+        color = tint(source.dtype).line
+        attrs |= {"penwidth": "2.5", "arrowsize": "0.8", "color": color, "fontcolor": color, "fontsize": "12"}
+        attrs |= {"weight": "20"}
     if link.mixed:
-        attrs |= {"color": MIXED, "penwidth": "3.5", "fontcolor": MIXED, "fontsize": "13"}
-        attrs |= {"class": "link mixed", "arrowsize": "0.9"}
-    return {"label": escaped(f"   {link.label} " if link.mixed else f" {link.label} "), **attrs}
+        attrs |= {
+            "color": MIXED,
+            "penwidth": "4",
+            "fontcolor": MIXED,
+            "fontsize": "14",
+            "class": f"{attrs['class']} mixed",
+        }
+        attrs |= {"arrowsize": "0.9"}
+    return {"label": escaped(f"  {label} ") if label else "", **attrs}
 
 
-def _legend(view: View, report: Report) -> graphviz.Digraph:
+def _caption(view: View, over: Caption) -> str:
     used = sorted({box.dtype for box in view.boxes if box.dtype}, key=list(DTYPES).index)
-    rows = [f'<TR><TD BGCOLOR="{fill(d)}">{short(d)}</TD><TD ALIGN="LEFT">{escape(d)}</TD></TR>' for d in used]
+    cells = [f'<TD BGCOLOR="{tint(d).full}" STYLE="ROUNDED">{short(d)}</TD><TD>{escape(d)}</TD>' for d in used]
+    if any(link.mixed for link in view.links):
+        cells.append(f'<TD><FONT COLOR="{MIXED}"><B>f32 -&gt; bf16</B></FONT></TD><TD>dtypes meet here</TD>')
+    rows = [f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="18">{escape(_visible(over.title))}</FONT></TD></TR>']
+    for name, value in over.facts:
+        lines = [escape(_visible(line)) for line in wrap(f"{name}: {value}", WIDE)[:4]]
+        text = "".join(f'{line}<BR ALIGN="LEFT"/>' for line in lines)
+        rows.append(f'<TR><TD ALIGN="LEFT" BALIGN="LEFT">{text}</TD></TR>')
     rows.append(
-        f'<TR><TD><FONT COLOR="{MIXED}"><B>f32 -&gt; bf16</B></FONT></TD><TD ALIGN="LEFT">dtypes meet here</TD></TR>'
+        '<TR><TD ALIGN="LEFT"><TABLE BORDER="0" CELLBORDER="0" CELLSPACING="4" CELLPADDING="2">'
+        f"<TR>{''.join(cells)}</TR></TABLE></TD></TR>"
+        if cells
+        else ""
     )
-    facts = {"parameters": report.headline() or "none", "plan": report.plan.line()}
-    for name, value in facts.items():
-        text = '<BR ALIGN="LEFT"/>'.join(escape(_visible(line)) for line in wrap(value, 44)[:6])
-        rows.append(f'<TR><TD>{name}</TD><TD ALIGN="LEFT">{text}<BR ALIGN="LEFT"/></TD></TR>')
-    legend = graphviz.Digraph("cluster_legend")
-    legend.attr(label="legend", style="rounded", color="#B5B5B5", fontname="Helvetica", fontsize="12", tooltip="legend")
-    table = f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="3">{"".join(rows)}</TABLE>>'
-    legend.node("legend", table, shape="plaintext", style="", tooltip="legend", fontsize="10", **{"class": "legend"})
-    return legend
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1">{"".join(rows)}</TABLE>>'
 
 
-def _visible(text: str) -> str:
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+def _visible(text: str, kept: str = "") -> str:
+    return "".join(c if c.isprintable() or c in kept else f"\\x{ord(c):02x}" for c in text)

@@ -7,15 +7,18 @@ import re
 import subprocess
 import sys
 import sysconfig
+from html import unescape
 from pathlib import Path
 from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.render import dot
+from analyzer.render.lettering import width
 from analyzer.report import Report
 
 LIMIT: Final = 20.0
 """Seconds that a layout may take."""
+_TEXT: Final = re.compile(r'(<text [^>]*font-size="([\d.]+)"[^>]*)>([^<]+)')
 _DATE: Final = re.compile(rb"(?<=/CreationDate \(D:)\d{14}")
 _PROGRAM: Final = (
     "import sys, pygraphviz; "
@@ -25,7 +28,18 @@ _PROGRAM: Final = (
 
 def render_svg(report: Report) -> bytes:
     """The overview as SVG."""
-    return layout(dot.render(report), "svg")
+    return fitted(layout(dot.render(report), "svg"))
+
+
+def fitted(svg: bytes) -> bytes:
+    """An SVG whose texts keep their boxes on a machine with another font: each says how long it is."""
+    return _TEXT.sub(_with_length, svg.decode()).encode()
+
+
+def _with_length(match: re.Match[str]) -> str:
+    tag, size, text = match.groups()
+    length = width(unescape(text), float(size))
+    return f'{tag} textLength="{length:.1f}" lengthAdjust="spacingAndGlyphs">{text}' if length else match[0]
 
 
 def render_png(report: Report) -> bytes:

@@ -24,11 +24,20 @@ class Box:
     """Code of the worst finding inside, "" when there is none."""
     severity: str = ""
     message: str = ""
+    """The words of the finding whose story ends here; "" on other boxes."""
     dtype: str = ""
     count: int = 1
     """How many operations or tensors it stands for."""
     stub: bool = False
     """Whether it repeats a box that is drawn elsewhere, to save a long line."""
+    details: tuple[str, ...] = ()
+    """Lines below the label: what is promoted here, the source line, the reason of an origin."""
+    findings: tuple[int, ...] = ()
+    """Numbers (from 1, in the report's order) of the findings that are inside."""
+    stories: tuple[int, ...] = ()
+    """Numbers of the findings whose story passes here."""
+    href: str = ""
+    """Where its source line can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,8 @@ class Link:
     mixed: bool = False
     tooltip: str = ""
     count: int = 1
+    stories: tuple[int, ...] = ()
+    """Numbers of the findings whose story goes this way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +81,11 @@ class View:
     def boxes(self) -> tuple[Box, ...]:
         """Every box, cluster by cluster."""
         return tuple(self.root.all_boxes())
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What stands over a picture: a title, and a few facts by name."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...] = ()

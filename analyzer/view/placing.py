@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 from analyzer.dtypes import is_float
 from analyzer.graph import STOPPED, Node
-from analyzer.view.folding import Folded, Reading, home
+from analyzer.view.folding import Folded
 from analyzer.view.interest import Interest
+from analyzer.view.reading import Reading, home
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much to show: faulty places, depth of open modules, siblings in a row, and whether parts and lists open."""
+    """How much to show: stories, depth of open modules, siblings in a row, and whether parts and lists open."""
 
     faults: int
     depth: int
@@ -66,7 +67,8 @@ def place(flow: Reading, folded: Folded, interest: Interest, effort: Effort) -> 
     glue = 0
     previous = ""
     for node in flow.graph:
-        if folded.twins[node.id] != node.id or (node.id in folded.aside and node.id not in interest.drawn):
+        own = node.id in interest.drawn or node.id in interest.also
+        if folded.twins[node.id] != node.id or (node.id in folded.aside and not own):
             continue
         path = folded.path(home(node))
         closed = next((level for level in levels(path) if level not in open_), None)
@@ -80,7 +82,7 @@ def place(flow: Reading, folded: Folded, interest: Interest, effort: Effort) -> 
             box, kind = f"module:{groups.get(closed, closed)}", "module"
             if closed not in places.modules[box]:
                 places.modules[box].append(closed)
-        elif node.id in interest.drawn:
+        elif own:
             box, kind = f"op:{node.id}", "stop" if node.op == STOPPED else "op"
         else:
             kind = "glue"
@@ -102,14 +104,16 @@ def _rank(path: str, closed: str) -> int:
 
 
 def _open(flow: Reading, folded: Folded, interest: Interest, effort: Effort) -> set[str]:
-    found = {""} if effort.depth >= 0 else set()
+    found = ({""} if effort.depth >= 0 else set()) | interest.opened
     for node_id in interest.drawn:
         node = flow.graph[node_id]
         if node.is_op:
             found.update(levels(folded.path(node.module))[: effort.depth + 1])
     if effort.parts:
-        for module in dict.fromkeys(folded.path(node.module) for node in flow.graph.ops()):
-            around = levels(module)
+        modules = dict.fromkeys(folded.path(node.module) for node in flow.graph.ops())
+        parents = {parent for module in modules for parent in levels(module)[:-1]}
+        for module in modules:
+            around = [level for level in levels(module) if level in parents]  # a leaf has nothing to open
             copied = next((i for i, path in enumerate(around) if folded.sizes.get(path, 1) > 1), 0)
             found.update(around[: max(copied, 2)] if not copied or copied > 1 else around[:copied])
     return found

@@ -84,3 +84,14 @@ def test_a_number_in_a_message_is_formatted_by_the_real_operations() -> None:
     report = analyzer.trace(function, given, plan=Plan(device="cpu"))
     assert said == ["   7, -5.0", "   7, 1.0"]
     assert [node.op for node in report.graph.ops()] == [op for op, _ in writer.seen]
+
+
+def test_known_integers_keep_their_values_in_numpy() -> None:
+    seen: list[Any] = []
+
+    def function(x: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
+        seen.extend([n.numpy().tolist(), n.cumsum(0).cpu().numpy().tolist(), x.topk(2).indices.numpy().tolist()])
+        return x
+
+    analyzer.trace(function, (X, torch.tensor([3, 7])), plan=Plan(device="cpu"))
+    assert seen == [[3, 7], [3, 10], [[0, 1], [2, 3], [0, 1]]]

@@ -16,7 +16,8 @@ from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding
 from analyzer.plan import Plan
 from analyzer.propagate import Flow
-from analyzer.render import FORMATS, dot, renderer, svg
+from analyzer.render import FORMATS, renderer, svg
+from analyzer.render.palette import TINTS, tint
 from analyzer.text import parse_graph
 from tests.render.models import MESSAGE, report, seed
 
@@ -37,18 +38,20 @@ def test_every_format_has_its_own_bytes_twice_the_same(suffix: str) -> None:
 def test_the_svg_says_what_is_wrong_and_where() -> None:
     root = ElementTree.fromstring(FORMATS[".svg"](report(*seed())))
     groups = {g.get("class"): "".join(g.itertext()) for g in root.iter("{http://www.w3.org/2000/svg}g")}
-    fault = groups["node op finding error DT101"]
+    fault = groups["node op finding error DT101 story1"]
     assert "expected m1 and m2" in fault
     titles = {value for e in root.iter() for key, value in e.attrib.items() if key.endswith("title")}
     assert any("resampler.py:158" in title for title in titles)
-    assert "f32 -> bf16" in groups["edge link mixed"]
-    assert "3 bf16, 1 f32: resampler.pos_embed" in groups["node legend"]
+    assert "f32 -> bf16" in groups["edge link story1 mixed"]
+    assert "3 bf16, 1 f32: resampler.pos_embed" in groups["graph"]
 
 
 def test_dtype_is_never_told_by_colour_alone() -> None:
     text = FORMATS[".dot"](report(*seed())).decode()
     assert "resampler.pos_embed\\nparameter f32" in text
-    assert len({dot.fill(d) for d in ("bfloat16", "float16", "float32", "float64", "int64")}) == 5
+    kinds = ("bfloat16", "float16", "float32", "float64", "int64", "complex64", "float8_e4m3fn")
+    assert len({tint(d) for d in kinds}) == len(kinds)
+    assert all(len({t.pale, t.full, t.line}) == 3 for t in TINTS.values())
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -20,8 +20,8 @@ _PLAIN: Final = frozenset(" .,:;/+=-'\"?%()$^")
 def render(check: Check) -> bytes:
     """What a bot posts; details that would be too much for a comment are left out, and that is said."""
     head = f"### analyze: {headline(check)} in {_code(check.folder or check.report.class_name)}\n\n"
-    head += "".join(f"- {_text(one.plan.line())}\n" for one in check.report.stages) + "\n"
-    text = head + _table(check.shown) + "".join(f"> {_text(said)}\n\n" for said in remarks(check)[:ROWS])
+    head += "".join(f"- {plain(one.plan.line())}\n" for one in check.report.stages) + "\n"
+    text = head + _table(check.shown) + "".join(f"> {plain(said)}\n\n" for said in remarks(check)[:ROWS])
     report = check.report.worst
     picture = draw(overview(report.flow, report.findings, report.coverage.never_entered)) if check.shown else ""
     if picture:
@@ -43,10 +43,10 @@ def _table(shown: tuple[Judged, ...]) -> str:
         fix = one.finding.fixes[0].what if one.finding.fixes else ""
         fix = fix or (f"cast at {one.edit.file}:{one.edit.line}" if one.edit else "")
         place = f"{one.spot.path}:{one.spot.line}"
-        module = f" in {_text(one.finding.module)}" if one.finding.module else ""
+        module = f" in {plain(one.finding.module)}" if one.finding.module else ""
         kind = f"{one.state} {one.finding.severity}"
         kind = f"**{kind}**" if one.state == "new" else kind
-        cells = (kind, _text(title(one)), _text(place) + module, _text(one.finding.message), _text(fix))
+        cells = (kind, plain(title(one)), plain(place) + module, plain(one.finding.message), plain(fix))
         rows.append(f"| {' | '.join(cells)} |")
     more = f"\n{len(shown) - ROWS} more are not listed.\n" if len(shown) > ROWS else ""
     return "\n".join(rows) + f"\n{more}\n"
@@ -54,17 +54,17 @@ def _table(shown: tuple[Judged, ...]) -> str:
 
 def _details(one: Judged) -> str:
     page = pages().get(one.finding.code, ("", ""))[1].split("\n\n")
-    parts = [f"<details><summary>{_text(title(one))} at {_text(f'{one.spot.path}:{one.spot.line}')}</summary>\n"]
+    parts = [f"<details><summary>{plain(title(one))} at {plain(f'{one.spot.path}:{one.spot.line}')}</summary>\n"]
     if one.finding.source:
-        parts.append(_fenced(one.finding.source, "python"))
-    parts.append(_fenced(message(one)))
+        parts.append(fenced(one.finding.source, "python"))
+    parts.append(fenced(message(one)))
     if one.edit is not None:
-        parts.append(_fenced(unified(one.edit), "diff"))
-    parts += [_text(" ".join(part.split())) + "\n" for part in page[:2] if not part.startswith("    ")]
+        parts.append(fenced(unified(one.edit), "diff"))
+    parts += [plain(" ".join(part.split())) + "\n" for part in page[:2] if not part.startswith("    ")]
     return "\n".join([*parts, "</details>\n\n"])
 
 
-def _fenced(text: str, language: str = "") -> str:
+def fenced(text: str, language: str = "") -> str:
     """A code block that nothing in the text can end."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -73,13 +73,13 @@ def _fenced(text: str, language: str = "") -> str:
 
 
 def _code(text: str) -> str:
-    return f"<code>{_text(text)}</code>"
+    return f"<code>{plain(text)}</code>"
 
 
-def _text(text: str) -> str:
+def plain(text: str) -> str:
     """Words that Markdown shows as they are, in a table too: no markup, no mention, no link.
 
-    >>> _text("a|b `c` <d> @e")
+    >>> plain("a|b `c` <d> @e")
     'a&#124;b &#96;c&#96; &#60;d&#62; &#64;e'
     """
     shown = "".join(c if c.isprintable() else " " if c in "\r\n\t" else f"\\x{ord(c):02x}" for c in text)

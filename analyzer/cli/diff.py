@@ -1,0 +1,149 @@
+"""`analyze diff`: what differs between two models, set-ups, revisions or saved reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from analyzer.cli.options import Ask, Asked, trace_options
+from analyzer.cli.revisions import at_revision, ends
+from analyzer.cli.talk import complain, progress
+from analyzer.cli.trace import CLEAN, FOUND
+from analyzer.deliver import STDOUT, check_file, deliver
+from analyzer.errors import AnalyzerError
+
+if TYPE_CHECKING:
+    from analyzer.report import Report
+
+TRIED: Final = "--a/--b"
+SUFFIXES: Final = (".svg", ".dot", ".md", ".json", ".txt")
+_FILE: Final = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: a model and what is asked of it, or a saved report."""
+
+    target: Path
+    asked: Asked | None = None
+    """None for a saved report."""
+    revision: str = ""
+    tried: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    """Its own plan and recipes."""
+
+    def name(self) -> str:
+        """What it is called: `model at main`, `model (to=bf16)`."""
+        at = f" at {self.revision}" if self.revision else ""
+        own = (*self.files, *self.tried)
+        return f"{self.target}{at}" + (f" ({', '.join(own)})" if own else "")
+
+
+@click.command("diff")
+@click.argument("targets", nargs=-1, required=True, type=_FILE, metavar="A [B]")
+@click.option("--rev", metavar="X..Y", help="Compare two git revisions of A; the checkout is not touched.")
+@click.option(
+    "--a", "tried_a", multiple=True, metavar="NAME=VALUE", help="Change of the plan of A: to=bf16, set.vpm=f32."
+)
+@click.option("--b", "tried_b", multiple=True, metavar="NAME=VALUE", help="The same for B.")
+@click.option("--plan-a", type=_FILE, metavar="F", help="Plan of A, instead of --plan.")
+@click.option("--plan-b", type=_FILE, metavar="F", help="Plan of B.")
+@click.option("--recipe-a", multiple=True, type=_FILE, metavar="F", help="Recipe of A, instead of --recipe.")
+@click.option("--recipe-b", multiple=True, type=_FILE, metavar="F", help="Recipe of B.")
+@click.option("--out", multiple=True, type=_FILE, metavar="F", help="Write a file: .svg, .dot, .md, .json or .txt.")
+@trace_options
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def diff_command(
+    ask: Ask, targets: tuple[Path, ...], rev: str | None, tried_a: tuple[str, ...], tried_b: tuple[str, ...],
+    plan_a: Path | None, plan_b: Path | None, recipe_a: tuple[Path, ...], recipe_b: tuple[Path, ...],
+    out: tuple[Path, ...], debug: bool,
+) -> int:  # fmt: skip
+    """Compare A with B: two model folders, two set-ups or revisions of one, or two reports saved as JSON.
+
+    Exit code: 0 no difference, 1 a difference, 2 could not run.
+    """
+    if len(targets) > 2:
+        raise AnalyzerError(f"{len(targets)} targets are given", hint="diff compares two: A and B")
+    own = (tried_a, plan_a, recipe_a), (tried_b, plan_b, recipe_b)
+    if len(targets) == 1 and not rev and not any(map(any, own)):
+        raise AnalyzerError(f"{targets[0]} is compared with nothing", hint="give B, --rev X..Y, or --a, --b, --plan-b")
+    if rev and len(targets) == 2:
+        raise AnalyzerError("--rev compares revisions of one model", hint="leave B out")
+    for file in out:
+        if file.suffix.lower() not in SUFFIXES:
+            raise AnalyzerError(f"unknown output format: {file}", hint=f"use one of {', '.join(SUFFIXES)}")
+        check_file(file)
+    revisions = ends(rev) if rev else ("", "")
+    chosen = zip((targets[0], targets[-1]), revisions, own, strict=True)
+    sides = [_side(ask, target, revision, *of) for target, revision, of in chosen]
+    with progress() as tell:
+        tell("importing torch")
+        from analyzer.render.diff import FORMATS
+        from analyzer.review.comparing import compare
+
+        saved = [_checked(side) for side in sides]
+        before, after = (one or _traced(side, tell) for one, side in zip(saved, sides, strict=True))
+        difference = compare(before, after, (sides[0].name(), sides[1].name()))
+        tell("drawing")
+        rendered = {}
+        for file in dict.fromkeys(out):
+            try:
+                rendered[str(file)] = FORMATS[file.suffix.lower()](difference)
+            except AnalyzerError as error:  # a layout that takes too long keeps no other file back
+                complain(f"{file} not written: {error}")
+    for target, data in rendered.items():
+        deliver(target, data)
+    deliver(STDOUT, FORMATS[".txt"](difference))
+    return CLEAN if difference.empty else FOUND
+
+
+def _side(
+    ask: Ask, target: Path, revision: str, tried: tuple[str, ...], plan: Path | None, recipes: tuple[Path, ...]
+) -> Side:
+    """One side, checked. Raises AnalyzerError for what cannot be."""
+    if target.suffix == ".json" and target.is_file():
+        if revision or tried or plan or recipes:
+            raise AnalyzerError(
+                f"{target} is a saved report: nothing of it can be changed", hint="give the model folder"
+            )
+        return Side(target)
+    for file in (*recipes, *filter(None, (plan,))):
+        if not file.is_file():
+            raise AnalyzerError(f"no such file: {file}", hint="a recipe, or a plan as analyze fix --apply writes it")
+    asked = ask(target)
+    asked = replace(asked, plan_file=plan or asked.plan_file, recipes=recipes or asked.recipes)
+    return Side(target, asked, revision, tried, (*map(str, recipes), *([str(plan)] if plan else [])))
+
+
+def _checked(side: Side) -> Report | None:
+    """The saved report of a side, if it is one; what else can be refused is refused here, before anything is traced."""
+    from analyzer.remedy.asked import read_asked
+    from analyzer.review.saved import read_report
+
+    for text in side.tried:
+        read_asked(text, option=TRIED)
+    return read_report(side.target) if side.asked is None else None
+
+
+def _traced(side: Side, tell: Callable[[str], None]) -> Report:
+    from analyzer.pipeline import run_stages
+    from analyzer.remedy.asked import read_asked
+
+    if side.asked is None:
+        raise AssertionError("a saved report is not traced")
+    with ExitStack() as stack:
+        asked = stack.enter_context(at_revision(side.asked, side.revision)) if side.revision else side.asked
+        tell(f"tracing {side.name()}")
+        plans, inputs = asked.plans(), asked.inputs
+        for text in side.tried:
+            proposal = read_asked(text, asked.plans, TRIED)
+            if proposal.impossible:
+                raise AnalyzerError(proposal.impossible, hint="give --recipe")
+            plans = tuple(proposal.plan(plan) for plan in plans)
+            inputs = proposal.inputs or inputs
+        return run_stages(asked.model_dir, plans, **{**asked.tracing, "inputs_file": inputs}, progress=tell)

@@ -1,0 +1,30 @@
+"""A difference as Markdown, for a comment on a pull request."""
+
+from __future__ import annotations
+
+from analyzer.render.diff.words import sections
+from analyzer.render.review.markdown import MOST, fenced, plain
+from analyzer.review.comparing import Difference
+
+OPEN = ("findings", "runs", "memory")
+"""Sections that are not folded."""
+
+
+def render(difference: Difference) -> bytes:
+    """One list or folded block for each section."""
+    text = f"### analyze diff\n\n{plain(difference.names[0])} -> {plain(difference.names[1])}\n\n"
+    if difference.empty:
+        text += "No difference.\n"
+    for stage in difference.stages:
+        if stage.after.plan.stage:
+            text += f"#### {plain(stage.after.plan.stage)}\n\n"
+        for title, rows in sections(stage):
+            block = fenced("\n".join(f"{sign} {' '.join(words.split())}" for sign, words in rows), "diff")
+            head = f"{title} ({len(rows)})"
+            part = f"**{head}**\n\n{block}\n" if title in OPEN else _folded(head, block)
+            text += part if len(text) + len(part) < MOST else f"{head}: too many to show here\n\n"
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _folded(head: str, block: str) -> str:
+    return f"<details><summary>{head}</summary>\n\n{block}\n</details>\n\n"

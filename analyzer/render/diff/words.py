@@ -1,0 +1,82 @@
+"""What every format of a difference says: its sections, each a title and rows with a sign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from analyzer.dtypes import short
+from analyzer.findings import Finding
+from analyzer.render.terminal import size
+from analyzer.review.comparing import Edge, Item, Stage, Tensor
+
+Row = tuple[str, str]
+"""`-`, `+` or `~`, and the words."""
+
+
+def sections(stage: Stage) -> Iterator[tuple[str, list[Row]]]:
+    """The sections that are not empty, the gravest first."""
+    found = [("+", _finding(one)) for one in stage.new] + [("-", _finding(one)) for one in stage.gone]
+    before, after = stage.bytes
+    memory = [("~", f"stored tensors: {size(before)} -> {size(after)} ({size(after - before)})")]
+    parts = {
+        "findings": found,
+        "runs": _stops(stage),
+        "dtypes on edges": [("~", edge(one)) for one in stage.edges],
+        "results": [("~", _dtypes(stage.before.outputs) + " -> " + _dtypes(stage.after.outputs))] * stage.outputs,
+        "stored tensors": [("~", tensor(one)) for one in stage.tensors],
+        "memory": memory * (before != after),
+        "modules": _both(stage.modules),
+        "casts": _both(stage.casts),
+        "operations": _both(stage.ops),
+    }
+    yield from ((title, rows) for title, rows in parts.items() if rows)
+
+
+def edge(one: Edge) -> str:
+    """One change on edges: `addmm of resampler.attn, operand 1: bf16 -> f32 (resampler.py:53) x 2`."""
+    where = f" of {one.module}" if one.module else ""
+    place = f" ({one.place})" if one.place.file else ""
+    return f"{one.call}{where}, operand {one.position}: {_change(one.before, one.after)}{place}{_times(one.count)}"
+
+
+def tensor(one: Tensor) -> str:
+    """One stored tensor: `parameter pos_embed: f32 -> bf16 (-288.0 KiB)`."""
+    return f"{one.kind} {one.name}: {_change(one.before, one.after)} ({size(one.bytes)}){_times(one.count)}"
+
+
+def _finding(one: Finding) -> str:
+    place = f"{one.file}:{one.line} " if one.file else ""
+    module = f"in {one.module}: " if one.module else ""
+    return f"{one.severity} {one.code} {place}{module}{one.message}{_times(one.count)}"
+
+
+def _stops(stage: Stage) -> list[Row]:
+    """A stop is told where only one side has one."""
+    rows = zip("-+", stage.stops, strict=True)
+    return [(sign, f"stopped early: {why}") for sign, why in rows if why] * (
+        bool(stage.stops[0]) != bool(stage.stops[1])
+    )
+
+
+def _both(sides: tuple[tuple[Item, ...], tuple[Item, ...]]) -> list[Row]:
+    return [("-", _item(one)) for one in sides[0]] + [("+", _item(one)) for one in sides[1]]
+
+
+def _item(one: Item) -> str:
+    return (
+        f"{one.module or 'the model'}: {one.what}{_times(one.count)}"
+        if one.what
+        else f"{one.module}{_times(one.count)}"
+    )
+
+
+def _change(before: str, after: str) -> str:
+    return f"{short(before) if before else 'none'} -> {short(after) if after else 'none'}"
+
+
+def _dtypes(names: Iterable[str]) -> str:
+    return " ".join(map(short, names)) or "none"
+
+
+def _times(count: int) -> str:
+    return f" x {count:,}" if count > 1 else ""

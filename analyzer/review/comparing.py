@@ -1,0 +1,213 @@
+"""Compares two reports: findings by key, dtypes on matched edges, modules, casts, stored tensors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from analyzer.errors import AnalyzerError
+from analyzer.findings import Finding
+from analyzer.graph import CAST, ModelGraph, Node, Place, Ref, in_any_layer
+from analyzer.report import Report
+from analyzer.review.judging import JUDGED
+from analyzer.review.keys import identities
+from analyzer.review.matching import Matched, match
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Edge:
+    """Operands whose dtype changed, at one position of one call, all layers of a stack together."""
+
+    module: str
+    call: str
+    position: int
+    before: str
+    after: str
+    place: Place = field(compare=False)
+    count: int = field(default=1, compare=False)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Item:
+    """Modules, casts or operations that only one side has, all layers of a stack together."""
+
+    module: str
+    what: str
+    count: int = field(default=1, compare=False)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tensor:
+    """A stored tensor that changed, all layers together; a dtype of "" is a side that does not have it."""
+
+    kind: str
+    name: str
+    before: str
+    after: str
+    count: int = field(default=1, compare=False)
+    bytes: int = field(default=0, compare=False)
+    """How many more bytes they take after than before."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What differs between two runs of one stage."""
+
+    before: Report
+    after: Report
+    matched: Matched
+    new: tuple[Finding, ...]
+    gone: tuple[Finding, ...]
+    edges: tuple[Edge, ...]
+    modules: tuple[tuple[Item, ...], tuple[Item, ...]]
+    """Gone and new ones: the topmost."""
+    casts: tuple[tuple[Item, ...], tuple[Item, ...]]
+    ops: tuple[tuple[Item, ...], tuple[Item, ...]]
+    """Other operations."""
+    tensors: tuple[Tensor, ...]
+    changed: frozenset[str] = frozenset()
+    """Ids, after, of nodes that read or give another dtype than before."""
+
+    @property
+    def outputs(self) -> bool:
+        """Whether the dtypes of the results differ."""
+        return self.before.outputs != self.after.outputs
+
+    @property
+    def bytes(self) -> tuple[int, int]:
+        """Bytes of all stored tensors, before and after."""
+        return _bytes(self.before), _bytes(self.after)
+
+    @property
+    def stops(self) -> tuple[str, str]:
+        """Why the runs stopped early."""
+        return self.before.coverage.incomplete, self.after.coverage.incomplete
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing differs."""
+        parts = (self.new, self.gone, self.edges, *self.modules, *self.casts, *self.ops, self.tensors)
+        return not (any(parts) or self.outputs or bool(self.stops[0]) != bool(self.stops[1]))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What differs between two reports, stage by stage."""
+
+    stages: tuple[Stage, ...]
+    names: tuple[str, str]
+    """What the two sides are called."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing differs."""
+        return all(stage.empty for stage in self.stages)
+
+
+def compare(before: Report, after: Report, names: tuple[str, str]) -> Difference:
+    """Compare two reports. Raises AnalyzerError where one has stages that the other has not."""
+    old, new = ([one.plan.stage for one in side.stages] for side in (before, after))
+    if len(old) != len(new) or (old != new and len(old) > 1):
+        stages = " and ".join(", ".join(filter(None, side)) or "one run" for side in (old, new))
+        raise AnalyzerError(f"the two sides have other stages: {stages}", hint="pick one with --stage")
+    pairs = zip(before.stages, after.stages, strict=True)
+    return Difference(tuple(_stage(a, b) for a, b in pairs), names)
+
+
+def _stage(before: Report, after: Report) -> Stage:
+    matched = match(before.graph, after.graph)
+    gone = [before.graph[node_id] for node_id in matched.gone]
+    new = [after.graph[node_id] for node_id in matched.new]
+    old_findings, new_findings = _findings(before), _findings(after)
+    lost, made = _modules(before, after)
+    edges, changed = _edges(before, after, matched)
+    return Stage(
+        before,
+        after,
+        matched,
+        tuple(finding for key, finding in new_findings.items() if key not in old_findings),
+        tuple(finding for key, finding in old_findings.items() if key not in new_findings),
+        edges,
+        (_topmost(lost, made), _topmost(made, lost)),
+        (_items(gone, casts=True), _items(new, casts=True)),
+        (_items(gone, casts=False), _items(new, casts=False)),
+        _tensors(before, after),
+        changed,
+    )
+
+
+def _findings(report: Report) -> Mapping[str, Finding]:
+    return {identity.key: finding for finding, identity in identities(report) if finding.severity in JUDGED}
+
+
+def _edges(before: Report, after: Report, matched: Matched) -> tuple[tuple[Edge, ...], frozenset[str]]:
+    counts: Counter[Edge] = Counter()
+    changed = set()
+    for old_id, new_id in matched.pairs:
+        node = after.graph[new_id]
+        old, new = before.flow.reads(old_id), after.flow.reads(new_id)
+        given = _gives(before, old_id) != _gives(after, new_id)
+        moved = [(i, a, b) for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]
+        if moved or given:
+            changed.add(new_id)
+        call = node.call or node.op
+        counts.update(Edge(in_any_layer(node.module), call, i, a, b, node.place) for i, a, b in moved)
+    return tuple(replace(edge, count=count) for edge, count in counts.items()), frozenset(changed)
+
+
+def _gives(report: Report, node_id: str) -> tuple[str, ...]:
+    return tuple(report.flow.dtype(Ref(node_id, i)) for i in range(len(report.graph[node_id].outputs)))
+
+
+def _modules(before: Report, after: Report) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Path -> class of the modules of each side; where one side does not tell them, of those that ran."""
+    old, new = before.flow.inventory.classes, after.flow.inventory.classes
+    return (old, new) if old and new else (_entered(before.graph), _entered(after.graph))
+
+
+def _entered(graph: ModelGraph) -> Mapping[str, str]:
+    return {node.module: "" for node in graph.ops()}
+
+
+def _topmost(mine: Mapping[str, str], other: Mapping[str, str]) -> tuple[Item, ...]:
+    """Modules that the other side does not have, or of another class, without those inside of these."""
+    only = {path for path, name in mine.items() if path not in other or other[path] != name}
+    top = [path for path in mine if path in only and path.rpartition(".")[0] not in only]
+    return _counted((in_any_layer(path), mine[path]) for path in top)
+
+
+def _items(nodes: Iterable[Node], *, casts: bool) -> tuple[Item, ...]:
+    ops = (node for node in nodes if node.is_op and (node.op == CAST) == casts)
+    return _counted((in_any_layer(node.module), _what(node)) for node in ops)
+
+
+def _what(node: Node) -> str:
+    if node.op == CAST:
+        by = f" by {node.inserted}" if node.inserted else ""
+        return f"cast to {node.dtype}{by}"
+    return node.call or node.op
+
+
+def _counted(parts: Iterable[tuple[str, str]]) -> tuple[Item, ...]:
+    return tuple(Item(module, what, count) for (module, what), count in Counter(parts).items())
+
+
+def _tensors(before: Report, after: Report) -> tuple[Tensor, ...]:
+    old = {(held.kind, held.name): held.spec for held in before.flow.inventory.tensors}
+    new = {(held.kind, held.name): held.spec for held in after.flow.inventory.tensors}
+    counts: Counter[Tensor] = Counter()
+    sizes: Counter[Tensor] = Counter()
+    for key in {**old, **new}:
+        a, b = old.get(key), new.get(key)
+        if a == b:
+            continue
+        kind, name = key
+        one = Tensor(kind, in_any_layer(name), a.dtype if a else "", b.dtype if b else "")
+        counts[one] += 1
+        sizes[one] += (b.bytes if b else 0) - (a.bytes if a else 0)
+    return tuple(replace(one, count=count, bytes=sizes[one]) for one, count in counts.items())
+
+
+def _bytes(report: Report) -> int:
+    return sum(held.spec.bytes for held in report.flow.inventory.tensors)

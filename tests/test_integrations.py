@@ -1,0 +1,94 @@
+"""What CI services run: the definitions are of their published schemas, and their scripts run on a real repository."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from analyzer import cli
+from tests.review.folders import edit, plant, sample
+from tests.schemas import published, validate
+from tests.served import run
+
+ROOT = Path(__file__).parent.parent
+
+
+def _git(folder: Path, *args: str) -> None:
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "-C", str(folder), *who, *args], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a model on main, and on a branch a second fault."""
+    top = tmp_path_factory.mktemp("ci") / "repository"
+    folder = sample(top / "model")
+    _git(top, "init", "-q", "-b", "main")
+    other = str(sample(top.parent / "other" / "model"))  # a process imports the code of a folder once
+    known = ["--baseline", str(top / "known.json"), "--update-baseline"]
+    assert cli.main(["check", other, "--trust-remote-code", *known]) == 0
+    _git(top, "add", "-A")
+    _git(top, "commit", "-q", "-m", "one")
+    _git(top, "checkout", "-q", "-b", "branch")
+    edit(plant(folder), "import math\n", "# moved\nimport math\n")
+    _git(top, "commit", "-q", "-a", "-m", "two")
+    return top
+
+
+def _definition(name: str) -> Any:
+    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_the_pre_commit_hook_is_of_the_schema_and_fails_on_what_is_new(repository: Path, tmp_path: Path) -> None:
+    (hook,) = _definition(".pre-commit-hooks.yaml")
+    validate([hook], "pre-commit-hooks")
+    args = ["model", "--trust-remote-code", "--baseline", "known.json"]
+    done = run([*hook["entry"].split(), *args], repository, tmp_path)
+    assert done.returncode == 1 and "model: 1 new error, 1 known" in done.stdout
+
+
+def test_the_github_action_annotates_summarises_and_hands_files_on(repository: Path, tmp_path: Path) -> None:
+    action = _definition("action.yml")
+    validate(action, "github-action")
+    (step,) = action["runs"]["steps"]
+    given = {"model": "model", "args": "--trust-remote-code\n", "baseline": "known.json", "base": "main"}
+    given = {name: given.get(name, one.get("default", "")) for name, one in action["inputs"].items()}
+    given |= {"report-dir": str(tmp_path / "report")}
+    values = {key: given[text.split("inputs.")[1].split(" ")[0]] for key, text in step["env"].items()}
+    done = run(
+        ["bash", "-c", step["run"]], repository, tmp_path, GITHUB_ACTION_PATH=str(ROOT),
+        GITHUB_STEP_SUMMARY=str(tmp_path / "summary"), GITHUB_OUTPUT=str(tmp_path / "output"), **values,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout
+    lines = [line for line in done.stdout.splitlines() if line.startswith("::")]
+    assert lines[0].startswith("::error file=model/resampler.py,line=") and lines[1].startswith("::notice file=model/")
+    assert json.loads((tmp_path / "report" / "dtypes.sarif").read_text())["version"] == "2.1.0"
+    summary = (tmp_path / "summary").read_text()
+    assert "1 new error, 1 known" in summary and "```mermaid" in summary and "### analyze diff" in summary
+    outputs = dict(line.split("=", 1) for line in (tmp_path / "output").read_text().splitlines())
+    assert outputs["exit-code"] == "1" and set(outputs) == set(action["outputs"])
+    assert all(Path(outputs[name]).is_file() for name in ("sarif", "comment"))
+
+
+def test_the_gitlab_job_writes_the_reports_that_it_names(repository: Path, tmp_path: Path) -> None:
+    (job,) = jobs = _definition("integrations/gitlab-ci.yml").values()
+    assert jobs
+    script = "set -e\n" + "\n".join(job["script"])
+    done = run(["bash", "-c", script], repository, tmp_path, **{**job["variables"], "MODEL": "model"})
+    assert done.returncode == 1, done.stdout
+    found = json.loads((repository / job["artifacts"]["reports"]["codequality"]).read_text())
+    assert [one["location"]["path"] for one in found] == ["model/resampler.py"] * 2
+    assert (repository / job["artifacts"]["reports"]["junit"]).read_text().startswith("<?xml")
+    assert set(job["artifacts"]["reports"].values()) == set(job["artifacts"]["paths"])
+
+
+def test_a_schema_refuses_what_is_wrong() -> None:
+    action = _definition("action.yml")
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**action, "runs": {"using": "composite"}}, published("github-action"))
