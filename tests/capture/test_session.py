@@ -183,3 +183,19 @@ def test_a_cache_that_does_not_exist_and_a_model_without_one_are_errors() -> Non
 def test_steps_that_are_none(text: str, words: str) -> None:
     with pytest.raises(AnalyzerError, match=words):
         parse_steps(text)
+
+
+def test_only_the_decoder_that_generate_calls_begins_a_step() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    adapted = get_peft_model(llama()[0], LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]))
+    decoder = hf.BertConfig(**TINY, is_decoder=True, add_cross_attention=True)
+    pair = hf.EncoderDecoderModel(
+        encoder=hf.BertModel(hf.BertConfig(**TINY)), decoder=hf.BertLMHeadModel(decoder)
+    )  # the encoder could be taken for a decoder of its own
+    pair.generation_config.decoder_start_token_id = 1
+    for module in (adapted, pair):
+        report = trace(bare(module.eval()), kwargs={"input_ids": IDS}, plan=CPU, steps="prefill,decode")
+        assert list(report.graph.steps) == ["prefill", "decode"]
+        assert report.coverage.incomplete == ""
+        assert [a.what for a in report.coverage.assumptions] == ["which entries rank first"]
