@@ -13,6 +13,7 @@ from analyzer.graph import NOWHERE, UPDATED, Node, Place, Ref, Spec, above
 from analyzer.text import op_name
 from analyzer.view.folding import Folded
 from analyzer.view.interest import SHOWN, Interest, mixture, worst
+from analyzer.view.marks import UNMARKED, Marks
 from analyzer.view.picture import Box
 from analyzer.view.placing import Places, levels
 from analyzer.view.reading import Reading
@@ -28,6 +29,7 @@ class Scene:
     interest: Interest
     places: Places
     href: Callable[[Place], str]
+    marks: Marks = UNMARKED
 
 
 def boxes(scene: Scene) -> dict[str, Box]:
@@ -92,6 +94,7 @@ def _box(scene: Scene, box: str, numbers: tuple[int, ...]) -> Box:
         findings=numbers,
         stories=tuple(stories),
         href=scene.href(nodes[0].place),
+        mark=scene.marks.of(nodes),
     )
 
 

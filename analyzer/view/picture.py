@@ -38,6 +38,8 @@ class Box:
     """Numbers of the findings whose story passes here."""
     href: str = ""
     """Where its source line can be read."""
+    mark: str = ""
+    """How it differs from another report: "new", "was f32"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Link:
     count: int = 1
     stories: tuple[int, ...] = ()
     """Numbers of the findings whose story goes this way."""
+    mark: str = ""
+    """As of a box."""
 
 
 @dataclass(frozen=True, slots=True)
