@@ -105,6 +105,8 @@ def _cluster(graph: graphviz.Digraph, cluster: Cluster, ids: dict[str, str]) -> 
             label=escaped(inner.label), tooltip=escaped(inner.id), style="rounded", color="#C4C4C4", labeljust="l",
             fontname="Helvetica", fontsize="11", fontcolor=FAINT, margin="8", penwidth="0.8",
         )  # fmt: skip
+        if inner.href:
+            sub.attr(URL=escaped(inner.href))
         _cluster(sub, inner, ids)
         graph.subgraph(sub)
 
@@ -116,7 +118,7 @@ def _box(box: Box, name: str) -> dict[str, str]:
     attrs |= {"fillcolor": colors.full if told else colors.pale, "color": QUIET, "penwidth": "0.6"}
     attrs |= {"shape": SHAPES.get(box.kind, "box")}
     if box.href:
-        attrs |= {"URL": escaped(box.href), "target": "_blank"}
+        attrs |= {"URL": escaped(box.href)} | ({} if box.href.startswith("#") else {"target": "_blank"})
     if box.kind in SHAPES:
         attrs["style"] = "filled"
     if box.kind == "missed":

@@ -103,7 +103,8 @@ def _name(nodes: Sequence[Node], cluster: str, told: bool) -> str:
     return name if told or not cluster else name.removeprefix(f"{cluster}.")
 
 
-def _op_label(nodes: Sequence[Node], cluster: str, told: bool) -> str:
+def op_label(nodes: Sequence[Node], cluster: str = "", told: bool = False) -> str:
+    """An operation as people know it, with the call that they wrote."""
     name = op_name(nodes[0].op)
     if nodes[0].inserted:
         return f"cast by {nodes[0].inserted}"
@@ -129,7 +130,7 @@ def _stop_label(nodes: Sequence[Node], cluster: str, told: bool) -> str:
 
 
 _LABELS: Final[Mapping[str, Callable[[Sequence[Node], str, bool], str]]] = {
-    "op": _op_label,
+    "op": op_label,
     "glue": _glue_label,
     "stop": _stop_label,
 }

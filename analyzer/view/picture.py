@@ -66,6 +66,8 @@ class Cluster:
     label: str
     boxes: tuple[Box, ...] = ()
     clusters: tuple[Cluster, ...] = ()
+    href: str = ""
+    """Where more of it can be seen."""
 
     def all_boxes(self) -> Iterator[Box]:
         """The boxes here and in every cluster inside."""
