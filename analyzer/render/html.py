@@ -46,7 +46,8 @@ class _Page:
         yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         yield f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        yield f"<title>{_text(caption.title)}</title>\n<style>\n{colors}\n{_asset('page.css')}</style>\n</head>\n<body>\n"
+        yield f"<title>{_text(caption.title)}</title>\n"
+        yield f"<style>\n{colors}\n{_asset('page.css')}</style>\n</head>\n<body>\n"
         facts = "".join(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in caption.facts)
         yield f"<header><h1>{_text(caption.title)}</h1><dl>{facts}</dl></header>\n"
         yield (

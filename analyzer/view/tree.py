@@ -17,7 +17,7 @@ from analyzer.view.placing import levels
 from analyzer.view.reading import Reading, home
 
 LEAVES: Final = 8000
-"""Rows in a tree; beyond that only those are listed that a finding or a mixture needs."""
+"""Rows and modules in a tree; beyond that only those are listed that a finding or a mixture needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Branch:
     hidden: int = 0
     """Operations that are not listed."""
     tensors: Counter[str] = field(default_factory=Counter)
-    """Dtype -> parameters in it and below."""
+    """Dtype -> parameters in it and below, those of copies included."""
     dtype: str = ""
     """Of the last operation in it."""
     findings: set[int] = field(default_factory=set)
@@ -72,25 +72,31 @@ def tree(flow: Reading, findings: Sequence[Finding]) -> Branch:
     numbers = _numbers(findings, folded)
     root = Branch("", module_label(folded, "", ""))
     branches = {"": root}
-    room = LEAVES
+    tensors: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    rows = 0
     for node in flow.graph:
         found = numbers.get(node.id, {})
+        path = folded.path(home(node))
+        if node.op == "parameter":
+            for level in levels(path):
+                tensors[level][flow.dtype(Ref(node.id))] += 1
         if folded.twins[node.id] != node.id or (node.id in folded.aside and not found):
             continue
         leaf = _leaf(flow, node, seen, tuple(found))
-        around = list(_around(branches, folded, folded.path(home(node))))
+        listed = leaf.mixes or rows + len(branches) < LEAVES
+        around = list(_around(branches, folded, path, listed))
         for branch in around:
             branch.findings.update(found)
             branch.mixes |= leaf.mixes
-            if node.op == "parameter":
-                branch.tensors[leaf.dtype] += 1
-            elif node.is_op:
+            if node.is_op:
                 branch.dtype = leaf.dtype or branch.dtype
-        if room > 0 or leaf.mixes:
+        if listed:
             around[-1].entries.append(leaf)
-            room -= 1
+            rows += 1
         else:
             around[-1].hidden += 1
+    for path, branch in branches.items():
+        branch.tensors = tensors[path]
     return root
 
 
@@ -102,12 +108,14 @@ def _numbers(findings: Sequence[Finding], folded: Folded) -> Mapping[str, dict[i
     return found
 
 
-def _around(branches: dict[str, Branch], folded: Folded, path: str) -> Iterator[Branch]:
-    """The branches from the model down to a module, made where they are not there yet."""
+def _around(branches: dict[str, Branch], folded: Folded, path: str, grow: bool) -> Iterator[Branch]:
+    """The branches from the model down to a module; those that are not there yet are made if it may grow."""
     parent = branches[""]
     yield parent
     for level in levels(path)[1:]:
         if level not in branches:
+            if not grow:
+                return
             branches[level] = Branch(level, module_label(folded, level, parent.path))
             parent.entries.append(branches[level])
         parent = branches[level]
