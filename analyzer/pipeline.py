@@ -22,7 +22,8 @@ from analyzer.loaders.habitat import habitat
 from analyzer.loaders.inputs.learning import learned
 from analyzer.plan import Plan
 from analyzer.propagate import propagate
-from analyzer.report import Report, count_elements, take_census
+from analyzer.render import notebook
+from analyzer.report import DISPLAYS, Report, count_elements, take_census
 from analyzer.review import Check
 from analyzer.review.quoting import quote
 from analyzer.steps import Step, parse_steps
@@ -31,6 +32,8 @@ from analyzer.stubs import parse_stubs
 Progress = Callable[[str], None]
 MOST_EDITED: Final = 4
 """For how many errors of a check a change of the source is looked for."""
+
+DISPLAYS.update(notebook.DISPLAYS)
 
 
 def run_stages(path: Path, plans: Sequence[Plan], **options: Any) -> Report:

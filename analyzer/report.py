@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from math import isfinite, prod
 from typing import Any
@@ -17,6 +17,8 @@ from analyzer.propagate import Flow
 from analyzer.view import PLAIN, Look, check
 
 SCHEMA = 1
+DISPLAYS: dict[str, Callable[[Report], str]] = {}
+"""How a notebook shows a report, as "html" and "svg": filled by `pipeline`, which stands above the renderers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,14 @@ class Report:
         """How many casts autocast inserted, and how many bytes they write."""
         inserted = [node for node in self.graph.ops() if node.inserted == "autocast"]
         return {"casts": len(inserted), "bytes": sum(spec.bytes for node in inserted for spec in node.outputs)}
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows: findings and picture."""
+        return DISPLAYS["html"](self) if "html" in DISPLAYS else None
+
+    def _repr_svg_(self) -> str | None:
+        """What a notebook shows where it takes no HTML: the picture."""
+        return DISPLAYS["svg"](self) if "svg" in DISPLAYS else None
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data, in the form that tools read: fields may be added, none renamed."""

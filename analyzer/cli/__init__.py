@@ -13,6 +13,7 @@ import click
 from analyzer import __version__
 from analyzer.cli.check import check_command
 from analyzer.cli.diff import diff_command
+from analyzer.cli.examples import EXAMPLES
 from analyzer.cli.explain import explain_command
 from analyzer.cli.fix import fix_command
 from analyzer.cli.talk import complain
@@ -24,7 +25,7 @@ __all__ = ["CLEAN", "FAILED", "FOUND", "main"]
 FAILED: Final = 2
 """Exit code: could not run."""
 
-_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "terminal_width": 100, "max_content_width": 100}
+_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +59,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
         context.exit()
 
 
-@click.group(context_settings=_SETTINGS)
+@click.group(context_settings=_SETTINGS, epilog=EXAMPLES[""])
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version."
 )

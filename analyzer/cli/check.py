@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.options import Asked, plan_options
 from analyzer.cli.talk import complain, progress
 from analyzer.cli.trace import CLEAN, FAILS_ON, FOUND
@@ -22,7 +23,7 @@ WITH_EDITS: Final = ("sarif", "markdown", "json")
 """Formats that carry a change of the source, which is looked for and proved only for them."""
 
 
-@click.command("check")
+@click.command("check", short_help=SUMMARIES["check"], epilog=EXAMPLES["check"])
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="F", help="Findings in this file do not fail.")
 @click.option("--update-baseline", is_flag=True, help="Write what is found now into the baseline, and exit 0.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="text", show_default=True, help="Of the result.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.options import Ask, Asked, trace_options
 from analyzer.cli.revisions import at_revision, ends
 from analyzer.cli.talk import complain, progress
@@ -44,7 +45,7 @@ class Side:
         return f"{self.target}{at}" + (f" ({', '.join(own)})" if own else "")
 
 
-@click.command("diff")
+@click.command("diff", short_help=SUMMARIES["diff"], epilog=EXAMPLES["diff"])
 @click.argument("targets", nargs=-1, required=True, type=_FILE, metavar="A [B]")
 @click.option("--rev", metavar="X..Y", help="Compare two git revisions of A; the checkout is not touched.")
 @click.option(

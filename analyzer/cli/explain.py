@@ -8,13 +8,19 @@ from typing import Final
 
 import click
 
+from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.errors import AnalyzerError
 
 RULES: Final = Path(__file__).parents[1] / "rules"
 
 
-@click.command("explain")
-@click.argument("code", required=False)
+def _complete(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
+    words = [word for pair in rule_names().items() for word in pair]
+    return sorted(word for word in words if word.startswith(typed))
+
+
+@click.command("explain", short_help=SUMMARIES["explain"], epilog=EXAMPLES["explain"])
+@click.argument("code", required=False, shell_complete=_complete)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def explain_command(code: str | None, debug: bool) -> None:
     """Print the page of a rule, by code or by name; without one, list the rules."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.options import Asked, plan_options
 from analyzer.cli.talk import progress
 from analyzer.deliver import check_file, deliver, deliver_all, deliver_folder
@@ -24,7 +25,7 @@ _CODE: Final = (".py", ".json")
 """What of a model folder a patched copy holds."""
 
 
-@click.command("fix")
+@click.command("fix", short_help=SUMMARIES["fix"], epilog=EXAMPLES["fix"])
 @click.option("--try", "tries", multiple=True, metavar="NAME=VALUE", help="Try this too: to=bf16, set.vpm=f32, run=F.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="F", help="Write the table as .json or .md.")
 @click.option("--diff", "diffs", is_flag=True, help="Print source casts as diffs.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.options import Asked, plan_options
 from analyzer.cli.talk import complain, progress
 from analyzer.collecting import seldom
@@ -24,7 +25,7 @@ STDOUT_FORMAT: Final = ".svg"
 FAILS_ON: Final[dict[str, tuple[str, ...]]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
 
-@click.command("trace")
+@click.command("trace", short_help=SUMMARIES["trace"], epilog=EXAMPLES["trace"])
 @click.option("--out", multiple=True, metavar="F", help="Write a file; the suffix says the format. '-': SVG to stdout.")
 @click.option(
     "--repro",

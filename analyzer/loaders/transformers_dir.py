@@ -103,7 +103,9 @@ def _dtype(config: Any, plan: Plan, stored: dict[str, Stored]) -> tuple[str, lis
 
 
 def _named(config: Any) -> str | None:
-    for attribute in ("dtype", "torch_dtype"):
+    from analyzer.loaders.worlds import world
+
+    for attribute in dict.fromkeys(("dtype", world.FLOAT_ATTRIBUTE)):  # to read another one warns on stderr
         value = getattr(config, attribute, None) if config is not None else None
         name = str(value).removeprefix("torch.")
         if value is not None and is_float(name):

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.render import dot, json, svg, txt
+from analyzer.render import dot, html, json, svg, txt
 from analyzer.report import Report
 
 FORMATS: Final[dict[str, Callable[[Report], bytes]]] = {
     ".svg": svg.render_svg,
+    ".html": html.render,
     ".dot": dot.render,
     ".png": svg.render_png,
     ".pdf": svg.render_pdf,

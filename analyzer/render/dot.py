@@ -10,7 +10,7 @@ from typing import Final
 import graphviz
 
 from analyzer.dtypes import DTYPES, short
-from analyzer.render.palette import FAINT, MIXED, QUIET, RIMS, tint
+from analyzer.render.palette import FAINT, MARKED, MIXED, QUIET, RIMS, tint
 from analyzer.report import Report
 from analyzer.view import Box, Caption, Cluster, Link, View, overview
 
@@ -105,6 +105,8 @@ def _cluster(graph: graphviz.Digraph, cluster: Cluster, ids: dict[str, str]) -> 
             label=escaped(inner.label), tooltip=escaped(inner.id), style="rounded", color="#C4C4C4", labeljust="l",
             fontname="Helvetica", fontsize="11", fontcolor=FAINT, margin="8", penwidth="0.8",
         )  # fmt: skip
+        if inner.href:
+            sub.attr(URL=escaped(inner.href))
         _cluster(sub, inner, ids)
         graph.subgraph(sub)
 
@@ -116,7 +118,7 @@ def _box(box: Box, name: str) -> dict[str, str]:
     attrs |= {"fillcolor": colors.full if told else colors.pale, "color": QUIET, "penwidth": "0.6"}
     attrs |= {"shape": SHAPES.get(box.kind, "box")}
     if box.href:
-        attrs |= {"URL": escaped(box.href), "target": "_blank"}
+        attrs |= {"URL": escaped(box.href)} | ({} if box.href.startswith("#") else {"target": "_blank"})
     if box.kind in SHAPES:
         attrs["style"] = "filled"
     if box.kind == "missed":
@@ -132,6 +134,9 @@ def _box(box: Box, name: str) -> dict[str, str]:
         attrs |= {"color": rim.color, "penwidth": str(rim.width if box.message else rim.width / 2)}
     if box.message:
         attrs |= {"margin": "0.2,0.1", "fontsize": "14", "fontcolor": "black"}
+    if box.mark:
+        attrs |= {"peripheries": "2", "fontsize": "13", "fontcolor": "black"}
+        attrs |= {} if box.severity else {"color": MARKED, "penwidth": "2.5"}
     if box.kind == "stop":
         attrs |= {"color": "black", "penwidth": "3.5", "style": "dashed,filled", "fontsize": "14", "fontcolor": "black"}
     return {"label": escaped("\n".join(_lines(box))), **attrs}
@@ -139,12 +144,14 @@ def _box(box: Box, name: str) -> dict[str, str]:
 
 def _classes(box: Box) -> list[str]:
     found = ["finding", box.severity, box.code] if box.severity else []
-    return [box.kind, *found, *(f"story{number}" for number in box.stories)]
+    return [box.kind, *found, *["marked"] * bool(box.mark), *(f"story{number}" for number in box.stories)]
 
 
 def _lines(box: Box) -> list[str]:
     dtype = short(box.dtype) if box.dtype and box.kind != "output" else ""
-    rim = [""] * (SHAPES.get(box.kind) == "cylinder" and bool(box.stories))  # its upper arc would cross the first line
+    raised = bool(box.stories or box.mark)
+    rim = [""] * (SHAPES.get(box.kind) == "cylinder" and raised)  # its upper arc would cross the first line
+    rim += [f"~ {box.mark} ~"] * bool(box.mark)
     if box.message:
         head = f"{_numbers(box)}  {box.severity.upper()} {box.code}"
         on = [f"goes on as {dtype}"] if dtype and box.kind == "op" else [f"{box.kind} {dtype}"] if dtype else []
@@ -185,6 +192,10 @@ def _line(link: Link, source: Box) -> dict[str, str]:
             "class": f"{attrs['class']} mixed",
         }
         attrs |= {"arrowsize": "0.9"}
+    if link.mark:
+        label = f"{link.label}, {link.mark}"
+        attrs |= {"style": "dashed", "penwidth": "3", "fontsize": "13", "class": f"{attrs['class']} marked"}
+        attrs |= {} if link.mixed else {"color": MARKED, "fontcolor": MARKED}
     return {"label": escaped(f"  {label} ") if label else "", **attrs}
 
 
@@ -193,6 +204,10 @@ def _caption(view: View, over: Caption) -> str:
     cells = [f'<TD BGCOLOR="{tint(d).full}" STYLE="ROUNDED">{short(d)}</TD><TD>{escape(d)}</TD>' for d in used]
     if any(link.mixed for link in view.links):
         cells.append(f'<TD><FONT COLOR="{MIXED}"><B>f32 -&gt; bf16</B></FONT></TD><TD>dtypes meet here</TD>')
+    if any(box.mark for box in view.boxes) or any(link.mark for link in view.links):
+        cells.append(
+            f'<TD><FONT COLOR="{MARKED}"><B>~ new ~</B></FONT></TD><TD>differs from before: double or dashed</TD>'
+        )
     rows = [f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="18">{escape(_visible(over.title))}</FONT></TD></TR>']
     for name, value in over.facts:
         lines = [escape(_visible(line)) for line in wrap(f"{name}: {value}", WIDE)[:4]]

@@ -39,6 +39,8 @@ TINTS: Final = {
 """By dtype, else by its kind. Hues of the colour-blind safe palette of Okabe and Ito."""
 RIMS: Final = {"error": Rim("#8B0000", 5), "warning": Rim("#A65300", 3.5), "note": Rim("#4A4A4A", 2)}
 MIXED: Final = "#C00000"
+MARKED: Final = "#0B5394"
+"""What differs from another report; double borders and dashes say it too."""
 QUIET: Final = "#A8A8A8"
 FAINT: Final = "#555555"
 """Text of what recedes; it can still be read."""

@@ -19,6 +19,7 @@ from analyzer.report import Report
 LIMIT: Final = 20.0
 """Seconds that a layout may take."""
 _TEXT: Final = re.compile(r'(<text [^>]*font-size="([\d.]+)"[^>]*)>([^<]+)')
+_TITLE: Final = re.compile(r'(<a [^>]*xlink:title="([^"]*)"[^>]*>)')
 _DATE: Final = re.compile(rb"(?<=/CreationDate \(D:)\d{14}")
 _PROGRAM: Final = (
     "import sys, pygraphviz; "
@@ -32,8 +33,9 @@ def render_svg(report: Report) -> bytes:
 
 
 def fitted(svg: bytes) -> bytes:
-    """An SVG whose texts keep their boxes on a machine with another font: each says how long it is."""
-    return _TEXT.sub(_with_length, svg.decode()).encode()
+    """An SVG whose texts keep their boxes in another font, as each says how long it is, and whose titles are shown."""
+    titled = _TITLE.sub(r"\1<title>\2</title>", svg.decode())  # browsers show elements, not xlink's attribute
+    return _TEXT.sub(_with_length, titled).encode()
 
 
 def _with_length(match: re.Match[str]) -> str:

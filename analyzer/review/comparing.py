@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding
-from analyzer.graph import CAST, ModelGraph, Node, Place, Ref, in_any_layer
+from analyzer.graph import CAST, ModelGraph, Node, Place, in_any_layer
 from analyzer.report import Report
 from analyzer.review.judging import JUDGED
 from analyzer.review.keys import identities
@@ -66,8 +66,6 @@ class Stage:
     ops: tuple[tuple[Item, ...], tuple[Item, ...]]
     """Other operations."""
     tensors: tuple[Tensor, ...]
-    changed: frozenset[str] = frozenset()
-    """Ids, after, of nodes that read or give another dtype than before."""
 
     @property
     def outputs(self) -> bool:
@@ -121,19 +119,17 @@ def _stage(before: Report, after: Report) -> Stage:
     new = [after.graph[node_id] for node_id in matched.new]
     old_findings, new_findings = _findings(before), _findings(after)
     lost, made = _modules(before, after)
-    edges, changed = _edges(before, after, matched)
     return Stage(
         before,
         after,
         matched,
         tuple(finding for key, finding in new_findings.items() if key not in old_findings),
         tuple(finding for key, finding in old_findings.items() if key not in new_findings),
-        edges,
+        _edges(before, after, matched),
         (_topmost(lost, made), _topmost(made, lost)),
         (_items(gone, casts=True), _items(new, casts=True)),
         (_items(gone, casts=False), _items(new, casts=False)),
         _tensors(before, after),
-        changed,
     )
 
 
@@ -141,23 +137,17 @@ def _findings(report: Report) -> Mapping[str, Finding]:
     return {identity.key: finding for finding, identity in identities(report) if finding.severity in JUDGED}
 
 
-def _edges(before: Report, after: Report, matched: Matched) -> tuple[tuple[Edge, ...], frozenset[str]]:
+def _edges(before: Report, after: Report, matched: Matched) -> tuple[Edge, ...]:
     counts: Counter[Edge] = Counter()
-    changed = set()
     for old_id, new_id in matched.pairs:
         node = after.graph[new_id]
-        old, new = before.flow.reads(old_id), after.flow.reads(new_id)
-        given = _gives(before, old_id) != _gives(after, new_id)
-        moved = [(i, a, b) for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]
-        if moved or given:
-            changed.add(new_id)
-        call = node.call or node.op
-        counts.update(Edge(in_any_layer(node.module), call, i, a, b, node.place) for i, a, b in moved)
-    return tuple(replace(edge, count=count) for edge, count in counts.items()), frozenset(changed)
-
-
-def _gives(report: Report, node_id: str) -> tuple[str, ...]:
-    return tuple(report.flow.dtype(Ref(node_id, i)) for i in range(len(report.graph[node_id].outputs)))
+        reads = zip(before.flow.reads(old_id), after.flow.reads(new_id), strict=False)
+        counts.update(
+            Edge(in_any_layer(node.module), node.call or node.op, i, a, b, node.place)
+            for i, (a, b) in enumerate(reads)
+            if a != b
+        )
+    return tuple(replace(edge, count=count) for edge, count in counts.items())
 
 
 def _modules(before: Report, after: Report) -> tuple[Mapping[str, str], Mapping[str, str]]:

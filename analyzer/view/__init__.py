@@ -13,16 +13,19 @@ from analyzer.view.folding import Folded, fold
 from analyzer.view.interest import Interest, interest
 from analyzer.view.linking import links
 from analyzer.view.look import PLAIN, Look
+from analyzer.view.marks import UNMARKED, Marks
 from analyzer.view.picture import Box, Caption, Cluster, Link, View
 from analyzer.view.placing import Effort, place
 from analyzer.view.reading import Reading
 
-__all__ = ["PLAIN", "Box", "Caption", "Cluster", "Link", "Look", "View", "check", "overview"]
+__all__ = ["PLAIN", "Box", "Caption", "Cluster", "Link", "Look", "Marks", "View", "check", "overview"]
 
 MOST: Final = 150
 """Boxes in an overview."""
 MISSED: Final = 8
 """Boxes for modules that the run never entered."""
+MARKED: Final = 6
+"""Marked nodes that are drawn for each fault that an effort draws."""
 EFFORTS: Final = (
     Effort(6, 99, 8, True),
     Effort(6, 99, 2, True),
@@ -44,16 +47,18 @@ def overview(
     never_entered: Sequence[Unentered] = (),
     look: Look = PLAIN,
     versions: Mapping[str, str] | None = None,
+    marks: Marks = UNMARKED,
 ) -> View:
     """Make the picture of a model that a person can read: at most 150 boxes, whatever its size.
 
     Of the modules that the run never entered, MISSED at most are closed boxes that nothing leads to.
+    Marked nodes have boxes of their own as far as there is room.
     With a focus, only that neighbourhood is drawn; what `focus.check` refuses must not be asked for.
     """
     found, folded = tuple(findings), fold(flow)
     href = partial(look.href, versions=versions or {})
-    for effort, seen in _attempts(flow, found, folded, look):
-        scene = Scene(flow, found, folded, seen, place(flow, folded, seen, effort), href)
+    for effort, seen in _attempts(flow, found, folded, look, marks):
+        scene = Scene(flow, found, folded, seen, place(flow, folded, seen, effort), href, marks)
         view = _draw(scene, never_entered[:MISSED])
         if look.focus or look.finding:
             view = pruned(view, seen, look, folded)
@@ -63,13 +68,15 @@ def overview(
 
 
 def _attempts(
-    flow: Reading, findings: Sequence[Finding], folded: Folded, look: Look
+    flow: Reading, findings: Sequence[Finding], folded: Folded, look: Look, marks: Marks
 ) -> Iterator[tuple[Effort, Interest]]:
     if look.focus or look.finding:
         yield from ((CLOSE, seen) for seen in attempts(flow, findings, folded, look))
         return
     for effort in EFFORTS:
-        yield effort, interest(flow, findings, folded, effort.faults)
+        seen = interest(flow, findings, folded, effort.faults)
+        seen.drawn.update(dict.fromkeys(marks.drawn(folded.twins, MARKED * effort.faults)))
+        yield effort, seen
 
 
 def _draw(scene: Scene, never_entered: Sequence[Unentered]) -> View:

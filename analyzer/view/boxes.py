@@ -13,6 +13,7 @@ from analyzer.graph import NOWHERE, UPDATED, Node, Place, Ref, Spec, above
 from analyzer.text import op_name
 from analyzer.view.folding import Folded
 from analyzer.view.interest import SHOWN, Interest, mixture, worst
+from analyzer.view.marks import UNMARKED, Marks
 from analyzer.view.picture import Box
 from analyzer.view.placing import Places, levels
 from analyzer.view.reading import Reading
@@ -28,6 +29,7 @@ class Scene:
     interest: Interest
     places: Places
     href: Callable[[Place], str]
+    marks: Marks = UNMARKED
 
 
 def boxes(scene: Scene) -> dict[str, Box]:
@@ -92,6 +94,7 @@ def _box(scene: Scene, box: str, numbers: tuple[int, ...]) -> Box:
         findings=numbers,
         stories=tuple(stories),
         href=scene.href(nodes[0].place),
+        mark=scene.marks.of(nodes),
     )
 
 
@@ -100,7 +103,8 @@ def _name(nodes: Sequence[Node], cluster: str, told: bool) -> str:
     return name if told or not cluster else name.removeprefix(f"{cluster}.")
 
 
-def _op_label(nodes: Sequence[Node], cluster: str, told: bool) -> str:
+def op_label(nodes: Sequence[Node], cluster: str = "", told: bool = False) -> str:
+    """An operation as people know it, with the call that they wrote."""
     name = op_name(nodes[0].op)
     if nodes[0].inserted:
         return f"cast by {nodes[0].inserted}"
@@ -126,7 +130,7 @@ def _stop_label(nodes: Sequence[Node], cluster: str, told: bool) -> str:
 
 
 _LABELS: Final[Mapping[str, Callable[[Sequence[Node], str, bool], str]]] = {
-    "op": _op_label,
+    "op": op_label,
     "glue": _glue_label,
     "stop": _stop_label,
 }

@@ -87,14 +87,10 @@ def _alike(layers: Sequence[tuple[int, list[object]]]) -> list[list[int]]:
             runs.append((signature, [number]))
     if len(runs) <= RUNS:
         return [numbers for _, numbers in runs]
-    groups: list[tuple[list[object], list[int]]] = []
+    groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for signature, numbers in runs:
-        group = next((members for known, members in groups if known == signature), None)
-        if group is None:
-            groups.append((signature, numbers))
-        else:
-            group += numbers
-    return [numbers for _, numbers in groups]
+        groups[tuple(signature)] += numbers
+    return list(groups.values())
 
 
 def _unseen(flow: Reading, node: Node, apart: frozenset[str]) -> bool:

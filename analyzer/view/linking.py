@@ -10,6 +10,7 @@ from typing import Final
 from analyzer.dtypes import DTYPES, is_float, short
 from analyzer.view.boxes import Scene, described
 from analyzer.view.interest import meeting
+from analyzer.view.marks import told
 from analyzer.view.picture import Box, Link
 
 HUB: Final = 6
@@ -24,6 +25,7 @@ class _Bundle:
     dtypes: dict[str, None] = field(default_factory=dict)
     mixed: dict[str, None] = field(default_factory=dict)
     stories: set[int] = field(default_factory=set)
+    marks: list[str] = field(default_factory=list)
     tooltip: str = ""
     count: int = 0
 
@@ -62,13 +64,23 @@ def _bundled(scene: Scene, order: Sequence[str]) -> list[Link]:
             bundle.mixed[mixed] = None
         if reader:
             bundle.stories.update(scene.interest.ways.get((twins[ref.id], twins[reader.id]), ()))
+        if reader and (mark := scene.marks.edges.get((ref.id, reader.id))):
+            bundle.marks.append(mark)
         if mixed or not bundle.tooltip:
             node = flow.graph[ref.id]
             to = f" to {reader.name or reader.id} {reader.place}".rstrip() if reader else ""
             bundle.tooltip = f"{described(flow, node, ref.index, flow.graph.spec(ref))} from {node.name or node.id}{to}"
     ordered = sorted(bundles.items(), key=lambda item: (rank[item[0][0]], rank[item[0][1]]))
     return [
-        Link(*ends, ", ".join(b.mixed or b.dtypes), bool(b.mixed), b.tooltip, b.count, tuple(sorted(b.stories)))
+        Link(
+            *ends,
+            ", ".join(b.mixed or b.dtypes),
+            bool(b.mixed),
+            b.tooltip,
+            b.count,
+            tuple(sorted(b.stories)),
+            told(b.marks, b.count),
+        )
         for ends, b in ordered
     ]
 
@@ -92,10 +104,10 @@ def _cut_hubs(made: list[Link], boxes: Mapping[str, Box], trained: Set[str]) -> 
         # a mask or a rotary table, made from no weights and no float, may have one line
         most = HUB if source in fed or boxes[source].stories or boxes[source].kind in _STORED else 1
         for i, link in enumerate(out):
-            if i and len(out) > most and not link.stories:
+            if i and len(out) > most and not link.stories and not link.mark:
                 stub = replace(
                     boxes[source], id=f"{source} for {link.target}", path=boxes[link.target].path, stub=True,
-                    details=(), findings=(), stories=(), code="", severity="", message="",
+                    details=(), findings=(), stories=(), code="", severity="", message="", mark="",
                 )  # fmt: skip
                 stubs.append(stub)
                 link = replace(link, source=stub.id)

@@ -38,6 +38,8 @@ class Box:
     """Numbers of the findings whose story passes here."""
     href: str = ""
     """Where its source line can be read."""
+    mark: str = ""
+    """How it differs from another report: "new", "was f32"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Link:
     count: int = 1
     stories: tuple[int, ...] = ()
     """Numbers of the findings whose story goes this way."""
+    mark: str = ""
+    """As of a box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Cluster:
     label: str
     boxes: tuple[Box, ...] = ()
     clusters: tuple[Cluster, ...] = ()
+    href: str = ""
+    """Where more of it can be seen."""
 
     def all_boxes(self) -> Iterator[Box]:
         """The boxes here and in every cluster inside."""

@@ -19,6 +19,7 @@ from analyzer.report import Report
 from analyzer.view import overview
 from tests.capture.models import IDS, TINY
 from tests.capture.real import bare, really
+from tests.worlds import five
 
 CPU = Plan(device="cpu")
 X = torch.ones(12, 8)
@@ -65,6 +66,7 @@ def test_experts_that_no_token_was_sent_to_are_one_line() -> None:
     assert (missed.module, missed.count, missed.parameters) == ("experts.24-255", 232, 232 * 72)
 
 
+@five
 @pytest.mark.parametrize("how", ["batched_mm", "grouped_mm"])
 def test_experts_without_a_loop_are_the_same_for_any_number(how: str) -> None:
     seen = []

@@ -20,6 +20,7 @@ from analyzer.plan import Plan
 from analyzer.steps import parse_steps
 from tests.capture.models import IDS, TINY, Made, llama
 from tests.capture.real import bare, watched
+from tests.worlds import five
 
 CPU = Plan(device="cpu")
 GROUPED = {**TINY, "num_key_value_heads": 2}
@@ -97,7 +98,7 @@ def _real(module: nn.Module, inputs: dict[str, Any], steps: str) -> list[tuple[s
         (_bare_llama, "prefill,decode"),
         (_mistral, "prefill,decode"),
         (_gemma2, "prefill,decode"),
-        (_gemma2, "prefill=static,decode"),
+        pytest.param(_gemma2, "prefill=static,decode", marks=five),  # 4.44 has another cache for it
         (_mamba, "prefill,decode"),
         (_t5, "prefill,decode"),
         (_whisper, "prefill,decode"),
@@ -159,10 +160,14 @@ def test_two_training_steps_each_run_backward() -> None:
     assert {(n.phase, n.step) for n in graph.ops()} >= {("backward", "forward"), ("backward", "forward, 2")}
 
 
-def test_a_cache_that_does_not_exist_and_a_model_without_one_are_errors() -> None:
+@five  # older ones take an unknown cache for none
+def test_a_cache_that_does_not_exist_is_an_error() -> None:
     model, inputs = llama()
     with pytest.raises(AnalyzerError, match="no nonsense cache"):
         trace(bare(model), kwargs=inputs, plan=CPU, steps="prefill=nonsense,decode")
+
+
+def test_decoding_without_a_cache_is_an_error() -> None:
     with pytest.raises(AnalyzerError, match="Linear gives nothing that its next call takes"):
         trace(nn.Linear(4, 4).to("meta"), kwargs={"input": torch.ones(2, 4)}, plan=CPU, steps="prefill,decode")
     with pytest.raises(AnalyzerError, match="only be called again"):
@@ -183,3 +188,18 @@ def test_a_cache_that_does_not_exist_and_a_model_without_one_are_errors() -> Non
 def test_steps_that_are_none(text: str, words: str) -> None:
     with pytest.raises(AnalyzerError, match=words):
         parse_steps(text)
+
+
+def test_only_the_decoder_that_generate_calls_begins_a_step() -> None:
+    peft = pytest.importorskip("peft")
+    adapted = peft.get_peft_model(llama()[0], peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]))
+    decoder = hf.BertConfig(**TINY, is_decoder=True, add_cross_attention=True)
+    pair = hf.EncoderDecoderModel(
+        encoder=hf.BertModel(hf.BertConfig(**TINY)), decoder=hf.BertLMHeadModel(decoder)
+    )  # the encoder could be taken for a decoder of its own
+    pair.generation_config.decoder_start_token_id = 1
+    for module in (adapted, pair):
+        report = trace(bare(module.eval()), kwargs={"input_ids": IDS}, plan=CPU, steps="prefill,decode")
+        assert list(report.graph.steps) == ["prefill", "decode"]
+        assert report.coverage.incomplete == ""
+        assert [a.what for a in report.coverage.assumptions] == ["which entries rank first"]

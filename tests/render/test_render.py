@@ -21,7 +21,15 @@ from analyzer.render.palette import TINTS, tint
 from analyzer.text import parse_graph
 from tests.render.models import MESSAGE, report, seed
 
-STARTS = {".svg": b"<?xml", ".dot": b"digraph", ".png": b"\x89PNG", ".pdf": b"%PDF", ".json": b"{", ".txt": b"pixel"}
+STARTS = {
+    ".svg": b"<?xml",
+    ".dot": b"digraph",
+    ".html": b"<!DOCTYPE html>",
+    ".png": b"\x89PNG",
+    ".pdf": b"%PDF",
+    ".json": b"{",
+    ".txt": b"pixel",
+}
 BAD = ['a"b', "a\\", "<b>", "a\nb", "&amp;", "\\N", "a:b", "\x00\x1b", "ü→", "<<b>", "]]>", "\ud800", "node", 'a\\"b']
 
 
@@ -55,7 +63,7 @@ def test_dtype_is_never_told_by_colour_alone() -> None:
 
 
 @pytest.mark.parametrize("name", BAD)
-@pytest.mark.parametrize("suffix", [".svg", ".pdf", ".json", ".txt"])
+@pytest.mark.parametrize("suffix", [".svg", ".html", ".pdf", ".json", ".txt"])
 def test_any_name_can_be_drawn(name: str, suffix: str) -> None:
     graph = parse_graph(
         f"x = input : bf16[2]  @ {name!r}\np = parameter : f32[2]  @ {name + '.' + name!r}  ? {name!r}\n"
@@ -79,7 +87,7 @@ def test_text_is_shown_as_it_is() -> None:
 def test_bytes_do_not_depend_on_the_hash_seed() -> None:
     code = (
         "import sys; from analyzer.render import FORMATS; from tests.render.models import report, seed\n"
-        "for s in ('.dot', '.svg', '.json', '.txt'): sys.stdout.buffer.write(FORMATS[s](report(*seed())))"
+        "for s in ('.dot', '.svg', '.html', '.json', '.txt'): sys.stdout.buffer.write(FORMATS[s](report(*seed())))"
     )
     top = str(Path(__file__).parents[2])
     made = {
@@ -101,7 +109,9 @@ def test_no_system_program_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_suffix_names_the_known_ones() -> None:
-    with pytest.raises(AnalyzerError, match=r"no output format for '.bmp' .*\.svg, \.dot, \.png, \.pdf, \.json, \.txt"):
+    with pytest.raises(
+        AnalyzerError, match=r"no output format for '.bmp' .*\.svg, \.html, \.dot, \.png, \.pdf, \.json, \.txt"
+    ):
         renderer(".bmp")
 
 
