@@ -10,7 +10,7 @@ from analyzer.propagate import Flow
 from analyzer.text import parse_graph
 from analyzer.view import Look, overview
 from analyzer.view.repeats import period, repeats
-from tests.render.models import report, seed
+from tests.render.models import SEED, report, seed
 
 BASE = "https://host/model/"
 
@@ -54,12 +54,16 @@ def test_a_big_module_in_focus_stays_small() -> None:
     [
         (Look(focus="resample"), "did you mean resampler"),
         (Look(focus="zzz"), "its parts are "),
+        (Look(focus="unused"), "enters no module 'unused'"),
         (Look(finding=7), "there is no finding 7 .*numbered 1 to 2"),
     ],
 )
 def test_what_is_not_there_is_said(look: Look, words: str) -> None:
+    flow = Flow.as_captured(
+        parse_graph(SEED.replace("v = conv", "u = parameter : f32[1]  @ unused.weight\nv = conv")), Plan()
+    )
     with pytest.raises(AnalyzerError, match=words):
-        report(*seed()).seen(look)
+        report(flow, seed()[1]).seen(look)
 
 
 @pytest.mark.parametrize("fields", [{"link_base": "javascript:x"}, {"finding": -1}, {"focus": "a", "finding": 1}])

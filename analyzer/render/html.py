@@ -71,21 +71,21 @@ class _Page:
                 yield '<p class="quiet">No precision fault found.</p>'
             yield '<ol class="findings">'
             for number, finding in enumerate(one.findings, 1):
-                yield self._finding(number, finding, one is self.report)
+                yield self._finding(number, finding, "" if one is self.report else one.plan.stage or "other")
             yield "</ol></section>\n"
 
-    def _finding(self, number: int, finding: Finding, drawn: bool) -> str:
-        to = next((self.rows[n] for n in finding.nodes if n in self.rows), "") if drawn else ""
+    def _finding(self, number: int, finding: Finding, other: str) -> str:
+        to = next((self.rows[n] for n in finding.nodes if n in self.rows), "") if not other else ""
         name = f"#{number} {finding.severity} {finding.code} {finding.name}"
         head = f'<a href="#{to}">{_text(name)}</a>' if to else _text(name)
         times = f' <span class="quiet">x {finding.count:,}</span>' if finding.count > 1 else ""
-        told = f' data-story="{number}"' if drawn else ""
+        told = f' data-story="{number}"' if not other else ""
         where, *rest = story(finding)
         place = self._place(Place(finding.file, finding.line))
         where = where.removeprefix(f"{finding.file}:{finding.line}").strip() if place else where
         body = "".join(f"<p>{line}</p>" for line in (f"{place} {_text(where)}", *map(_text, rest)))
         return (
-            f'<li class="finding {finding.severity}" id="finding{number}"{told}>'
+            f'<li class="finding {finding.severity}" id="{escape(other)}finding{number}"{told}>'
             f'<span class="severity">{head}</span>{times}{body}</li>\n'
         )
 

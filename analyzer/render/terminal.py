@@ -41,7 +41,7 @@ def _show(report: Report, console: Console) -> None:
         console.print(_plain(f"checkpoint: {stored}"))
     found = sorted((f for f in report.findings if f.severity in LISTED), key=lambda f: f.rank)
     if found:
-        console.print(findings_table(found))
+        console.print(findings_table(found, numbered=True))
     for assumption in report.coverage.assumptions:
         where = f" ({assumption.file}:{assumption.line})" if assumption.file else ""
         times = f" x {assumption.count}" if assumption.count > 1 else ""
@@ -80,15 +80,15 @@ def size(count: float) -> str:
     return f"{count:.1f} {_UNITS[unit]}" if unit else f"{count:.0f} B"
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """The findings, one a row."""
+def findings_table(findings: Sequence[Finding], numbered: bool = False) -> Table:
+    """The findings, one a row, with the numbers that `--finding` takes if they are all that a report lists."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("finding", no_wrap=True)
     table.add_column("count", justify="right", no_wrap=True)
     table.add_column("where, what, why", overflow="fold", ratio=1)
-    for finding in findings:
+    for number, finding in enumerate(findings, 1):
         style = STYLES[finding.severity]
-        name = _plain(f"{finding.severity}\n{finding.code}", style)
+        name = _plain(f"{f'#{number} ' * numbered}{finding.severity}\n{finding.code}", style)
         table.add_row(name, _plain(f"{finding.count:,}"), _plain("\n".join(story(finding))))
     return table
 

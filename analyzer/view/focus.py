@@ -14,7 +14,7 @@ from analyzer.view.folding import Folded
 from analyzer.view.interest import Interest, interest
 from analyzer.view.look import Look
 from analyzer.view.picture import Box, Cluster, View
-from analyzer.view.reading import Reading, home
+from analyzer.view.reading import Reading
 
 HOPS: Final = 2
 """Operations before and after a refused call that are shown with it."""
@@ -24,7 +24,7 @@ def check(flow: Reading, findings: Sequence[Finding], look: Look) -> None:
     """Raise AnalyzerError if there is no such finding or module."""
     if look.finding and look.finding > len(findings):
         raise AnalyzerError(f"there is no finding {look.finding}", hint=f"findings are numbered 1 to {len(findings)}")
-    modules = {path for node in flow.graph for path in above(home(node))}
+    modules = {path for node in flow.graph.ops() for path in above(node.module)}
     if look.focus and look.focus not in modules:
         near = get_close_matches(look.focus, sorted(modules - {""}), 3, 0.4)
         parts = sorted(path for path in modules if path and "." not in path)

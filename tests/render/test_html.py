@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,16 @@ def test_every_jump_has_its_place_and_every_id_is_one() -> None:
     jumps = {value for _, attrs in tags for key, value in attrs.items() if key.endswith("href") and value}
     assert len(jumps) > 10
     assert {jump.removeprefix("#") for jump in jumps} <= set(ids)
+
+
+def test_the_findings_of_every_stage_are_listed_and_those_of_the_worst_are_drawn() -> None:
+    train, evaluate = report(*seed()), report(seed()[0], seed()[1][1:])
+    both = replace(train, plan=Plan(stage="train"), others=(replace(evaluate, plan=Plan(stage="eval")),))
+    tags = _tags(html.render(both))
+    ids = [attrs["id"] for _, attrs in tags if attrs.get("id")]
+    assert len(ids) == len(set(ids))
+    assert {"finding1", "finding2", "evalfinding1"} <= set(ids)
+    assert {attrs["id"] for _, attrs in tags if "data-story" in attrs} == {"finding1", "finding2"}
 
 
 def test_names_are_text_only() -> None:
