@@ -73,6 +73,9 @@ class Blame:
         same = [one for one in shaped if self._dtype(one) == dtype]
         same = same or [one for one in operands if self._dtype(one) == dtype]
         if not same:
+            met = [one for one in shaped if is_float(self._dtype(one))]
+            if is_float(dtype) and len(set(map(self._dtype, met))) > 1:  # f16 and bf16 make f32, and neither is at home
+                return None, met, False
             return _made("constant", node.id, dtype, node), [], False
         return None, same, any(is_float(d) and d != dtype for d in map(self._dtype, shaped))
 

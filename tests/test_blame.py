@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+import torch
+from torch import nn
+
+from analyzer import Plan, trace
 from analyzer.blame import NEAREST, Blame
 from analyzer.graph import ModelGraph, Ref
 from analyzer.text import parse_graph
@@ -55,3 +60,49 @@ def test_a_way_of_any_length_is_one_pass() -> None:
     _, blame = _blame("\n".join(lines))
     assert [origin.name for origin in blame.origins(Ref("y20000"))] == ["y0"]
     assert all(blame.origins(Ref(f"y{i}")) for i in range(20_001))
+
+
+class _Halves(nn.Module):
+    """Adds two halves of different kinds, and multiplies what comes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = nn.Parameter(torch.ones(4, dtype=torch.bfloat16))
+        self.right = nn.Parameter(torch.ones(4, dtype=torch.float16))
+        self.proj = nn.Linear(4, 4, dtype=torch.bfloat16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.proj(x * (self.left + self.right))  # type: ignore[no-any-return]
+
+
+def test_halves_that_meet_in_float32_are_both_to_blame() -> None:
+    module, x = _Halves(), torch.ones(2, 4, dtype=torch.bfloat16)
+    with pytest.raises(RuntimeError) as raised:
+        module(x)
+    (found,) = [f for f in trace(module, (x,), plan=Plan(device="cpu")).findings if f.severity == "error"]
+    assert found.message == str(raised.value)
+    wide = [operand for operand in found.operands if operand.dtype == "float32"]
+    assert {origin.name for operand in wide for origin in operand.origins} == {"left", "right"}
+
+
+class _Eight(nn.Module):
+    """Adds to a weight in eight bits, and computes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(8, 8).to(torch.float8_e4m3fn), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        summed = self.weight + x
+        return torch.softmax(summed @ x, -1) @ x
+
+
+def test_a_refused_promotion_of_eight_bits_has_no_followers() -> None:
+    module, x = _Eight(), torch.ones(8, 8, dtype=torch.bfloat16)
+    with pytest.raises(RuntimeError) as raised:
+        module(x)
+    report = trace(module, (x,), plan=Plan(device="cpu"))
+    assert [f.message for f in report.findings if f.severity == "error"] == [str(raised.value)]
+    assert report.outputs == ("bfloat16",)
+    module.weight.data = module.weight.data.to(torch.bfloat16)
+    assert module(x).dtype == torch.bfloat16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar, Final, cast
@@ -103,6 +104,12 @@ def _known(arg: Any, func: Any) -> Any:
     if type(arg) is dict:
         return {k: _known(v, func) for k, v in arg.items()}
     return type(arg)([_known(item, func) for item in arg]) if type(arg) in (list, tuple) else arg
+
+
+def computing(floats: Iterable[Abstract]) -> list[Abstract]:
+    """Those of some float tensors in whose dtypes can be computed: 8-bit ones only where there are no others."""
+    found = list(floats)
+    return [t for t in found if t.dtype.itemsize > 1] or found
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from analyzer.capture.abstract import Abstract, dtype_name
+from analyzer.capture.abstract import Abstract, computing, dtype_name
 from analyzer.graph import ModelGraph, Node, above
 
 
@@ -27,7 +27,7 @@ class Houses:
         """
         if not self._matrices:
             self._count()
-        floats = [t for t in operands if t.dtype.is_floating_point]
+        floats = computing(t for t in operands if t.dtype.is_floating_point)
         held = [node for t in floats if t.held and (node := self._stored(t)) is not None]
         votes: Counter[str] = Counter()
         for path in above(module):

@@ -11,7 +11,7 @@ import torch
 
 from analyzer import oracle
 from analyzer.capture import unwatched
-from analyzer.capture.abstract import Abstract, dtype_name, spec_of
+from analyzer.capture.abstract import Abstract, computing, dtype_name, spec_of
 from analyzer.capture.backward import in_backward
 from analyzer.capture.layouts import stride
 from analyzer.capture.signature import Signature, argument
@@ -136,6 +136,7 @@ def repair_dtype(sig: Signature | None, args: tuple[Any, ...], kwargs: dict[str,
             return target.dtype
     if home and not in_backward():
         return getattr(torch, home)  # type: ignore[no-any-return]
+    floats = computing(floats)
     voters = [t.dtype for t in floats if t.held is not in_backward()] or [t.dtype for t in floats]
     if not voters:
         return torch.float32

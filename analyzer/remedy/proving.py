@@ -57,8 +57,9 @@ def _proposals(flow: Flow, finding: Finding) -> Iterator[tuple[tuple[Origin, ...
     wanted = flow.graph[finding.nodes[0]].repair
     if not wanted:
         return
-    by_place = [dict.fromkeys(odd_origins(flow, node, wanted)) for node in finding.nodes]
-    for origin in list(by_place[0])[:SINGLES]:
+    odd = [dict.fromkeys(odd_origins(flow, node, wanted)) for node in finding.nodes]
+    by_place = [[origin for origin in origins if origin.dtype != wanted] for origins in odd]
+    for origin in by_place[0][:SINGLES]:
         yield (origin,), wanted
     every = tuple(dict.fromkeys(origin for place in by_place for origin in place))
     if len(every) > 1:
