@@ -13,6 +13,7 @@ from analyzer.report import Report
 from analyzer.review.judging import JUDGED
 from analyzer.review.keys import identities
 from analyzer.review.matching import Matched, match
+from analyzer.text import op_name
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -173,10 +174,12 @@ def _items(nodes: Iterable[Node], *, casts: bool) -> tuple[Item, ...]:
 
 
 def _what(node: Node) -> str:
+    name = op_name(node.op)
+    name = f"{node.call}: {name}" if node.call and node.call != name.partition(".")[0] else name
     if node.op == CAST:
-        by = f" by {node.inserted}" if node.inserted else ""
-        return f"cast to {node.dtype}{by}"
-    return node.call or node.op
+        name = f"cast to {node.dtype}" + (f" by {node.inserted}" if node.inserted else "")
+    name = f"{node.phase} of {name}" if node.phase else name
+    return f"{node.step}: {name}" if node.step else name
 
 
 def _counted(parts: Iterable[tuple[str, str]]) -> tuple[Item, ...]:

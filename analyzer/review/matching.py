@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -11,6 +11,8 @@ from analyzer.graph import ModelGraph, Node
 
 Room = tuple[str, str, str]
 """Step, phase and module path of an operation."""
+Word = tuple[str, str, str]
+"""Operation, call, and who inserted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Matched:
 
 
 def match(before: ModelGraph, after: ModelGraph) -> Matched:
-    """Match two graphs. Operations that are put in or taken out leave the others matched.
+    """Match two graphs. Operations that are put in, taken out or moved within a module leave the others matched.
 
     O(operations) where a module runs the same operations, else quadratic in those that differ in that module.
     """
@@ -53,7 +55,7 @@ def _stored(node: Node) -> tuple[str, str]:
     return node.op, node.name or node.id
 
 
-def _word(node: Node) -> tuple[str, str, str]:
+def _word(node: Node) -> Word:
     return node.op, node.call, node.inserted
 
 
@@ -67,5 +69,19 @@ def _aligned(old: Sequence[Node], new: Sequence[Node]) -> Iterator[tuple[str, st
         end += 1
     middle = SequenceMatcher(None, a[start : len(a) - end], b[start : len(b) - end], autojunk=False)
     same = [(start + i, start + j, size) for i, j, size in middle.get_matching_blocks()]
-    for i, j, size in [(0, 0, start), *same, (len(a) - end, len(b) - end, end)]:
-        yield from ((old[i + k].id, new[j + k].id) for k in range(size))
+    blocks = [(0, 0, start), *same, (len(a) - end, len(b) - end, end)]
+    found = [(i + k, j + k) for i, j, size in blocks for k in range(size)]
+    for i, j in [*found, *_moved(a, b, found)]:
+        yield old[i].id, new[j].id
+
+
+def _moved(a: Sequence[Word], b: Sequence[Word], found: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Operations left over on both sides: those that are alike only changed places, in reading order."""
+    old, new = {i for i, _ in found}, {j for _, j in found}
+    left: defaultdict[Word, deque[int]] = defaultdict(deque)
+    for i, word in enumerate(a):
+        if i not in old:
+            left[word].append(i)
+    for j, word in enumerate(b):
+        if j not in new and left[word]:
+            yield left[word].popleft(), j

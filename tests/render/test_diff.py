@@ -40,7 +40,7 @@ def test_text_says_what_changed_and_nothing_else() -> None:
         "  ~ add of resampler, operand 1: f32 -> bf16 (resampler.py:155)",
         "  ~ multi_head_attention_forward of resampler.attn, operand 0: f32 -> bf16 (resampler.py:158)",
         "operations:",
-        "  + resampler: aten.neg.default",
+        "  + resampler: neg",
     ]
 
 

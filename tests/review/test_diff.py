@@ -87,9 +87,9 @@ def test_two_saved_reports_need_no_model(tmp_path: Path, capsys: pytest.CaptureF
     capsys.readouterr()
     data = _diff(*saved, code=1, tmp_path=tmp_path)
     (stage,) = data["stages"]
-    assert [one["what"] for one in stage["operations"]["new"]] == ["mul"]
+    assert [one["what"] for one in stage["operations"]["new"]] == ["mul.Tensor"]
     assert stage["findings"] == {"new": [], "gone": []} and not stage["edges"]
-    assert "operations:\n  + resampler: mul x 2\n" in capsys.readouterr().out
+    assert "operations:\n  + resampler: mul.Tensor x 2\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from analyzer.cli.explain import rule_names
+from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding
+from analyzer.plan import Plan
 from analyzer.review import Baseline, Entry, Suppression, identities, judge
 from analyzer.review.baseline import union
 from analyzer.review.comments import in_text
+from analyzer.review.comparing import compare
 from tests.render.models import many_layers, report, seed
 
 RULES = rule_names()
@@ -96,3 +99,20 @@ def test_a_comment_is_about_its_statement(line: str, covered: bool, fault: str |
 def test_globs_of_module_and_file(module: str, file: str, covered: bool) -> None:
     assert Suppression(("DT101",), "why", "here", module, file).covers(FINDING) is covered
     assert not Suppression(("DT201",), "why", "here", module, file).covers(FINDING)
+
+
+def test_a_finding_of_both_stages_is_one_with_both_names(tmp_path: Path) -> None:
+    flow, found = many_layers(1, faulty=True)
+    train = replace(report(flow, found), plan=Plan(stage="train"))
+    both = replace(train, others=(replace(report(flow, found), plan=Plan(stage="eval")),))
+    (one,) = judge(both, tmp_path, tmp_path).judged
+    assert one.stages == ("train", "eval")
+
+
+def test_runs_of_other_stages_are_not_compared() -> None:
+    flow, found = many_layers(1, faulty=True)
+    plain = report(flow, found)
+    both = replace(plain, plan=Plan(stage="train"), others=(replace(plain, plan=Plan(stage="eval")),))
+    assert compare(both, both, ("a", "b")).empty
+    with pytest.raises(AnalyzerError, match="other stages: train, eval and one run"):
+        compare(both, plain, ("a", "b"))

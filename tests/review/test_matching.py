@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +33,13 @@ def test_an_operation_put_in_is_new_and_leaves_the_rest(ops: list[tuple[str, str
     found, back = match(before, after), match(after, before)
     assert (found.gone, found.new) == ((), (f"m{min(at, len(ops))}",)) == (back.new, back.gone)
     assert len(found.pairs) == len(ops) + 1 and {(b, a) for a, b in back.pairs} == set(found.pairs)
+
+
+@given(OPS, st.randoms())
+def test_operations_that_only_change_places_are_matched(ops: list[tuple[str, str]], random: Random) -> None:
+    other = random.sample(ops, len(ops))
+    found = match(parse_graph(_graph(ops, "n")), parse_graph(_graph(other, "m")))
+    assert not found.gone and not found.new and len(found.pairs) == len(ops) + 1
 
 
 def test_layers_and_tensors_match_by_name() -> None:

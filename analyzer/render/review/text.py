@@ -33,6 +33,11 @@ def show(check: Check, console: Console) -> None:
                 console.print(Text(f"{one.finding.code} at {one.spot.path}:{one.spot.line}: {one.reason}"))
         elif found:
             console.print(findings_table([one.finding for one in found]))
+            for one in found:
+                if one.stages:
+                    console.print(
+                        Text(f"{one.finding.code} at {one.spot.path}:{one.spot.line}: in {', '.join(one.stages)}")
+                    )
     for said in remarks(check):
         console.print(Text(said))
     console.print(Text(f"{check.folder}: {headline(check)}", "bold"))
