@@ -1,6 +1,6 @@
 # Every target sets itself up; comments after ## are the help.
 .DEFAULT_GOAL := help
-.PHONY: help demo test truth goldens bench format
+.PHONY: help demo test truth goldens bench format docs gallery
 BIN := .venv/bin
 
 help: ## list the targets
@@ -27,6 +27,12 @@ bench: .venv/.installed ## capture and command beside their peers and floors
 	$(BIN)/python bench/capture.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/command.py
+
+docs: .venv/.installed ## the documentation as a site, into build/site
+	$(BIN)/mkdocs build --strict
+
+gallery: .venv/.installed ## draw the models of docs/gallery.md anew
+	$(BIN)/python docs/gallery.py
 
 format: .venv/.installed ## format and mend what ruff can
 	$(BIN)/ruff format .

@@ -24,7 +24,7 @@ def _complete(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def explain_command(code: str | None, debug: bool) -> None:
     """Print the page of a rule, by code or by name; without one, list the rules."""
-    pages = {(stem[:5].upper(), stem[6:].replace("_", "-")): doc for stem, doc in _rule_docs()}
+    pages = rule_pages()
     if code is None:
         for (number, name), doc in pages.items():
             click.echo(f"{number} {name}: {doc.splitlines()[0]}")
@@ -42,9 +42,14 @@ def explain_command(code: str | None, debug: bool) -> None:
     raise AnalyzerError(f"no rule '{code}'", hint=hint)
 
 
+def rule_pages() -> dict[tuple[str, str], str]:
+    """Code and name of every rule -> its page, without importing one."""
+    return {(stem[:5].upper(), stem[6:].replace("_", "-")): doc for stem, doc in _rule_docs()}
+
+
 def rule_names() -> dict[str, str]:
     """Name of every rule -> its code, without importing one."""
-    return {stem[6:].replace("_", "-"): stem[:5].upper() for stem, _ in _rule_docs()}
+    return {name: code for code, name in rule_pages()}
 
 
 def _rule_docs() -> Iterator[tuple[str, str]]:
