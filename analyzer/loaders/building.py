@@ -60,6 +60,7 @@ def build(
         kept = _keep_in_fp32(model, wanted, stored)
         to_meta(model)
         world.settle(model)
+        world.compute(model)
         model.eval()
         _tie(model)
         saved, unused = match(model, stored)
