@@ -21,7 +21,7 @@ from analyzer.loaders.applying import apply_plan, suggest
 from analyzer.loaders.building import Built, ConstructorLines, retype, to_meta
 from analyzer.loaders.constructing import construct_own, default_dtype
 from analyzer.loaders.headers import read_headers
-from analyzer.loaders.inputs import _override as override
+from analyzer.loaders.inputs import override
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.matching import match
 from analyzer.loaders.refusing import refuse

@@ -22,7 +22,7 @@ from analyzer.findings import Assumption
 from analyzer.graph import Place
 from analyzer.loaders.applying import apply_plan
 from analyzer.loaders.building import to_meta
-from analyzer.loaders.inputs import _override as override
+from analyzer.loaders.inputs import override
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.refusing import refuse
 from analyzer.plan import Plan

@@ -19,7 +19,7 @@ from analyzer.loaders.applying import apply_plan
 from analyzer.loaders.building import Built, ConstructorLines, to_meta
 from analyzer.loaders.constructing import construct_own
 from analyzer.loaders.habitat import current
-from analyzer.loaders.inputs import _override as override
+from analyzer.loaders.inputs import override
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.refusing import refuse
 from analyzer.loaders.remote_code import lend, plain_path, user_code

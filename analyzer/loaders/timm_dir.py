@@ -21,7 +21,7 @@ from analyzer.loaders.constructing import construct_own
 from analyzer.loaders.diffusers_part import saved_of
 from analyzer.loaders.habitat import current
 from analyzer.loaders.headers import read_headers
-from analyzer.loaders.inputs import _override as override
+from analyzer.loaders.inputs import override
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.matching import match
 from analyzer.loaders.refusing import refuse

@@ -41,6 +41,7 @@ class Net(nn.Module):
 
 
 def adapter(folder: Path, base: str | None) -> Path:
+    pytest.importorskip("peft")
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps({**LORA, "base_model_name_or_path": base}))
     return folder
@@ -65,6 +66,7 @@ def test_an_adapter_without_its_base(base: str | None, words: str, tmp_path: Pat
 
 
 def test_an_adapter_in_the_folder_of_its_base(llama: Path) -> None:
+    pytest.importorskip("peft")
     (llama / "adapter_config.json").write_text(json.dumps({**LORA, "base_model_name_or_path": None}))
     assert run_trace(llama, Plan()).class_name.startswith("PeftModel")
 

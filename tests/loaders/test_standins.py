@@ -14,7 +14,7 @@ from analyzer.loaders.habitat import habitat
 from analyzer.pipeline import run_trace
 from analyzer.plan import Plan
 from analyzer.stubs import parse_stubs
-from tests.loaders.remote import Code, assumed, change
+from tests.loaders.remote import FIVE, Code, assumed, change, five
 
 FLASH = "from flash_attn import flash_attn_func"
 SOURCE = "cuda, from source: Dao-AILab/flash-attention, csrc/flash_attn/flash_api.cpp"
@@ -96,6 +96,7 @@ def test_xformers_and_rotary_kernels(tmp_path: Path) -> None:
     assert said[1] == "Input and cos/sin must have the same dtype, got torch.bfloat16 and torch.float32"
 
 
+@five
 @pytest.mark.parametrize("name", ["flash_attention_2", "flash_attention_3", "kernels-community/flash-attn2"])
 def test_a_config_may_ask_for_a_kernel(name: str, llama: Path) -> None:
     from transformers.utils import is_flash_attn_2_available
@@ -108,6 +109,15 @@ def test_a_config_may_ask_for_a_kernel(name: str, llama: Path) -> None:
     assert not is_flash_attn_2_available()
 
 
+@five
+def test_flex_attention_is_traced_as_sdpa(llama: Path) -> None:
+    change(llama / "config.json", '"dtype"', '"attn_implementation": "flex_attention", "dtype"')
+    report = run_trace(llama, Plan(device="cpu"))
+    assert not report.coverage.incomplete and not report.findings
+    assert assumed(report)["flex_attention, which is compiled"].startswith("sdpa")
+
+
+@five
 def test_transformers_refuses_the_kernel_on_a_cpu(llama: Path) -> None:
     change(llama / "config.json", '"dtype"', '"attn_implementation": "flash_attention_2", "dtype"')
     with pytest.raises(AnalyzerError, match="FlashAttention2 has been toggled on"):
@@ -147,7 +157,7 @@ def test_constructors_that_read_values(tmp_path: Path) -> None:
     root = Code("import numpy as np", init=init).write(tmp_path)
     with habitat("cuda") as place:
         loaded = load(root, Plan(), trust_remote_code=True)
-        assert any("reads values" in one.what for one in place.assumptions())
+        assert any("reads values" in one.what for one in place.assumptions()) is FIVE
         cls = type(loaded.module)
         torch.set_default_dtype(torch.bfloat16)
         try:
