@@ -42,4 +42,6 @@ format: .venv/.installed ## format and mend what ruff can
 	@test -x $(BIN)/python || python3 -m venv .venv
 	@echo "installing into .venv (a minute or two the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv/apart \
+		timm==1.0.31 sentence-transformers==6.2.0  # alone: torchvision does not go with a CPU build of torch
 	@touch $@

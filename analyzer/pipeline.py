@@ -63,6 +63,7 @@ def run_trace(
     """
     tell = progress or _silent
     tell("building the model without weights")
+    path, plan = loaders.settle(path, plan)
     with habitat(plan.device, stubs) as place:
         with present(home(plan)):
             loaded = loaders.load(
@@ -86,6 +87,8 @@ def run_fix(
 ) -> tuple[int, list[remedy.Trial]]:
     """How many errors the stages have, and the changes that could clear them, ranked; raises as `run_trace` does."""
     tell = progress or _silent
+    settled = [loaders.settle(path, plan) for plan in plans]
+    path, plans = settled[0][0], [plan for _, plan in settled]
 
     reload = _reloader(path, trust_remote_code, inputs_file, steps)
     with habitat(plans[0].device, stubs):

@@ -43,6 +43,8 @@ class Loaded:
     """The dtype in which float inputs were made up; "" if a person gave the inputs."""
     inventory: Inventory = EMPTY
     """What the module holds, in the dtypes that loading gives them."""
+    parts: tuple[str, ...] = ()
+    """Names of the children that are models of their own, such as the parts of a pipeline."""
 
 
 @dataclass(frozen=True)

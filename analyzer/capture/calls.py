@@ -32,6 +32,7 @@ class Calls(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Name the call, run it, and pass it repaired if it is refused for its dtypes."""
         name = getattr(func, "__name__", "") or str(func)
+        name = name.partition(".")[0]  # of an overload, as exported programs call them
         if name in _QUIET:
             self._following.read(func, args[0])
             result = func(*args, **(kwargs or {}))

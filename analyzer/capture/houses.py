@@ -17,6 +17,8 @@ class Houses:
         self._matrices: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.computing: dict[str, str] = {}
         """Parameters that a training set-up computes with in another dtype -> that dtype."""
+        self.parts: tuple[str, ...] = ()
+        """Parts that are models of their own, in which nothing outside of them has a say."""
 
     def dtype(self, module: str, operands: Iterable[Abstract]) -> str:
         """The dtype at home in `module` among those of the operands; "" if its surroundings have no say.
@@ -30,7 +32,10 @@ class Houses:
         floats = computing(t for t in operands if t.dtype.is_floating_point)
         held = [node for t in floats if t.held and (node := self._stored(t)) is not None]
         votes: Counter[str] = Counter()
+        own = module.split(".")[0] in self.parts
         for path in above(module):
+            if own and not path:
+                continue
             counts = self._matrices[path]
             inside = [self._dtype(node) for node in held if _inside(node.name, path)]
             alike = len(counts) < 2

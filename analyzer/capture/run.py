@@ -57,6 +57,7 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
     recorder, inventions = Recorder(), Inventions()
     places = Places(loaded.module, loaded.root)
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
+    tracer.houses.parts = loaded.parts
     calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
     result: Any = None
     stop: Stop | None = None

@@ -16,6 +16,7 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption
+from analyzer.loaders import adapter_dir
 from analyzer.loaders.habitat import habitat
 from analyzer.loaders.settings import read_json
 from analyzer.plan import Plan
@@ -43,14 +44,27 @@ class Kind:
         return (path / self.marker).is_file()
 
 
-LOADERS: Final = (Kind("a transformers model", "config.json", "transformers_dir"),)
+LOADERS: Final = (
+    Kind("a diffusers pipeline", "model_index.json", "diffusers_dir"),
+    Kind("a sentence-transformers model", "modules.json", "sentence_dir", holds=list),
+    Kind("a PEFT adapter", "adapter_config.json", "adapter_dir"),
+    Kind("a timm model", "config.json", "timm_dir", keys=("architecture", "pretrained_cfg")),
+    Kind("a part of a diffusers pipeline", "config.json", "diffusers_part", keys=("_class_name",)),
+    Kind("a transformers model", "config.json", "transformers_dir"),
+    Kind("an exported program", ".pt2", "exported_file"),
+    Kind("a Python file with build()", ".py", "python_file"),
+)
 """Every kind, most specific first."""
 
-_OTHER_FOLDERS: Final = {
-    "adapter_config.json": "this is a PEFT adapter; give the folder of its base model, and this one with --adapter",
-    "model_index.json": "this is a diffusers pipeline, which is not supported; give a transformers model folder",
-}
 _KINDS: Final = "give a folder with one of {}, or a file *.pt2 or *.py"
+
+
+def settle(path: Path, plan: Plan) -> tuple[Path, Plan]:
+    """What is really loaded, and under which plan: a folder that is an adapter alone means its base with it."""
+    kind, settings = _kind(path, plan)
+    if kind.module != "adapter_dir":
+        return path, plan
+    return adapter_dir.find_base(path, settings, plan)
 
 
 def load(
@@ -67,7 +81,7 @@ def load(
     Inside of a `habitat` the model's code finds there what it is lent; else one lasts for the call, with `stubs`.
     """
     root = Path(path)
-    kind, settings = _kind(root)
+    kind, settings = _kind(root, plan)
     loader = import_module(f"analyzer.loaders.{kind.module}").load
     inputs = Path(inputs_file) if inputs_file is not None else None
     with habitat(plan.device, stubs) as place:
@@ -78,21 +92,25 @@ def load(
     return replace(loaded, assumptions=(*said, *place.assumptions(), *loaded.assumptions))
 
 
-def _kind(root: Path) -> tuple[Kind, Any]:
+def _kind(root: Path, plan: Plan) -> tuple[Kind, Any]:
     """What is at the path, and what its marker holds, `settings`."""
     settings: Any = None
     if not root.exists():
         raise AnalyzerError(f"no such folder: {root}", hint="models are read from disk, never fetched from a hub")
     for kind in LOADERS:
-        if kind.fits(root):
+        if kind.fits(root) and not (plan.adapter and _is_base(kind, root)):
             settings = read_json(root / kind.marker) if root.is_dir() else kind.holds()
             if not isinstance(settings, kind.holds):
                 wanted = "list" if kind.holds is list else "object"
                 raise AnalyzerError(f"{root / kind.marker} holds no JSON {wanted}", hint="download or save it again")
-            if set(kind.keys) <= set(settings):
+            if all(key in list(settings) for key in kind.keys):
                 return kind, settings
     names = dict.fromkeys(kind.marker for kind in reversed(LOADERS) if not kind.marker.startswith("."))
-    hint = next((text for name, text in _OTHER_FOLDERS.items() if (root / name).is_file()), "")
-    hint = hint or _KINDS.format(", ".join(names))
+    hint = _KINDS.format(", ".join(names))
     what = f"{root} is a file, not a model folder" if root.is_file() else f"no config.json in {root}"
     raise AnalyzerError(what, hint=hint)
+
+
+def _is_base(kind: Kind, root: Path) -> bool:
+    """Whether a folder is the base of its own adapter: then the model in it is meant once the adapter is known."""
+    return kind.module == "adapter_dir" and (root / "config.json").is_file()

@@ -58,8 +58,9 @@ def build(
         with lines.watch():
             model: Any = construct(cls, config, wanted, note)
         kept = _keep_in_fp32(model, wanted, stored)
-        _to_meta(model)
+        to_meta(model)
         world.settle(model)
+        world.compute(model)
         model.eval()
         _tie(model)
         saved, unused = match(model, stored)
@@ -115,7 +116,7 @@ def retype(model: nn.Module, name: str, dtype: torch.dtype) -> None:
         owner._buffers[leaf] = buffer.to(dtype) if buffer is not None else None
 
 
-def _to_meta(model: nn.Module) -> None:
+def to_meta(model: nn.Module) -> None:
     """Parameters made from numpy are real tensors; all of them, and large buffers, go to meta."""
     moved: dict[int, nn.Parameter] = {}
     for module in model.modules():

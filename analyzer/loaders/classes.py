@@ -124,7 +124,7 @@ def _mapped_class(config: Any, tasks: list[str]) -> Any:
     for task in (*tasks, "AutoModel", "AutoModelForCausalLM"):
         try:
             cls = getattr(transformers, task)._model_mapping[type(config)]
-        except (AttributeError, KeyError):
+        except (AttributeError, KeyError, ValueError):  # the last for a name in the mapping without a class
             continue
         return cls[0] if isinstance(cls, (tuple, list)) else cls
     raise AnalyzerError(

@@ -26,21 +26,20 @@ _NO_DATA: Final = ("meta tensor", "'meta'", "on meta", "meta device", "Meta")
 """What torch says when a tensor without data is asked for it."""
 
 
-def construct(cls: Any, config: Any, dtype: torch.dtype, note: Note, make: Callable[[Any], Any] | None = None) -> Any:
-    """`make(config)`, by default `cls(config)`, as `from_pretrained(dtype=dtype)` calls it, on the meta device.
+def construct(cls: Any, config: Any, dtype: torch.dtype, note: Note) -> Any:
+    """`cls(config)`, as `from_pretrained(dtype=dtype)` calls it, on the meta device.
 
     A constructor that asks a tensor for its values is called again with small tensors real; the note says so.
     """
-    make = make or cls
     try:
         with _around(cls, dtype, small=False):
-            return make(config)
+            return cls(config)
     except (RuntimeError, NotImplementedError, TypeError) as error:
         said = str(error)
         if not any(words in said for words in _NO_DATA):
             raise
         with _around(cls, dtype, small=True):
-            made = make(config)
+            made = cls(config)
     words = said.splitlines()[0]
     note(f"the constructor of {cls.__name__} reads values, where from_pretrained may stop ({words})", "small ones real")
     return made
@@ -66,6 +65,12 @@ class _Here(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def construct_own(build: Callable[[], Any]) -> Any:
+    """What `build()` gives, with small tensors real and large ones on the meta device."""
+    with torch.device("meta"), _Here(small=True), patch.object(torch, "load", _load):
+        return build()
+
+
 @contextlib.contextmanager
 def _around(cls: Any, dtype: torch.dtype, *, small: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
@@ -86,3 +91,14 @@ def _load(file: Any, *_: Any, **__: Any) -> Any:
         return _TORCH_LOAD(file, map_location="cpu", weights_only=True, mmap=mapped)
     except RuntimeError:
         return _TORCH_LOAD(file, map_location="cpu", weights_only=True)
+
+
+@contextlib.contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """While this lasts, float tensors are made in this dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

@@ -60,7 +60,7 @@ class Habitat:
 
 def _stood(name: str) -> str:
     known = release(name)
-    return f"stood in for by the dtype contract of {known[0]} {known[1]}" if known else "an inert stand-in (--stub)"
+    return f"stood in for by the dtype contract of {known[0]} {known[1]}" if known else "an inert stand-in"
 
 
 _OFFLINE: Final = (("huggingface_hub.constants", "HF_HUB_OFFLINE"), ("transformers.utils.hub", "_is_offline_mode"))

@@ -15,13 +15,14 @@ _HUB: Final = re.compile(r"^kernels-community/(?:\w+-)?flash-attn(\d?)(?:[@:].*)
 
 
 def lend(config: Any, device: str, place: Habitat) -> None:
-    """Let a model with this config be built with the kernels that it asks for, if the plan is for a GPU."""
-    if device != "cuda":
-        return  # transformers refuses these kernels on a CPU, with its own words
+    """Let a model with this config be built with the kernels that it asks for, those of packages for a GPU alone."""
     for part in _parts(config):
         asked = getattr(part, "_attn_implementation", None)
-        if not isinstance(asked, str):
-            continue
+        if asked == "flex_attention":
+            place.note("flex_attention, which is compiled", "sdpa: of mixed dtypes its words are its own")
+            part._attn_implementation = "sdpa"
+        if not isinstance(asked, str) or device != "cuda":
+            continue  # on a CPU transformers refuses the kernels below with its own words
         if hub := _HUB.match(asked):
             name = f"flash_attention_{hub[1] or 2}"
             if name in _PACKAGES:

@@ -32,7 +32,7 @@ def import_class(root: Path, entry: str) -> Any:
     module_name, _, class_name = entry.rpartition(".")
     package = _package(root)
     with user_code(root, f"importing {file.name}", package=package):
-        _lend(root, module_name)
+        lend(root, module_name)
         module = importlib.import_module(f"{package}.{module_name}")
     if not hasattr(module, class_name):
         raise AnalyzerError(f"auto_map names {entry}, but {file} has no {class_name}", hint="correct config.json")
@@ -56,7 +56,7 @@ def find_file(root: Path, entry: str) -> Path:
     return file
 
 
-def _lend(root: Path, entry: str) -> None:
+def lend(root: Path, entry: str) -> None:
     """Give the installed transformers what this code expects of an older one, while the habitat lasts."""
     from analyzer.loaders.compat import prepare, restored
 

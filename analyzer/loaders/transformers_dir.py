@@ -44,7 +44,7 @@ def load(
         found = read(root, settings, plan.device)
         cls, config, notes = choose(root, settings, trust=trust_remote_code)
         declared = _named(config) or ""
-        dtype, assumed = _dtype(config, plan, stored)
+        dtype, assumed = dtype_of(config, plan, stored)
         if found.scheme is not None:
             overruled = loads_in(found.scheme, dtype, named=not assumed, device=plan.device)
             dtype, assumed = overruled, assumed if overruled == dtype else []
@@ -89,7 +89,7 @@ def load(
     )
 
 
-def _dtype(config: Any, plan: Plan, stored: dict[str, Stored]) -> tuple[str, list[Assumption]]:
+def dtype_of(config: Any, plan: Plan, stored: dict[str, Stored]) -> tuple[str, list[Assumption]]:
     """The dtype of from_pretrained: the plan's, else the config's, else the checkpoint's, else a part's config's."""
     if plan.dtype is not None and plan.dtype != "auto":
         return plan.dtype, []

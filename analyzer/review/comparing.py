@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from analyzer.errors import AnalyzerError
@@ -139,16 +139,20 @@ def _findings(report: Report) -> Mapping[str, Finding]:
 
 
 def _edges(before: Report, after: Report, matched: Matched) -> tuple[Edge, ...]:
-    counts: Counter[Edge] = Counter()
+    found: defaultdict[Edge, list[str]] = defaultdict(list)
     for old_id, new_id in matched.pairs:
         node = after.graph[new_id]
         reads = zip(before.flow.reads(old_id), after.flow.reads(new_id), strict=False)
-        counts.update(
-            Edge(in_any_layer(node.module), node.call or node.op, i, a, b, node.place)
-            for i, (a, b) in enumerate(reads)
-            if a != b
-        )
-    return tuple(replace(edge, count=count) for edge, count in counts.items())
+        for i, (old, new) in enumerate(reads):
+            if old != new:
+                edge = Edge(in_any_layer(node.module), node.call or node.op, i, old, new, node.place)
+                found[edge].append(node.module)
+    return tuple(replace(edge, module=_name(real), count=len(real)) for edge, real in found.items())
+
+
+def _name(real: Sequence[str]) -> str:
+    """One name for those that are alike but for the layer; the layer is named where it is but one."""
+    return real[0] if len(set(real)) == 1 else in_any_layer(real[0])
 
 
 def _modules(before: Report, after: Report) -> tuple[Mapping[str, str], Mapping[str, str]]:
@@ -165,12 +169,12 @@ def _topmost(mine: Mapping[str, str], other: Mapping[str, str]) -> tuple[Item, .
     """Modules that the other side does not have, or of another class, without those inside of these."""
     only = {path for path, name in mine.items() if path not in other or other[path] != name}
     top = [path for path in mine if path in only and path.rpartition(".")[0] not in only]
-    return _counted((in_any_layer(path), mine[path]) for path in top)
+    return _counted((path, mine[path]) for path in top)
 
 
 def _items(nodes: Iterable[Node], *, casts: bool) -> tuple[Item, ...]:
     ops = (node for node in nodes if node.is_op and (node.op == CAST) == casts)
-    return _counted((in_any_layer(node.module), _what(node)) for node in ops)
+    return _counted((node.module, _what(node)) for node in ops)
 
 
 def _what(node: Node) -> str:
@@ -183,23 +187,24 @@ def _what(node: Node) -> str:
 
 
 def _counted(parts: Iterable[tuple[str, str]]) -> tuple[Item, ...]:
-    return tuple(Item(module, what, count) for (module, what), count in Counter(parts).items())
+    found: defaultdict[Item, list[str]] = defaultdict(list)
+    for module, what in parts:
+        found[Item(in_any_layer(module), what)].append(module)
+    return tuple(replace(item, module=_name(real), count=len(real)) for item, real in found.items())
 
 
 def _tensors(before: Report, after: Report) -> tuple[Tensor, ...]:
     old = {(held.kind, held.name): held.spec for held in before.flow.inventory.tensors}
     new = {(held.kind, held.name): held.spec for held in after.flow.inventory.tensors}
-    counts: Counter[Tensor] = Counter()
+    found: defaultdict[Tensor, list[str]] = defaultdict(list)
     sizes: Counter[Tensor] = Counter()
-    for key in {**old, **new}:
-        a, b = old.get(key), new.get(key)
-        if a == b:
-            continue
-        kind, name = key
-        one = Tensor(kind, in_any_layer(name), a.dtype if a else "", b.dtype if b else "")
-        counts[one] += 1
-        sizes[one] += (b.bytes if b else 0) - (a.bytes if a else 0)
-    return tuple(replace(one, count=count, bytes=sizes[one]) for one, count in counts.items())
+    for kind, name in {**old, **new}:
+        a, b = old.get((kind, name)), new.get((kind, name))
+        if a != b:
+            one = Tensor(kind, in_any_layer(name), a.dtype if a else "", b.dtype if b else "")
+            found[one].append(name)
+            sizes[one] += (b.bytes if b else 0) - (a.bytes if a else 0)
+    return tuple(replace(one, name=_name(real), count=len(real), bytes=sizes[one]) for one, real in found.items())
 
 
 def _bytes(report: Report) -> int:

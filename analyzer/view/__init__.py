@@ -24,7 +24,7 @@ MOST: Final = 150
 """Boxes in an overview."""
 MISSED: Final = 8
 """Boxes for modules that the run never entered."""
-MARKED: Final = 6
+MARKED: Final = 3
 """Marked nodes that are drawn for each fault that an effort draws."""
 EFFORTS: Final = (
     Effort(6, 99, 8, True),

@@ -17,9 +17,14 @@ class Marks:
     edges: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def drawn(self, twins: Mapping[str, str], most: int) -> list[str]:
-        """Ids of the marked nodes that get a box of their own, copies as their originals."""
-        ends = (reader for _, reader in self.edges)
-        return list(dict.fromkeys(twins[one] for one in (*self.nodes, *ends) if one in twins))[:most]
+        """Ids of the nodes that get a box of their own, copies as their originals: all marked ones if they are few.
+
+        Of more, those that a change begins at: no marked edge leads to them.
+        """
+        ends = dict.fromkeys(twins[reader] for _, reader in self.edges if reader in twins)
+        nodes = dict.fromkeys(twins[one] for one in self.nodes if one in twins)
+        every = list(nodes | ends)
+        return every if len(every) <= most else [one for one in nodes if one not in ends][:most]
 
     def of(self, nodes: Sequence[Node]) -> str:
         """What a box that stands for these nodes says."""

@@ -6,9 +6,15 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+import transformers
+
 from analyzer.pipeline import run_trace
 from analyzer.plan import Plan
 from analyzer.report import Report
+
+FIVE = int(transformers.__version__.split(".")[0]) >= 5
+five = pytest.mark.skipif(not FIVE, reason="transformers 4 does this otherwise")
 
 _CONFIG = {
     "model_type": "own", "architectures": ["OwnModel"], "dtype": "bfloat16", "width": 32, "vocab_size": 32,

@@ -12,10 +12,7 @@ import transformers
 from analyzer.errors import AnalyzerError
 from analyzer.loaders.compat import masks
 from analyzer.loaders.compat.history import past
-from tests.loaders.remote import Code, assumed
-
-FIVE = int(transformers.__version__.split(".")[0]) >= 5
-five = pytest.mark.skipif(not FIVE, reason="these names are there before transformers 5")
+from tests.loaders.remote import Code, assumed, five
 
 NAMES = """
 from transformers.utils import is_torch_fx_available, cached_property, is_flash_attn_greater_or_equal_2_10

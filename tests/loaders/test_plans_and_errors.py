@@ -47,7 +47,7 @@ def test_no_config(tmp_path: Path) -> None:
     with pytest.raises(AnalyzerError, match=r"no config\.json"):
         load(tmp_path, Plan())
     (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(AnalyzerError, match="PEFT adapter"):
+    with pytest.raises(AnalyzerError, match="names no base model"):
         load(tmp_path, Plan())
 
 

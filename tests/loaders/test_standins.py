@@ -14,7 +14,7 @@ from analyzer.loaders.habitat import habitat
 from analyzer.pipeline import run_trace
 from analyzer.plan import Plan
 from analyzer.stubs import parse_stubs
-from tests.loaders.remote import Code, assumed, change
+from tests.loaders.remote import FIVE, Code, assumed, change, five
 
 FLASH = "from flash_attn import flash_attn_func"
 SOURCE = "cuda, from source: Dao-AILab/flash-attention, csrc/flash_attn/flash_api.cpp"
@@ -35,7 +35,7 @@ def test_an_inert_stand_in_may_be_imported_decorate_and_be_derived_from(tmp_path
     report = Code(code, forward="assert not isinstance(x, Reader) and not isinstance(x, VideoReader)").trace(
         tmp_path, None, "decord"
     )
-    assert not report.coverage.incomplete and assumed(report)["the package decord"] == "an inert stand-in (--stub)"
+    assert not report.coverage.incomplete and assumed(report)["the package decord"] == "an inert stand-in"
     assert "decord" not in sys.modules
 
 
@@ -43,7 +43,7 @@ def test_an_inert_stand_in_may_be_imported_decorate_and_be_derived_from(tmp_path
 def test_an_inert_stand_in_that_is_used_fails_by_name(use: str, tmp_path: Path) -> None:
     imports = "import decord\nfrom decord import VideoReader\nclass Reader(VideoReader):\n    pass"
     report = Code(imports, forward=use).trace(tmp_path, None, "decord")
-    assert "decord is not installed and was stubbed (--stub)" in report.coverage.incomplete
+    assert "a stand-in is in the place of the package decord" in report.coverage.incomplete
     assert "modeling_own.py:" in report.coverage.incomplete and "install it" in report.coverage.incomplete
 
 
@@ -96,6 +96,7 @@ def test_xformers_and_rotary_kernels(tmp_path: Path) -> None:
     assert said[1] == "Input and cos/sin must have the same dtype, got torch.bfloat16 and torch.float32"
 
 
+@five
 @pytest.mark.parametrize("name", ["flash_attention_2", "flash_attention_3", "kernels-community/flash-attn2"])
 def test_a_config_may_ask_for_a_kernel(name: str, llama: Path) -> None:
     from transformers.utils import is_flash_attn_2_available
@@ -108,6 +109,15 @@ def test_a_config_may_ask_for_a_kernel(name: str, llama: Path) -> None:
     assert not is_flash_attn_2_available()
 
 
+@five
+def test_flex_attention_is_traced_as_sdpa(llama: Path) -> None:
+    change(llama / "config.json", '"dtype"', '"attn_implementation": "flex_attention", "dtype"')
+    report = run_trace(llama, Plan(device="cpu"))
+    assert not report.coverage.incomplete and not report.findings
+    assert assumed(report)["flex_attention, which is compiled"].startswith("sdpa")
+
+
+@five
 def test_transformers_refuses_the_kernel_on_a_cpu(llama: Path) -> None:
     change(llama / "config.json", '"dtype"', '"attn_implementation": "flash_attention_2", "dtype"')
     with pytest.raises(AnalyzerError, match="FlashAttention2 has been toggled on"):
@@ -147,7 +157,7 @@ def test_constructors_that_read_values(tmp_path: Path) -> None:
     root = Code("import numpy as np", init=init).write(tmp_path)
     with habitat("cuda") as place:
         loaded = load(root, Plan(), trust_remote_code=True)
-        assert any("reads values" in one.what for one in place.assumptions())
+        assert any("reads values" in one.what for one in place.assumptions()) is FIVE
         cls = type(loaded.module)
         torch.set_default_dtype(torch.bfloat16)
         try:

@@ -5,7 +5,6 @@ SAMPLES is the most that are taken of each operator; all, if it is not given.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from tests.pages import placed
 from tests.truth import autocast, matrix, noise, opinfo
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "truth.md"
@@ -30,19 +30,6 @@ def main(parts: list[str]) -> None:
         part = f"## torch {version}: {name}\n\n{limit}{PARTS[name](int(samples) if samples else None)}"
         print(part)
         PAGE.write_text(placed(PAGE.read_text(encoding="utf-8"), part), encoding="utf-8")
-
-
-def placed(page: str, part: str) -> str:
-    """The page with one more part, in the place of an older one with the same heading; newest torch first."""
-    head = part.split("\n", 1)[0]
-    intro, *old = re.split(r"(?m)^(?=## torch )", page)
-    kept = [text.rstrip() + "\n" for text in old if text.split("\n", 1)[0] != head]
-    return "\n".join([intro.rstrip() + "\n", *sorted([*kept, part.rstrip() + "\n"], key=_order)])
-
-
-def _order(part: str) -> tuple[list[int], str]:
-    version, name = re.match(r"## torch ([\d.]+): (.*)", part).groups()  # type: ignore[union-attr]
-    return [-int(number) for number in version.split(".")], name
 
 
 def _operators(samples: int | None) -> str:

@@ -11,7 +11,7 @@ import torch
 from analyzer.capture.run import from_callable
 from analyzer.plan import Plan
 from tests.capture.training import NARROW, REFUSED_BACKWARD
-from tests.truth.__main__ import placed
+from tests.pages import placed
 from tests.truth.compare import Result, compare, compare_ops
 from tests.truth.explained import EXPLAINED
 from tests.truth.matrix import describe, reason, section, sign

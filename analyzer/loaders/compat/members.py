@@ -32,6 +32,10 @@ def restored(note: Note, asks: Asks) -> Iterator[None]:
     Defaults of a config are there for frames that `asks` picks: others have their own ideas of them.
     """
     import transformers
+
+    if int(transformers.__version__.split(".")[0]) < 5:
+        yield  # these have them
+        return
     from transformers import cache_utils, modeling_rope_utils
 
     with ExitStack() as stack:

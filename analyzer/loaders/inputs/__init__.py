@@ -74,7 +74,7 @@ def planned(values: dict[str, Any], plan: Plan) -> dict[str, Any]:
     """Inputs in the dtypes that the plan gives them."""
     if plan.inputs_to is not None:
         values = cast_floats(values, getattr(torch, plan.inputs_to))
-    return _override(values, plan.input_dtypes)
+    return override(values, plan.input_dtypes)
 
 
 def _invent(facts: Facts) -> dict[str, Any]:
@@ -93,7 +93,8 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _override(values: dict[str, Any], dtypes: dict[str, str]) -> dict[str, Any]:
+def override(values: dict[str, Any], dtypes: dict[str, str]) -> dict[str, Any]:
+    """The inputs with the dtypes that a plan sets by name. Raises AnalyzerError for a name that is none."""
     names: set[str] = set()
 
     def cast(value: Any, path: str) -> Any:

@@ -44,7 +44,7 @@ def fill(name: str, shape: tuple[int, ...], facts: Facts, kind: str = "") -> tor
     """A tensor in the dtype that the kind says, or else the name."""
     if kind.startswith("bool"):
         return torch.ones(shape, dtype=torch.bool)
-    if "mask" in name or name.startswith("is_"):
+    if ("mask" in name and not (kind.startswith("float") and "attention" not in name)) or name.startswith("is_"):
         return torch.ones(shape, dtype=torch.long)
     is_integer = kind.startswith(_INTEGERS) or name.endswith(
         ("_ids", "_id", "labels", "_thw", "_seq", "_sizes", "bbox")

@@ -85,11 +85,15 @@ class Facts:
         return bool(getattr(self.config, "is_encoder_decoder", False))
 
     def model_types(self, kind: str) -> Iterator[str]:
-        """The model type, and those of the parts that take a kind of input."""
+        """The model type, those of the parts that take a kind of input, and the one whose folder has the class."""
         for part in self._parts(kind, first=""):
             found = part.get("model_type") if isinstance(part, dict) else getattr(part, "model_type", None)
             if isinstance(found, str) and found:
                 yield found
+        # a part of a model has a type of its own, and what processes its inputs is listed under that of the whole
+        package, _, rest = type(self.model).__module__.partition("transformers.models.")
+        if rest and not package:
+            yield rest.split(".")[0]
 
     def find(self, *names: str, kind: str = "text", default: Any) -> Any:
         """The first of these attributes that the config or one of its parts has, for a kind of input."""
@@ -102,10 +106,8 @@ class Facts:
 
     def _parts(self, kind: str, first: str | None = None) -> Iterator[Any]:
         keys = _PARTS[kind] if first is None else (first, *(key for key in _PARTS[kind] if key != first))
-        for key in keys:
-            part = self.config if key == "" else getattr(self.config, key, None)
+        outer = [self.config if key == "" else getattr(self.config, key, None) for key in keys]
+        inner = [getattr(part, key, None) for part in outer if part is not self.config for key in keys if key]
+        for part in (*outer, *inner):
             if part is not None and not isinstance(part, (str, int, float, list)):
                 yield part
-                deeper = getattr(part, key, None) if key.endswith("_config") else None
-                inner = [getattr(part, other, None) for other in _PARTS[kind] if other.endswith("_config")]
-                yield from (one for one in (deeper, *inner) if key == "thinker_config" and one is not None)

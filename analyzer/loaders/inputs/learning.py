@@ -25,6 +25,8 @@ CHANGES: Final = 12
 """How many are looked at for one error."""
 TRIES: Final = 24
 """How many captures are spent on them in all."""
+OPERATIONS: Final = 80_000
+"""How many operations all of these captures may have together, more or less: a model that is large is tried less."""
 
 
 def learned(loaded: Loaded, plan: Plan) -> tuple[Loaded, Captured]:
@@ -46,20 +48,21 @@ def learned(loaded: Loaded, plan: Plan) -> tuple[Loaded, Captured]:
 def _climb(loaded: Loaded, captured: Captured, plan: Plan) -> tuple[Loaded, Captured]:
     """Take the first change after which the run gets further, else the first that it stops at differently; go on."""
     facts = Facts(loaded.module, loaded.module.config, getattr(torch, loaded.invented))
-    seen, tries = {_key(loaded.inputs)}, 0
+    seen, tries, spent = {_key(loaded.inputs)}, 0, 0
     for _ in range(ROUNDS):
         if captured.stop is None:
             break
         sideways: tuple[Loaded, Captured] | None = None
         for change in islice(changes(captured.stop.error, facts, loaded.inputs), CHANGES):
             inputs = {k: v for k, v in {**loaded.inputs, **change}.items() if v is not None}
-            if _key(inputs) in seen or tries >= TRIES:
+            if _key(inputs) in seen or tries >= TRIES or spent > OPERATIONS:
                 continue
             seen.add(_key(inputs))
             tries += 1
             try:
                 other = replace(loaded, inputs=planned(inputs, plan))
                 again = capture(other, plan)
+                spent += again.coverage.ops
             except AnalyzerError:
                 continue
             if _is_further(again, captured):

@@ -38,7 +38,7 @@ def together(name: str, facts: Facts, given: dict[str, Any]) -> dict[str, torch.
 def make(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
     """One argument; None if nothing says what it is."""
     if (maker := _MAKERS.get(name)) is not None:
-        return maker(facts)
+        return _as_long(maker(facts), facts, given.get(_TEXT))
     if name == "hidden_states" and any(other.endswith("grid_thw") for other in facts.names):
         return _patches(facts)
     if name.endswith("grid_thw"):
@@ -49,6 +49,14 @@ def make(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
     return _by_kind(name, facts, given)
 
 
+def _as_long(made: torch.Tensor, facts: Facts, text: torch.Tensor | None) -> torch.Tensor:
+    """Something for each token: as long as the text is by now."""
+    if not isinstance(text, torch.Tensor) or made.shape != (1, facts.length) or text.shape == made.shape:
+        return made
+    step = made[:, -1:] - made[:, -2:-1] if facts.length > 1 else made
+    return made[:, :1] + step * torch.arange(text.shape[1])[None]
+
+
 def _by_kind(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
     """What names of one ending have in common."""
     if name.endswith("_mask") or name == "padding_mask":
@@ -57,10 +65,18 @@ def _by_kind(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | N
         return fill(name, shape, facts)
     if name.endswith("_ids"):
         return torch.zeros((1, facts.length), dtype=torch.long)
-    if name.endswith(("embeds", "embeddings", "_states")):
-        width = facts.find("hidden_size", "d_model", default=None)
-        return torch.zeros((1, facts.length, width), dtype=facts.dtype) if isinstance(width, int) else None
-    return None
+    return _by_annotation(name, facts)
+
+
+def _by_annotation(name: str, facts: Facts) -> torch.Tensor | None:
+    """A tensor that nothing describes: numbers for each token, as wide as the model, or integers if it says so."""
+    annotation = str(facts.signature.parameters[name].annotation)
+    if "LongTensor" in annotation or "IntTensor" in annotation:
+        return torch.zeros((1, facts.length), dtype=torch.long)
+    if "Tensor" not in annotation and not name.endswith(("embeds", "embeddings", "_states")):
+        return None
+    width = facts.find("hidden_size", "d_model", default=None)
+    return torch.zeros((1, facts.length, width if isinstance(width, int) else 64), dtype=facts.dtype)
 
 
 def ids(facts: Facts) -> torch.Tensor:

@@ -16,13 +16,22 @@ from analyzer.loaders.inputs.facts import Facts
 
 _RATE: Final = 16_000
 """Samples of a second of sound, where the feature extractor does not say."""
+_MASK: Final = "attention_mask"
+_MASKS: Final = ("feature_attention_mask", "input_features_mask", "audio_attention_mask", "audio_mask", _MASK)
+"""What a forward calls the mask that a feature extractor makes."""
+_PATCHING: Final = {
+    "patch_size": ("patch_size",),
+    "temporal_patch_size": ("temporal_patch_size",),
+    "merge_size": ("spatial_merge_size", "merge_size"),
+}
+"""Argument of an image processor -> what a config calls it."""
 
 
 def image(facts: Facts) -> dict[str, torch.Tensor]:
     """What the image processor gives forward for one grey image; nothing where there is no processor that works."""
     for name in _names("image_processing_auto", "IMAGE_PROCESSOR_MAPPING_NAMES", facts.model_types("vision")):
         with _harmless() as made:
-            processor = _class(name)()
+            processor = _class(name)(**_patching(_class(name), facts))
             height, width = _wanted(facts)
             grey = np.full((height or 224, width or 224, 3), 127, dtype=np.uint8)
             sizes = _sizes(processor, height, width) if height else {}
@@ -34,11 +43,15 @@ def image(facts: Facts) -> dict[str, torch.Tensor]:
 
 def sound(facts: Facts) -> dict[str, torch.Tensor]:
     """What the feature extractor gives forward for a second of silence; nothing where there is none that works."""
+    masks = [name for name in _MASKS if name in facts.names and not ("input_ids" in facts.names and name == _MASK)]
     for name in _names("feature_extraction_auto", "FEATURE_EXTRACTOR_MAPPING_NAMES", facts.model_types("audio")):
         with _harmless() as made:
             extractor = _class(name)(**_bins(facts))
             rate = getattr(extractor, "sampling_rate", _RATE)
-            made |= extractor(np.zeros(rate, dtype=np.float32), sampling_rate=rate, return_tensors="pt")
+            asked = {f"return_{_MASK}": True} if masks else {}
+            made |= extractor(np.zeros(rate, dtype=np.float32), sampling_rate=rate, return_tensors="pt", **asked)
+        mask = made.pop(_MASK, None)
+        made |= {masks[0]: mask} if masks and mask is not None else {}
         if given := _given(made, facts):
             return given
     return {}
@@ -47,6 +60,12 @@ def sound(facts: Facts) -> dict[str, torch.Tensor]:
 def _bins(facts: Facts) -> dict[str, int]:
     bins = facts.find("num_mel_bins", kind="audio", default=None)
     return {"feature_size": bins} if isinstance(bins, int) else {}
+
+
+def _patching(processor: Any, facts: Facts) -> dict[str, int]:
+    """How the model cuts an image, where that is the processor's work."""
+    found = {name: facts.find(*names, kind="vision", default=None) for name, names in _PATCHING.items()}
+    return {k: v for k, v in found.items() if isinstance(v, int) and isinstance(getattr(processor, k, None), int)}
 
 
 def _class(name: str) -> Any:

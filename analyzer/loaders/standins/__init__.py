@@ -45,7 +45,7 @@ class Finder(MetaPathFinder, Loader):
         name, top = module.__name__, module.__name__.split(".")[0]
         self.imported.add(top)
         said = release(top)
-        why = f"{top} is not installed and was stubbed (--stub)"
+        why = f"a stand-in is in the place of the package {top}"
         if said is not None:
             module.__dict__["__version__"] = said[1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 import torch
@@ -12,6 +12,8 @@ from analyzer.loaders.headers import Stored
 from analyzer.loaders.worlds import four
 
 FLOAT_ATTRIBUTE: Final = "dtype"
+_SMALL: Final = 1 << 20
+"""Elements; a larger table of integers stays unknown."""
 
 
 def constructing(cls: Any, dtype: torch.dtype) -> list[Any]:
@@ -39,6 +41,50 @@ def settle(model: nn.Module) -> None:
     """
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
+
+
+def compute(model: nn.Module) -> None:
+    """Give integers that no checkpoint holds the values that loading computes for them.
+
+    They are made on meta, and `_init_weights` of the model that they are part of fills them in afterwards
+    (`_initialize_missing_keys`, transformers/modeling_utils.py).
+    """
+    for module, fill in _filled(model, None):
+        unknown = {
+            leaf: buffer
+            for leaf, buffer in module._buffers.items()
+            if buffer is not None and leaf in module._non_persistent_buffers_set and _is_table(buffer)
+        }
+        if unknown:
+            first, second = (_fill(module, fill, unknown, value) for value in (0, 1))
+            for leaf, buffer in unknown.items():  # one that keeps what it held was not filled
+                filled = leaf in first and leaf in second and torch.equal(first[leaf], second[leaf])
+                module._buffers[leaf] = first[leaf] if filled else buffer
+
+
+def _is_table(buffer: torch.Tensor) -> bool:
+    return buffer.is_meta and not buffer.is_floating_point() and buffer.numel() <= _SMALL
+
+
+def _fill(module: nn.Module, fill: Any, unknown: dict[str, torch.Tensor], value: int) -> dict[str, torch.Tensor]:
+    """What the model puts into buffers that hold a value; nothing where its code wants all tensors real."""
+    made = {leaf: torch.full_like(buffer, value, device="cpu") for leaf, buffer in unknown.items()}
+    module._buffers.update(made)
+    try:
+        with torch.no_grad():
+            fill(module)
+    except Exception:
+        return {}
+    return {leaf: buffer for leaf in made if (buffer := module._buffers[leaf]) is not None}
+
+
+def _filled(module: nn.Module, fill: Any) -> Iterator[tuple[nn.Module, Any]]:
+    """Each module with what fills it: the `_init_weights` of the innermost model that it is in."""
+    fill = getattr(module, "_init_weights", fill)
+    if fill is not None:
+        yield module, fill
+    for child in module.children():
+        yield from _filled(child, fill)
 
 
 def assigned(_: Any, __: torch.dtype, ___: Mapping[str, Stored]) -> dict[str, str]:

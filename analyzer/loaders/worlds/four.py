@@ -42,6 +42,10 @@ def settle(_: nn.Module) -> None:
     """Loading leaves it to the constructor which parameters are trained."""
 
 
+def compute(_: nn.Module) -> None:
+    """Nothing: constructors run for real."""
+
+
 def assigned(model: Any, dtype: torch.dtype, saved: Mapping[str, Stored]) -> dict[str, str]:
     """From 4.43 on, for some versions, stored tensors are put into their places and not copied into what is there.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from analyzer.dtypes import short
 from analyzer.findings import Finding
@@ -75,7 +76,8 @@ def _change(before: str, after: str) -> str:
 
 
 def _dtypes(names: Iterable[str]) -> str:
-    return " ".join(map(short, names)) or "none"
+    runs = [(name, len(list(run))) for name, run in groupby(names)]
+    return ", ".join(f"{short(name)}{_times(count)}" for name, count in runs) or "none"
 
 
 def _times(count: int) -> str:

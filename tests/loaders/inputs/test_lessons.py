@@ -78,21 +78,59 @@ class Caching(nn.Module):
         return input_ids + 1
 
 
+class Computes(nn.Module):
+    """Works an argument out that it was not given, and cannot."""
+
+    def forward(self, input_ids: Any, position_ids: Any = None) -> Any:
+        if position_ids is None:
+            position_ids = self._positions(
+                input_ids,
+            )
+        return input_ids + position_ids
+
+    def _positions(self, ids: Any) -> Any:
+        return ids * self.there_is_no_such_thing
+
+
+class Refuses(nn.Module):
+    """Says no, but not for want of what."""
+
+    def forward(self, input_ids: Any, lang_ids: Any = None) -> Any:
+        """lang_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): languages."""
+        if lang_ids is None:
+            raise ValueError("Unknown language")
+        return input_ids + lang_ids
+
+
+class Square(nn.Module):
+    """Takes images of one size, and a mask with them."""
+
+    def forward(self, pixel_values: Any, pixel_mask: Any) -> Any:
+        height, width = pixel_values.shape[-2:]
+        if (height, width) != (16, 16):
+            raise ValueError(f"Image size ({height}*{width}) doesn't match model (16*16).")
+        return pixel_values * pixel_mask[:, None]
+
+
 X = torch.zeros
 IDS = X(1, 4).long()
 CASES: dict[str, tuple[nn.Module, dict[str, Any]]] = {
-    "_named": (Named(), {"input_ids": X(1, 16).long()}),
-    "_none": (Unnamed(), {"input_ids": X(1, 16).long()}),
-    "_tokens": (Tokens(), {"input_ids": IDS, "attention_mask": IDS, "pixel_values": X(1, 3, 4, 4)}),
-    "_sizes": (Calls(lambda x: F.linear(x, X(8, 32))), {"x": X(1, 5, 16)}),
-    "_sizes of what was made of it": (Calls(lambda x: F.linear(x.repeat(1, 1, 4), X(8, 64))), {"x": X(1, 5, 8)}),
-    "_viewed": (Calls(lambda x: x.view(-1, 3, 2, 14, 14)), {"x": X(16, 100)}),
-    "_channels": (Calls(lambda x: F.conv2d(x, X(8, 1, 3, 3))), {"x": X(1, 4, 16, 16)}),
-    "_larger": (Calls(lambda x: F.conv2d(x, X(8, 3, 16, 16))), {"x": X(1, 3, 8, 8)}),
-    "_rank": (Calls(_three), {"x": X(4, 5)}),
-    "_integers": (Indexes(), {"input_ids": X(1, 3)}),
-    "_within": (Indexes(), {"input_ids": torch.full((1, 3), 9)}),
-    "_no_cache": (Caching(), {"input_ids": X(1, 3).long()}),
+    "named": (Named(), {"input_ids": X(1, 16).long()}),
+    "none": (Unnamed(), {"input_ids": X(1, 16).long()}),
+    "tokens": (Tokens(), {"input_ids": IDS, "attention_mask": IDS, "pixel_values": X(1, 3, 4, 4)}),
+    "sizes": (Calls(lambda x: F.linear(x, X(8, 32))), {"x": X(1, 5, 16)}),
+    "sizes of what was made of it": (Calls(lambda x: F.linear(x.repeat(1, 1, 4), X(8, 64))), {"x": X(1, 5, 8)}),
+    "viewed": (Calls(lambda x: x.view(-1, 3, 2, 14, 14)), {"x": X(16, 100)}),
+    "channels": (Calls(lambda x: F.conv2d(x, X(8, 1, 3, 3))), {"x": X(1, 4, 16, 16)}),
+    "larger": (Calls(lambda x: F.conv2d(x, X(8, 3, 16, 16))), {"x": X(1, 3, 8, 8)}),
+    "rank": (Calls(_three), {"x": X(4, 5)}),
+    "integers": (Indexes(), {"input_ids": X(1, 3)}),
+    "within": (Indexes(), {"input_ids": torch.full((1, 3), 9)}),
+    "floats": (Calls(lambda x: F.conv2d(x, X(8, 3, 2, 2), X(8))), {"x": X(1, 3, 8, 8).long()}),
+    "guarded": (Refuses(), {"input_ids": X(1, 16).long()}),
+    "computing": (Computes(), {"input_ids": X(1, 16).long()}),
+    "sizes of all that are as large": (Square(), {"pixel_values": X(1, 3, 8, 8), "pixel_mask": X(1, 8, 8).long()}),
+    "no_cache": (Caching(), {"input_ids": X(1, 3).long()}),
 }  # fmt: skip
 
 
@@ -125,11 +163,11 @@ def test_a_capture_learns_it(name: str) -> None:
 
 
 def test_every_lesson_has_a_case() -> None:
-    assert {lesson.__name__ for _, lesson in LESSONS} == {name.split()[0] for name in CASES}
+    assert {lesson.__name__.lstrip("_") for _, lesson in LESSONS} == {name.split()[0] for name in CASES}
 
 
 def test_inputs_of_a_person_stay() -> None:
-    module, inputs = CASES["_named"]
+    module, inputs = CASES["named"]
     loaded = loaded_with(module, inputs, invented="")
     assert learned(loaded, Plan(device="cpu"))[0] is loaded
 

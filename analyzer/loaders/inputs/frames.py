@@ -1,0 +1,74 @@
+"""Reads the frames that an error came through: what its source lines name, and which inputs it came through."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import textwrap
+from collections.abc import Iterable
+from functools import cache
+from types import FrameType
+
+_LONGEST = 40
+"""Source lines of one statement that are looked at, at most."""
+
+
+def frames(error: BaseException) -> list[tuple[FrameType, int]]:
+    """Each frame with the line that it was at, the innermost last."""
+    found, trace = [], error.__traceback__
+    while trace is not None:
+        found.append((trace.tb_frame, trace.tb_lineno))
+        trace = trace.tb_next
+    return found
+
+
+def read(frame: FrameType, line: int) -> list[str]:
+    """Names whose value the statement that begins at a source line reads."""
+    tree = _statement(frame, line)
+    return [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)] if tree else []
+
+
+def assigned(frame: FrameType, line: int) -> list[str]:
+    """Names that the statement at a source line was to give a value."""
+    tree = _statement(frame, line)
+    return [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)] if tree else []
+
+
+def suspects(error: BaseException, names: Iterable[str]) -> list[str]:
+    """The names, those first that the innermost statements read."""
+    depth: dict[str, int] = {}
+    for number, (frame, line) in enumerate(frames(error)):
+        depth |= dict.fromkeys(read(frame, line), number)
+    return sorted(names, key=lambda name: -depth.get(name, -1))
+
+
+def guards(frame: FrameType, line: int) -> list[str]:
+    """Names in the tests of the `if`s that a source line stands under, innermost first."""
+    tests: list[ast.expr] = []
+    for node in ast.walk(_file(frame.f_code.co_filename)):
+        if isinstance(node, ast.If) and node.lineno <= line <= (node.end_lineno or 0):
+            tests.append(node.test)
+    tests.sort(key=lambda test: -test.lineno)
+    return [n.id for test in tests for n in ast.walk(test) if isinstance(n, ast.Name)]
+
+
+@cache
+def _file(name: str) -> ast.AST:
+    try:
+        return ast.parse("".join(linecache.getlines(name)))
+    except SyntaxError:
+        return ast.Module([], [])
+
+
+def _statement(frame: FrameType, line: int) -> ast.AST | None:
+    """The statement that begins at a line, of several lines if need be; the head of a block has an empty one."""
+    lines: list[str] = []
+    for number in range(line, line + _LONGEST):
+        lines.append(linecache.getline(frame.f_code.co_filename, number))
+        text = textwrap.dedent("".join(lines)).strip()
+        for attempt in (text, f"{text}\n    pass", f"if 1: pass\n{text}\n    pass", text.rstrip(",")):
+            try:
+                return ast.parse(attempt)
+            except SyntaxError:
+                continue
+    return None

@@ -1,0 +1,120 @@
+"""Lessons about sizes: what an error says of dimensions that do not fit, as inputs of other shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import Any, Final
+
+import torch
+
+from analyzer.loaders.inputs.facts import Facts
+from analyzer.loaders.inputs.frames import suspects
+
+Change = dict[str, Any]
+Inputs = dict[str, Any]
+
+_LARGEST: Final = 1 << 16
+"""Size of a dimension, at most."""
+_MOST: Final = 1 << 25
+"""Elements of an input, at most."""
+
+
+def sizes(match: re.Match[str], error: BaseException, _: Facts, inputs: Inputs) -> Iterator[Change]:
+    """Two sizes do not fit: a dimension of an input that is one of them, or a multiple, becomes the other."""
+    words = re.sub(r"(?<=\d)x(?=\d)", " ", match.string)  # "5x16"
+    numbers = [*dict.fromkeys(int(n) for n in re.findall(r"(?<![\w.])\d+(?![\w.])", words))][:8]
+    pairs = [(a, b) for a in numbers for b in numbers if a != b and a > 0 and b > 0]
+    found: dict[tuple[str, int, int], tuple[bool, bool]] = {}
+    for name, value in tensors(inputs, error):
+        for got, wanted in pairs:
+            for axis, size in enumerate(value.shape):
+                new = size * wanted // got
+                scales = value.is_floating_point() and size > 1 and (size % got == 0 or got % size == 0)
+                fits = size == got or (scales and size * wanted % got == 0)
+                if fits and 0 < new <= _LARGEST and new != size:
+                    found.setdefault((name, axis, new), (size != got, got == 1 or axis == 0))
+    best = sorted(found, key=lambda one: found[one])  # what is said itself, and is no batch, first
+    yield from (_as_long(name, axis, new, inputs) for name, axis, new in best)
+    yield from ({name: _resized(inputs[name], [axis], new)} for name, axis, new in best)
+
+
+def viewed(match: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """A tensor is to be viewed in a shape: its last dimension becomes the product of what that shape says."""
+    known = [int(n) for n in match["shape"].split(",") if int(n) > 0]
+    for name, value in tensors(inputs, error):
+        if value.is_floating_point() and value.dim() > 1 and prod(known) <= _LARGEST:
+            yield {name: _resized(value, [value.dim() - 1], prod(known))}
+
+
+def channels(_: re.Match[str], error: BaseException, ___: Facts, inputs: Inputs) -> Iterator[Change]:
+    """Wrong channels: one, as of sound or a grey image, or three."""
+    for name, value in tensors(inputs, error):
+        for count in (1, 3):
+            if value.is_floating_point() and value.dim() > 2 and value.shape[1] != count:
+                yield {name: _resized(value, [1], count)}
+
+
+def rank(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
+    """A tensor has too few or too many dimensions."""
+    frames = facts.find("num_frames", kind="vision", default=1)
+    for name, value in tensors(inputs, error):
+        if value.dim() == 4 and isinstance(frames, int):
+            yield {name: torch.stack([value] * frames, dim=1)}
+        if value.dim() >= 1:
+            yield {name: value[None]}
+            yield {name: value.unsqueeze(1)}
+            yield {name: value.unsqueeze(-1)}
+        if value.dim() > 1 and value.shape[0] == 1:
+            yield {name: value[0]}
+    for name, value in tensors(inputs, error):
+        if value.dim() >= 4:
+            yield {name: torch.stack([value, value], dim=1)}
+
+
+def larger(_: re.Match[str], error: BaseException, ___: Facts, inputs: Inputs) -> Iterator[Change]:
+    """What came in is too small: twice and eight times the size, first of images, then of what has a length."""
+    for factor in (2, 4, 8):
+        for name, value in tensors(inputs, error):
+            if value.numel() * factor**2 > _MOST:
+                continue
+            if value.is_floating_point() and value.dim() >= 4:
+                yield {name: value.repeat(*[1] * (value.dim() - 2), factor, factor)}
+            elif value.is_floating_point() and value.dim() in (2, 3):
+                yield {name: value.repeat(*[1] * (value.dim() - 1), factor)}
+                if value.dim() == 3:
+                    yield {name: value.repeat(1, factor, 1)}
+
+
+def tensors(inputs: Inputs, error: BaseException) -> list[tuple[str, torch.Tensor]]:
+    """Those that a size may be wrong of: what the innermost statements read first, and floats before integers."""
+    found = [(n, v) for n, v in inputs.items() if isinstance(v, torch.Tensor)]
+    found.sort(key=lambda pair: not pair[1].is_floating_point())
+    order = suspects(error, [name for name, _ in found])
+    return sorted(found, key=lambda pair: order.index(pair[0]))
+
+
+def _as_long(name: str, axis: int, size: int, inputs: Inputs) -> Change:
+    """An input with another size, square if it was, and those that were as large along that axis, and masks as long."""
+    shape = inputs[name].shape
+    old, square = shape[axis], len(shape) > 3 and axis > 1
+    axes = [n for n, length in enumerate(shape) if n == axis or (square and n > 1 and length == old)]
+    change = {name: _resized(inputs[name], axes, size)}
+    for other, value in inputs.items():
+        if other != name and isinstance(value, torch.Tensor) and axis > 0 and old > 1:
+            last = range(1 if square else value.dim() - 1, value.dim()) if "mask" in other else axes
+            follows = [n for n in last if 0 < n < value.dim() and value.shape[n] == old]
+            change |= {other: _resized(value, follows, size)} if follows else {}
+    return change
+
+
+def _resized(value: torch.Tensor, axes: Sequence[int], size: int) -> torch.Tensor:
+    """With another size along some axes; integers are repeated, floats are zeros. Itself where that is too much."""
+    if prod(size if n in axes else old for n, old in enumerate(value.shape)) > _MOST:
+        return value
+    if value.is_floating_point() or 0 in value.shape:
+        return value.new_zeros([size if n in axes else old for n, old in enumerate(value.shape)])
+    for axis in axes:
+        value = value.repeat_interleave(-(-size // value.shape[axis]), axis).narrow(axis, 0, size)
+    return value

@@ -1,0 +1,84 @@
+"""Tokenizers and feature extractors that need no vocabulary: they give tensors of the right shape and dtype."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+_WORDS: Final = 6
+"""Tokens that any text has, its ends included."""
+_LONGEST: Final = 512
+
+
+class StandInTokenizer:
+    """Turns any text into the same few ids, padded as it is asked to."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = _settings(folder / "tokenizer_config.json")
+        self.model_max_length = min(int(settings.get("model_max_length") or 77), 1 << 20)
+        self.vocab_size, self._ends = 1000, (0, 1)
+        self.added_tokens_encoder: dict[str, int] = {}
+
+    def know(self, config: Any) -> None:
+        """Keep to the vocabulary, the length and the special ids of the encoder with this config."""
+        if config is None:
+            return
+        self.vocab_size = int(getattr(config, "vocab_size", 1000))
+        positions = getattr(config, "max_position_embeddings", None)
+        self.model_max_length = min(self.model_max_length, positions or _LONGEST) if positions else _LONGEST
+        end = getattr(config, "eos_token_id", None)
+        start = getattr(config, "bos_token_id", None)
+        last = self.vocab_size - 1
+        self._ends = (start if isinstance(start, int) else last - 1, end if isinstance(end, int) else last)
+        self._ends = (min(self._ends[0], last), min(self._ends[1], last))
+
+    def __call__(self, text: Any, *_: Any, padding: Any = False, max_length: int | None = None, **__: Any) -> Any:
+        """Ids and mask of [texts, tokens], int64."""
+        from transformers import BatchEncoding
+
+        rows = 1 if isinstance(text, str) else len(text)
+        words = [self._ends[0], *[2 + i % max(1, self.vocab_size - 4) for i in range(_WORDS - 2)], self._ends[1]]
+        length = (max_length or self.model_max_length) if padding in ("max_length",) else len(words)
+        ids = (words + [self._ends[1]] * length)[:length]
+        mask = ([1] * len(words) + [0] * length)[:length]
+        return BatchEncoding({"input_ids": torch.tensor([ids] * rows), "attention_mask": torch.tensor([mask] * rows)})
+
+    def batch_decode(self, ids: Any, *_: Any, **__: Any) -> list[str]:
+        """Nothing: no text is known."""
+        return [""] * len(ids)
+
+    def decode(self, *_: Any, **__: Any) -> str:
+        """Nothing: no text is known."""
+        return ""
+
+    def tokenize(self, text: str, *_: Any, **__: Any) -> list[str]:
+        """The words as they stand."""
+        return text.split()
+
+    def __len__(self) -> int:
+        return self.vocab_size
+
+
+class StandInExtractor:
+    """Turns any pictures into float32 pixels of the size that its config names."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = _settings(folder / "preprocessor_config.json")
+        size = settings.get("crop_size") or settings.get("size") or 224
+        if isinstance(size, dict):
+            size = size.get("height") or size.get("shortest_edge") or 224
+        self.size = int(size)
+
+    def __call__(self, images: Any = None, *_: Any, **__: Any) -> Any:
+        """Pixels of [pictures, 3, size, size], float32."""
+        from transformers import BatchFeature
+
+        number = len(images) if isinstance(images, (list, tuple)) else 1
+        return BatchFeature({"pixel_values": torch.zeros(number, 3, self.size, self.size)})
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -1,0 +1,107 @@
+"""The tables of docs/coverage.md: how far each model got, and the reasons where it was not to its end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+import transformers
+
+from tests.coverage.cases import Case
+from tests.coverage.running import BUILD, INPUTS, LIMIT, NO_DEFAULT, PARTIAL, TRACED, Row, count
+from tests.pages import placed
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "coverage.md"
+WORDS: Final = {
+    TRACED: "traced to its end",
+    PARTIAL: "stopped on the way",
+    INPUTS: "no inputs found",
+    BUILD: "cannot be built",
+    NO_DEFAULT: "has no default that transformers can build",
+    LIMIT: "over the limits",
+}
+"""Outcome -> how the page calls it, best first."""
+_LACKING: Final = re.compile(
+    r"requires the (\w+) library|needs the package (\w+)|(?:No module named|pip install) '?`?(\w+)"
+)
+
+
+def write(name: str, body: str) -> None:
+    """Put a part into the page, in the place of the one that this version of transformers had under the name."""
+    head = f"## transformers {transformers.__version__}: {name}\n\nWith torch {torch.__version__}.\n\n"
+    old = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    PAGE.write_text(placed(old, head + body), encoding="utf-8")
+
+
+def architectures(cases: Sequence[Case], rows: Mapping[str, Row]) -> str:
+    """The part on classes in their default configs: the sums, what did not get to its end and why, then every row."""
+    known = [(case, rows[case.name]) for case in cases if case.name in rows]
+    failed = [(case, row) for case, row in known if row.outcome != TRACED]
+    reasons = [[row.name, WORDS[row.outcome], _cell(row.why)] for _, row in failed]
+    everything = [
+        [case.model_type, case.cls, _tasks(case), WORDS[row.outcome], row.ops, len(row.errors), len(row.warnings),
+         row.loss.partition(":")[0], row.seconds, row.mib]
+        for case, row in known
+    ]  # fmt: skip
+    return "\n".join(
+        [
+            _sums([row for _, row in known]),
+            "### Not traced to the end\n",
+            _table(["class", "outcome", "why"], reasons),
+            "### All\n",
+            _table(
+                ["type", "class", "tasks", "outcome", "operations", "errors", "warnings", "loss", "s", "MiB"],
+                everything,
+            ),
+        ]
+    )
+
+
+def published(rows: Sequence[Row], sources: Mapping[str, str]) -> str:
+    """The part on configs as they are published; `sources` says where each comes from."""
+    cells = [
+        [row.name, sources.get(row.name, ""), WORDS[row.outcome], row.ops, len(row.errors), len(row.warnings),
+         row.seconds, row.mib, _cell(row.why)]
+        for row in rows
+    ]  # fmt: skip
+    heads = ["folder", "from", "outcome", "operations", "errors", "warnings", "s", "MiB", "what is missing"]
+    return "\n".join([_sums(rows), _table(heads, cells)])
+
+
+def _sums(rows: Sequence[Row]) -> str:
+    counts, lacking = count(list(rows)), [row for row in rows if row.outcome == BUILD and _LACKING.search(row.why)]
+    buildable = sum(counts.values()) - counts[BUILD]
+    share = f"{100 * counts[TRACED] / buildable:.1f} %" if buildable else "none"
+    lines = [f"- {words}: {counts[outcome]}" for outcome, words in WORDS.items()]
+    packages = sorted({next(filter(None, _LACKING.search(row.why).groups())) for row in lacking})  # type: ignore[union-attr]
+    note = f" ({len(lacking)} of them for want of {', '.join(packages)})" if lacking else ""
+    slow = max(rows, key=lambda row: row.seconds, default=None)
+    large = max(rows, key=lambda row: row.mib, default=None)
+    worst = (
+        [f"- longest: {slow.name}, {slow.seconds} s; largest: {large.name}, {large.mib} MiB"] if slow and large else []
+    )
+    return "\n".join(
+        [f"Traced of those that can be built: **{share}**.\n", *lines[:-2], lines[-2] + note, lines[-1], *worst, ""]
+    )
+
+
+def _tasks(case: Case) -> str:
+    """The auto classes, in short.
+
+    >>> _tasks(Case("bert", "BertForMaskedLM", ("MODEL_FOR_MASKED_LM", "MODEL_FOR_PRETRAINING")))
+    'masked lm, pretraining'
+    """
+    return ", ".join(task.removeprefix("MODEL_FOR_").replace("_", " ").lower() for task in case.tasks)
+
+
+def _cell(text: str) -> str:
+    """Text that cannot break a table."""
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;")[:300]
+
+
+def _table(heads: list[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
