@@ -34,6 +34,8 @@ class Kind:
     marker: str
     module: str
     keys: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    """Keys that it must not have: they say that it is another kind."""
     holds: type[dict[str, Any]] | type[list[Any]] = dict
     """What the marker's JSON has to be."""
 
@@ -48,7 +50,7 @@ LOADERS: Final = (
     Kind("a diffusers pipeline", "model_index.json", "diffusers_dir"),
     Kind("a sentence-transformers model", "modules.json", "sentence_dir", holds=list),
     Kind("a PEFT adapter", "adapter_config.json", "adapter_dir"),
-    Kind("a timm model", "config.json", "timm_dir", keys=("architecture", "pretrained_cfg")),
+    Kind("a timm model", "config.json", "timm_dir", keys=("architecture", "pretrained_cfg"), without=("model_type",)),
     Kind("a part of a diffusers pipeline", "config.json", "diffusers_part", keys=("_class_name",)),
     Kind("a transformers model", "config.json", "transformers_dir"),
     Kind("an exported program", ".pt2", "exported_file"),
@@ -103,7 +105,8 @@ def _kind(root: Path, plan: Plan) -> tuple[Kind, Any]:
             if not isinstance(settings, kind.holds):
                 wanted = "list" if kind.holds is list else "object"
                 raise AnalyzerError(f"{root / kind.marker} holds no JSON {wanted}", hint="download or save it again")
-            if all(key in list(settings) for key in kind.keys):
+            found = list(settings)
+            if all(key in found for key in kind.keys) and not any(key in found for key in kind.without):
                 return kind, settings
     names = dict.fromkeys(kind.marker for kind in reversed(LOADERS) if not kind.marker.startswith("."))
     hint = _KINDS.format(", ".join(names))

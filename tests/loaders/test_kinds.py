@@ -13,7 +13,7 @@ from torch import nn
 
 from analyzer import cli
 from analyzer.errors import AnalyzerError
-from analyzer.loaders import LOADERS, load
+from analyzer.loaders import LOADERS, _kind, load
 from analyzer.pipeline import run_trace, trace
 from analyzer.plan import Plan
 
@@ -190,3 +190,12 @@ def test_what_is_no_model_is_told_what_is(tmp_path: Path) -> None:
     with pytest.raises(AnalyzerError, match=r"no config\.json") as caught:
         load(tmp_path, Plan())
     assert all(kind.marker in caught.value.hint for kind in LOADERS)
+
+
+def test_a_timm_model_that_transformers_wraps_is_a_transformers_model(tmp_path: Path) -> None:
+    known = {"architecture": "resnet18", "pretrained_cfg": {}}
+    kinds = []
+    for more in ({}, {"model_type": "timm_wrapper", "architectures": ["TimmWrapperModel"]}):
+        (tmp_path / "config.json").write_text(json.dumps({**known, **more}))
+        kinds.append(_kind(tmp_path, Plan())[0].module)
+    assert kinds == ["timm_dir", "transformers_dir"]
