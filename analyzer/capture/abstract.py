@@ -11,7 +11,7 @@ import torch
 
 from analyzer.graph import Ref, Spec
 
-SMALL: Final = 1 << 16
+SMALL: Final = 1 << 18
 """Elements up to which a value that depends on no weight is computed for real (design D2)."""
 
 CARRIER: Final = "AutocastIPU"

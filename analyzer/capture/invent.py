@@ -16,6 +16,9 @@ RANKED: Final = frozenset(
 )
 """Operations whose integer outputs choose among things (experts, tokens): they get a round robin."""
 
+VALUES_FIRST: Final = RANKED - {"argsort", "argmax", "argmin", "multinomial"}
+"""Those of them whose first output holds what was chosen, not which."""
+
 ROUNDS: Final = 1024
 """How often one line of a module gets the same answer: more experts than any model has, fewer than a graph can bear."""
 

@@ -15,7 +15,7 @@ from analyzer.capture import script, unwatched
 from analyzer.capture.abstract import Abstract, Cell, small, spec_of
 from analyzer.capture.backward import Passes
 from analyzer.capture.houses import Houses
-from analyzer.capture.invent import RANKED, Inventions, plausible
+from analyzer.capture.invent import RANKED, VALUES_FIRST, Inventions, plausible
 from analyzer.capture.kernels import Kernels, Outcome, holes, results, tensors
 from analyzer.capture.places import Places
 from analyzer.capture.recorder import Recorder
@@ -25,6 +25,8 @@ from analyzer.graph import Ref, Script, Spec
 from analyzer.oracle.operands import regular
 
 _CPU = torch.device("cpu")
+_FEW = 1
+"""Floats that a length is made of: more are positions or the like."""
 _INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
 _AUTOCAST = torch._C.DispatchKey.AutocastCPU
 _CASTS = ("to_copy", "to")
@@ -179,7 +181,6 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if outcome.gap:
             self.inventions.note("a kernel that the CPU lacks", outcome.gap, place)
         facts = {**facts, "refused": outcome.refused, "repair": outcome.repair, "script": again}
-        facts["callers"] = self.places.callers() if outcome.refused else ()
         facts["inserted"] = self.inserted * (sig.base in _CASTS)
         written = [(i, t) for i in sig.written for t in tensors(argument(sig, i, args, kwargs))]
         specs: tuple[Spec, ...] = tuple(s for s, _ in outcome.outputs)
@@ -200,7 +201,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             cell = operands[0].cell if shares else Cell(known=value is not None)
             tensor = Abstract.make(spec, stride, ref, cell, value)
             tensor.held = shares and operands[0].held
-            if value is None and sig.base in RANKED and not spec.dtype.startswith(("float", "bfloat")) and operands:
+            chooses = sig.base in RANKED and (index > 0 or sig.base not in VALUES_FIRST)
+            if value is None and chooses and not spec.dtype.startswith(("float", "bfloat")) and operands:
                 self._rank(tensor, ranked(sig, args, kwargs), operands, place)
             made.append(tensor)
         for number, (index, target) in enumerate(written):
@@ -218,11 +220,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _counts(operands: list[Abstract], result: Any) -> bool:
-    """Whether a mask comes of anything, or integers of masks and integers, all small."""
+    """Whether a mask comes of anything, or integers of masks and integers or of a few floats, all small."""
     outputs = list(tensors(result))
     if not outputs or not all(small(t) for t in (*operands, *outputs)):
         return False
-    floating = any(t.dtype.is_floating_point for t in operands)
+    floating = any(t.dtype.is_floating_point and t.numel() > _FEW for t in operands)
     return all(t.dtype == torch.bool or (t.dtype in _INTEGERS and not floating) for t in outputs)
 
 
