@@ -29,7 +29,8 @@ def read(text: str | None) -> dict[str, Documented]:
     """Argument -> what the documentation says of it, as far as it gives a shape; of several shapes the first."""
     found: dict[str, Documented] = {}
     for entry in _ENTRY.finditer(text or ""):
-        dims = tuple(part.strip() for part in entry["shape"].strip(" ()").split(",") if part.strip())
+        shape = entry["shape"].replace("{0}", "batch_size, sequence_length")  # a gap that nobody filled
+        dims = tuple(part.strip() for part in shape.strip(" ()").split(",") if part.strip())
         found.setdefault(entry["name"], Documented(entry["kind"].rpartition(".")[2].lower(), dims))
     return found
 

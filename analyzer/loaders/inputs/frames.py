@@ -52,6 +52,26 @@ def guards(frame: FrameType, line: int) -> list[str]:
     return [n.id for test in tests for n in ast.walk(test) if isinstance(n, ast.Name)]
 
 
+def givers(frame: FrameType, name: str) -> list[str]:
+    """Names in the tests of the `if`s under which a frame's code gives a value to a name."""
+    found: list[str] = []
+    first, code = frame.f_code.co_firstlineno, frame.f_code
+    for node in ast.walk(_file(code.co_filename)):
+        if (
+            isinstance(node, ast.FunctionDef)
+            and node.name == code.co_name
+            and node.lineno >= first <= node.body[0].lineno
+        ):
+            ifs = [one for one in ast.walk(node) if isinstance(one, ast.If) and name in _stored(one.body)]
+            found = found or [n.id for one in ifs for n in ast.walk(one.test) if isinstance(n, ast.Name)]
+    return [other for other in found if other != name]
+
+
+def _stored(body: list[ast.stmt]) -> list[str]:
+    nodes = (node for one in body for node in ast.walk(one))
+    return [n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+
+
 @cache
 def _file(name: str) -> ast.AST:
     try:

@@ -13,7 +13,7 @@ from typing import Final
 import torch
 
 from analyzer.loaders.inputs.facts import Facts
-from analyzer.loaders.inputs.frames import assigned, frames, guards, read
+from analyzer.loaders.inputs.frames import assigned, frames, givers, guards, read
 from analyzer.loaders.inputs.makers import together
 from analyzer.loaders.inputs.sizes import Change, Inputs, channels, larger, rank, sizes, tensors, viewed
 
@@ -34,11 +34,11 @@ def _named(match: re.Match[str], error: BaseException, facts: Facts, inputs: Inp
 
 
 def _none(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
-    """A line reads something of None: an argument of that name, in the innermost frame that has one."""
+    """A line reads something of None: an argument of that name, or one whose being given gives it a value."""
     for frame, line in reversed(frames(error)):
-        names = [n for n in read(frame, line) if frame.f_locals.get(n, 0) is None and n in facts.names]
-        for name in dict.fromkeys(names):
-            if inputs.get(name) is None:
+        nothing = dict.fromkeys(n for n in read(frame, line) if frame.f_locals.get(n, 0) is None)
+        for name in (*nothing, *(other for n in nothing for other in givers(frame, n))):
+            if name in facts.names and inputs.get(name) is None:
                 yield _added(name, facts, inputs)
 
 
@@ -109,6 +109,13 @@ def _floats(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs
             yield {name: value.to(facts.dtype)}
 
 
+def _ones(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """A count that something is divided by is one at least."""
+    for name, value in tensors(inputs, error):
+        if not value.is_floating_point() and bool((value == 0).any()):
+            yield {name: torch.ones_like(value)}
+
+
 def _within(_: re.Match[str], error: BaseException, ___: Facts, inputs: Inputs) -> Iterator[Change]:
     """An index is beyond a table: the smallest that there is."""
     for name, value in tensors(inputs, error):
@@ -135,6 +142,7 @@ LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"(?i)unpack|dimension|expected \dD|\dD tensor|rank|dim", rank),
     (r"(?i)argument #1 'indices'|must be (?:of )?(?:type )?(?:long|int)|types? Long|for 'Float'", _integers),
     (r"(?i)\(long int\) and|found (?:dtype )?Long|for 'Long'|floating point", _floats),
+    (r"(?i)division|by zero", _ones),
     (r"(?i)out of range|out of bounds|index \d+", _within),
     (r"", _computing),
 )

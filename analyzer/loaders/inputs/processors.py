@@ -37,8 +37,15 @@ def image(facts: Facts) -> dict[str, torch.Tensor]:
             sizes = _sizes(processor, height, width) if height else {}
             made |= processor(images=[grey], return_tensors="pt", **sizes)
         if given := _given(made, facts):
-            return given
+            return _clip(given, facts)
     return {}
+
+
+def _clip(given: dict[str, torch.Tensor], facts: Facts) -> dict[str, torch.Tensor]:
+    """As many frames as the config counts, where a processor of clips was given one image."""
+    count = facts.find("num_frames", kind="vision", default=1)
+    clips = {k: v for k, v in given.items() if v.dim() == 5 and v.shape[1] == 1 and isinstance(count, int)}
+    return given | {name: value.repeat(1, count, 1, 1, 1) for name, value in clips.items()}
 
 
 def sound(facts: Facts) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 
 from analyzer.loaders.inputs.facts import Facts
-from analyzer.loaders.inputs.frames import suspects
+from analyzer.loaders.inputs.frames import frames, suspects
 
 Change = dict[str, Any]
 Inputs = dict[str, Any]
@@ -48,20 +48,24 @@ def viewed(match: re.Match[str], error: BaseException, __: Facts, inputs: Inputs
             yield {name: _resized(value, [value.dim() - 1], prod(known))}
 
 
-def channels(_: re.Match[str], error: BaseException, ___: Facts, inputs: Inputs) -> Iterator[Change]:
-    """Wrong channels: one, as of sound or a grey image, or three."""
+def channels(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """Wrong channels: as many as the convolution has that refused, else one, as of sound or a grey image, or three."""
+    owners = [frame.f_locals.get("self") for frame, _line in reversed(frames(error))]
+    counts = [n for owner in owners if isinstance(n := getattr(owner, "in_channels", None), int)]
     for name, value in tensors(inputs, error):
-        for count in (1, 3):
+        for count in dict.fromkeys((*counts[:1], 1, 3)):
             if value.is_floating_point() and value.dim() > 2 and value.shape[1] != count:
+                if value.shape[-1] == count:
+                    yield {name: value.transpose(1, -1).contiguous()}
                 yield {name: _resized(value, [1], count)}
 
 
 def rank(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
     """A tensor has too few or too many dimensions."""
-    frames = facts.find("num_frames", kind="vision", default=1)
+    count = facts.find("num_frames", kind="vision", default=1)
     for name, value in tensors(inputs, error):
-        if value.dim() == 4 and isinstance(frames, int):
-            yield {name: torch.stack([value] * frames, dim=1)}
+        if value.dim() == 4 and isinstance(count, int):
+            yield {name: torch.stack([value] * count, dim=1)}
         if value.dim() >= 1:
             yield {name: value[None]}
             yield {name: value.unsqueeze(1)}
@@ -73,18 +77,16 @@ def rank(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -
             yield {name: torch.stack([value, value], dim=1)}
 
 
-def larger(_: re.Match[str], error: BaseException, ___: Facts, inputs: Inputs) -> Iterator[Change]:
-    """What came in is too small: twice and eight times the size, first of images, then of what has a length."""
-    for factor in (2, 4, 8):
+def larger(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """What came in is too small: images twice as large and more, and many times as much of what has a length."""
+    for step in range(1, 4):
         for name, value in tensors(inputs, error):
-            if value.numel() * factor**2 > _MOST:
-                continue
-            if value.is_floating_point() and value.dim() >= 4:
-                yield {name: value.repeat(*[1] * (value.dim() - 2), factor, factor)}
-            elif value.is_floating_point() and value.dim() in (2, 3):
-                yield {name: value.repeat(*[1] * (value.dim() - 1), factor)}
-                if value.dim() == 3:
-                    yield {name: value.repeat(1, factor, 1)}
+            last, is_image = value.dim() - 1, value.dim() >= 4
+            grow = [[last - 1, last]] if is_image else [[last], [1]] if last == 2 else [[last]]
+            for axes in grow if value.is_floating_point() and last > 0 else ():
+                factor = (2 if is_image else 8) ** step
+                if value.numel() * factor ** len(axes) <= _MOST:
+                    yield {name: value.repeat(*(factor if n in axes else 1 for n in range(value.dim())))}
 
 
 def tensors(inputs: Inputs, error: BaseException) -> list[tuple[str, torch.Tensor]]:

@@ -102,6 +102,16 @@ class Refuses(nn.Module):
         return input_ids + lang_ids
 
 
+class Gives(nn.Module):
+    """Has a value only where another argument is given."""
+
+    def forward(self, input_ids: Any, bbox: Any = None, cache: Any = None) -> Any:
+        """bbox (`torch.LongTensor` of shape `(batch_size, sequence_length)`): boxes."""
+        if bbox is not None and cache is None:
+            cache = bbox + 1
+        return input_ids + cache.sum()
+
+
 class Square(nn.Module):
     """Takes images of one size, and a mask with them."""
 
@@ -122,11 +132,14 @@ CASES: dict[str, tuple[nn.Module, dict[str, Any]]] = {
     "sizes of what was made of it": (Calls(lambda x: F.linear(x.repeat(1, 1, 4), X(8, 64))), {"x": X(1, 5, 8)}),
     "viewed": (Calls(lambda x: x.view(-1, 3, 2, 14, 14)), {"x": X(16, 100)}),
     "channels": (Calls(lambda x: F.conv2d(x, X(8, 1, 3, 3))), {"x": X(1, 4, 16, 16)}),
+    "channels that come last": (Calls(nn.Conv1d(8, 4, 3)), {"x": X(1, 5, 8)}),
+    "ones": (Calls(lambda x: torch.arange(6) // int(x.sum())), {"x": X(1, 3).long()}),
     "larger": (Calls(lambda x: F.conv2d(x, X(8, 3, 16, 16))), {"x": X(1, 3, 8, 8)}),
     "rank": (Calls(_three), {"x": X(4, 5)}),
     "integers": (Indexes(), {"input_ids": X(1, 3)}),
     "within": (Indexes(), {"input_ids": torch.full((1, 3), 9)}),
     "floats": (Calls(lambda x: F.conv2d(x, X(8, 3, 2, 2), X(8))), {"x": X(1, 3, 8, 8).long()}),
+    "none where another gives it": (Gives(), {"input_ids": X(1, 16).long()}),
     "guarded": (Refuses(), {"input_ids": X(1, 16).long()}),
     "computing": (Computes(), {"input_ids": X(1, 16).long()}),
     "sizes of all that are as large": (Square(), {"pixel_values": X(1, 3, 8, 8), "pixel_mask": X(1, 8, 8).long()}),
