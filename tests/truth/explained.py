@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-_FORMATTED: Final = (
-    "the model checks the number of image tokens and formats it into the message that a failing check would have; "
-    "formatting a tensor of no dimension detaches it first (torch/_tensor.py, `__format__`), which an abstract tensor "
-    "does not: one `aten.detach` of an int64 is missing from the trace, and shifts the sequence by one"
-)
-_CACHED: Final = (
-    "the class keeps a table of positions in a cache of the process; the real run fills it and the trace that follows "
-    "in the same process finds it there, so those integer operations run once"
+_LAYOUT: Final = (
+    "on torch 2.6 the CPU gives the gradient of a depthwise convolution's weight in another memory layout than the meta "
+    "kernel says, and autograd copies a gradient whose layout is not that of its parameter "
+    "(torch/csrc/autograd/functions/accumulate_grad.h): one copy in bfloat16 more, and no other dtype"
 )
 
 EXPLAINED: Final[dict[tuple[str, str], str]] = {
-    ("LlavaForConditionalGeneration", "aten.detach.default at transformers/models"): _FORMATTED,
-    ("PaliGemmaForConditionalGeneration", "aten.detach.default at transformers/models"): _FORMATTED,
-    ("Qwen2VLForConditionalGeneration", "aten.detach.default at transformers/models"): _FORMATTED,
-    ("Qwen2_5_VLForConditionalGeneration", "aten.detach.default at transformers/models"): _FORMATTED,
-    ("SmolVLMForConditionalGeneration", "aten.detach.default at transformers/models"): _FORMATTED,
-    ("BeitForImageClassification", "modeling_beit.py:2"): _CACHED,
+    ("ConvNextForImageClassification", "aten.copy_.default at "): _LAYOUT,
+    ("ConvNextForImageClassification", "aten.new_empty_strided.default at "): _LAYOUT,
 }
