@@ -1,4 +1,4 @@
-"""Why one run of a case has operations that the other has not: (model, a part of each such line) -> the reason."""
+"""Why one run of a case has operations that the other has not: (model, all such lines) -> the reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ _LAYOUT: Final = (
     "(torch/csrc/autograd/functions/accumulate_grad.h): one copy in bfloat16 more, and no other dtype"
 )
 
-EXPLAINED: Final[dict[tuple[str, str], str]] = {
-    ("ConvNextForImageClassification", "aten.copy_.default at "): _LAYOUT,
-    ("ConvNextForImageClassification", "aten.new_empty_strided.default at "): _LAYOUT,
+EXPLAINED: Final[dict[tuple[str, tuple[str, ...]], str]] = {
+    ("ConvNextForImageClassification", ("aten.copy_.default at ", "aten.new_empty_strided.default at ")): _LAYOUT,
 }

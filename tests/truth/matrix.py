@@ -76,12 +76,8 @@ def sign(result: Result) -> str:
 
 def reason(result: Result) -> str:
     """Why a case has other operations, if the list explains every one of them; else ""."""
-    fits = (why for (model, what), why in EXPLAINED.items() if model == result.model and _all(result, what))
+    fits = (why for (model, lines), why in EXPLAINED.items() if model == result.model and {*result.unseen} <= {*lines})
     return next(fits, "")
-
-
-def _all(result: Result, what: str) -> bool:
-    return all(what in one for one in result.unseen)
 
 
 def _figures(results: tuple[Result, ...]) -> list[str]:
