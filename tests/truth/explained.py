@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _LAYOUT: Final = (
-    "on torch 2.6 the CPU gives the gradient of a depthwise convolution's weight in another memory layout than the meta "
+    "on torch 2.6 the CPU gives the gradient of a depthwise weight in another memory layout than the meta "
     "kernel says, and autograd copies a gradient whose layout is not that of its parameter "
     "(torch/csrc/autograd/functions/accumulate_grad.h): one copy in bfloat16 more, and no other dtype"
 )

@@ -93,8 +93,8 @@ def test_only_what_comes_before_the_first_error_is_compared() -> None:
 
 
 def test_other_operations_are_explained_only_if_the_list_names_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EXPLAINED, ("LlavaForConditionalGeneration", "aten.detach.default at"), "why")
     detach = "aten.detach.default at transformers/models/llava/modeling_llava.py:189"
+    monkeypatch.setitem(EXPLAINED, ("LlavaForConditionalGeneration", (detach,)), "why")
     seen = Result("LlavaForConditionalGeneration", "kind", "bf16", way="per line", unseen=(detach,))
     assert reason(seen)
     assert not reason(
