@@ -17,8 +17,8 @@ test: .venv/.installed ## format, lint, types, import floors, tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2
 
-truth: .venv/.installed ## everything against what PyTorch really does, into docs/truth.md (half an hour)
-	$(BIN)/python -m tests.truth
+truth: .venv/.installed ## everything against what PyTorch really does, into docs/truth.md (an hour)
+	$(BIN)/python -m tests.truth operators models noise
 
 goldens: .venv/.installed ## remake the expected outputs of the renderers; review the diff
 	UPDATE_GOLDENS=1 $(BIN)/pytest -q tests -k golden

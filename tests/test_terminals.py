@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -102,8 +102,8 @@ def test_help_has_examples_that_parse_and_fits_80_columns(
 
 
 @pytest.fixture
-def screen() -> Iterator[tuple[io.TextIOWrapper, list[bytes]]]:
-    """A terminal to write to, and what it was given."""
+def screen() -> Iterator[tuple[io.TextIOWrapper, Callable[[], str]]]:
+    """A terminal to write to, and what closes it and says all that it was given."""
     ours, theirs = pty.openpty()
     seen: list[bytes] = []
 
@@ -117,10 +117,14 @@ def screen() -> Iterator[tuple[io.TextIOWrapper, list[bytes]]]:
     reader = threading.Thread(target=read)
     reader.start()
     terminal = os.fdopen(theirs, "w", encoding="utf-8")
-    yield terminal, seen
-    if not terminal.closed:
+
+    def written() -> str:
         terminal.close()
-    reader.join()
+        reader.join()
+        return b"".join(seen).decode()
+
+    yield terminal, written
+    written()
     os.close(ours)
 
 
@@ -133,18 +137,17 @@ def screen() -> Iterator[tuple[io.TextIOWrapper, list[bytes]]]:
     ],
 )
 def test_colours_are_for_terminals_that_want_them(
-    values: dict[str, str], coloured: bool, model: Path, screen: tuple[io.TextIOWrapper, list[bytes]],
+    values: dict[str, str], coloured: bool, model: Path, screen: tuple[io.TextIOWrapper, Callable[[], str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    terminal, seen = screen
+    terminal, written = screen
     for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
         monkeypatch.delenv(name, raising=False)
     for name, value in ({"COLUMNS": "80"} | values).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "stdout", terminal)
     code = cli.main(["check", str(model), "--dtype", "bf16", "--set", "model.layers.1.mlp=f32"])
-    terminal.close()
-    text = b"".join(seen).decode()
+    text = written()
     hues = [
         part for code in COLOUR.findall(text) for part in code[2:-1].split(";") if re.fullmatch("3[0-8]|9[0-7]", part)
     ]

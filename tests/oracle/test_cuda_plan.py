@@ -14,7 +14,7 @@ from transformers import BertConfig, BertModel
 
 import analyzer
 from analyzer import Plan, Report
-from analyzer.render.terminal import _lines
+from analyzer.render.terminal import story
 
 TOP = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def test_layer_norm_of_a_narrow_input_with_wide_weights(narrow: torch.dtype, nam
     assert (finding.code, finding.message) == ("DT101", f"expected scalar type {name} but found Float")
     assert finding.asked == "cuda, from source: pytorch#135969"
     assert there.to_json()["findings"][0]["asked"] == finding.asked
-    assert f"{finding.message} [{finding.asked}]" in _lines(finding)
+    assert f"{finding.message} [{finding.asked}]" in story(finding)
 
 
 def test_the_reverse_is_refused_on_both_in_words_of_their_own() -> None:
@@ -53,7 +53,7 @@ def test_a_refusal_that_only_the_cpu_gave_says_so() -> None:
     for device, asked in (("cpu", "cpu"), ("cuda", "as on CPU")):
         (finding,) = analyzer.trace(torch.mv, args, plan=Plan(device=device)).findings
         assert finding.asked == asked
-        assert (finding.message in _lines(finding)) == (device == "cpu")
+        assert (finding.message in story(finding)) == (device == "cpu")
 
 
 def test_the_words_of_a_composite_call_are_not_laid_into_cudas_mouth() -> None:
