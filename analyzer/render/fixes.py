@@ -43,8 +43,8 @@ def show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool = F
 
 
 def diff(trial: Trial) -> str:
-    """The source change of a proposal as a unified diff; "" where it has none."""
-    return unified(trial.proposal.edit) if trial.proposal.edit else ""
+    """The source changes of a proposal as a unified diff; "" where it has none."""
+    return "".join(map(unified, trial.proposal.edits))
 
 
 def unified(edit: Edit) -> str:
