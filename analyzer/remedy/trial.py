@@ -20,14 +20,8 @@ from analyzer.findings import Finding
 from analyzer.inventory import Inventory
 from analyzer.plan import Plan
 from analyzer.propagate import Flow, propagate
-from analyzer.remedy.cutting import cut
 from analyzer.remedy.proposal import Proposal
-from analyzer.remedy.search import predicted
-from analyzer.remedy.setups import setups
-from analyzer.remedy.source import sources
 
-RUN: Final = 10
-"""How many of the tool's own proposals are put to the proof; those that a person asks for are all run."""
 _LINKED: Final = 1 << 20
 """Bytes; larger files of the model folder are linked into a trial copy, not copied."""
 
@@ -105,38 +99,8 @@ class Trial:
         return f"proved in part: {left}" if self.proved else f"does not help: {left}"
 
 
-def judge(cases: Sequence[Case], folder: Path, reload: Reload, asked: Sequence[Proposal] = ()) -> list[Trial]:
-    """Every proposal tried, best first: those of a person, and at most RUN of the tool's own."""
-    given: dict[str, Proposal] = {}
-    for case in cases:
-        about = case.flow, case.findings, folder
-        for one in (*cut(*about), *setups(*about[:2]), *sources(*about)):
-            given.setdefault(one.what, one)
-    own = sorted(given.values(), key=lambda one: _promise(cases, one))
-    tried = [_try(cases, folder, reload, one) for one in (*asked, *own[:RUN])]
-    skipped = [_not_run(cases, one) for one in own[RUN:]]
-    return sorted([*tried, *skipped], key=lambda trial: trial.rank)
-
-
-def judge_edits(case: Case, finding: Finding, folder: Path, reload: Reload) -> Trial | None:
-    """The best proved change of the folder's source for one finding of a stage; None if none of RUN helps."""
-    own = list(sources(case.flow, [finding], folder))
-    tried = [_try([case], folder, reload, one) for one in own[:RUN]]
-    return next((trial for trial in sorted(tried, key=lambda trial: trial.rank) if trial.proved), None)
-
-
-def _promise(cases: Sequence[Case], proposal: Proposal) -> tuple[bool, int, int, str]:
-    """Sort key of what is run first: the cut, then what propagation says leaves the fewest errors."""
-    left = [predicted(case.flow, proposal) for case in cases]
-    return proposal.kind != "cut", sum(one or 0 for one in left), len(proposal.change.get("set") or ()), proposal.what
-
-
-def _not_run(cases: Sequence[Case], proposal: Proposal) -> Trial:
-    before = sum(case.errors for case in cases)
-    return Trial(proposal, errors_before=before, errors_left=before)
-
-
-def _try(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal) -> Trial:
+def attempt(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal) -> Trial:
+    """The trial of one proposal, over all stages."""
     before = sum(case.errors for case in cases)
     failed = proposal.impossible
     after: list[tuple[Case, Case]] = []

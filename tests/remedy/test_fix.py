@@ -96,10 +96,12 @@ def test_errors_without_a_proposal_are_no_clean_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = shrink(FAULTY, tmp_path / "m")
-    monkeypatch.setattr("analyzer.remedy.trial.setups", lambda *_: ())
-    monkeypatch.setattr("analyzer.remedy.trial.sources", lambda *_: ())
+    for name in ("cut", "setups", "sources"):
+        monkeypatch.setattr(f"analyzer.remedy.judging.{name}", lambda *_: ())
     assert main(["fix", str(folder), "--trust-remote-code"]) == 1
-    assert capsys.readouterr().out == "no fix is known; errors: 1\n"
+    (title, reason) = capsys.readouterr().out.splitlines()
+    assert title == f"1. DT101 {MESSAGE}"
+    assert reason == "   no proposal: no line or tensor can be cast"
 
 
 def test_a_patched_copy_holds_the_whole_tree_of_code_and_no_weights(tmp_path: Path) -> None:
