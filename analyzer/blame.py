@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from analyzer.dtypes import is_float
+from analyzer.dtypes import is_float, width
 from analyzer.findings import Origin
 from analyzer.graph import CAST, ModelGraph, Node, Ref
 
@@ -30,7 +30,7 @@ class Blame:
     def origins(self, ref: Ref) -> tuple[Origin, ...]:
         """The nearest origins that gave an operand its dtype, through every operation that only handed it on.
 
-        Where the dtype was won by a promotion on the way, the blame is on the promotion's wide operand alone.
+        Where the dtype was won by a promotion on the way, the blame is on the promotion's wide operands alone.
         """
         found = self._find(ref)
         promoted, plain = ([o for _, o, won in found if won == wanted] for wanted in (True, False))
@@ -68,19 +68,31 @@ class Blame:
             )
         if node.op == CAST and any(k == "dtype" and v is not None for k, v in node.kwargs):
             return _made(node.inserted or "cast", node.call or node.id, dtype, node), [], False
-        operands = node.operands()
-        shaped = [one for one in operands if self.graph.spec(one).shape]
-        same = [one for one in shaped if self._dtype(one) == dtype]
-        same = same or [one for one in operands if self._dtype(one) == dtype]
-        if not same:
-            met = [one for one in shaped if is_float(self._dtype(one))]
-            if is_float(dtype) and len(set(map(self._dtype, met))) > 1:  # f16 and bf16 make f32, and neither is at home
-                return None, met, False
+        before = handed_on(self.graph, ref, self._dtype)
+        if not before:
             return _made("constant", node.id, dtype, node), [], False
-        return None, same, any(is_float(d) and d != dtype for d in map(self._dtype, shaped))
+        shaped = [one for one in node.operands() if self.graph.spec(one).shape]
+        return None, before, any(is_float(d) and d != dtype for d in map(self._dtype, shaped))
 
     def _dtype(self, ref: Ref) -> str:
         return self.dtypes[ref.id][ref.index]
+
+
+def handed_on(graph: ModelGraph, ref: Ref, dtype_of: Callable[[Ref], str]) -> list[Ref]:
+    """The operands that an operation's result has its dtype from; none if the operation made it by itself.
+
+    They are those that have it, tensors before numbers; else all floats, where several dtypes met in a wider one that
+    none of them has: bfloat16 and float16 give float32.
+    """
+    dtype, operands = dtype_of(ref), graph[ref.id].operands()
+    shaped = [one for one in operands if graph.spec(one).shape]
+    for group in (shaped, operands):
+        if same := [one for one in group if dtype_of(one) == dtype]:
+            return same
+    floats = [one for one in shaped if is_float(dtype_of(one))]
+    met = {dtype_of(one) for one in floats}
+    wider = is_float(dtype) and all(width(one) < width(dtype) for one in met)
+    return floats if wider and len(met) > 1 else []
 
 
 def _made(kind: str, name: str, dtype: str, node: Node) -> Origin:

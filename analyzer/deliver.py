@@ -25,7 +25,8 @@ def deliver(target: str, data: bytes) -> None:
 def deliver_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Put all the files into a folder, which is made if need be, or none; whatever else is there stays."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for place in dict.fromkeys((folder, *((folder / name).parent for name in files))):
+            place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AnalyzerError(f"cannot make {folder}: {error.strerror}", hint="give another folder") from error
     deliver_all({folder / name: data for name, data in files.items()}, str(folder))

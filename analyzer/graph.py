@@ -110,6 +110,8 @@ class Node:
     """Who made the call if nobody wrote it: "autocast" for its casts, "accelerate" for those of a model's outputs."""
     script: Script | None = field(default=None, compare=False)
     """The refused call, to be run alone."""
+    callers: tuple[Place, ...] = field(default=(), compare=False)
+    """Lines of the model's own folder that a refused call runs under, nearest first."""
     phase: str = ""
     """"backward" for what `backward()` runs, "recompute" for what gradient checkpointing then runs once more.
 

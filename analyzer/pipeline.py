@@ -129,7 +129,7 @@ def with_edits(
         with habitat(stage.plan.device, stubs):
             trial = remedy.judge_edits(case, one.finding, path, reload)
         if trial:
-            edited[one.key] = trial.proposal.edit
+            edited[one.key] = trial.proposal.edits[0]
     judged = tuple(replace(one, edit=edited.get(one.key)) for one in check.judged)
     return replace(check, judged=judged)
 

@@ -62,6 +62,15 @@ class Places:
             frame = frame.f_back
         return place or Place(), module or ""
 
+    def callers(self) -> tuple[Place, ...]:
+        """The lines of the model's folder that are running, nearest first; none where there is no folder."""
+        found, frame = [], sys._getframe(1) if self._root else None
+        while frame is not None and frame.f_code not in self.stops:
+            if frame.f_code.co_filename.startswith(self._root):
+                found.append(Place(self.show(frame.f_code.co_filename), frame.f_lineno))
+            frame = frame.f_back
+        return tuple(found)
+
     def of_error(self, error: BaseException) -> tuple[Place, str]:
         """The innermost line of a traceback outside torch and this package, and the path of the innermost module."""
         place, module, trace = Place(), "", error.__traceback__

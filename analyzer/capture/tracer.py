@@ -181,6 +181,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if outcome.gap:
             self.inventions.note("a kernel that the CPU lacks", outcome.gap, place)
         facts = {**facts, "refused": outcome.refused, "repair": outcome.repair, "script": again}
+        facts["callers"] = self.places.callers() if outcome.refused else ()
         facts["inserted"] = self.inserted * (sig.base in _CASTS)
         written = [(i, t) for i in sig.written for t in tensors(argument(sig, i, args, kwargs))]
         specs: tuple[Spec, ...] = tuple(s for s, _ in outcome.outputs)

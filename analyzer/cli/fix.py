@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _FORMATS: Final = (".json", ".md")
 _CODE: Final = (".py", ".json")
 """What of a model folder a patched copy holds."""
+_PLAN: Final = "plan.json"
+"""The file in a patched copy that holds the set-up which the patch needs."""
 
 
 @click.command("fix", short_help=SUMMARIES["fix"], epilog=EXAMPLES["fix"])
@@ -94,24 +96,38 @@ def _apply(
     model_dir: Path, plans: Sequence[Plan], trials: Sequence[Trial], target: Path | None, in_place: bool
 ) -> None:
     """Write the best fix of the wanted kind that clears every error."""
+    from analyzer.plans import dump
+
     wants_plan = target is not None and target.suffix == ".json"
-    fitting = [t for t in trials if t.clears and (bool(t.proposal.change) if wants_plan else t.proposal.edit)]
-    fitting = [trial for trial in fitting if trial.proposal.inputs is None]  # a plan does not hold an inputs file
+    fitting = [trial for trial in trials if trial.clears and trial.proposal.inputs is None]  # no plan holds such a file
+    if wants_plan:
+        fitting = [trial for trial in fitting if trial.proposal.change and not trial.proposal.edits]
+    else:  # a folder holds a plan beside the code, a patch in place does not
+        fitting = [trial for trial in fitting if trial.proposal.edits and not (in_place and trial.proposal.change)]
     if not fitting:
-        kind = "change of the set-up" if wants_plan else "cast in the source"
+        kind = "change of the set-up alone" if wants_plan else "cast in the source"
         raise AnalyzerError(f"no {kind} was proved to clear all errors", hint="see the table for what helps")
     best = fitting[0].proposal
-    if wants_plan:
-        from analyzer.plans import dump
-
-        deliver(str(target), dump([best.plan(plan) for plan in plans]))
-    elif best.edit is not None and target is not None:
-        code = {f.name: f.read_bytes() for f in sorted(model_dir.iterdir()) if f.is_file() and f.suffix in _CODE}
-        deliver_folder(target, code | {best.edit.file: best.edit.after.encode()})
-    elif best.edit is not None:
-        file = model_dir / best.edit.file
-        kept = file.with_name(f"{file.name}.orig")
-        if kept.exists():
-            raise AnalyzerError(f"{kept} is there already", hint="move it away first")
-        deliver_all({kept: file.read_bytes(), file: best.edit.after.encode()}, str(file))
+    changed = {Path(edit.file): edit.after.encode() for edit in best.edits}
+    plan = dump([best.plan(plan) for plan in plans]) if best.change else b""
+    if target is None:
+        kept = {model_dir / name: (model_dir / name).with_name(f"{name.name}.orig") for name in changed}
+        if there := [one for one in kept.values() if one.exists()]:
+            raise AnalyzerError(f"{there[0]} is there already", hint="move it away first")
+        copies = {kept[file]: file.read_bytes() for file in kept}
+        deliver_all(copies | {model_dir / name: data for name, data in changed.items()}, str(model_dir))
+    elif wants_plan:
+        deliver(str(target), plan)
+    else:
+        beside = {_PLAN: plan} if plan else {}
+        deliver_folder(target, {str(name): data for name, data in (_code(model_dir) | changed).items()} | beside)
+        if plan:
+            click.echo(f"the patch needs its set-up too: run with --plan {target / _PLAN}", err=True)
     click.echo(f"applied: {best.what}", err=True)
+
+
+def _code(folder: Path) -> dict[Path, bytes]:
+    """The code and the settings of a model folder and of the folders in it, never its weights."""
+    found = (file.relative_to(folder) for file in sorted(folder.rglob("*")) if file.suffix in _CODE and file.is_file())
+    kept = [name for name in found if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)]
+    return {name: (folder / name).read_bytes() for name in kept}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from analyzer.remedy.judging import judge, judge_edits
 from analyzer.remedy.proposal import Edit, Proposal
 from analyzer.remedy.proving import prove
-from analyzer.remedy.trial import Case, Reload, Trial, judge, judge_edits
+from analyzer.remedy.trial import Case, Reload, Trial
 
 __all__ = ["Case", "Edit", "Proposal", "Reload", "Trial", "judge", "judge_edits", "prove"]

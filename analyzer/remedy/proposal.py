@@ -1,4 +1,4 @@
-"""One proposal: what it says, and how it changes the set-up or the source."""
+"""One proposal: what it says, and how it changes the set-up, the source, or both."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from analyzer.plan import Plan
 
 @dataclass(frozen=True)
 class Edit:
-    """One change of a source file in the model folder: the file's name there, its text before and after."""
+    """The change of one source file in the model folder: the file's name there, its text before and after."""
 
     file: str
     line: int
+    """The first line that changes."""
     before: str
     after: str
+    casts: int = 1
+    """How many lines get a cast."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A change that may clear errors; `kind` is stored, component, model, input, autocast, source or asked."""
+    """A change that may clear errors.
+
+    `kind` is stored, component, model, input, autocast, recipe, source, cut or asked.
+    """
 
     kind: str
     what: str
@@ -30,7 +36,8 @@ class Proposal:
     """Fields of the plan that it sets."""
     stages: tuple[Plan, ...] = ()
     """The plan of each stage as another recipe makes it; `change` comes on top."""
-    edit: Edit | None = None
+    edits: tuple[Edit, ...] = ()
+    """Changes of the model's own code, one for a file."""
     inputs: Path | None = None
     """Another inputs file."""
     impossible: str = ""

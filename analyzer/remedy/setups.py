@@ -37,19 +37,20 @@ def setups(flow: Flow, findings: Sequence[Finding]) -> Iterator[Proposal]:
 
 def _for(found: Sequence[Origin], wanted: str) -> Iterator[Proposal]:
     origins = list(dict.fromkeys(found))
-    stored = list(dict.fromkeys(origin.name for origin in origins if origin.kind in _STORED))
+    held = list(dict.fromkeys(origin.name for origin in origins if origin.kind in _STORED))
     inputs = list(dict.fromkeys(origin.name for origin in origins if origin.kind == "input"))
-    for name in stored if len(stored) <= _NAMED else ():
-        yield _stored([name], wanted)
-    if len(stored) > 1:
-        yield _stored(stored, wanted)
-    for part in dict.fromkeys(name.split(".")[0] for name in stored if "." in name):
+    for name in held if len(held) <= _NAMED else ():
+        yield stored([name], wanted)
+    if len(held) > 1:
+        yield stored(held, wanted)
+    for part in dict.fromkeys(name.split(".")[0] for name in held if "." in name):
         yield Proposal("component", f"cast component {part} to {short(wanted)}", {"set": {part: wanted}})
     for name in inputs:
         yield Proposal("input", f"give input {name} in {short(wanted)}", {"input_dtypes": {name: wanted}})
 
 
-def _stored(names: Sequence[str], wanted: str) -> Proposal:
+def stored(names: Sequence[str], wanted: str) -> Proposal:
+    """The cast of stored tensors, once after loading."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     what = f"cast {', '.join(names[:_NAMED])}{more} to {short(wanted)} once after loading"
     return Proposal("stored", what, {"set": dict.fromkeys(names, wanted)})

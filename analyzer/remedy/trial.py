@@ -21,12 +21,7 @@ from analyzer.inventory import Inventory
 from analyzer.plan import Plan
 from analyzer.propagate import Flow, propagate
 from analyzer.remedy.proposal import Proposal
-from analyzer.remedy.search import predicted
-from analyzer.remedy.setups import setups
-from analyzer.remedy.source import sources
 
-RUN: Final = 10
-"""How many of the tool's own proposals are put to the proof; those that a person asks for are all run."""
 _LINKED: Final = 1 << 20
 """Bytes; larger files of the model folder are linked into a trial copy, not copied."""
 
@@ -81,9 +76,14 @@ class Trial:
         return self.ran and self.errors_left == 0
 
     @property
-    def rank(self) -> tuple[bool, int, int, int, str]:
-        """Sort key: proved ones, fewest errors left, fewest places, smallest change of memory, by name."""
-        return (not self.proved, self.errors_left, self.places, abs(self.bytes), self.proposal.what)
+    def rank(self) -> tuple[bool, int, int, int, int, str, str]:
+        """Sort key, a total order: nothing about when or in which order it was tried is in it.
+
+        What was proved comes before all else, that with fewer errors left first; then the fewest new promotions, the
+        fewest places, the smallest change of memory in bytes, and the words.
+        """
+        cost = self.new_promotions, self.places, abs(self.bytes)
+        return (not self.proved, self.errors_left, *cost, self.proposal.what, self.proposal.kind)
 
     def verdict(self) -> str:
         """The trial in a few words."""
@@ -99,36 +99,8 @@ class Trial:
         return f"proved in part: {left}" if self.proved else f"does not help: {left}"
 
 
-def judge(cases: Sequence[Case], folder: Path, reload: Reload, asked: Sequence[Proposal] = ()) -> list[Trial]:
-    """Every proposal tried, best first: those of a person, and at most RUN of the tool's own."""
-    given: dict[str, Proposal] = {}
-    for case in cases:
-        for one in (*setups(case.flow, case.findings), *sources(case.flow, case.findings, folder)):
-            given.setdefault(one.what, one)
-    own = sorted(given.values(), key=lambda one: _promise(cases, one))
-    tried = [_try(cases, folder, reload, one) for one in (*asked, *own[:RUN])]
-    skipped = [_not_run(cases, one) for one in own[RUN:]]
-    return sorted([*tried, *skipped], key=lambda trial: trial.rank)
-
-
-def judge_edits(case: Case, finding: Finding, folder: Path, reload: Reload) -> Trial | None:
-    """The best proved change of the folder's source for one finding of a stage; None if none of RUN helps."""
-    own = list(sources(case.flow, [finding], folder))
-    tried = [_try([case], folder, reload, one) for one in own[:RUN]]
-    return next((trial for trial in sorted(tried, key=lambda trial: trial.rank) if trial.proved), None)
-
-
-def _promise(cases: Sequence[Case], proposal: Proposal) -> tuple[int, int, str]:
-    left = [predicted(case.flow, proposal) for case in cases]
-    return sum(one or 0 for one in left), len(proposal.change.get("set") or ()), proposal.what
-
-
-def _not_run(cases: Sequence[Case], proposal: Proposal) -> Trial:
-    before = sum(case.errors for case in cases)
-    return Trial(proposal, errors_before=before, errors_left=before)
-
-
-def _try(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal) -> Trial:
+def attempt(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal) -> Trial:
+    """The trial of one proposal, over all stages."""
     before = sum(case.errors for case in cases)
     failed = proposal.impossible
     after: list[tuple[Case, Case]] = []
@@ -143,6 +115,7 @@ def _try(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal
         return Trial(proposal, errors_before=before, errors_left=before, failed=failed)
     first = max(after, key=lambda pair: len(_changed(*_held(pair))))
     changed = _changed(*_held(first))
+    edited = sum(edit.casts for edit in proposal.edits)
     around = sum(1 for key in proposal.change if key not in ("set", "to", "dtype"))
     return Trial(
         proposal,
@@ -151,7 +124,7 @@ def _try(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal
         errors_left=sum(new.errors for _, new in after),
         new_promotions=sum(len(_promotions(new) - _promotions(old)) for old, new in after),
         bytes=_size(first[1].flow.inventory) - _size(first[0].flow.inventory),
-        places=len(changed) + around + bool(proposal.stages) + bool(proposal.edit) + bool(proposal.inputs),
+        places=len(changed) + around + bool(proposal.stages) + edited + bool(proposal.inputs),
         casts=_casts(changed),
     )
 
@@ -163,14 +136,15 @@ def _again(case: Case, proposal: Proposal, reload: Reload, at: Path | None) -> C
 
 @contextmanager
 def _patched(folder: Path, proposal: Proposal) -> Iterator[Path | None]:
-    """A copy of the folder with the edit made, for as long as the trial runs; None where there is none."""
-    if proposal.edit is None:
+    """A copy of the folder with the edits made, for as long as the trial runs; None where there is none."""
+    if not proposal.edits:
         yield None
         return
     with tempfile.TemporaryDirectory() as made:
         target = Path(made).resolve() / "model"
         shutil.copytree(folder, target, copy_function=_copy_or_link, ignore=shutil.ignore_patterns(".*", "__pycache__"))
-        (target / proposal.edit.file).write_bytes(proposal.edit.after.encode())
+        for edit in proposal.edits:
+            (target / edit.file).write_bytes(edit.after.encode())
         yield target
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from difflib import unified_diff
-from typing import Any
+from textwrap import wrap
+from typing import Any, Final, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -14,37 +15,67 @@ from rich.text import Text
 from analyzer.remedy import Edit, Trial
 from analyzer.render.terminal import size
 
-_COLUMNS = ("fix", "verdict", "errors left", "new promotions", "memory", "places")
+WIDE: Final = 110
+"""Columns from which on a terminal shows the table; a narrower one shows a block for each proposal."""
+_COLUMNS: Final = ("fix", "verdict", "errors left", "new promotions", "memory", "places")
 
 
 def show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool = False) -> None:
-    """Print the table, best first, and the diffs of source casts where these are wanted."""
+    """Print the proposals, best first, and the diffs of source casts where these are wanted."""
     if not trials:
         left = "nothing to fix: no error found"
         console.print(f"no fix is known; errors: {errors}" if errors else left)
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", expand=console.width <= 100)
+    if console.width >= WIDE:
+        _as_table(trials, console)
+    else:
+        _as_blocks(trials, console)
+    for trial in trials if diffs else ():
+        console.print(Text(diff(trial)), end="", soft_wrap=True)
+
+
+def _as_table(trials: Sequence[Trial], console: Console) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in _COLUMNS:
-        wide = name == "fix"
-        right = name not in ("fix", "verdict")
-        table.add_column(
-            name.replace(" ", "\n"), justify="right" if right else "left", overflow="fold", ratio=1 if wide else None
-        )
+        words = name in ("fix", "verdict")
+        justify: Literal["left", "right"] = "left" if words else "right"
+        table.add_column(name.replace(" ", "\n"), justify=justify, overflow="fold", ratio=1 if name == "fix" else None)
     for trial in trials:
         what, verdict, *numbers = _cells(trial)
-        cells = (what, verdict.partition(": ")[0] if not trial.ran else verdict, *numbers)
+        cells = (what, verdict if trial.ran else verdict.partition(": ")[0], *numbers)
         table.add_row(*(Text(cell, "bold" if trial.clears else "") for cell in cells))
     console.print(table)
     for trial in trials:  # a reason is a sentence, too long for a column
         if not trial.ran and ": " in trial.verdict():
             console.print(Text(f"{trial.proposal.what}: {trial.verdict().partition(': ')[2]}"))
-    for trial in trials if diffs else ():
-        console.print(Text(diff(trial)), end="", soft_wrap=True)
+
+
+def _as_blocks(trials: Sequence[Trial], console: Console) -> None:
+    """A few lines for each: what it is, the verdict, what it costs."""
+    margin = len(str(len(trials))) + 2
+    for number, trial in enumerate(trials, 1):
+        said = (trial.proposal.what, trial.verdict(), *([_cost(trial)] if trial.ran else []))
+        folded = [wrap(text, max(console.width - margin, 20), break_on_hyphens=False) for text in said]
+        bold = len(folded[0]) if trial.clears else 0
+        for row, line in enumerate(line for lines in folded for line in lines):
+            start = f"{number}.".ljust(margin) if row == 0 else " " * margin
+            console.print(Text.assemble(start, (line, "bold" if row < bold else "")), soft_wrap=True)
+
+
+def _cost(trial: Trial) -> str:
+    promotions = trial.new_promotions
+    parts = [
+        f"{trial.places} place{'' if trial.places == 1 else 's'}",
+        *([trial.casts] if trial.casts else []),
+        f"memory {size(trial.bytes)}",
+        *([f"{promotions} new promotion{'' if promotions == 1 else 's'}"] if promotions else []),
+    ]
+    return "; ".join(parts)
 
 
 def diff(trial: Trial) -> str:
-    """The source change of a proposal as a unified diff; "" where it has none."""
-    return unified(trial.proposal.edit) if trial.proposal.edit else ""
+    """The source changes of a proposal as a unified diff; "" where it has none."""
+    return "".join(map(unified, trial.proposal.edits))
 
 
 def unified(edit: Edit) -> str:

@@ -14,6 +14,8 @@ from analyzer.plan import Plan
 from analyzer.remedy import Trial
 from analyzer.remedy.asked import read_asked
 from tests.conftest import forget_remote_code
+from tests.remedy.folders import BASE, really, said, weigh
+from tests.remedy.test_real import TWO_FAULTS
 from tests.samples.shrink import shrink
 from tests.samples.test_minicpm_v_2 import FAULTY, MESSAGE, _load, _own_code_cache
 from tests.worlds import copies
@@ -94,7 +96,33 @@ def test_errors_without_a_proposal_are_no_clean_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = shrink(FAULTY, tmp_path / "m")
-    monkeypatch.setattr("analyzer.remedy.trial.setups", lambda *_: ())
-    monkeypatch.setattr("analyzer.remedy.trial.sources", lambda *_: ())
+    for name in ("cut", "setups", "sources"):
+        monkeypatch.setattr(f"analyzer.remedy.judging.{name}", lambda *_: ())
     assert main(["fix", str(folder), "--trust-remote-code"]) == 1
-    assert capsys.readouterr().out == "no fix is known; errors: 1\n"
+    (title, reason) = capsys.readouterr().out.splitlines()
+    assert title == f"1. DT101 {MESSAGE}"
+    assert reason == "   no proposal: no line or tensor can be cast"
+
+
+def test_a_patched_copy_holds_the_whole_tree_of_code_and_no_weights(tmp_path: Path) -> None:
+    folder, copy = TWO_FAULTS.write(tmp_path / "m"), tmp_path / "patched"
+    (folder / "parts" / "__pycache__").mkdir(parents=True)
+    (folder / ".git").mkdir()
+    for name in ("parts/__init__.py", "parts/vision.py", "parts/settings.json"):
+        (folder / name).write_text("{}" if name.endswith("json") else "SIZE = 8\n")
+    for name in ("model.bin", "parts/weights.pt", "parts/__pycache__/old.py", ".git/config.json"):
+        (folder / name).write_text("no code")
+    args = ["fix", str(folder), "--trust-remote-code", "--device", "cpu", "--dtype", "bfloat16"]
+    args += ["--inputs", str(folder / "analyze_inputs.py")]
+    assert main([*args, "--apply", str(copy)]) == 0
+    held = {str(file.relative_to(copy)) for file in copy.rglob("*") if file.is_file()}
+    code = {"config.json", "configuration_own.py", "modeling_own.py", "analyze_inputs.py", "plan.json"}
+    assert held == code | {"parts/__init__.py", "parts/vision.py", "parts/settings.json"}
+    plan = Plan(**json.loads((copy / "plan.json").read_text()))
+    (errors,) = said(folder, BASE)
+    assert "dtype" in errors
+    assert said(copy, plan) == ("bfloat16",)
+    assert "dtype" in said(copy, BASE)[0]  # the patch alone is half of the fix
+    weigh(copy)
+    assert really(copy, plan) == ("bfloat16",)
+    assert main([*args, "--in-place"]) == 2

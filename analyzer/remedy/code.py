@@ -1,0 +1,136 @@
+"""A source file as text and tree: the calls at a line, where a name was given its value, and casts written in."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, TypeAlias
+
+_CLOSED: Final = (ast.Name, ast.Attribute, ast.Call, ast.Subscript)
+"""Expressions that take `.to(...)` without brackets around them."""
+_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_NO_TENSORS: Final = (ast.Constant, ast.Starred, ast.Lambda, ast.Compare, ast.JoinedStr, ast.UnaryOp)
+Mixing: TypeAlias = ast.BinOp | ast.AugAssign | ast.Call
+"""What may be written with several tensors."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Insertion:
+    """A few characters to be put into a file, before the byte at `at`."""
+
+    at: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """One Python file of a model folder."""
+
+    name: str
+    text: str
+    tree: ast.Module
+
+    def at(self, line: int) -> Iterator[Mixing]:
+        """Operators and calls that a line is part of, those inside of format strings left out."""
+        frozen = {id(inner) for outer in ast.walk(self.tree) if isinstance(outer, ast.JoinedStr)
+                  for inner in ast.walk(outer)}  # fmt: skip
+        for one in ast.walk(self.tree):
+            if isinstance(one, (ast.BinOp, ast.AugAssign, ast.Call)) and id(one) not in frozen and _spans(one, line):
+                yield one
+
+    def imports(self, name: str) -> bool:
+        """Whether a name is bound by an import of the file."""
+        made = (alias for one in ast.walk(self.tree) if isinstance(one, (ast.Import, ast.ImportFrom))
+                for alias in one.names)  # fmt: skip
+        return any((alias.asname or alias.name.split(".")[0]) == name for alias in made)
+
+    def function(self, line: int) -> ast.AST:
+        """The innermost function that a line is part of, else the file."""
+        around = [one for one in ast.walk(self.tree) if isinstance(one, _FUNCTIONS) and _spans(one, line)]
+        return max(around, key=lambda one: one.lineno, default=self.tree)
+
+    def assigned(self, name: str, line: int) -> list[ast.Assign | ast.AugAssign | ast.AnnAssign]:
+        """The statements that give a name its value, in the function that a line is part of."""
+        return [
+            one for one in ast.walk(self.function(line))
+            if isinstance(one, (ast.Assign, ast.AugAssign, ast.AnnAssign))
+            and any(isinstance(inner, ast.Name) and inner.id == name and isinstance(inner.ctx, ast.Store)
+                    for inner in ast.walk(one))
+        ]  # fmt: skip
+
+    def cast(self, odd: ast.expr, dtype: str) -> tuple[Insertion, ...]:
+        """What makes `odd` into `odd.to(dtype)`."""
+        start = self._offset(odd.lineno, odd.col_offset)
+        end = self._offset(odd.end_lineno or odd.lineno, odd.end_col_offset or 0)
+        after = f".to({dtype})"
+        if isinstance(odd, _CLOSED):
+            return (Insertion(end, after),)
+        return Insertion(start, "("), Insertion(end, ")" + after)
+
+    def with_all(self, insertions: Sequence[Insertion]) -> str:
+        """The file with these written in; "" if it would no longer be Python."""
+        raw = self.text.encode()
+        for one in sorted(set(insertions), reverse=True):
+            raw = raw[: one.at] + one.text.encode() + raw[one.at :]
+        try:
+            ast.parse(raw)
+        except SyntaxError:
+            return ""
+        return raw.decode()
+
+    def _offset(self, line: int, column: int) -> int:
+        return sum(map(len, self.text.encode().splitlines(keepends=True)[: line - 1])) + column
+
+
+def read(folder: Path, name: str) -> Code | None:
+    """A Python file inside a model folder by the name that a graph has for it; None if it is none."""
+    file = folder / name
+    inside = file.resolve().is_relative_to(folder.resolve())
+    if not name or Path(name).is_absolute() or not inside or file.suffix != ".py" or not file.is_file():
+        return None
+    with file.open(encoding="utf-8", newline="") as stream:  # the file's own ends of lines are kept
+        return _parsed(name, stream.read())
+
+
+@lru_cache(maxsize=32)
+def _parsed(name: str, text: str) -> Code | None:
+    try:
+        return Code(name, text, ast.parse(text))
+    except SyntaxError:
+        return None
+
+
+def operands(one: Mixing, code: Code) -> list[ast.expr]:
+    """The expressions of an operator or a call that may be tensors, in order; those in a list count one by one."""
+    if isinstance(one, ast.BinOp):
+        return [one.left, one.right]
+    if isinstance(one, ast.AugAssign):
+        return [one.target, one.value]
+    given = [*one.args, *(keyword.value for keyword in one.keywords if keyword.arg)]
+    if isinstance(one.func, ast.Attribute) and not _of_a_module(one.func, code):
+        given.insert(0, one.func.value)
+    flat = [inner for arg in given for inner in (arg.elts if isinstance(arg, (ast.List, ast.Tuple)) else [arg])]
+    return [arg for arg in flat if not isinstance(arg, _NO_TENSORS)]
+
+
+def pure(expression: ast.expr) -> bool:
+    """Whether it may be read twice: a name, or attributes of one."""
+    while isinstance(expression, ast.Attribute):
+        expression = expression.value
+    return isinstance(expression, ast.Name)
+
+
+def _of_a_module(func: ast.Attribute, code: Code) -> bool:
+    """Whether `F.linear` or `self.attn` is called, rather than a tensor's own method."""
+    root: ast.expr = func
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    return isinstance(root, ast.Name) and (root.id == "self" or code.imports(root.id))
+
+
+def _spans(one: ast.AST, line: int) -> bool:
+    start = getattr(one, "lineno", 0)
+    return start <= line <= (getattr(one, "end_lineno", None) or start)

@@ -1,0 +1,70 @@
+"""Gathers what could clear the errors of a plan, puts the most promising to the proof, and ranks all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from analyzer.findings import Finding
+from analyzer.remedy.cutting import cut
+from analyzer.remedy.proposal import Proposal
+from analyzer.remedy.search import predicted
+from analyzer.remedy.setups import setups
+from analyzer.remedy.source import sources
+from analyzer.remedy.trainings import trainings, unproposed
+from analyzer.remedy.trial import Case, Reload, Trial, attempt
+
+RUN: Final = 10
+"""How many of the tool's own proposals are put to the proof; those that a person asks for are all run."""
+
+
+def judge(cases: Sequence[Case], folder: Path, reload: Reload, asked: Sequence[Proposal] = ()) -> list[Trial]:
+    """Every proposal tried, best first: those of a person, and at most RUN of the tool's own."""
+    given: dict[str, Proposal] = {}
+    for case in cases:
+        for one in _proposals(case, folder):
+            given.setdefault(one.what, one)
+    own = sorted(given.values(), key=lambda one: _promise(cases, one))
+    tried = [attempt(cases, folder, reload, one) for one in (*asked, *own[:RUN])]
+    skipped = [_not_run(cases, one) for one in own[RUN:]]
+    without = [_without(cases, case, finding, folder) for case in cases for finding in case.findings]
+    return sorted([*tried, *skipped, *filter(None, without)], key=lambda trial: trial.rank)
+
+
+def judge_edits(case: Case, finding: Finding, folder: Path, reload: Reload) -> Trial | None:
+    """The best proved change of the folder's source for one finding of a stage; None if none of RUN helps."""
+    own = list(sources(case.flow, [finding], folder))
+    tried = [attempt([case], folder, reload, one) for one in own[:RUN]]
+    return next((trial for trial in sorted(tried, key=lambda trial: trial.rank) if trial.proved), None)
+
+
+def _proposals(case: Case, folder: Path) -> Iterator[Proposal]:
+    flow, findings = case.flow, case.findings
+    for finding in findings:
+        yield from trainings(flow, finding)
+    yield from cut(flow, findings, folder)
+    yield from setups(flow, findings)
+    yield from sources(flow, findings, folder)
+
+
+def _without(cases: Sequence[Case], case: Case, finding: Finding, folder: Path) -> Trial | None:
+    """What stands in the table for an error that nothing is proposed for; None if something is, or it is no error."""
+    if finding.severity != "error" or next(_proposals(replace(case, findings=(finding,)), folder), None):
+        return None
+    before = sum(case.errors for case in cases)
+    said = Proposal("none", f"{finding.code} {finding.message}")
+    why = f"no proposal: {unproposed(finding)}"
+    return Trial(said, errors_before=before, errors_left=before, failed=why)
+
+
+def _promise(cases: Sequence[Case], proposal: Proposal) -> tuple[bool, int, int, str]:
+    """Sort key of what is run first: the cut, then what propagation says leaves the fewest errors."""
+    left = [predicted(case.flow, proposal) for case in cases]
+    return proposal.kind != "cut", sum(one or 0 for one in left), len(proposal.change.get("set") or ()), proposal.what
+
+
+def _not_run(cases: Sequence[Case], proposal: Proposal) -> Trial:
+    before = sum(case.errors for case in cases)
+    return Trial(proposal, errors_before=before, errors_left=before)
