@@ -1,6 +1,6 @@
 # Every target sets itself up; comments after ## are the help.
 .DEFAULT_GOAL := help
-.PHONY: help demo test truth goldens bench format docs gallery
+.PHONY: help demo test truth coverage goldens bench format docs gallery
 BIN := .venv/bin
 
 help: ## list the targets
@@ -19,6 +19,9 @@ test: .venv/.installed ## format, lint, types, import floors, tests
 
 truth: .venv/.installed ## everything against what PyTorch really does, into docs/truth.md (an hour)
 	$(BIN)/python -m tests.truth operators models noise
+
+coverage: .venv/.installed ## trace every architecture from a bare config, into docs/coverage.md (an hour)
+	$(BIN)/python -m tests.coverage --tasks
 
 goldens: .venv/.installed ## remake the expected outputs of the renderers; review the diff
 	UPDATE_GOLDENS=1 $(BIN)/pytest -q tests -k golden

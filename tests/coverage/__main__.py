@@ -1,6 +1,7 @@
 """`python -m tests.coverage [PATTERN] [--again OUTCOME] [--tasks]`: traces every architecture of transformers.
 
-Rows are kept as they come in, so that an interrupted run goes on where it stopped.
+Rows are kept as they come in, so that an interrupted run goes on where it stopped. Without a pattern, docs/coverage.md
+gets the tables.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from transformers.utils import logging
 
 from analyzer.plan import Plan
 from tests.coverage.cases import cases
+from tests.coverage.page import architectures, write
 from tests.coverage.running import Row, apart, count, trace_case, trace_folder
 
 
@@ -50,6 +52,12 @@ def main() -> None:
                 file=sys.stderr,
             )
     print(dict(count([known[case.name] for case in todo])))
+    if not asked.pattern:
+        kinds = {"base classes": True, "task classes": False}
+        for name, is_base in kinds.items():
+            of_kind = [case for case in cases() if case.is_base is is_base]
+            if any(case.name in known for case in of_kind):
+                write(name, architectures(of_kind, known))
 
 
 def warm_up() -> None:

@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from tests.coverage.cases import Case
+from tests.coverage.explained import OTHERS, REAL_TOO
 from tests.coverage.running import BUILD, INPUTS, LIMIT, NO_DEFAULT, PARTIAL, TRACED, Row, count
 from tests.pages import placed
 
@@ -39,23 +40,24 @@ def write(name: str, body: str) -> None:
 def architectures(cases: Sequence[Case], rows: Mapping[str, Row]) -> str:
     """The part on classes in their default configs: the sums, what did not get to its end and why, then every row."""
     known = [(case, rows[case.name]) for case in cases if case.name in rows]
-    failed = [(case, row) for case, row in known if row.outcome != TRACED]
-    reasons = [[row.name, WORDS[row.outcome], _cell(row.why)] for _, row in failed]
+    failed = [row for _, row in known if row.outcome != TRACED]
+    reasons = [[row.name, WORDS[row.outcome], _cell(row.why), _reason(row)] for row in failed]
     everything = [
         [case.model_type, case.cls, _tasks(case), WORDS[row.outcome], row.ops, len(row.errors), len(row.warnings),
          row.loss.partition(":")[0], row.seconds, row.mib]
         for case, row in known
     ]  # fmt: skip
+    heads = ["type", "class", "tasks", "outcome", "operations", "errors", "warnings", "loss", "s", "MiB"]
     return "\n".join(
         [
+            _shares([row for _, row in known]),
             _sums([row for _, row in known]),
             "### Not traced to the end\n",
-            _table(["class", "outcome", "why"], reasons),
+            _table(["class", "outcome", "words", "looked into"], reasons),
+            "### Errors and warnings in one dtype\n",
+            _findings([row for _, row in known]),
             "### All\n",
-            _table(
-                ["type", "class", "tasks", "outcome", "operations", "errors", "warnings", "loss", "s", "MiB"],
-                everything,
-            ),
+            _table(heads, everything),
         ]
     )
 
@@ -68,24 +70,50 @@ def published(rows: Sequence[Row], sources: Mapping[str, str]) -> str:
         for row in rows
     ]  # fmt: skip
     heads = ["folder", "from", "outcome", "operations", "errors", "warnings", "s", "MiB", "what is missing"]
-    return "\n".join([_sums(rows), _table(heads, cells)])
+    return "\n".join([_sums(rows), _table(heads, cells), "### Errors and warnings\n", _findings(rows)])
+
+
+def _findings(rows: Sequence[Row]) -> str:
+    said = [[row.name, _cell(text)] for row in rows for text in dict.fromkeys((*row.errors, *row.warnings))]
+    return _table(["class", "finding"], said)
+
+
+def _shares(rows: Sequence[Row]) -> str:
+    """How much is traced, of what transformers can build and of what it can run."""
+    traced = sum(row.outcome == TRACED for row in rows)
+    built = sum(row.outcome != NO_DEFAULT for row in rows)
+    run = built - sum(row.outcome != TRACED and row.name in REAL_TOO for row in rows)
+    lacking = sorted({found for row in rows if row.outcome == NO_DEFAULT and (found := _package(row.why))})
+    return (
+        f"Traced of the {built} that transformers can build: **{100 * traced / max(built, 1):.1f} %**; of the {run} "
+        f"that it can run: {100 * traced / max(run, 1):.1f} %. "
+        f"Packages that are missing here: {', '.join(lacking) or 'none'}.\n"
+    )
 
 
 def _sums(rows: Sequence[Row]) -> str:
-    counts, lacking = count(list(rows)), [row for row in rows if row.outcome == BUILD and _LACKING.search(row.why)]
-    buildable = sum(counts.values()) - counts[BUILD]
-    share = f"{100 * counts[TRACED] / buildable:.1f} %" if buildable else "none"
-    lines = [f"- {words}: {counts[outcome]}" for outcome, words in WORDS.items()]
-    packages = sorted({next(filter(None, _LACKING.search(row.why).groups())) for row in lacking})  # type: ignore[union-attr]
-    note = f" ({len(lacking)} of them for want of {', '.join(packages)})" if lacking else ""
-    slow = max(rows, key=lambda row: row.seconds, default=None)
-    large = max(rows, key=lambda row: row.mib, default=None)
-    worst = (
-        [f"- longest: {slow.name}, {slow.seconds} s; largest: {large.name}, {large.mib} MiB"] if slow and large else []
-    )
-    return "\n".join(
-        [f"Traced of those that can be built: **{share}**.\n", *lines[:-2], lines[-2] + note, lines[-1], *worst, ""]
-    )
+    counts = count(list(rows))
+    lines = [f"- {words}: {counts[outcome]}" for outcome, words in WORDS.items() if counts[outcome]]
+    if rows:
+        slow, large = max(rows, key=lambda row: row.seconds), max(rows, key=lambda row: row.mib)
+        lines.append(f"- longest: {slow.name}, {slow.seconds} s; largest: {large.name}, {large.mib} MiB")
+    return "\n".join([*lines, ""])
+
+
+def _reason(row: Row) -> str:
+    if (package := _package(row.why)) and row.outcome == NO_DEFAULT:
+        return f"{package} is not installed"
+    return f"the real model stops too: {REAL_TOO[row.name]}" if row.name in REAL_TOO else OTHERS.get(row.name, "")
+
+
+def _package(why: str) -> str:
+    """The package that an error says is missing.
+
+    >>> _package("ImportError: TimmBackbone requires the timm library but it was not found")
+    'timm'
+    """
+    found = _LACKING.search(why)
+    return next(filter(None, found.groups()), "") if found else ""
 
 
 def _tasks(case: Case) -> str:

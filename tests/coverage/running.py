@@ -83,7 +83,8 @@ def trace_case(case: Case) -> Row:
         return Row(case.name, BUILD, f"the config has no default: {_line(error)}")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(settings, default=str))
-        return trace_folder(case.name, Path(folder), Plan(dtype="bfloat16"), with_loss=not case.is_base)
+        row = trace_folder(case.name, Path(folder), Plan(dtype="bfloat16"), with_loss=not case.is_base)
+        return replace(row, outcome=NO_DEFAULT) if row.outcome == BUILD and default_fails(Path(folder)) else row
 
 
 def trace_folder(name: str, folder: Path, plan: Plan, *, with_loss: bool = False) -> Row:
@@ -92,7 +93,6 @@ def trace_folder(name: str, folder: Path, plan: Plan, *, with_loss: bool = False
         loaded = loaders.load(folder, plan)
     except AnalyzerError as error:
         outcome = INPUTS if "cannot make up" in str(error) else BUILD
-        outcome = NO_DEFAULT if outcome == BUILD and default_fails(folder) else outcome
         return Row(name, outcome, str(error).replace(str(folder), "."))
     except Exception as error:
         return Row(name, BUILD, f"NOT CAUGHT {_line(error)}")

@@ -1,0 +1,22 @@
+"""Why some classes do not run to their end in their default config, where one has looked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+REAL_TOO: Final[dict[str, str]] = {
+    "pp_ocrv6_small_det PPOCRV6SmallDetModel": "the default backbone gives 384 channels to a neck built for 12",
+    "qwen3_omni_moe_thinker Qwen3OmniMoeThinkerModel": "2048 features in 28 default heads leave an odd head of 73",
+    "step3p7 Step3p7Model": "forward makes a mask for a sliding window, of which the default config has no size",
+    "uvdoc UVDocModel": "the default backbone gives 128 channels to a bridge built for 768",
+}
+"""Class -> why transformers itself cannot run it in its default config, whatever it is given."""
+
+OTHERS: Final[dict[str, str]] = {
+    "pi0 PI0Model": "wants the cache of a prefix that PI0ForConditionalGeneration computes and passes on",
+    **dict.fromkeys(
+        ("sam2_video Sam2VideoModel", "sam3_tracker_video Sam3TrackerVideoModel", "sam3_video Sam3VideoModel"),
+        "wants a session with the objects that a person has marked in a video",
+    ),
+}
+"""Class -> what it wants that nothing in its folder, its signature or its errors says."""
