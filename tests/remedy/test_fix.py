@@ -125,7 +125,8 @@ def test_errors_without_a_proposal_are_no_clean_verdict(
     for name in ("cut", "setups", "sources"):
         monkeypatch.setattr(f"analyzer.remedy.judging.{name}", lambda *_: ())
     assert main(["fix", str(folder), "--trust-remote-code"]) == 1
-    (title, reason) = capsys.readouterr().out.splitlines()
+    (first, title, reason) = capsys.readouterr().out.splitlines()
+    assert first == "1 error; what could help, best first:"
     assert title == f"1. DT101 {MESSAGE}"
     assert reason == "   no proposal: no line or tensor can be cast"
 
