@@ -95,3 +95,21 @@ def test_known_integers_keep_their_values_in_numpy() -> None:
 
     analyzer.trace(function, (X, torch.tensor([3, 7])), plan=Plan(device="cpu"))
     assert seen == [[3, 7], [3, 10], [[0, 1], [2, 3], [0, 1]]]
+
+
+@pytest.mark.parametrize(
+    "length",
+    [
+        lambda x: torch.ceil(x.exp().sum()).long().clamp(min=1).max(),
+        lambda x: torch.ceil(x.exp().sum(dim=1)).long().sort().values[0],
+    ],
+)
+def test_a_length_that_is_made_of_a_float_is_not_nothing(length: Callable[[Any], Any]) -> None:
+    def spread(x: torch.Tensor) -> torch.Tensor:
+        steps = torch.arange(length(x), dtype=x.dtype)
+        assert len(steps)  # a convolution over none would refuse
+        return torch.nn.functional.conv1d(steps[None, None], x[None, :, :1])
+
+    x = torch.ones(1, 8)
+    assert spread(x).dtype == torch.float32
+    assert analyzer.trace(spread, (x,), plan=Plan(device="cpu")).outputs == ("float32",)

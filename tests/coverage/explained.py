@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 REAL_TOO: Final[dict[str, str]] = {
-    "pp_ocrv6_small_det PPOCRV6SmallDetModel": "the default backbone gives 384 channels to a neck built for 12",
+    "pp_doclayout_v2 PPDocLayoutV2ForObjectDetection": "the default config has no thresholds of classes",
+    **dict.fromkeys(
+        ("pp_ocrv6_small_det PPOCRV6SmallDetForObjectDetection", "pp_ocrv6_small_det PPOCRV6SmallDetModel"),
+        "the default backbone gives 384 channels to a neck built for 12",
+    ),
+    **dict.fromkeys(
+        ("qwen2_5_omni Qwen2_5OmniForConditionalGeneration", "qwen3_omni_moe Qwen3OmniMoeForConditionalGeneration"),
+        "the class has no forward: its generate calls the parts",
+    ),
     "qwen3_omni_moe_thinker Qwen3OmniMoeThinkerModel": "2048 features in 28 default heads leave an odd head of 73",
     "step3p7 Step3p7Model": "forward makes a mask for a sliding window, of which the default config has no size",
     "uvdoc UVDocModel": "the default backbone gives 128 channels to a bridge built for 768",
@@ -13,7 +21,11 @@ REAL_TOO: Final[dict[str, str]] = {
 """Class -> why transformers itself cannot run it in its default config, whatever it is given."""
 
 OTHERS: Final[dict[str, str]] = {
-    "pi0 PI0Model": "wants the cache of a prefix that PI0ForConditionalGeneration computes and passes on",
+    **dict.fromkeys(
+        ("pi0 PI0ForConditionalGeneration", "pi0 PI0Model"),
+        "wants images of several cameras with a mask of them, or the cache that comes of these",
+    ),
+    "pp_ocrv5_mobile_rec PPOCRV5MobileRecForTextRecognition": "its image processor, which says the size, needs torchvision",
     **dict.fromkeys(
         ("sam2_video Sam2VideoModel", "sam3_tracker_video Sam3TrackerVideoModel", "sam3_video Sam3VideoModel"),
         "wants a session with the objects that a person has marked in a video",

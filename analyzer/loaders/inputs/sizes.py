@@ -17,6 +17,8 @@ Inputs = dict[str, Any]
 
 _LARGEST: Final = 1 << 16
 """Size of a dimension, at most."""
+_LITTLE: Final = 4
+"""Columns that a model may take off an input, at most: where a patch stands, classes."""
 _MOST: Final = 1 << 25
 """Elements of an input, at most."""
 
@@ -26,15 +28,13 @@ def sizes(match: re.Match[str], error: BaseException, _: Facts, inputs: Inputs) 
     words = re.sub(r"(?<=\d)x(?=\d)", " ", match.string)  # "5x16"
     numbers = [*dict.fromkeys(int(n) for n in re.findall(r"(?<![\w.])\d+(?![\w.])", words))][:8]
     pairs = [(a, b) for a in numbers for b in numbers if a != b and a > 0 and b > 0]
-    found: dict[tuple[str, int, int], tuple[bool, bool]] = {}
+    found: dict[tuple[str, int, int], tuple[int, bool]] = {}
     for name, value in tensors(inputs, error):
         for got, wanted in pairs:
             for axis, size in enumerate(value.shape):
-                new = size * wanted // got
-                scales = value.is_floating_point() and size > 1 and (size % got == 0 or got % size == 0)
-                fits = size == got or (scales and size * wanted % got == 0)
-                if fits and 0 < new <= _LARGEST and new != size:
-                    found.setdefault((name, axis, new), (size != got, got == 1 or axis == 0))
+                for rank, new in enumerate(_matched(size, got, wanted, value.is_floating_point())):
+                    if 0 < new <= _LARGEST and new != size:
+                        found.setdefault((name, axis, new), (rank, got == 1 or axis == 0))
     best = sorted(found, key=lambda one: found[one])  # what is said itself, and is no batch, first
     yield from (_as_long(name, axis, new, inputs) for name, axis, new in best)
     yield from ({name: _resized(inputs[name], [axis], new)} for name, axis, new in best)
@@ -95,6 +95,13 @@ def tensors(inputs: Inputs, error: BaseException) -> list[tuple[str, torch.Tenso
     found.sort(key=lambda pair: not pair[1].is_floating_point())
     order = suspects(error, [name for name, _ in found])
     return sorted(found, key=lambda pair: order.index(pair[0]))
+
+
+def _matched(size: int, got: int, wanted: int, is_float: bool) -> tuple[int, int, int]:
+    """What a size becomes if it is the wrong number, is a multiple or a part of it, or loses a little on the way."""
+    multiple = is_float and size > 1 and (size % got == 0 or got % size == 0) and size * wanted % got == 0
+    cut = is_float and 0 < abs(size - got) <= _LITTLE and got > _LITTLE
+    return wanted if size == got else 0, size * wanted // got if multiple else 0, size + wanted - got if cut else 0
 
 
 def _as_long(name: str, axis: int, size: int, inputs: Inputs) -> Change:
