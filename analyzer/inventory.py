@@ -49,6 +49,8 @@ class Inventory:
     """The dtype that `from_pretrained` was given or took."""
     unused: Mapping[str, str] = field(default_factory=dict)
     """Tensors of the checkpoint that the model does not have -> their dtype there."""
+    other_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Tensors whose shape in the checkpoint is not that of the model -> their shape there."""
     has_checkpoint: bool = False
     """Whether headers of a whole checkpoint were read, so that what is missing there is known to be."""
     made_anew: tuple[str, ...] = ()

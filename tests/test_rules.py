@@ -43,7 +43,9 @@ def _said(text: str, what: str) -> dict[str, str]:
 
 def _run(text: str) -> list[Finding]:
     graph, plan, frozen = parse_graph(re.sub(r"\s+# DT\d+$", "", text, flags=re.MULTILINE)), *_plan(text)
-    saved = {name: parse_dtype(dtype) for name, dtype in _said(text, "checkpoint").items()}
+    stored = {name: said.partition("[")[::2] for name, said in _said(text, "checkpoint").items()}
+    saved = {name: parse_dtype(dtype) for name, (dtype, _) in stored.items()}
+    shapes = {name: tuple(map(int, shape[:-1].split(","))) for name, (_, shape) in stored.items() if shape}
     loaded = next((parse_dtype(name) for name in _said(text, "loaded")), "")
     held = [
         Held(n.op, n.name, n.outputs[0], trained=not n.name.startswith(frozen), saved=saved.get(n.id, ""))
@@ -51,7 +53,10 @@ def _run(text: str) -> list[Finding]:
         if n.op in ("parameter", "buffer")
     ]
     classes = {path: "Module" for h in held for path in reversed(list(above(h.name.rpartition(".")[0])))}
-    inventory = Inventory(tuple(held), classes, declared=loaded, loaded=loaded, has_checkpoint=bool(saved))
+    other = {n.name: shapes[n.id] for n in graph.stored() if shapes.get(n.id, n.outputs[0].shape) != n.outputs[0].shape}
+    inventory = Inventory(
+        tuple(held), classes, declared=loaded, loaded=loaded, other_shapes=other, has_checkpoint=bool(saved)
+    )
     return check(replace(Flow.as_captured(graph, plan), inventory=inventory))
 
 

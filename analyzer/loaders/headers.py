@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from analyzer.dtypes import DTYPES, is_float
+from analyzer.dtypes import DTYPES, is_float, width
 from analyzer.errors import AnalyzerError
+from analyzer.findings import Assumption
 
 _NAMES: Final = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "C64": "complex64",
@@ -39,6 +41,8 @@ class Stored:
     dtype: str
     shard: str
     shape: tuple[int, ...] = ()
+    alone: bool = True
+    """Whether it is all that its place in the model is made of, and that place all that is made of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +52,44 @@ class Checkpoint:
     tensors: dict[str, Stored] = field(default_factory=dict)
     complete: bool = False
     """Whether every shard was read, so that a tensor that is not here is not in the checkpoint."""
+    remarks: tuple[Assumption, ...] = ()
+    """What a person who loads it should know, though loading it does not fail."""
 
 
 def read_headers(root: Path, kinds: tuple[str, ...] = _KINDS) -> Checkpoint:
     """How the tensors of the checkpoint in a folder are stored; none where it holds no files of weights."""
     for name in kinds:
         if (root / name).is_file():
-            found = _READERS[Path(name).suffix](root / name)
-            return Checkpoint({key: _stored(entry, name) for key, entry in (found or {}).items()}, found is not None)
+            return _whole(root / name)
         if (root / f"{name}.index.json").is_file():
             return _sharded(root, root / f"{name}.index.json", _READERS[Path(name).suffix])
+    for name in kinds:
+        if len(variants := _variants(root, name)) == 1:
+            ((variant, file),) = variants.items()
+            found = _sharded(root, file, _READERS[Path(name).suffix]) if file.suffix == ".json" else _whole(file)
+            remark = Assumption("the checkpoint is a variant", f"loaded by variant={variant!r} alone", file.name)
+            return replace(found, remarks=(*found.remarks, remark))
     return Checkpoint()
+
+
+def _whole(file: Path) -> Checkpoint:
+    found = _READERS[file.suffix](file)
+    return Checkpoint({key: _stored(entry, file.name) for key, entry in (found or {}).items()}, found is not None)
+
+
+def _variants(root: Path, name: str) -> dict[str, Path]:
+    """The variants of a checkpoint file, named as `save_pretrained(variant=...)` does, with the file of each."""
+    stem, suffix = Path(name).stem, Path(name).suffix
+    forms = (rf"{stem}\.(\w+)\{suffix}", rf"{stem}\{suffix}\.index\.(\w+)\.json")
+    if not root.is_dir():
+        return {}
+    found = (
+        (match[1], file)
+        for file in sorted(root.iterdir())
+        for form in forms
+        if (match := re.fullmatch(form, file.name))
+    )
+    return dict(found)
 
 
 def first_float(stored: dict[str, Stored]) -> str | None:
@@ -67,7 +98,7 @@ def first_float(stored: dict[str, Stored]) -> str | None:
 
 
 def _sharded(root: Path, index: Path, read: Callable[[Path], _Entries | None]) -> Checkpoint:
-    weight_map = _weight_map(index)
+    weight_map, told = _index(index)
     tensors: dict[str, Stored] = {}
     complete = True
     for shard in sorted(set(weight_map.values())):
@@ -82,14 +113,25 @@ def _sharded(root: Path, index: Path, read: Callable[[Path], _Entries | None]) -
         for name in sorted(tensors.keys() & found):
             raise AnalyzerError(f"{root / shard}: {name} is also in {tensors[name].shard}", hint=_AGAIN)
         tensors |= {name: _stored(entry, shard) for name, entry in found.items()}
-    return Checkpoint(tensors, complete)
+    return Checkpoint(tensors, complete, tuple(_untrue(index, told, tensors)) if complete else ())
 
 
-def _weight_map(index: Path) -> dict[str, str]:
+def _untrue(index: Path, told: Any, tensors: dict[str, Stored]) -> Iterator[Assumption]:
+    """The remark that an index is wrong about the bytes of its tensors: loading does not look, planning memory does."""
+    sizes = [width(one.dtype) * prod(one.shape) for one in tensors.values()]
+    known = all(width(one.dtype) and not one.dtype.startswith("float4") for one in tensors.values())
+    plain = index.name.startswith("model") and isinstance(told, (int, float)) and not isinstance(told, bool)
+    if known and plain and int(told) != sum(sizes):
+        said = f"metadata.total_size is {int(told):,} bytes, but its tensors have {sum(sizes):,}"
+        yield Assumption("the index of the checkpoint is wrong", said, index.name)
+
+
+def _index(index: Path) -> tuple[dict[str, str], Any]:
+    """Which shard holds each tensor, and the bytes of all of them as the index tells it, None where it does not."""
     try:
-        weight_map: dict[str, str] = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_once)[
-            "weight_map"
-        ]
+        read = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_once)
+        weight_map: dict[str, str] = read["weight_map"]
+        told = (read.get("metadata") or {}).get("total_size")
         shards = sorted(set(weight_map.values()))
     except _Twice as error:
         raise AnalyzerError(f"{index}: {error} stands there twice", hint=_AGAIN) from error
@@ -98,7 +140,7 @@ def _weight_map(index: Path) -> dict[str, str]:
     for shard in shards:
         if not isinstance(shard, str) or Path(shard).is_absolute() or ".." in Path(shard).parts:
             raise AnalyzerError(f"{index}: {shard!r} is no file of this folder", hint=_AGAIN)
-    return weight_map
+    return weight_map, told
 
 
 def _safetensors(file: Path) -> _Entries | None:

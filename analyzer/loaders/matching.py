@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from analyzer.loaders.headers import Stored
@@ -20,9 +21,23 @@ def match(model: Any, stored: Mapping[str, Stored]) -> tuple[dict[str, Stored], 
     for name in sorted(stored):
         targets = [target for target in rename(name) if target in names]
         for target in targets:
-            found.setdefault(target, stored[name])
+            alone = len(targets) == 1 and target not in found
+            found[target] = replace(found.get(target, stored[name]), alone=alone)
         unused += [] if targets else [name]
     return _tied(model, found), unused
+
+
+def reshaped(model: Any, found: Mapping[str, Stored]) -> dict[str, tuple[int, ...]]:
+    """Tensors of the model that are stored in another shape -> that shape.
+
+    What is fused or split on the way is left out, and so is what only has its dimensions in another order.
+    """
+    places = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if name in found}
+    return {
+        name: found[name].shape
+        for name, shape in places.items()
+        if found[name].alone and sorted(found[name].shape) != sorted(shape)
+    }
 
 
 def _tied(model: Any, found: dict[str, Stored]) -> dict[str, Stored]:

@@ -36,6 +36,7 @@ def load(
     from analyzer.loaders.habitat import current
     from analyzer.loaders.inputs import make_inputs
     from analyzer.loaders.kernels import lend
+    from analyzer.loaders.matching import reshaped
     from analyzer.loaders.quantised import loads_in, quantise, read
     from analyzer.loaders.remote_code import plain_path
 
@@ -52,6 +53,7 @@ def load(
         lend(config, plan.device, current())
         plain = build(cls, config, dtype, root, stored, current().note)
         built = quantise(plain, found, dtype, stored, plan)
+        other_shapes = {} if found.scheme else reshaped(built.module, built.saved)
         unused = {name: stored[name].dtype for name in built.unused}
         base = built.module
         fresh: tuple[str, ...] = ()
@@ -72,7 +74,7 @@ def load(
         reasons=reasons,
         places=built.places,
         root=plain_path(root),
-        assumptions=(*notes, *assumed, *found.notes, *inputs.assumptions),
+        assumptions=(*notes, *checkpoint.remarks, *assumed, *found.notes, *inputs.assumptions),
         spare=inputs.spare,
         invented=(plan.to or dtype) if inputs.invented else "",
         inventory=take(
@@ -83,6 +85,7 @@ def load(
             declared=declared,
             loaded=dtype,
             unused=unused,
+            other_shapes=other_shapes,
             made_anew=(*(getattr(built.module, "_keys_to_ignore_on_load_missing", None) or ()), *fresh),
             has_checkpoint=checkpoint.complete,
         ),

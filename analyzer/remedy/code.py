@@ -12,7 +12,10 @@ from typing import Final, TypeAlias
 _CLOSED: Final = (ast.Name, ast.Attribute, ast.Call, ast.Subscript)
 """Expressions that take `.to(...)` without brackets around them."""
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_NO_TENSORS: Final = (ast.Constant, ast.Starred, ast.Lambda, ast.Compare, ast.JoinedStr, ast.UnaryOp)
+_NO_TENSORS: Final = (
+    ast.Constant, ast.Starred, ast.Lambda, ast.JoinedStr, ast.UnaryOp, ast.Compare, ast.BoolOp,
+    ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp, ast.Dict, ast.Set,
+)  # fmt: skip
 Mixing: TypeAlias = ast.BinOp | ast.AugAssign | ast.Call
 """What may be written with several tensors."""
 
@@ -22,6 +25,8 @@ class Insertion:
     """A few characters to be put into a file, before the byte at `at`."""
 
     at: int
+    order: tuple[int, int]
+    """Of several at one byte: what closes an inner expression, then an outer one; what opens an outer, then an inner."""
     text: str
 
 
@@ -67,8 +72,8 @@ class Code:
         end = self._offset(odd.end_lineno or odd.lineno, odd.end_col_offset or 0)
         after = f".to({dtype})"
         if isinstance(odd, _CLOSED):
-            return (Insertion(end, after),)
-        return Insertion(start, "("), Insertion(end, ")" + after)
+            return (Insertion(end, (0, -start), after),)
+        return Insertion(start, (1, -end), "("), Insertion(end, (0, -start), ")" + after)
 
     def with_all(self, insertions: Sequence[Insertion]) -> str:
         """The file with these written in; "" if it would no longer be Python."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from analyzer.plan import Plan
+
+KINDS: Final = ("stored", "input", "source", "component", "cut", "recipe", "autocast", "model", "asked", "none")
+"""What a proposal changes, the narrowest first; what a person asked for, and "none" for an error without any, last."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A change that may clear errors.
-
-    `kind` is stored, component, model, input, autocast, recipe, source, cut or asked.
-    """
+    """A change that may clear errors, of one of KINDS."""
 
     kind: str
     what: str

@@ -20,7 +20,7 @@ from analyzer.findings import Finding
 from analyzer.inventory import Inventory
 from analyzer.plan import Plan
 from analyzer.propagate import Flow, propagate
-from analyzer.remedy.proposal import Proposal
+from analyzer.remedy.proposal import KINDS, Proposal
 
 _LINKED: Final = 1 << 20
 """Bytes; larger files of the model folder are linked into a trial copy, not copied."""
@@ -76,14 +76,15 @@ class Trial:
         return self.ran and self.errors_left == 0
 
     @property
-    def rank(self) -> tuple[bool, int, int, int, int, str, str]:
+    def rank(self) -> tuple[bool, int, int, int, int, int, str]:
         """Sort key, a total order: nothing about when or in which order it was tried is in it.
 
         What was proved comes before all else, that with fewer errors left first; then the fewest new promotions, the
-        fewest places, the smallest change of memory in bytes, and the words.
+        fewest places, the least memory in bytes, the narrower kind, and the words.
         """
-        cost = self.new_promotions, self.places, abs(self.bytes)
-        return (not self.proved, self.errors_left, *cost, self.proposal.what, self.proposal.kind)
+        kind = KINDS.index(self.proposal.kind)
+        cost = self.new_promotions, self.places, self.bytes
+        return (not self.proved, self.errors_left, *cost, kind, self.proposal.what)
 
     def verdict(self) -> str:
         """The trial in a few words."""

@@ -26,6 +26,8 @@ def show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool = F
         left = "nothing to fix: no error found"
         console.print(f"no fix is known; errors: {errors}" if errors else left)
         return
+    if errors:
+        console.print(f"{errors} error{'' if errors == 1 else 's'}; what could help, best first:")
     if console.width >= WIDE:
         _as_table(trials, console)
     else:

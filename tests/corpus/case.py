@@ -46,6 +46,8 @@ class Case:
     """The forward passes, where one does not show it."""
     alone: bool = True
     """Whether the cast that the trace proves is that of the tensor to blame; else others clear it as well."""
+    really: Callable[[nn.Module, dict[str, Any], Path], Any] | None = None
+    """What is really done, where it is not a call of the model that fails: it is sharded, or an optimizer steps."""
     recorded: bool = False
     """Only CUDA shows it: the words are those that were recorded of a device."""
 

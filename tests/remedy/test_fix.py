@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate.utils.operations import convert_outputs_to_fp32
 
+from analyzer.capture.abstract import dtype_name
+from analyzer.capture.outputs import leaves
 from analyzer.cli import main
-from analyzer.pipeline import run_fix
+from analyzer.pipeline import run_fix, run_trace
 from analyzer.plan import Plan
 from analyzer.remedy import Trial
 from analyzer.remedy.asked import read_asked
@@ -83,13 +87,35 @@ def test_a_patched_copy_runs_and_the_original_stays(tmp_path: Path) -> None:
     assert Plan(**json.loads(plan.read_text())).device == "cpu"
 
 
-def test_calling_forward_is_under_autocast_and_a_method_is_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_calling_forward_is_under_autocast_and_a_method_is_not(device: str, tmp_path: Path) -> None:
     folder = shrink(FAULTY, tmp_path / "m")
-    plan = Plan(autocast="cuda:bfloat16")
+    plan = Plan(device=device, autocast=f"{device}:bfloat16")
     trials = _trials(folder, plan, f"run={folder / 'calls_forward.py'}", inputs=folder / "calls_method.py")
     asked = next(trial for trial in trials if trial.proposal.kind == "asked")
     assert asked.errors_before == 1
     assert asked.clears
+
+
+@copies
+def test_calling_forward_really_is_under_autocast_and_a_method_is_not(tmp_path: Path) -> None:
+    folder, plan = shrink(FAULTY, tmp_path / "m", "bfloat16"), Plan(device="cpu", autocast="cpu:bfloat16")
+    for name in ("calls_method.py", "calls_forward.py"):
+        calls = runpy.run_path(str(folder / name))
+        model = _real(folder)
+        forward = torch.autocast("cpu", torch.bfloat16)(model.forward)
+        model.forward = convert_outputs_to_fp32(forward)  # as Accelerate's prepare_model does it
+        report = run_trace(folder, plan, trust_remote_code=True, inputs_file=folder / name)
+        errors = [finding.message for finding in report.findings if finding.severity == "error"]
+        with torch.no_grad():
+            if name == "calls_method.py":
+                assert errors == [MESSAGE]
+                with pytest.raises(RuntimeError, match=MESSAGE):
+                    calls["run"](model, calls["inputs"](model.config))
+                continue
+            result = calls["run"](model, calls["inputs"](model.config))
+        assert errors == []
+        assert report.outputs == tuple(dtype_name(tensor.dtype) for tensor in leaves(result))
 
 
 def test_errors_without_a_proposal_are_no_clean_verdict(
@@ -99,7 +125,8 @@ def test_errors_without_a_proposal_are_no_clean_verdict(
     for name in ("cut", "setups", "sources"):
         monkeypatch.setattr(f"analyzer.remedy.judging.{name}", lambda *_: ())
     assert main(["fix", str(folder), "--trust-remote-code"]) == 1
-    (title, reason) = capsys.readouterr().out.splitlines()
+    (first, title, reason) = capsys.readouterr().out.splitlines()
+    assert first == "1 error; what could help, best first:"
     assert title == f"1. DT101 {MESSAGE}"
     assert reason == "   no proposal: no line or tensor can be cast"
 

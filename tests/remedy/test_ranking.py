@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.remedy import Proposal, Trial
+from analyzer.remedy.proposal import KINDS
 
 _FEW = st.integers(0, 2)
 _KINDS = st.sampled_from(["stored", "source", "model"])
@@ -42,15 +43,16 @@ def test_two_that_differ_in_what_they_do_are_never_equal(one: Trial, other: Tria
 
 
 @given(_RUNS | _NOT_RUN, _RUNS | _NOT_RUN)
-def test_proof_comes_before_all_then_errors_promotions_places_and_bytes(one: Trial, other: Trial) -> None:
+def test_proof_comes_before_all_then_errors_promotions_places_bytes_and_kind(one: Trial, other: Trial) -> None:
     if one.proved and not other.proved:
         assert one.rank < other.rank
     if one.proved != other.proved:
         return
-    for fact in ("errors_left", "new_promotions", "places"):
+    for fact in ("errors_left", "new_promotions", "places", "bytes"):
         mine, its = getattr(one, fact), getattr(other, fact)
         if mine != its:
             assert (one.rank < other.rank) == (mine < its)
             return
-    if abs(one.bytes) != abs(other.bytes):
-        assert (one.rank < other.rank) == (abs(one.bytes) < abs(other.bytes))
+    mine, its = (KINDS.index(trial.proposal.kind) for trial in (one, other))
+    if mine != its:
+        assert (one.rank < other.rank) == (mine < its)

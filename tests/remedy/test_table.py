@@ -25,6 +25,7 @@ TRIALS = [
     ),
 ]  # fmt: skip
 NARROW = """\
+2 errors; what could help, best first:
 1. cast resampler.pos_embed to bf16 once after loading
    proved: clears all
    1 place; 1 parameter f32->bf16; memory -288.0 KiB
@@ -58,5 +59,5 @@ def test_no_line_is_longer_than_the_terminal_and_no_word_is_lost(width: int) -> 
 
 def test_a_wide_terminal_has_a_table_in_which_each_proposal_is_one_line() -> None:
     lines = _shown(160).splitlines()
-    assert lines[0].split() == ["errors", "new"]
+    assert lines[1].split() == ["errors", "new"]
     assert all(any(line.startswith(trial.proposal.what) for line in lines) for trial in TRIALS)
