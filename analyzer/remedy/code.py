@@ -26,7 +26,7 @@ class Insertion:
 
     at: int
     order: tuple[int, int]
-    """Of several at one byte: what closes an inner expression, then an outer one; what opens an outer, then an inner."""
+    """Of several at one byte: what closes an inner expression, an outer one; what opens an outer one, an inner one."""
     text: str
 
 
