@@ -25,7 +25,7 @@ OTHERS: Final[dict[str, str]] = {
         ("pi0 PI0ForConditionalGeneration", "pi0 PI0Model"),
         "wants images of several cameras with a mask of them, or the cache that comes of these",
     ),
-    "pp_ocrv5_mobile_rec PPOCRV5MobileRecForTextRecognition": "its image processor, which says the size, needs torchvision",
+    "pp_ocrv5_mobile_rec PPOCRV5MobileRecForTextRecognition": "its image processor, with the size, needs torchvision",
     **dict.fromkeys(
         ("sam2_video Sam2VideoModel", "sam3_tracker_video Sam3TrackerVideoModel", "sam3_video Sam3VideoModel"),
         "wants a session with the objects that a person has marked in a video",
