@@ -101,15 +101,15 @@ def _apply(
     wants_plan = target is not None and target.suffix == ".json"
     fitting = [trial for trial in trials if trial.clears and trial.proposal.inputs is None]  # no plan holds such a file
     if wants_plan:
-        fitting = [trial for trial in fitting if trial.proposal.change and not trial.proposal.edits]
+        fitting = [trial for trial in fitting if trial.proposal.sets and not trial.proposal.edits]
     else:  # a folder holds a plan beside the code, a patch in place does not
-        fitting = [trial for trial in fitting if trial.proposal.edits and not (in_place and trial.proposal.change)]
+        fitting = [trial for trial in fitting if trial.proposal.edits and not (in_place and trial.proposal.sets)]
     if not fitting:
         kind = "change of the set-up alone" if wants_plan else "cast in the source"
         raise AnalyzerError(f"no {kind} was proved to clear all errors", hint="see the table for what helps")
     best = fitting[0].proposal
     changed = {Path(edit.file): edit.after.encode() for edit in best.edits}
-    plan = dump([best.plan(plan) for plan in plans]) if best.change else b""
+    plan = dump([best.plan(plan) for plan in plans]) if best.sets else b""
     if target is None:
         kept = {model_dir / name: (model_dir / name).with_name(f"{name.name}.orig") for name in changed}
         if there := [one for one in kept.values() if one.exists()]:

@@ -43,6 +43,11 @@ class Proposal:
     impossible: str = ""
     """Why it cannot even be tried."""
 
+    @property
+    def sets(self) -> bool:
+        """Whether it changes the set-up, alone or beside the source."""
+        return bool(self.change or self.stages)
+
     def plan(self, plan: Plan) -> Plan:
         """The plan with the change made. Raises AnalyzerError for a value that a plan refuses."""
         plan = next((other for other in self.stages if other.stage == plan.stage), plan)

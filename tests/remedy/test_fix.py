@@ -131,6 +131,7 @@ def test_errors_without_a_proposal_are_no_clean_verdict(
     assert reason == "   no proposal: no line or tensor can be cast"
 
 
+@copies
 def test_a_patched_copy_holds_the_whole_tree_of_code_and_no_weights(tmp_path: Path) -> None:
     folder, copy = TWO_FAULTS.write(tmp_path / "m"), tmp_path / "patched"
     (folder / "parts" / "__pycache__").mkdir(parents=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.remedy.folders import BASE, Own, really, said, trials, under, weigh
+from tests.worlds import copies
 
 TWO_FAULTS = Own(
     init="""
@@ -43,6 +44,14 @@ w = self.w
 a = torch.matmul(x, w)
 x @= w
 return torch.addmm(input=self.norm.bias, mat1=x[0], mat2=w) + a[0]
+""",
+    ),
+    "in place": Own(
+        init="self.w = nn.Parameter(torch.ones(8, 8, dtype=torch.float32)); self.fc = nn.Linear(8, 8)",
+        forward="""
+y = self.fc(x)
+y @= self.w
+return self.fc(y)
 """,
     ),
     "a module of several arguments": Own(
@@ -97,6 +106,7 @@ def test_each_trial_is_what_really_happens(name: str, tmp_path: Path) -> None:
             assert trial.clears == (" " not in "".join(real)), trial.proposal.what
 
 
+@copies
 def test_a_cut_of_a_tensor_and_a_line_is_smaller_than_any_cast_of_one_kind(tmp_path: Path) -> None:
     tried = trials(TWO_FAULTS.write(tmp_path / "m"))
     (cut,) = [trial for trial in tried if trial.proposal.kind == "cut"]
@@ -108,6 +118,7 @@ def test_a_cut_of_a_tensor_and_a_line_is_smaller_than_any_cast_of_one_kind(tmp_p
     assert all(not trial.clears or trial.places > cut.places for trial in casts)
 
 
+@copies
 def test_the_kinds_of_set_up_that_were_run_for_real(tmp_path: Path) -> None:
     kinds = {
         trial.proposal.kind
@@ -115,3 +126,26 @@ def test_the_kinds_of_set_up_that_were_run_for_real(tmp_path: Path) -> None:
         for trial in trials(own.write(tmp_path / name.replace(" ", "_"))) if trial.clears
     }  # fmt: skip
     assert kinds >= {"autocast", "component", "cut", "input", "model", "source", "stored"}
+
+
+@copies
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("a function of plain names", "return F.linear(y.to(self.w.dtype), self.w)"),
+        ("a list", "both = torch.cat([a, b.to(a.dtype)], dim=1)"),
+        ("matmul, in place and with keywords", "a = torch.matmul(x.to(w.dtype), w)"),
+        ("in place", "y @= self.w.to(y.dtype)"),
+        (
+            "a module of several arguments",
+            "return self.attn(q.to(self.attn.in_proj_weight.dtype), x, x, need_weights=False)[0]",
+        ),
+        (
+            "a library's model",
+            "return self.llm(inputs_embeds=y.to(self.llm.embed_tokens.weight.dtype)).last_hidden_state",
+        ),
+    ],
+)
+def test_the_line_that_is_proposed_casts_the_odd_operand_alone(name: str, line: str, tmp_path: Path) -> None:
+    texts = [edit.after for trial in trials(MODELS[name].write(tmp_path)) for edit in trial.proposal.edits]
+    assert any(f"\n        {line}\n" in text for text in texts)

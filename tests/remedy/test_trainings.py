@@ -12,9 +12,12 @@ import torch
 from torch import nn
 
 from analyzer.capture.holding import take
+from analyzer.cli import main
 from analyzer.graph import ModelGraph
 from analyzer.pipeline import run_fix
 from analyzer.plan import Engine, Plan, Training, Wrap
+from analyzer.plans import dump
+from analyzer.plans.own import load as read_plan
 from analyzer.propagate import Flow
 from analyzer.remedy import Trial
 from analyzer.remedy.trainings import trainings, unproposed
@@ -96,6 +99,18 @@ def test_an_accumulation_dtype_is_left_out_or_zero_is_used(tmp_path: Path) -> No
         Training(deepspeed=replace(engine, accumulation_dtype="")),
         Training(deepspeed=replace(engine, stage=1)),
     }
+
+
+def test_another_recipe_is_applied_as_a_plan(tmp_path: Path) -> None:
+    engine = Engine(stage=0, dtype="bfloat16", accumulation_dtype="float32")
+    plan = Plan(train=True, to="bfloat16", training=Training(deepspeed=engine))
+    folder, before, after = _folder(tmp_path / "m", "bfloat16"), tmp_path / "before.json", tmp_path / "after.json"
+    before.write_bytes(dump(plan))
+    assert main(["fix", str(folder), "--plan", str(before), "--apply", str(after)]) == 0
+    (applied,) = read_plan(after)
+    assert applied.training and applied.training.deepspeed != engine
+    assert run_fix(folder, [applied]) == (0, [])
+    assert main(["fix", str(folder), "--plan", str(after)]) == 0
 
 
 def test_frozen_parameters_beside_trained_ones_are_flattened_apart_by_another_key(tmp_path: Path) -> None:
