@@ -16,7 +16,7 @@ _NO_TENSORS: Final = (
     ast.Constant, ast.Starred, ast.Lambda, ast.JoinedStr, ast.UnaryOp, ast.Compare, ast.BoolOp,
     ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp, ast.Dict, ast.Set,
 )  # fmt: skip
-Mixing: TypeAlias = ast.BinOp | ast.AugAssign | ast.Call
+Mixing: TypeAlias = ast.BinOp | ast.AugAssign | ast.Assign | ast.Call
 """What may be written with several tensors."""
 
 
@@ -39,11 +39,14 @@ class Code:
     tree: ast.Module
 
     def at(self, line: int) -> Iterator[Mixing]:
-        """Operators and calls that a line is part of, those inside of format strings left out."""
+        """Operators, calls and `x[i] = y` that a line is part of, those inside of format strings left out."""
         frozen = {id(inner) for outer in ast.walk(self.tree) if isinstance(outer, ast.JoinedStr)
                   for inner in ast.walk(outer)}  # fmt: skip
         for one in ast.walk(self.tree):
-            if isinstance(one, (ast.BinOp, ast.AugAssign, ast.Call)) and id(one) not in frozen and _spans(one, line):
+            if not isinstance(one, (ast.BinOp, ast.AugAssign, ast.Assign, ast.Call)):
+                continue
+            plain = isinstance(one, ast.Assign) and not isinstance(one.targets[0], ast.Subscript)
+            if not plain and id(one) not in frozen and _spans(one, line):
                 yield one
 
     def imports(self, name: str) -> bool:
@@ -114,6 +117,8 @@ def operands(one: Mixing, code: Code) -> list[ast.expr]:
         return [one.left, one.right]
     if isinstance(one, ast.AugAssign):
         return [one.target, one.value]
+    if isinstance(one, ast.Assign):
+        return [one.targets[0].value if isinstance(one.targets[0], ast.Subscript) else one.targets[0], one.value]
     given = [*one.args, *(keyword.value for keyword in one.keywords if keyword.arg)]
     if isinstance(one.func, ast.Attribute) and not _of_a_module(one.func, code):
         given.insert(0, one.func.value)

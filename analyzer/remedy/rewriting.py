@@ -35,10 +35,14 @@ def at_call(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: st
         return ()
     one, path = found[0]
     exprs = operands(one, code)
-    if path:
+    if path and (own := _own_dtype(flow, nodes, wanted, path)):
+        odd, dtype = exprs if len(exprs) == 1 else [], _held_dtype(one, path, flow, own)
+    elif path:
         odd, fine = _by_ends(code, line, flow, nodes, wanted, exprs, lambda node: _under(node, path))
         odd = odd or (exprs if len(exprs) == 1 else [])
         dtype = _held_dtype(one, path, flow, wanted)
+    elif isinstance(one, ast.Assign):  # what is written into has its dtype, and cannot be cast there
+        odd, dtype = exprs[1:], f"{ast.unparse(exprs[0])}.dtype" if pure(exprs[0]) else ""
     else:
         odd, fine = _by_position(flow, nodes[0], wanted, exprs)
         if not odd:
@@ -71,6 +75,9 @@ def _calls(code: Code, line: int, node: Node) -> Iterator[tuple[Mixing, str]]:
     for one in code.at(line):
         if isinstance(one, ast.Call):
             if _last(one.func) == node.call and node.call:
+                yield one, ""
+        elif isinstance(one, ast.Assign):
+            if node.call == "__setitem__":
                 yield one, ""
         elif names & set(_OPERATORS.get(type(one.op), ())):
             yield one, ""
@@ -164,6 +171,14 @@ def _value_gives(code: Code, line: int, value: ast.expr, expr: ast.expr, end: No
         one.func.attr for one in ast.walk(value) if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute)
     }
     return end.is_op and bool(called & set(end.module.split(".")))
+
+
+def _own_dtype(flow: Flow, nodes: Sequence[Node], wanted: str, path: str) -> str:
+    """The dtype of a called module whose own tensors are what is odd, so that its arguments are to follow it."""
+    ends = _ends(flow, (ref for node in nodes for ref in odd_refs(flow, node.id, wanted)), lambda n: _under(n, path))
+    dtypes = {flow.dtypes[end.id][0] for end in ends}
+    inside = all(not end.is_op and end.name.startswith(f"{path}.") for end in ends)
+    return dtypes.pop() if inside and len(dtypes) == 1 else ""
 
 
 def _held_dtype(one: Mixing, path: str, flow: Flow, wanted: str) -> str:

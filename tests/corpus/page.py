@@ -6,13 +6,16 @@ import tempfile
 from pathlib import Path
 
 from analyzer.findings import Finding
+from tests.corpus import mending
 from tests.corpus.case import SILENT, STOPS, Case
+from tests.corpus.mending import LINES
 from tests.corpus.running import NAMES, case, mechanism, real, report, stop
 
 HEAD = """# Reported faults, rebuilt
 
 Each row is a small model in `tests/corpus/` that has one fault which people reported. Made by `make goldens`: the
-words are those of a real run on the CPU, the verdict is the trace's, and under the mend nothing is left.
+words are those of a real run on the CPU, the verdict is the trace's, and under the mend nothing is left. A proved fix
+is the tool's own: a cast after loading, or a line of the case with a cast, with which it really runs.
 
 | case | report | mechanism | what really happens | what analyze says | mend | proved fix |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -44,6 +47,8 @@ def _said(name: str, one: Case, folder: Path) -> tuple[str, str]:
     found = report(name, False, folder).findings
     first: Finding = next(f for f in found if (f.code, f.severity) == (one.code, one.severity))
     proved = "; ".join(fix.what.replace("kwargs.", "") for fix in first.fixes if fix.proved)
+    if not proved and name in LINES:
+        proved = "; ".join(f"`{line}`" for line in mending.proved(name)[:1])
     same = "the same words" if first.message in real_words(name, folder) else first.message
     blame = one.cause.replace("here", "in the marked line") or "none"
     return f"{first.code} {first.severity}: {same}; cause: {blame}", proved

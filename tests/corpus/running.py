@@ -76,12 +76,12 @@ def real(name: str, mended: bool, folder: Path) -> Ran:
     torch.manual_seed(0)
     one = case(name)
     plan = one.plan_of(mended)
-    module, inputs = _loaded(one, mended, folder) if one.folder else _built(one, mended)
+    module, inputs = _loaded(one, mended, folder) if one.folder else built(one, mended)
     places = Places(module, "")
     try:
-        with torch.set_grad_enabled(plan.train), _autocast(plan.autocast):
+        with torch.set_grad_enabled(plan.train), autocast(plan.autocast):
             given = copy.deepcopy(inputs)
-            result = one.really(module, given, folder) if one.really else _calls(one)(module, given)
+            result = one.really(module, given, folder) if one.really else calls(one)(module, given)
         loss = loss_of(result) if plan.train and not one.really else None
         if loss is not None:
             loss.backward()  # type: ignore[no-untyped-call]
@@ -100,7 +100,7 @@ def report(name: str, mended: bool, folder: Path) -> Report:
     if one.folder:
         write(one, mended, folder)
         return trace(folder, plan=one.plan_of(mended), trust_remote_code=True)
-    module, inputs = _built(one, mended)
+    module, inputs = built(one, mended)
     return trace(bare(module), kwargs=inputs, plan=one.plan_of(mended), steps=one.steps)
 
 
@@ -134,7 +134,8 @@ def write(one: Case, mended: bool, folder: Path) -> None:
         one.folder(folder, mended)
 
 
-def _built(one: Case, mended: bool) -> tuple[nn.Module, dict[str, Any]]:
+def built(one: Case, mended: bool) -> tuple[nn.Module, dict[str, Any]]:
+    """The module of a case and its inputs, ready to train if its plan does."""
     assert one.build
     module, inputs = one.build(mended)
     return (module.train() if one.plan.train else module.eval()), inputs
@@ -148,14 +149,15 @@ def _loaded(one: Case, mended: bool, folder: Path) -> tuple[nn.Module, dict[str,
     return AutoModel.from_pretrained(folder, **asked(dtype), trust_remote_code=True).eval(), {"input_ids": IDS}
 
 
-def _calls(one: Case) -> Run:
+def calls(one: Case) -> Run:
     """The calls of a case, made for real."""
     steps = parse_steps(one.steps)
     session = Session(steps, None, lambda _: None, lambda *_: None)
     return lambda module, inputs: session(module, {s.label: inputs for s in steps}) if steps else module(**inputs)
 
 
-def _autocast(name: str | None) -> Any:
+def autocast(name: str | None) -> Any:
+    """The region of a plan's autocast; one that does nothing where it has none."""
     if name is None:
         return torch.autocast("cpu", enabled=False)
     device, dtype = parse_autocast(name)

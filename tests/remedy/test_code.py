@@ -48,6 +48,8 @@ def _castable(code: Code) -> list[ast.expr]:
     lines = range(1, len(code.text.splitlines()) + 1)
     found = {id(expr): expr for line in lines for one in code.at(line) for expr in operands(one, code)}
     targets = {id(one.target) for one in ast.walk(code.tree) if isinstance(one, ast.AugAssign)}
+    targets |= {id(one.targets[0].value) for one in ast.walk(code.tree) if isinstance(one, ast.Assign)
+                and isinstance(one.targets[0], ast.Subscript)}  # fmt: skip
     return [expr for key, expr in found.items() if key not in targets]
 
 
