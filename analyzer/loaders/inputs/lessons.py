@@ -116,6 +116,13 @@ def _ones(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> 
             yield {name: torch.ones_like(value)}
 
 
+def _booleans(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """Masks have to be booleans."""
+    for name, value in tensors(inputs, error):
+        if "mask" in name and value.dtype != torch.bool:
+            yield {name: value.bool()}
+
+
 def _within(_: re.Match[str], error: BaseException, ___: Facts, inputs: Inputs) -> Iterator[Change]:
     """An index is beyond a table: the smallest that there is."""
     for name, value in tensors(inputs, error):
@@ -143,6 +150,7 @@ LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"(?i)argument #1 'indices'|must be (?:of )?(?:type )?(?:long|int)|types? Long|for 'Float'", _integers),
     (r"(?i)\(long int\) and|found (?:dtype )?Long|for 'Long'|floating point", _floats),
     (r"(?i)division|by zero", _ones),
+    (r"(?i)bool", _booleans),
     (r"(?i)out of range|out of bounds|index \d+", _within),
     (r"", _computing),
 )

@@ -37,10 +37,10 @@ def together(name: str, facts: Facts, given: dict[str, Any]) -> dict[str, torch.
 
 def make(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
     """One argument; None if nothing says what it is."""
+    if name in ("hidden_states", *IMAGE) and any(other.endswith("grid_thw") for other in facts.names):
+        return _patches(facts)
     if (maker := _MAKERS.get(name)) is not None:
         return _as_long(maker(facts), facts, given.get(_TEXT))
-    if name == "hidden_states" and any(other.endswith("grid_thw") for other in facts.names):
-        return _patches(facts)
     if name.endswith("grid_thw"):
         return torch.tensor([[1, 8, 8]])
     said = documented.read(facts.model.forward.__doc__).get(name)

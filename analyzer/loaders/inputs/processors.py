@@ -19,6 +19,8 @@ _RATE: Final = 16_000
 _MASK: Final = "attention_mask"
 _MASKS: Final = ("feature_attention_mask", "input_features_mask", "audio_attention_mask", "audio_mask", _MASK)
 """What a forward calls the mask that a feature extractor makes."""
+_GRIDS: Final = {"image_grid_thw": "grid_thw"}
+"""What an image processor makes -> what a vision tower alone calls it."""
 _PATCHING: Final = {
     "patch_size": ("patch_size",),
     "temporal_patch_size": ("temporal_patch_size",),
@@ -117,7 +119,8 @@ def _value(size: Any, key: str) -> Any:
 
 def _given(made: dict[str, Any], facts: Facts) -> dict[str, torch.Tensor]:
     """The tensors among them that forward takes, floats in the dtype of the inputs."""
-    tensors = {k: torch.as_tensor(v) for k, v in made.items() if k in facts.names and _is_array(v)}
+    named = {_GRIDS.get(k, k) if k not in facts.names else k: v for k, v in made.items()}
+    tensors = {k: torch.as_tensor(v) for k, v in named.items() if k in facts.names and _is_array(v)}
     return {k: v.to(facts.dtype) if v.is_floating_point() else v for k, v in tensors.items()}
 
 

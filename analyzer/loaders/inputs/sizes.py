@@ -8,6 +8,7 @@ from math import prod
 from typing import Any, Final
 
 import torch
+from torch import nn
 
 from analyzer.loaders.inputs.facts import Facts
 from analyzer.loaders.inputs.frames import frames, suspects
@@ -63,7 +64,11 @@ def channels(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) 
 def rank(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
     """A tensor has too few or too many dimensions."""
     count = facts.find("num_frames", kind="vision", default=1)
+    owners = [frame.f_locals.get("self") for frame, _line in reversed(frames(error))]
+    patches = [(one.in_channels, *one.kernel_size) for one in owners if isinstance(one, nn.modules.conv._ConvNd)]
     for name, value in tensors(inputs, error):
+        if patches and value.is_floating_point() and value.dim() == 2 and value.shape[1] == prod(patches[0]):
+            yield {name: value.reshape(-1, *patches[0])}
         if value.dim() == 4 and isinstance(count, int):
             yield {name: torch.stack([value] * count, dim=1)}
         if value.dim() >= 1:

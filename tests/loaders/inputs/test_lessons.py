@@ -122,6 +122,13 @@ class Square(nn.Module):
         return pixel_values * pixel_mask[:, None]
 
 
+class Masks(nn.Module):
+    """Chooses where a mask says."""
+
+    def forward(self, x: Any, x_mask: Any) -> Any:
+        return torch.where(x_mask, x, x + 1)
+
+
 X = torch.zeros
 IDS = X(1, 4).long()
 CASES: dict[str, tuple[nn.Module, dict[str, Any]]] = {
@@ -133,7 +140,9 @@ CASES: dict[str, tuple[nn.Module, dict[str, Any]]] = {
     "sizes of what is left of it": (Calls(lambda x: F.linear(x[..., 2:], X(8, 32))), {"x": X(1, 5, 32)}),
     "viewed": (Calls(lambda x: x.view(-1, 3, 2, 14, 14)), {"x": X(16, 100)}),
     "channels": (Calls(lambda x: F.conv2d(x, X(8, 1, 3, 3))), {"x": X(1, 4, 16, 16)}),
+    "rank of patches that lie flat": (Calls(nn.Conv2d(3, 8, 4)), {"x": X(6, 48)}),
     "channels that come last": (Calls(nn.Conv1d(8, 4, 3)), {"x": X(1, 5, 8)}),
+    "booleans": (Masks(), {"x": X(1, 3), "x_mask": X(1, 3).long()}),
     "ones": (Calls(lambda x: torch.arange(6) // int(x.sum())), {"x": X(1, 3).long()}),
     "larger": (Calls(lambda x: F.conv2d(x, X(8, 3, 16, 16))), {"x": X(1, 3, 8, 8)}),
     "rank": (Calls(_three), {"x": X(4, 5)}),
