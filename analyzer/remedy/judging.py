@@ -9,7 +9,7 @@ from typing import Final
 
 from analyzer.findings import Finding
 from analyzer.remedy.cutting import cut
-from analyzer.remedy.proposal import Proposal
+from analyzer.remedy.proposal import KINDS, Proposal
 from analyzer.remedy.search import predicted
 from analyzer.remedy.setups import setups
 from analyzer.remedy.source import sources
@@ -25,7 +25,8 @@ def judge(cases: Sequence[Case], folder: Path, reload: Reload, asked: Sequence[P
     given: dict[str, Proposal] = {}
     for case in cases:
         for one in _proposals(case, folder):
-            given.setdefault(one.what, one)
+            if not any(one.does(other) for other in given.values()):
+                given.setdefault(one.what, one)
     own = sorted(given.values(), key=lambda one: _promise(cases, one))
     tried = [attempt(cases, folder, reload, one) for one in (*asked, *own[:RUN])]
     skipped = [_not_run(cases, one) for one in own[RUN:]]
@@ -44,8 +45,8 @@ def _proposals(case: Case, folder: Path) -> Iterator[Proposal]:
     flow, findings = case.flow, case.findings
     for finding in findings:
         yield from trainings(flow, finding)
-    yield from cut(flow, findings, folder)
     yield from setups(flow, findings)
+    yield from cut(flow, findings, folder)
     yield from sources(flow, findings, folder)
 
 
@@ -59,10 +60,19 @@ def _without(cases: Sequence[Case], case: Case, finding: Finding, folder: Path) 
     return Trial(said, errors_before=before, errors_left=before, failed=why)
 
 
-def _promise(cases: Sequence[Case], proposal: Proposal) -> tuple[bool, int, int, str]:
-    """Sort key of what is run first: the cut, then what propagation says leaves the fewest errors."""
-    left = [predicted(case.flow, proposal) for case in cases]
-    return proposal.kind != "cut", sum(one or 0 for one in left), len(proposal.change.get("set") or ()), proposal.what
+def _promise(cases: Sequence[Case], proposal: Proposal) -> tuple[bool, int, int, int, str]:
+    """Sort key of what is run first: the cut, then what is thought to leave the fewest errors, then the narrowest."""
+    left = sum(_thought(case, proposal) for case in cases)
+    named = max(len(proposal.change.get("set") or ()), 1)
+    return proposal.kind != "cut", left, named, KINDS.index(proposal.kind), proposal.what
+
+
+def _thought(case: Case, proposal: Proposal) -> int:
+    """How many errors a proposal may leave, without running: what acts at one place clears one, as far as is known."""
+    found = predicted(case.flow, proposal)
+    if found is not None:
+        return found
+    return max(case.errors - 1, 0) if proposal.kind in ("source", "input") else 0
 
 
 def _not_run(cases: Sequence[Case], proposal: Proposal) -> Trial:

@@ -48,6 +48,11 @@ class Proposal:
         """Whether it changes the set-up, alone or beside the source."""
         return bool(self.change or self.stages)
 
+    def does(self, other: Proposal) -> bool:
+        """Whether it changes what another one changes, in other words."""
+        mine, its = ((one.change, one.stages, one.edits, one.inputs) for one in (self, other))
+        return mine == its
+
     def plan(self, plan: Plan) -> Plan:
         """The plan with the change made. Raises AnalyzerError for a value that a plan refuses."""
         plan = next((other for other in self.stages if other.stage == plan.stage), plan)
