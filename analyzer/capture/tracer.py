@@ -25,6 +25,8 @@ from analyzer.graph import Ref, Script, Spec
 from analyzer.oracle.operands import regular
 
 _CPU = torch.device("cpu")
+_MOST = 1 << 22
+"""Elements up to which values are made up for a shape that depends on them: a map of a whole picture."""
 _FEW = 1
 """Floats that a length is made of: more are positions or the like."""
 _INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
@@ -130,7 +132,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         try:
             outcome = self.kernels.outcome(func, sig, args, kwargs, lambda: self.home(operands))
         except (RuntimeError, NotImplementedError) as error:
-            if operands and all(small(t) for t in operands):
+            if operands and all(t.numel() <= _MOST for t in operands):
                 return self._invented(func, sig, args, kwargs, operands)
             raise error
         again = None
