@@ -22,12 +22,14 @@ from analyzer.loaders.applying import suggest
 from analyzer.loaders.building import Built, ConstructorLines
 from analyzer.loaders.faking import bare, faked, leaves
 from analyzer.loaders.headers import ADAPTER_FILES, Stored, read_headers
+from analyzer.loaders.quantised.kbit import known_to_peft
 from analyzer.loaders.settings import read_settings
 from analyzer.plan import Plan
 
 _CONFIG: Final = "adapter_config.json"
 _NAME: Final = "default"
 """The name that peft gives an adapter when a person gives none."""
+_UNWRAPPED: Final = "run as on plain linear layers: bitsandbytes is not installed (pip install bitsandbytes)"
 _HALVES: Final = (torch.float16, torch.bfloat16)
 
 
@@ -48,7 +50,7 @@ def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption]
     prompts = config.is_prompt_learning
     # peft neither moves nor casts adapters of layers on meta: fake tensors say that they are on the CPU. Prompt
     # learning never looks, and keeps a plain tensor that has to stay real.
-    with nullcontext() if prompts else faked(built.module), _peft_code(folder):
+    with nullcontext() if prompts else faked(built.module), _peft_code(folder), known_to_peft(built.module) as known:
         with lines.watch():
             model = _wrapped(built.module, config, plan)
         saved, unused = _load(model, config, checkpoint.tensors) if checkpoint.complete else ({}, [])
@@ -56,6 +58,8 @@ def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption]
             model.base_model._cast_adapter_dtype(_NAME, autocast_adapter_dtype=plan.autocast_adapter_dtype)
     bare(model)
     model.eval()
+    if not known:
+        notes.append(Assumption("adapters on a bitsandbytes base", _UNWRAPPED, _CONFIG))
     if unused:
         shown = ", ".join(unused[:3]) + (", ..." if len(unused) > 3 else "")
         notes.append(Assumption(f"adapter tensors that the model has no place for: {shown}", "left out, as peft does"))

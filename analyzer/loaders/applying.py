@@ -59,7 +59,7 @@ def cast_floats(value: Any, dtype: torch.dtype) -> Any:
 def suggest(word: str, known: Any) -> str:
     """A hint with the closest of the known words."""
     known = sorted(known)
-    close = get_close_matches(word, known, n=1, cutoff=0.7)
+    close = get_close_matches(word, known, n=1, cutoff=0.65)  # one letter of three
     if close:
         return f"did you mean '{close[0]}'?"
     return f"there is {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else ""

@@ -35,6 +35,8 @@ class Scheme:
     """Whether the output layer and tied weights stay even where modules are listed."""
     late_bias: bool = False
     """Whether the bias is added to the finished product, in the dtype that it has."""
+    unpacks: str = ""
+    """The dtype that peft gets of a weight that the library unpacks outside the product (DoRA); "": it cannot."""
     loads: Mapping[str, str] | None = None
     """Dtype of loading -> what the quantizer makes of it ("*": any other one)."""
     names: tuple[str, ...] = ()
@@ -57,13 +59,14 @@ _MARLIN: Final = "gpt_marlin_gemm only supports bfloat16 and float16"
 
 SCHEMES: Final[dict[str, Scheme]] = {
     "bitsandbytes_4bit": Scheme(
-        "Linear4bit", CONFIG, listed="llm_int8_skip_modules", frozen_dtype=_BNB_TO,
+        "Linear4bit", CONFIG, listed="llm_int8_skip_modules", frozen_dtype=_BNB_TO, unpacks=LOADED,
         names=("weight.absmax", "weight.quant_map", "weight.nested_absmax", "weight.nested_quant_map",
                "weight.quant_state.bitsandbytes__nf4", "weight.quant_state.bitsandbytes__fp4"),
         source="bitsandbytes 0.50 nn/modules.py Linear4bit.forward, run on the CPU by the tests",
     ),
     "bitsandbytes_8bit": Scheme(
         "Linear8bitLt", "float16", listed="llm_int8_skip_modules", frozen_dtype=_BNB_TO, names=("SCB", "weight_format"),
+        unpacks="float32",
         source="bitsandbytes 0.50 autograd/_functions.py MatMul8bitLt, run on the CPU by the tests",
         near="the int8 product is shown as one in float16, which is what its input is cast to",
     ),

@@ -74,6 +74,18 @@ class StandIn(nn.Linear):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
     @property
+    def W_q(self) -> torch.Tensor:
+        """The packed weight, under the name by which peft knows layers that unpack themselves (integrations.py)."""
+        if self.scheme.unpacks:
+            return self.weight
+        raise AttributeError("W_q")
+
+    def dequantize(self) -> torch.Tensor:
+        """The weight as DoRA takes it: unpacked outside the product, in the dtype that the library gives it."""
+        dtype = getattr(torch, self.loaded if self.scheme.unpacks == LOADED else self.scheme.unpacks)
+        return torch.ops.quantised.dequantize(self._packed(), None, self._shape, dtype, "", "", self.scheme.source)  # type: ignore[no-any-return]
+
+    @property
     def _shape(self) -> list[int]:
         return [self.out_features, self.in_features]
 
