@@ -105,6 +105,15 @@ class Assumption:
     line: int = 0
     count: int = 1
 
+    @property
+    def where(self) -> str:
+        """`file:line`, or the file where no line is meant; "" if nothing asked for it.
+
+        >>> Assumption("dtype", "float32", "config.json").where
+        'config.json'
+        """
+        return f"{self.file}:{self.line}" if self.line else self.file
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Unentered:

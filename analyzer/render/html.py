@@ -171,7 +171,7 @@ def _assumed(coverage: Coverage) -> Iterator[str]:
         yield f"never entered: {missed.module} ({missed.parameters:,} parameters)"
     for one in coverage.assumptions:
         times = f" x {one.count}" if one.count > 1 else ""
-        yield f"{one.what}: {one.value}{times}" + (f" ({one.file}:{one.line})" if one.file else "")
+        yield f"{one.what}: {one.value}{times}" + (f" ({one.where})" if one.where else "")
 
 
 def _versions(versions: dict[str, str]) -> str:

@@ -43,7 +43,7 @@ def _show(report: Report, console: Console) -> None:
     if found:
         console.print(findings_table(found, numbered=True))
     for assumption in report.coverage.assumptions:
-        where = f" ({assumption.file}:{assumption.line})" if assumption.file else ""
+        where = f" ({assumption.where})" if assumption.where else ""
         times = f" x {assumption.count}" if assumption.count > 1 else ""
         console.print(_plain(f"assumed: {assumption.what}: {assumption.value}{times}{where}"))
     if steps := report.graph.steps:
