@@ -12,7 +12,7 @@ from typing import Any, Final
 from torch import nn
 
 from analyzer import __version__, loaders, remedy, rules
-from analyzer.capture import Loaded
+from analyzer.capture import Captured, Loaded
 from analyzer.capture.absent import present
 from analyzer.capture.autocast import home
 from analyzer.capture.run import from_callable
@@ -95,7 +95,7 @@ def run_fix(
         cases = []
         for plan in plans:
             tell("tracing the model as it is")
-            cases.append(remedy.Case.of(reload(plan, None, None), plan))
+            cases.append(remedy.Case.of(*reload(plan, None, None), plan))
         errors = sum(case.errors for case in cases)
         early = [stop for case in cases if (stop := case.flow.graph.stop)]
         if early and not errors:
@@ -172,10 +172,10 @@ def trace(
 
 
 def _reloader(path: Path, trusted: bool, inputs_file: Path | None, steps: tuple[Step, ...]) -> remedy.Reload:
-    def reload(plan: Plan, folder: Path | None, inputs: Path | None) -> Loaded:
+    def reload(plan: Plan, folder: Path | None, inputs: Path | None) -> tuple[Loaded, Captured]:
         with present(home(plan)):
             loaded = loaders.load(folder or path, plan, trust_remote_code=trusted, inputs_file=inputs or inputs_file)
-        return learned(replace(loaded, steps=steps), plan)[0]
+        return learned(replace(loaded, steps=steps), plan)
 
     return reload
 

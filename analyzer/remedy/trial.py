@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from analyzer import rules
-from analyzer.capture import Loaded
-from analyzer.capture.run import capture
+from analyzer.capture import Captured, Loaded
 from analyzer.dtypes import short
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding
@@ -25,8 +24,8 @@ from analyzer.remedy.proposal import KINDS, Proposal
 _LINKED: Final = 1 << 20
 """Bytes; larger files of the model folder are linked into a trial copy, not copied."""
 
-Reload = Callable[[Plan, "Path | None", "Path | None"], Loaded]
-"""Loads the model again under a plan, from another folder and with another inputs file where these are given."""
+Reload = Callable[[Plan, "Path | None", "Path | None"], tuple[Loaded, Captured]]
+"""Loads and runs the model again under a plan, from another folder and with another inputs file where given."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,9 @@ class Case:
     findings: tuple[Finding, ...]
 
     @classmethod
-    def of(cls, loaded: Loaded, plan: Plan) -> Case:
-        """What a capture of a loaded model under a plan gives; raises AnalyzerError if nothing ran."""
-        flow = propagate(capture(loaded, plan).some().graph, plan, inventory=loaded.inventory)
+    def of(cls, loaded: Loaded, captured: Captured, plan: Plan) -> Case:
+        """What the capture of a loaded model under a plan gives; raises AnalyzerError if nothing ran."""
+        flow = propagate(captured.some().graph, plan, inventory=loaded.inventory)
         return cls(plan, flow, tuple(rules.check(flow)))
 
     @property
@@ -132,7 +131,7 @@ def attempt(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Propo
 
 def _again(case: Case, proposal: Proposal, reload: Reload, at: Path | None) -> Case:
     plan = proposal.plan(case.plan)
-    return Case.of(reload(plan, at, proposal.inputs), plan)
+    return Case.of(*reload(plan, at, proposal.inputs), plan)
 
 
 @contextmanager
