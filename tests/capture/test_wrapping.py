@@ -22,9 +22,9 @@ WRAPS = {
 }
 
 
-def _traced(module: Any, training: Training) -> tuple[Captured, dict[str, str]]:
+def _traced(module: Any, training: Training, **more: Any) -> tuple[Captured, dict[str, str]]:
     found, handles = seen(module)
-    captured = capture(from_callable(module, (), INPUTS), Plan(device="cpu", train=True, training=training))
+    captured = capture(from_callable(module, (), INPUTS), Plan(device="cpu", train=True, training=training, **more))
     for handle in handles:
         handle.remove()
     return captured, dict(found())
@@ -47,6 +47,23 @@ def test_fsdp_computes_in_the_traced_dtypes(name: str, tmp_path: Path) -> None:
     assert gradients == {"torch.float32"}
     casts = [n for n in captured.graph.ops() if n.inserted == "fsdp"]
     assert casts
+    assert not any(n.refused for n in captured.graph)
+
+
+@pytest.mark.parametrize("dtype", [B, "float16"])
+@pytest.mark.parametrize("name", [*WRAPS, "fsdp1, nothing", "fsdp2, nothing"])
+def test_fsdp_under_autocast_computes_in_the_traced_dtypes(name: str, dtype: str, tmp_path: Path) -> None:
+    wrap = WRAPS.get(name) or Wrap(int(name[4]))
+    with alone(tmp_path):
+        model = llama()
+        found, _ = seen(model)  # hooks before those of FSDP, as below
+        real = shard(model, wrap)
+        with torch.autocast("cpu", getattr(torch, dtype)):
+            result: Any = real(**INPUTS)
+    captured, traced = _traced(llama(), Training(fsdp=wrap), autocast=f"cpu:{dtype}", scope="run")
+    assert len(found()) > 15 and {k: v for k, v in traced.items() if k in found()} == found()
+    specs = [captured.graph.spec(ref).dtype for ref in captured.graph.outputs]
+    assert [f"torch.{s}" for s in specs[:2]] == [str(result.loss.dtype), str(result.logits.dtype)]
     assert not any(n.refused for n in captured.graph)
 
 
