@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from analyzer.capture.abstract import Abstract, computing, dtype_name, spec_of
 from analyzer.capture.backward import in_backward
 from analyzer.capture.layouts import stride
 from analyzer.capture.signature import Signature, argument
+from analyzer.dtypes import is_float
 from analyzer.graph import DtypeArg, Spec
 
 Strided = tuple[Spec, tuple[int, ...]]
@@ -74,10 +76,13 @@ class Kernels:
             if isinstance(meant, oracle.Dtypes) and meant.names:  # the CPU runs it: what it gives starts no cascade
                 repair = getattr(torch, meant.names[0])
             fixed = recast(args, repair), {k: recast(v, repair) for k, v in kwargs.items()}
-            outputs, absent = _meta(function, *fixed)
+            outputs, absent = _shaped(function, *fixed, repair)
             told = dtype_name(repair) if in_backward() else home or dtype_name(repair)
             return Outcome(outputs, answer.message, told, asked=answer.asked, absent=absent)
-        outputs, absent = _meta(function, args, kwargs)
+        if isinstance(answer, oracle.Dtypes):
+            outputs, absent = _shaped(function, args, kwargs, torch.float32)
+        else:
+            outputs, absent = _meta(function, args, kwargs)
         if isinstance(answer, oracle.Dtypes) and len(answer.names) == len(outputs):
             outputs = tuple((replace(s, dtype=d), stride) for (s, stride), d in zip(outputs, answer.names, strict=True))
         if not isinstance(answer, oracle.Refused):
@@ -151,6 +156,25 @@ def recast(arg: Any, dtype: torch.dtype, cast: Callable[[Abstract, torch.dtype],
     if isinstance(arg, (list, tuple)):
         return type(arg)([recast(item, dtype, cast) for item in arg])
     return arg
+
+
+def _shaped(function: Any, args: Any, kwargs: Any, dtype: torch.dtype) -> tuple[tuple[Strided, ...], tuple[int, ...]]:
+    """As `_meta`, also where the meta kernel takes fewer dtypes than the real one, as that of `_grouped_mm` does.
+
+    Shapes do not depend on a float's dtype: they are those of a call in another one; its floats are given in `dtype`.
+    """
+    try:
+        return _meta(function, args, kwargs)
+    except (RuntimeError, NotImplementedError):
+        for other in (torch.bfloat16, torch.float32):
+            with suppress(RuntimeError, NotImplementedError):
+                outputs, absent = _meta(
+                    function, recast(args, other), {key: recast(value, other) for key, value in kwargs.items()}
+                )
+                name = dtype_name(dtype)
+                floats = tuple((replace(s, dtype=name if is_float(s.dtype) else s.dtype), at) for s, at in outputs)
+                return floats, absent
+        raise
 
 
 def _meta(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...], tuple[int, ...]]:

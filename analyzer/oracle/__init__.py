@@ -12,7 +12,7 @@ from analyzer.dtypes import is_float
 from analyzer.graph import Arg, DtypeArg, Spec
 from analyzer.oracle import answers
 from analyzer.oracle.answers import AS_ON_CPU as AS_ON_CPU
-from analyzer.oracle.operands import EXACT, KEPT_SIZE, PIVOTED, REGULAR, SHRUNK, UNTOUCHED, Way, chosen, real
+from analyzer.oracle.operands import ALIGNED, EXACT, KEPT_SIZE, PIVOTED, REGULAR, SHRUNK, UNTOUCHED, Way, chosen, real
 
 Kwargs = tuple[tuple[str, Arg], ...]
 
@@ -170,7 +170,7 @@ def _ways(function: Any, mixed: bool, elements: int) -> tuple[Way, ...]:
     if any("pivots" in argument.name.lower() for argument in function._schema.arguments):
         return (PIVOTED,)
     if elements > EXACT_LIMIT and not is_view(function):
-        return (SHRUNK,)
+        return SHRUNK, ALIGNED
     return (EXACT, SHRUNK, REGULAR) if mixed else (SHRUNK, EXACT, REGULAR)
 
 

@@ -12,7 +12,7 @@ import torch
 from analyzer.graph import DtypeArg, Spec
 
 KEPT_SIZE: Final = 16
-"""Sizes up to this one are kept; larger ones become 17, 18, ..., equal sizes staying equal."""
+"""Sizes up to this one are kept; larger ones become 17, 18, ..., or 32, 48, ..., equal sizes staying equal."""
 _PUTS: Final = ("aten.index_put.", "aten.index_put_.", "aten._index_put_impl_.", "aten._unsafe_index_put.")
 
 
@@ -20,7 +20,8 @@ _PUTS: Final = ("aten.index_put.", "aten.index_put_.", "aten._index_put_impl_.",
 class Way:
     """How operands are made: in which sizes, and what is in them."""
 
-    shrink: bool
+    step: int
+    """0: sizes as they are; else large ones become KEPT_SIZE and one step, two steps, ... more."""
     fill: Callable[..., torch.Tensor]
 
 
@@ -28,13 +29,13 @@ def real(arg: Any, sizes: dict[int, int], way: Way) -> Any:
     """The argument with real tensors in the place of specs; `sizes` keeps equal shrunken sizes equal over a call."""
     kind = type(arg)
     if kind is Spec:
-        shape = [_shrunk(n, sizes) for n in arg.shape] if way.shrink else arg.shape
+        shape = [_shrunk(n, sizes, way.step) for n in arg.shape] if way.step else arg.shape
         return way.fill(shape, dtype=getattr(torch, arg.dtype))
     if kind is tuple:
         return [real(item, sizes, way) for item in arg]
     if kind is DtypeArg:
         return getattr(torch, arg.name)
-    if kind is int and way.shrink:
+    if kind is int and way.step:
         return sizes.get(arg, arg)
     return arg
 
@@ -71,19 +72,21 @@ def _regular_ones(shape: Any, dtype: torch.dtype) -> torch.Tensor:
     return regular(_ones(shape, dtype))
 
 
-def _shrunk(size: int, sizes: dict[int, int]) -> int:
+def _shrunk(size: int, sizes: dict[int, int], step: int) -> int:
     if size <= KEPT_SIZE:
         return size
-    return sizes.setdefault(size, KEPT_SIZE + 1 + len(sizes))
+    return sizes.setdefault(size, KEPT_SIZE + step * (1 + len(sizes)))
 
 
 def _one_based(shape: Any, dtype: torch.dtype) -> torch.Tensor:
     return regular(torch.ones(shape, dtype=dtype))
 
 
-SHRUNK: Final = Way(True, _ones)
-EXACT: Final = Way(False, _ones)
-REGULAR: Final = Way(False, _regular_ones)
-UNTOUCHED: Final = Way(False, torch.empty)
-PIVOTED: Final = Way(False, _one_based)
+SHRUNK: Final = Way(1, _ones)
+ALIGNED: Final = Way(KEPT_SIZE, _ones)
+"""For products that want rows of a multiple of 16 bytes, such as grouped ones."""
+EXACT: Final = Way(0, _ones)
+REGULAR: Final = Way(0, _regular_ones)
+UNTOUCHED: Final = Way(0, torch.empty)
+PIVOTED: Final = Way(0, _one_based)
 """For LAPACK's pivots, which count from one: zeros would let some kernels write outside of their memory."""

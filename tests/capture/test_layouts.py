@@ -59,3 +59,22 @@ def test_a_product_that_wants_aligned_rows_is_refused_in_its_own_layout_alone(co
     else:
         assert not report.findings
         assert report.outputs == (str(real.dtype).removeprefix("torch."),)
+
+
+@pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="this torch has no grouped product")
+@pytest.mark.parametrize("width", [16, 4096])
+@pytest.mark.parametrize("other", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_a_meta_kernel_that_takes_fewer_dtypes_than_the_real_one(
+    dtype: torch.dtype, other: torch.dtype, width: int
+) -> None:
+    offsets = torch.tensor([4, 8], dtype=torch.int32)
+    given = torch.ones(8, width, dtype=dtype), torch.ones(2, width, 512, dtype=other), offsets
+    report = analyzer.trace(lambda x, w, offs: torch._grouped_mm(x, w, offs=offs), given, plan=Plan(device="cpu"))
+    try:
+        real = torch._grouped_mm(*given[:2], offs=given[2])
+    except RuntimeError as error:
+        assert [f.message for f in report.findings] == [str(error)]
+    else:
+        assert not report.findings
+        assert report.outputs == (str(real.dtype).removeprefix("torch."),)
