@@ -22,6 +22,8 @@ truth: .venv/.installed ## everything against what PyTorch really does, into doc
 
 coverage: .venv/.installed ## trace every architecture from a bare config, into docs/coverage.md (an hour)
 	$(BIN)/python -m tests.coverage --tasks
+	$(BIN)/python -m tests.coverage.confirming
+	$(BIN)/python -m tests.coverage --tasks
 
 goldens: .venv/.installed ## remake the expected outputs of the renderers; review the diff
 	UPDATE_GOLDENS=1 $(BIN)/pytest -q tests -k golden

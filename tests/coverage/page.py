@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from tests.coverage.cases import Case
+from tests.coverage.confirmed import confirmed
 from tests.coverage.explained import OTHERS, REAL_TOO
 from tests.coverage.running import BUILD, INPUTS, LIMIT, NO_DEFAULT, PARTIAL, TRACED, Row, count
 from tests.pages import placed
@@ -55,7 +56,7 @@ def architectures(cases: Sequence[Case], rows: Mapping[str, Row]) -> str:
             "### Not traced to the end\n",
             _table(["class", "outcome", "words", "looked into"], reasons),
             "### Errors and warnings in one dtype\n",
-            _findings([row for _, row in known]),
+            _findings([row for _, row in known], confirmed()),
             "### All\n",
             _table(heads, everything),
         ]
@@ -73,9 +74,16 @@ def published(rows: Sequence[Row], sources: Mapping[str, str]) -> str:
     return "\n".join([_sums(rows), _table(heads, cells), "### Errors and warnings\n", _findings(rows)])
 
 
-def _findings(rows: Sequence[Row]) -> str:
-    said = [[row.name, _cell(text)] for row in rows for text in dict.fromkeys((*row.errors, *row.warnings))]
-    return _table(["class", "finding"], said)
+def _findings(rows: Sequence[Row], real: Mapping[str, str] | None = None) -> str:
+    """What was found; `real` says of a class what its real run did up to its first error."""
+    told: set[str] = set()
+    said = []
+    for row in rows:
+        for text in dict.fromkeys((*row.errors, *row.warnings)):
+            first = row.name not in told and text in row.errors
+            told |= {row.name} if first else set()
+            said.append([row.name, _cell(text), *([_cell((real or {}).get(row.name, "") * first)] if real else [])])
+    return _table(["class", "finding", *(["first error, really run"] if real else [])], said)
 
 
 def _shares(rows: Sequence[Row]) -> str:

@@ -80,7 +80,7 @@ def trace_case(case: Case) -> Row:
     try:
         settings = config_of(case)
     except Exception as error:
-        return Row(case.name, BUILD, f"the config has no default: {_line(error)}")
+        return Row(case.name, NO_DEFAULT, f"the config has no default: {_line(error)}")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(settings, default=str))
         row = trace_folder(case.name, Path(folder), Plan(dtype="bfloat16"), with_loss=not case.is_base)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 from torch.nn.modules import module as hooks
+from torch.overrides import TorchFunctionMode
 
 from analyzer.loaders.headers import Stored
 
@@ -23,7 +24,7 @@ _LARGE: Final = 1 << 20
 def constructing(_: Any, dtype: torch.dtype) -> list[Any]:
     """Constructors run for real, and what they register goes to the meta device, as under `init_empty_weights`."""
     skip = getattr(sys.modules["transformers.modeling_utils"], "no_init_weights", None)
-    return [_default_dtype(dtype), _registering_on_meta(), *([skip()] if skip else [])]
+    return [_default_dtype(dtype), _registering_on_meta(), _EmptyOnMeta(), *([skip()] if skip else [])]
 
 
 def kept_wide(model: Any, dtype: torch.dtype) -> dict[str, str]:
@@ -98,6 +99,20 @@ def _renamings(cls: Any) -> Any:
     families = getattr(sys.modules["transformers.modeling_utils"], "VLMS", ())
     own = any(family in base.__name__.lower() for base in cls.__mro__[:-1] for family in families)
     return getattr(cls, "_checkpoint_conversion_mapping", None) if own else None
+
+
+class _EmptyOnMeta(TorchFunctionMode):
+    """Large tensors that have no values yet are made on the meta device.
+
+    Allocated and freed in turn, those of 1,440 experts leave the heap of glibc in pieces: 24 GB of address space.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.empty and "out" not in (kwargs or {}):
+            shape = func(*args, **{**(kwargs or {}), "device": "meta"})
+            if shape.numel() > _LARGE:
+                return shape
+        return func(*args, **(kwargs or {}))
 
 
 @contextlib.contextmanager
