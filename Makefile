@@ -48,5 +48,5 @@ format: .venv/.installed ## format and mend what ruff can
 	@echo "installing into .venv (a minute or two the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv/apart \
-		timm==1.0.31 sentence-transformers==6.2.0  # alone: torchvision does not go with a CPU build of torch
+		timm==1.0.31 sentence-transformers==6.2.0 'scipy>=1.15'  # alone: torchvision does not go with a CPU torch
 	@touch $@

@@ -10,9 +10,10 @@ import argparse
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,13 +22,17 @@ import transformers
 from transformers.utils import logging
 
 from analyzer.plan import Plan
+from tests.coverage.beside import lies_beside
 from tests.coverage.cases import cases
 from tests.coverage.page import architectures, write
-from tests.coverage.running import Row, apart, count, trace_case, trace_folder
+from tests.coverage.running import Row, apart, count, lacking, trace_case, trace_folder
 
 
-def main() -> None:
-    """Run what is asked for and not known yet, and say how much of it can be traced."""
+def main(*, beside: bool = False) -> None:
+    """Run what is asked for and not known yet, and say how much of it can be traced.
+
+    What lacks a package that lies beside is run once more by a process with it; `beside` says that this is the one.
+    """
     options = argparse.ArgumentParser()
     options.add_argument("pattern", nargs="?", default="")
     options.add_argument("--again", default="", help="outcomes to run once more, as a regular expression")
@@ -43,7 +48,8 @@ def main() -> None:
         row = known.get(case.name)
         if row is not None and not (asked.again and re.search(asked.again, f"{row.outcome} {row.why}")):
             continue
-        row = known[case.name] = apart(case.name, partial(trace_case, case))
+        package = lacking(f"{row.why} {row.loss}") if row is not None and beside else ""
+        row = known[case.name] = replace(apart(case.name, partial(trace_case, case)), beside=package)
         with asked.rows.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(row)) + "\n")
         if sys.stderr.isatty() or os.environ.get("COVERAGE_VERBOSE"):
@@ -51,8 +57,13 @@ def main() -> None:
                 f"{number + 1}/{len(todo)} {row.outcome:8} {row.seconds:5} s {row.name}: {row.why[:150]}",
                 file=sys.stderr,
             )
+    names = [case.name for case in todo if lies_beside(lacking(f"{known[case.name].why} {known[case.name].loss}"))]
+    if names and not beside:
+        command = [sys.executable, "-m", "tests.coverage.beside", f"^({'|'.join(map(re.escape, names))})$"]
+        subprocess.run([*command, "--again", ".", "--tasks", "--rows", str(asked.rows)], check=True)
+        known = read(asked.rows)
     print(dict(count([known[case.name] for case in todo])))
-    if not asked.pattern:
+    if not asked.pattern and not beside:
         kinds = {"base classes": True, "task classes": False}
         for name, is_base in kinds.items():
             of_kind = [case for case in cases() if case.is_base is is_base]

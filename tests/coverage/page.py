@@ -13,7 +13,7 @@ import transformers
 from tests.coverage.cases import Case
 from tests.coverage.confirmed import confirmed
 from tests.coverage.explained import OTHERS, REAL_TOO
-from tests.coverage.running import BUILD, INPUTS, LIMIT, NO_DEFAULT, PARTIAL, TRACED, Row, count
+from tests.coverage.running import BUILD, INPUTS, LIMIT, NO_DEFAULT, PARTIAL, TRACED, Row, count, lacking
 from tests.pages import placed
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "coverage.md"
@@ -26,9 +26,6 @@ WORDS: Final = {
     LIMIT: "over the limits",
 }
 """Outcome -> how the page calls it, best first."""
-_LACKING: Final = re.compile(
-    r"requires the (\w+) library|needs the package (\w+)|(?:No module named|pip install) '?`?(\w+)"
-)
 
 
 def write(name: str, body: str) -> None:
@@ -91,11 +88,13 @@ def _shares(rows: Sequence[Row]) -> str:
     traced = sum(row.outcome == TRACED for row in rows)
     built = sum(row.outcome != NO_DEFAULT for row in rows)
     run = built - sum(row.outcome != TRACED and row.name in REAL_TOO for row in rows)
-    lacking = sorted({found for row in rows if row.outcome == NO_DEFAULT and (found := _package(row.why))})
+    missing = sorted({found for row in rows if row.outcome == NO_DEFAULT and (found := lacking(row.why))})
+    beside = [row.beside for row in rows if row.beside]
     return (
         f"Traced of the {built} that transformers can build: **{100 * traced / max(built, 1):.1f} %**; of the {run} "
         f"that it can run: {100 * traced / max(run, 1):.1f} %. "
-        f"Packages that are missing here: {', '.join(lacking) or 'none'}.\n"
+        f"Packages that are missing here: {', '.join(missing) or 'none'}; "
+        f"for {len(beside)} classes {', '.join(sorted(set(beside))) or 'none'} was taken from beside.\n"
     )
 
 
@@ -109,19 +108,9 @@ def _sums(rows: Sequence[Row]) -> str:
 
 
 def _reason(row: Row) -> str:
-    if (package := _package(row.why)) and row.outcome == NO_DEFAULT:
+    if (package := lacking(row.why)) and row.outcome == NO_DEFAULT:
         return f"{package} is not installed"
     return f"the real model stops too: {REAL_TOO[row.name]}" if row.name in REAL_TOO else OTHERS.get(row.name, "")
-
-
-def _package(why: str) -> str:
-    """The package that an error says is missing.
-
-    >>> _package("ImportError: TimmBackbone requires the timm library but it was not found")
-    'timm'
-    """
-    found = _LACKING.search(why)
-    return next(filter(None, found.groups()), "") if found else ""
 
 
 def _tasks(case: Case) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import resource
 import signal
 import tempfile
@@ -31,6 +32,9 @@ SECONDS: Final = 60
 TRACED, PARTIAL, INPUTS, BUILD, LIMIT, NO_DEFAULT = "traced", "partial", "inputs", "build", "limit", "no default"
 """Outcomes: all of it ran; it stopped on the way; no inputs; no model; too long or too large; transformers itself
 cannot build its default either, or lacks a package for it."""
+_LACKING: Final = re.compile(
+    r"requires the (\w+) library|needs the package (\w+)|(?:No module named|pip install) '?`?(\w+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Row:
     """Of the processor."""
     mib: int = 0
     """Peak memory of the process, torch and transformers included."""
+    beside: str = ""
+    """The package that was taken from `tests.coverage.beside` for it."""
 
 
 def apart(name: str, work: Callable[[], Row]) -> Row:
@@ -134,6 +140,16 @@ def _labels(loaded: Any, plan: Plan) -> dict[str, Any]:
     module = loaded.module
     signature = inspect.signature(module.forward)
     return make_labels(module, module.config, signature, loaded.inputs, getattr(torch, plan.dtype or "float32"))
+
+
+def lacking(why: str) -> str:
+    """The package that an error says is missing; "" if it says no such thing.
+
+    >>> lacking("ImportError: TimmBackbone requires the timm library but it was not found")
+    'timm'
+    """
+    found = _LACKING.search(why)
+    return next(filter(None, found.groups()), "") if found else ""
 
 
 def limit_memory() -> None:
