@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -46,6 +47,22 @@ def test_readme_shows_the_real_help_golden() -> None:
         readme.write_text("".join((before, mark, real, "\n", fence, after)), encoding="utf-8")
     else:
         assert shown.strip() == real
+
+
+def test_libraries_say_nothing_of_their_own(tmp_path: Path) -> None:
+    scaling = {"type": "longrope", "short_factor": [1.0] * 2, "long_factor": [2.0] * 2}
+    settings = {"model_type": "phi3", "architectures": ["Phi3ForCausalLM"], "hidden_size": 16, "vocab_size": 32,
+                "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 4,
+                "pad_token_id": 0, "max_position_embeddings": 64, "original_max_position_embeddings": 32,
+                "rope_scaling": scaling}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    done = _run("-m", "analyzer", "trace", str(tmp_path), "--out", "-")
+    assert (done.returncode, done.stdout[:5]) == (0, "<?xml")
+    assert done.stderr.startswith("Phi3ForCausalLM: "), done.stderr  # the report, and nothing before it
+    assert (
+        "original_max_position_embeddings"
+        in _run("-m", "analyzer", "trace", str(tmp_path), "--out", "-", "--debug").stderr
+    )
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

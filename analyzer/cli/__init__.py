@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Final
 
@@ -31,6 +32,8 @@ _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; every error is one line on stderr."""
     args = list(sys.argv[1:] if argv is None else argv)
+    if "--debug" not in args:
+        _quiet()
     try:
         return int(cli.main(args, prog_name="analyze", standalone_mode=False) or CLEAN)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -49,6 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             complain(f"unexpected {type(error).__name__}: {error} (a fault in analyze; run again with --debug)")
     return FAILED
+
+
+def _quiet() -> None:
+    """Have libraries that are imported later keep their remarks on a config to themselves."""
+    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        os.environ.setdefault(name, "error")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
