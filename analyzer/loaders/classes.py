@@ -38,6 +38,7 @@ def choose(root: Path, settings: dict[str, Any], *, trust: bool) -> tuple[Any, A
     if entry is not None and trust:
         return import_class(root, entry), config, []
     cls = native or _mapped_class(config, [*_tasks(auto_map, entry), *_task_of(names)])
+    config = _part(root, cls, config)
     if auto_map and not trust:
         what = Assumption("auto_map in config.json", f"not run; transformers' own {cls.__name__}", "config.json")
         return cls, config, [what]
@@ -79,6 +80,19 @@ def _config(root: Path, settings: dict[str, Any], entry: str | None) -> Any:
         cls = mapping[model_type]
     with user_code(root, f"reading config.json with {cls.__name__}"):
         return cls.from_pretrained(str(root))
+
+
+def _part(root: Path, cls: Any, config: Any) -> Any:
+    """The part of a config that a class is built from, as `cls.from_pretrained` finds it; else the config itself."""
+    wanted = getattr(cls, "config_class", None)
+    if (
+        wanted is None
+        or isinstance(config, wanted)
+        or not any(isinstance(one, wanted) for one in vars(config).values())
+    ):
+        return config
+    with user_code(root, f"reading config.json with {wanted.__name__}"):
+        return wanted.from_pretrained(str(root))
 
 
 def _model_entry(auto_map: dict[str, Any], names: list[str]) -> str | None:
