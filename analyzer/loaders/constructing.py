@@ -91,14 +91,3 @@ def _load(file: Any, *_: Any, **__: Any) -> Any:
         return _TORCH_LOAD(file, map_location="cpu", weights_only=True, mmap=mapped)
     except RuntimeError:
         return _TORCH_LOAD(file, map_location="cpu", weights_only=True)
-
-
-@contextlib.contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """While this lasts, float tensors are made in this dtype."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)

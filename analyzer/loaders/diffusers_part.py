@@ -19,7 +19,8 @@ from analyzer.errors import AnalyzerError
 from analyzer.findings import KEPT, Assumption
 from analyzer.loaders.applying import apply_plan, suggest
 from analyzer.loaders.building import Built, ConstructorLines, retype, to_meta
-from analyzer.loaders.constructing import construct_own, default_dtype
+from analyzer.loaders.constructing import construct_own
+from analyzer.loaders.defaults import default_dtype
 from analyzer.loaders.headers import read_headers
 from analyzer.loaders.inputs import override
 from analyzer.loaders.inputs_file import read_inputs_file

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
+from analyzer.loaders.defaults import default_dtype
 from analyzer.loaders.headers import Stored
 
 FLOAT_ATTRIBUTE: Final = "torch_dtype"
@@ -24,7 +25,7 @@ _LARGE: Final = 1 << 20
 def constructing(_: Any, dtype: torch.dtype) -> list[Any]:
     """Constructors run for real, and what they register goes to the meta device, as under `init_empty_weights`."""
     skip = getattr(sys.modules["transformers.modeling_utils"], "no_init_weights", None)
-    return [_default_dtype(dtype), _registering_on_meta(), _EmptyOnMeta(), *([skip()] if skip else [])]
+    return [default_dtype(dtype), _registering_on_meta(), _EmptyOnMeta(), *([skip()] if skip else [])]
 
 
 def kept_wide(model: Any, dtype: torch.dtype) -> dict[str, str]:
@@ -113,16 +114,6 @@ class _EmptyOnMeta(TorchFunctionMode):
             if shape.numel() > _LARGE:
                 return shape
         return func(*args, **(kwargs or {}))
-
-
-@contextlib.contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 @contextlib.contextmanager
