@@ -125,3 +125,9 @@ def spec_of(tensor: torch.Tensor) -> Spec:
 def small(tensor: torch.Tensor) -> bool:
     """Whether a tensor is small enough to be computed for real."""
     return prod(tensor.shape) <= SMALL
+
+
+def grows(tensors: list[Abstract], args: Any, limit: int) -> bool:
+    """Whether an operation on small tensors may give more elements: of their outer product, or of a size it names."""
+    named = any(isinstance(a, (list, tuple)) and all(type(n) is int for n in a) and prod(a) > limit for a in args)
+    return named or (len({tuple(t.shape) for t in tensors}) > 1 and prod(t.numel() for t in tensors) > limit)

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from analyzer import oracle
 from analyzer.capture import script, unwatched
-from analyzer.capture.abstract import Abstract, Cell, small, spec_of
+from analyzer.capture.abstract import Abstract, Cell, grows, small, spec_of
 from analyzer.capture.backward import Passes
 from analyzer.capture.houses import Houses
 from analyzer.capture.invent import RANKED, VALUES_FIRST, Inventions, plausible
@@ -26,7 +26,7 @@ from analyzer.oracle.operands import regular
 
 _CPU = torch.device("cpu")
 _MOST = 1 << 22
-"""Elements up to which values are made up for a shape that depends on them: a map of a whole picture."""
+"""Elements up to which values are computed or made up: a map of a whole picture."""
 _FEW = 1
 """Floats that a length is made of: more are positions or the like."""
 _INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
@@ -122,10 +122,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return kind([self.lift(item) for item in arg]) if kind is list or kind is tuple else arg
 
     def _really(self, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
-        if "device" in kwargs and not list(tensors(args)):
-            shape = func(*args, **{**kwargs, "device": torch.device("meta")})
-            if isinstance(shape, torch.Tensor) and not small(shape):
-                return False, None
+        made = list(tensors((args, kwargs)))
+        if ("device" in kwargs and not made) or grows(made, args, _MOST):
+            sizes = {id(t): t.known.to("meta") for t in made}
+            with suppress(RuntimeError):  # on meta, of what depends on values
+                where = {"device": torch.device("meta")} if "device" in kwargs else {}
+                shapes = func(*_values(args, sizes), **{k: _values(v, sizes) for k, v in kwargs.items()} | where)
+                if any(not small(t) if not made else t.numel() > _MOST for t in results(shapes)):
+                    return False, None
         return True, func(*_values(args), **{k: _values(v) for k, v in kwargs.items()})
 
     def _abstractly(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
@@ -141,7 +145,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             written = (self.calling,) if self.calling else ()
             again = script.write(outcome.refused, (*written, (func, args, kwargs)))
         result = self._finish(sig, args, kwargs, operands, outcome, again=again)
-        if operands and not (sig.written or sig.random or outcome.refused) and _counts(operands, result):
+        if operands and not (sig.random or outcome.refused) and _counts(operands, result):
             self._guess(result, func, args, kwargs, operands)
         return result
 
@@ -155,7 +159,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _guess(self, result: Any, func: Any, args: Any, kwargs: Any, operands: list[Abstract]) -> None:
         """What masks and counts would be if floats were ones: `(variance < 0).any()` then goes the usual way."""
-        made = {id(t): plausible(t) for t in operands}
+        made = {id(t): plausible(t).clone() for t in operands}  # as some are written to
         with suppress(RuntimeError):
             real = results(func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()}))
             for tensor, value in zip(tensors(result), real, strict=True):

@@ -13,6 +13,8 @@ from analyzer.graph import DtypeArg, Spec
 
 KEPT_SIZE: Final = 16
 """Sizes up to this one are kept; larger ones become 17, 18, ..., or 32, 48, ..., equal sizes staying equal."""
+LARGE: Final = 1 << 28
+"""Elements beyond which the size that a call names is shrunken as those of its operands are."""
 _PUTS: Final = ("aten.index_put.", "aten.index_put_.", "aten._index_put_impl_.", "aten._unsafe_index_put.")
 
 
@@ -31,6 +33,8 @@ def real(arg: Any, sizes: dict[int, int], way: Way) -> Any:
     if kind is Spec:
         shape = [_shrunk(n, sizes, way.step) for n in arg.shape] if way.step else arg.shape
         return way.fill(shape, dtype=getattr(torch, arg.dtype))
+    if kind is tuple and way.step and arg and all(type(n) is int for n in arg) and prod(arg) > LARGE:
+        return [_shrunk(n, sizes, way.step) for n in arg]
     if kind is tuple:
         return [real(item, sizes, way) for item in arg]
     if kind is DtypeArg:

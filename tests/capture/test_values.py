@@ -61,6 +61,28 @@ def test_integers_written_to_since_are_not_supposed() -> None:
     assert report.flow.graph.spec(report.flow.graph.outputs[0]).shape == (0, 0, 0)
 
 
+def test_integers_written_to_as_a_whole_are_supposed_as_written() -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        durations = torch.round(x.abs() - 4).clamp(min=0).long()
+        durations[durations.sum(dim=1).eq(0)] = 1  # none of them is left without any
+        longest = int(durations.sum(dim=1).max())
+        return x.new_zeros(len(x), longest) + torch.stack([x[0, :1].repeat(longest)] * len(x))
+
+    report = analyzer.trace(function, (X,), plan=Plan(device="cpu"))
+    assert function(X).dtype == torch.bfloat16 and report.outputs == ("bfloat16",)
+    assert report.flow.graph.spec(report.flow.graph.outputs[0]).shape == (3, 4)
+
+
+@pytest.mark.parametrize("table", [lambda n: n[:, None] * n[None], lambda n: n.new_full((len(n), len(n)), 2)])
+def test_small_values_of_which_much_comes_are_not_computed(table: Callable[[Any], Any]) -> None:
+    def function(x: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
+        return table(n)[:2, :2] * x[:2, :2]
+
+    small, large = (torch.arange(size, dtype=torch.int32) for size in (8, 1 << 18))  # its table has 256 GiB
+    assert function(X, small).dtype == torch.bfloat16
+    assert analyzer.trace(function, (X, large), plan=Plan(device="cpu")).outputs == ("bfloat16",)
+
+
 def test_integers_filled_like_an_unknown_tensor_are_known() -> None:
     def function(x: torch.Tensor) -> torch.Tensor:
         lengths = torch.ones_like(x, dtype=torch.long).sum(-1) + x.new_full((1,), 2, dtype=torch.int32)

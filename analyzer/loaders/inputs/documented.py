@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Final
 
 import torch
@@ -12,9 +13,16 @@ import torch
 from analyzer.loaders.inputs.facts import Facts
 
 _ENTRY: Final = re.compile(
-    r"(?m)^\s*(?P<name>\w+) \(`?'?(?P<kind>[\w.]*Tensor)'?`?,? of shape [`'\"(]+(?P<shape>[^)`']*)\)", re.IGNORECASE
+    r"(?m)^\s*(?P<name>\w+) \(`?'?(?P<kind>[\w.]*Tensor)'?`?,? of shape [`'\"(]+(?P<shape>(?:[^()`']|\([^()]*\))*)\)",
+    re.IGNORECASE,
 )
+_ASIDE: Final = re.compile(r"\s*\(.*?\)")
+"""What documentation adds to a dimension: "total_classes (>= batch_size)"."""
 _INTEGERS: Final = ("long", "int")
+CHOICES: Final = 2
+"""How many texts there are to choose from."""
+PATCHES: Final = 8
+"""How many patches an image is wide and high, where the model counts them in a grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,9 @@ def fill(name: str, shape: tuple[int, ...], facts: Facts, kind: str = "") -> tor
 
 def _size(dim: str, name: str, facts: Facts) -> int:
     """A documented dimension as a number: written out, known by its word, or an attribute of the config."""
-    word = dim.strip("`* ").removeprefix("self.").removeprefix("config.").lower()
+    if "*" in dim.strip("`* "):
+        return prod(_size(factor, name, facts) for factor in dim.strip("`* ").split("*"))
+    word = _ASIDE.sub("", dim).strip("`* ").removeprefix("self.").removeprefix("config.").lower()
     if word.isdigit():
         return int(word)
     known = next((size for words, size in _WORDS if word in words), None)
@@ -86,6 +96,8 @@ _SMALL: Final = 4
 """What a dimension is that nothing says."""
 _WORDS: Final[tuple[tuple[tuple[str, ...], Callable[[Facts, str], Any]], ...]] = (
     (("batch_size", "batch", "bsz", "num_images", "num_videos"), lambda *_: 1),
+    (("num_choices",), lambda *_: CHOICES),
+    (("num_image_tokens", "total_patches", "num_patches"), lambda facts, _: PATCHES**2 if facts.has_grid else _SMALL),
     (("sequence_length", "seq_length", "seq_len", "seq", "text_length", "num_boxes", "episode_length"), _length),
     (("target_sequence_length", "source_sequence_length", "input_sequence_length", "max_seq_length"), _length),
     (("height", "image_height"), lambda facts, _: image_size(facts)[0]),

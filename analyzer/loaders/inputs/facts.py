@@ -48,6 +48,15 @@ class Facts:
         kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         return tuple(n for n, p in self.signature.parameters.items() if p.kind in kinds)
 
+    def takes(self, name: str) -> bool:
+        """Whether forward can be given an argument, if only to hand it on."""
+        return name in self.names or any(p.kind is p.VAR_KEYWORD for p in self.signature.parameters.values())
+
+    @property
+    def has_grid(self) -> bool:
+        """Whether forward is told how many patches an image is wide and high."""
+        return any(name.endswith("grid_thw") for name in self.names)
+
     def is_required(self, name: str) -> bool:
         """Whether forward cannot do without an argument."""
         return self.signature.parameters[name].default is inspect.Parameter.empty

@@ -91,4 +91,10 @@ def _statement(frame: FrameType, line: int) -> ast.AST | None:
                 return ast.parse(attempt)
             except SyntaxError:
                 continue
-    return None
+    return _around(frame.f_code.co_filename, line)
+
+
+def _around(file: str, line: int) -> ast.AST | None:
+    """The innermost statement that a line lies in, where none begins there."""
+    nodes = (n for n in ast.walk(_file(file)) if isinstance(n, ast.stmt) and n.lineno <= line <= (n.end_lineno or 0))
+    return max(nodes, key=lambda node: node.lineno, default=None)

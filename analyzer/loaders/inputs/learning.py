@@ -13,6 +13,7 @@ from analyzer.capture import Captured, Loaded
 from analyzer.capture.run import capture
 from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption
+from analyzer.graph import STOPPED
 from analyzer.loaders.inputs import planned, told
 from analyzer.loaders.inputs.facts import Facts
 from analyzer.loaders.inputs.lessons import changes
@@ -78,7 +79,7 @@ def _climb(loaded: Loaded, captured: Captured, plan: Plan) -> tuple[Loaded, Capt
 
 
 def _is_further(one: Captured, other: Captured) -> bool:
-    """Whether a run ends, or gets to more source lines."""
+    """Whether a run ends, or gets to more source lines of modules."""
     return one.stop is None or _lines(one) > _lines(other)
 
 
@@ -89,7 +90,7 @@ def _is_beside(one: Captured, other: Captured) -> bool:
 
 
 def _lines(captured: Captured) -> int:
-    return len({node.place for node in captured.graph})
+    return len({(node.module, node.place) for node in captured.graph if node.op != STOPPED})
 
 
 def _shape(words: str) -> str:

@@ -15,7 +15,20 @@ import torch
 from analyzer.loaders.inputs.facts import Facts
 from analyzer.loaders.inputs.frames import assigned, frames, givers, guards, read
 from analyzer.loaders.inputs.makers import together
-from analyzer.loaders.inputs.sizes import Change, Inputs, channels, larger, rank, sizes, tensors, viewed
+from analyzer.loaders.inputs.sizes import (
+    Change,
+    Inputs,
+    channels,
+    codebooks,
+    fewer,
+    larger,
+    multiplied,
+    rank,
+    rows,
+    sizes,
+    tensors,
+    viewed,
+)
 
 
 def changes(error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
@@ -91,7 +104,7 @@ def _no_cache(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inpu
     """The way leads through the cache of past tokens, which the first call can do without."""
     through = any("cache_utils" in frame.f_code.co_filename for frame, _ in frames(error))
     words = any(part in str(error).lower() for part in ("cache", "get_seq_length", "layer_types"))
-    if "use_cache" in facts.names and inputs.get("use_cache") is not False and (through or words):
+    if facts.takes("use_cache") and inputs.get("use_cache") is not False and (through or words):
         yield {"use_cache": False}
 
 
@@ -142,11 +155,16 @@ LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"NoneType|None", _none),
     (r"^(?!.*NoneType)(?:Value|Type|Assertion|NotImplemented)Error", _guarded),
     (r"(?i)cache|get_seq_length|layer_types|AttributeError|IndexError", _no_cache),
+    (r"shape '\[(?P<shape>[-\d, ]+)\]' is invalid for input of size (?P<size>\d+)", fewer),
     (r"(?i)too small|than actual input|less than|smaller than|at least|stride|empty|zero|negative|is invalid", larger),
     (r"shape '\[(?P<shape>[-\d, ]+)\]' is invalid", viewed),
     (r"(?i)channel", channels),
+    (r"(?:multiplied \(\d+x|reduction dim, but got \[\d+, )(?P<got>\d+)\]? (?:and|X) \[?(?P<wanted>\d+)", multiplied),
+    (r"expected input with shape \[\*, (?P<width>\d+)\]", rows),
+    (r"size of tensor a .* must match the size of tensor b", codebooks),
+    (r"values to unpack", rank),
     (r"\d+", sizes),
-    (r"(?i)unpack|dimension|expected \dD|\dD tensor|rank|dim", rank),
+    (r"(?i)dimension|expected \dD|\dD tensor|rank|dim", rank),
     (r"(?i)argument #1 'indices'|must be (?:of )?(?:type )?(?:long|int)|types? Long|for 'Float'", _integers),
     (r"(?i)\(long int\) and|found (?:dtype )?Long|for 'Long'|floating point", _floats),
     (r"(?i)division|by zero", _ones),

@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 
 from analyzer.loaders.inputs import documented, processors
-from analyzer.loaders.inputs.documented import fill, image_size
+from analyzer.loaders.inputs.documented import CHOICES, PATCHES, Documented, fill, image_size
 from analyzer.loaders.inputs.facts import Facts
 
 IMAGE: Final = ("pixel_values",)
@@ -37,21 +37,28 @@ def together(name: str, facts: Facts, given: dict[str, Any]) -> dict[str, torch.
 
 def make(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
     """One argument; None if nothing says what it is."""
-    if name in ("hidden_states", *IMAGE) and any(other.endswith("grid_thw") for other in facts.names):
-        return _patches(facts)
-    if (maker := _MAKERS.get(name)) is not None:
-        return _as_long(maker(facts), facts, given.get(_TEXT))
-    if name.endswith("grid_thw"):
-        return torch.tensor([[1, 8, 8]])
     said = documented.read(facts.model.forward.__doc__).get(name)
+    if name in ("hidden_states", *IMAGE) and facts.has_grid and not _are_squares(said):
+        return _patches(facts)
+    if (maker := _MAKERS.get(name)) is not None and not _are_squares(said):
+        return _choices(_as_long(maker(facts), facts, given.get(_TEXT)), facts)
+    if name in ("target_sizes", "tgt_sizes") and "pixel_values" in given:
+        return _cut(given["pixel_values"], facts)
+    if name.endswith("grid_thw"):
+        return torch.tensor([[1, PATCHES, PATCHES]])
     if said is not None and said.dims:
         return documented.make(name, said, facts)
     return _by_kind(name, facts, given)
 
 
+def _are_squares(said: Documented | None) -> bool:
+    """Whether the documentation describes patches that do not lie flat: each as wide and high as in the image."""
+    return said is not None and len(said.dims) > 2 and sum("patch_size" in dim for dim in said.dims) == 2
+
+
 def _as_long(made: torch.Tensor, facts: Facts, text: torch.Tensor | None) -> torch.Tensor:
     """Something for each token: as long as the text is by now."""
-    if not isinstance(text, torch.Tensor) or made.shape != (1, facts.length) or text.shape == made.shape:
+    if not isinstance(text, torch.Tensor) or made.shape != (1, facts.length) or text.dim() != 2:
         return made
     step = made[:, -1:] - made[:, -2:-1] if facts.length > 1 else made
     return made[:, :1] + step * torch.arange(text.shape[1])[None]
@@ -89,6 +96,12 @@ def ids(facts: Facts) -> torch.Tensor:
     return torch.tensor([row], dtype=torch.long)
 
 
+def _choices(made: torch.Tensor, facts: Facts) -> torch.Tensor:
+    """Two texts to choose from, where that is the model's work."""
+    chooses = type(facts.model).__name__.endswith("ForMultipleChoice")
+    return made[:, None].repeat(1, CHOICES, 1) if chooses and made.dim() == 2 else made
+
+
 def _decoder_ids(facts: Facts) -> torch.Tensor:
     start = facts.find("decoder_start_token_id", default=None)
     made = ids(facts)[:, :8]
@@ -107,11 +120,17 @@ def _pixels(facts: Facts) -> torch.Tensor:
 
 
 def _patches(facts: Facts) -> torch.Tensor:
-    """The flattened patches of one image of 8 x 8 patches, as vision towers of dynamic resolution take them."""
+    """The flattened patches of one image of PATCHES x PATCHES, as vision towers of dynamic resolution take them."""
     channels = facts.find("in_channels", "num_channels", "in_chans", kind="vision", default=3)
     area = facts.find("patch_size", kind="vision", default=14) ** 2
     frames = facts.find("temporal_patch_size", kind="vision", default=1)
-    return torch.zeros((64, channels * frames * area), dtype=facts.dtype)
+    return torch.zeros((PATCHES**2, channels * frames * area), dtype=facts.dtype)
+
+
+def _cut(pixels: torch.Tensor, facts: Facts) -> torch.Tensor:
+    """How many patches each image is high and wide."""
+    size = facts.find("patch_size", kind="vision", default=14)
+    return torch.tensor([[pixels.shape[-2] // size, pixels.shape[-1] // size]] * len(pixels))
 
 
 def _counts_frames(facts: Facts) -> int:

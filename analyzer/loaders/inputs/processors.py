@@ -19,7 +19,7 @@ _RATE: Final = 16_000
 _MASK: Final = "attention_mask"
 _MASKS: Final = ("feature_attention_mask", "input_features_mask", "audio_attention_mask", "audio_mask", _MASK)
 """What a forward calls the mask that a feature extractor makes."""
-_GRIDS: Final = {"image_grid_thw": "grid_thw"}
+_GRIDS: Final = {"image_grid_thw": "grid_thw", "image_position_ids": "pixel_position_ids"}
 """What an image processor makes -> what a vision tower alone calls it."""
 _PATCHING: Final = {
     "patch_size": ("patch_size",),
@@ -74,6 +74,8 @@ def _bins(facts: Facts) -> dict[str, int]:
 def _patching(processor: Any, facts: Facts) -> dict[str, int]:
     """How the model cuts an image, where that is the processor's work."""
     found = {name: facts.find(*names, kind="vision", default=None) for name, names in _PATCHING.items()}
+    if found["patch_size"] is not None and found["temporal_patch_size"] is None:
+        found["temporal_patch_size"] = 1  # a config that says how it cuts images, and nothing of clips
     return {k: v for k, v in found.items() if isinstance(v, int) and isinstance(getattr(processor, k, None), int)}
 
 

@@ -49,6 +49,42 @@ def viewed(match: re.Match[str], error: BaseException, __: Facts, inputs: Inputs
             yield {name: _resized(value, [value.dim() - 1], prod(known))}
 
 
+def fewer(match: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """A shape has some times as many elements as there are: what is that many becomes one."""
+    wanted, there = prod(int(n) for n in match["shape"].split(",") if int(n) > 0), int(match["size"])
+    for name, value in tensors(inputs, error) if there and wanted % there == 0 and wanted > there else ():
+        for axis, size in enumerate(value.shape):
+            if size == wanted // there:
+                yield {name: _resized(value, [axis], 1)}
+
+
+def multiplied(match: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """Rows are as wide as a matrix wants that they are multiplied with: one input alone, and no more of it."""
+    for name, value in tensors(inputs, error):
+        if value.is_floating_point() and value.dim() > 1 and value.shape[-1] == int(match["got"]):
+            yield {name: _resized(value, [value.dim() - 1], int(match["wanted"]))}
+
+
+def rows(match: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
+    """Numbers that came in a row have to be rows of a width: as many as a text has tokens, and their mask."""
+    for name, value in tensors(inputs, error):
+        if value.is_floating_point() and value.dim() == 2:
+            change: Change = {name: value.new_zeros(value.shape[0], facts.length, int(match["width"]))}
+            masks = [(n, v) for n, v in inputs.items() if "mask" in n and isinstance(v, torch.Tensor)]
+            change |= {n: v[:, : facts.length] for n, v in masks if v.shape == value.shape}
+            yield change
+
+
+def codebooks(match: re.Match[str], error: BaseException, _: Facts, inputs: Inputs) -> Iterator[Change]:
+    """An offset for each book of a code is added to ids: each place has an id in every book."""
+    owners = [one for frame, _line in frames(error) if isinstance(one := frame.f_locals.get("self"), nn.Module)]
+    offsets = [b for b in owners[-1].buffers(recurse=False) if b.dim() == 1] if owners else []
+    for name, value in tensors(inputs, error):
+        for count in [len(b) for b in offsets if str(len(b)) in match.string]:
+            if not value.is_floating_point() and value.dim() == 2 and "mask" not in name:
+                yield {name: value[..., None].repeat(1, 1, count)}
+
+
 def channels(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
     """Wrong channels: as many as the convolution has that refused, else one, as of sound or a grey image, or three."""
     owners = [frame.f_locals.get("self") for frame, _line in reversed(frames(error))]

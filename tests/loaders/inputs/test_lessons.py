@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,122 +11,29 @@ from torch import nn
 
 from analyzer.capture.run import capture
 from analyzer.loaders.inputs.facts import Facts
-from analyzer.loaders.inputs.learning import learned
+from analyzer.loaders.inputs.frames import frames, read
+from analyzer.loaders.inputs.learning import _is_further, learned
 from analyzer.loaders.inputs.lessons import LESSONS, changes
 from analyzer.plan import Plan
 from tests.loaders.inputs.own import Config, loaded_with
-
-
-class Named(nn.Module):
-    """Says which argument it misses."""
-
-    def forward(self, input_ids: Any = None, bbox: Any = None) -> Any:
-        """bbox (`torch.LongTensor` of shape `(batch_size, sequence_length, 4)`): boxes."""
-        if bbox is None:
-            raise ValueError("You have to specify bbox")
-        return bbox[..., 0] + input_ids
-
-
-class Unnamed(nn.Module):
-    """Reads something of None."""
-
-    def forward(self, input_ids: Any, decoder_input_ids: Any = None) -> Any:
-        length = decoder_input_ids.shape[1]
-        return input_ids[:, :length]
-
-
-class Tokens(nn.Module):
-    """Wants a token for each feature of an image, in the words of transformers."""
-
-    def forward(self, input_ids: Any, attention_mask: Any = None, pixel_values: Any = None) -> Any:
-        count, features = int((input_ids == 7).sum()), 5
-        if count != features:
-            raise ValueError(f"Image features and image tokens do not match, tokens: {count}, features: {features}")
-        return input_ids * attention_mask
-
-
-class Calls(nn.Module):
-    """Calls a function of torch on its one float input."""
-
-    def __init__(self, call: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        super().__init__()
-        self.call = call
-
-    def forward(self, x: Any, use_cache: Any = True) -> Any:
-        return self.call(x)
-
-
-class Indexes(nn.Module):
-    """Looks its input up in a table."""
-
-    def forward(self, input_ids: Any) -> Any:
-        return F.embedding(input_ids, torch.zeros(4, 8))
-
-
-def _three(x: torch.Tensor) -> torch.Tensor:
-    batch, frames, width = x.shape
-    return x.view(batch * frames, width)
-
-
-class Caching(nn.Module):
-    """Stops where a cache is used."""
-
-    def forward(self, input_ids: Any, use_cache: Any = True) -> Any:
-        if use_cache:
-            raise ValueError("`get_seq_length` can only be called on Attention layers")
-        return input_ids + 1
-
-
-class Computes(nn.Module):
-    """Works an argument out that it was not given, and cannot."""
-
-    def forward(self, input_ids: Any, position_ids: Any = None) -> Any:
-        if position_ids is None:
-            position_ids = self._positions(
-                input_ids,
-            )
-        return input_ids + position_ids
-
-    def _positions(self, ids: Any) -> Any:
-        return ids * self.there_is_no_such_thing
-
-
-class Refuses(nn.Module):
-    """Says no, but not for want of what."""
-
-    def forward(self, input_ids: Any, lang_ids: Any = None) -> Any:
-        """lang_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): languages."""
-        if lang_ids is None:
-            raise ValueError("Unknown language")
-        return input_ids + lang_ids
-
-
-class Gives(nn.Module):
-    """Has a value only where another argument is given."""
-
-    def forward(self, input_ids: Any, bbox: Any = None, cache: Any = None) -> Any:
-        """bbox (`torch.LongTensor` of shape `(batch_size, sequence_length)`): boxes."""
-        if bbox is not None and cache is None:
-            cache = bbox + 1
-        return input_ids + cache.sum()
-
-
-class Square(nn.Module):
-    """Takes images of one size, and a mask with them."""
-
-    def forward(self, pixel_values: Any, pixel_mask: Any) -> Any:
-        height, width = pixel_values.shape[-2:]
-        if (height, width) != (16, 16):
-            raise ValueError(f"Image size ({height}*{width}) doesn't match model (16*16).")
-        return pixel_values * pixel_mask[:, None]
-
-
-class Masks(nn.Module):
-    """Chooses where a mask says."""
-
-    def forward(self, x: Any, x_mask: Any) -> Any:
-        return torch.where(x_mask, x, x + 1)
-
+from tests.loaders.inputs.stopping import (
+    Caching,
+    Calls,
+    Coded,
+    Computes,
+    Crosses,
+    Gives,
+    Hidden,
+    Images,
+    Indexes,
+    Masks,
+    Named,
+    Refuses,
+    Square,
+    Tokens,
+    Unnamed,
+    three,
+)
 
 X = torch.zeros
 IDS = X(1, 4).long()
@@ -139,13 +45,17 @@ CASES: dict[str, tuple[nn.Module, dict[str, Any]]] = {
     "sizes of what was made of it": (Calls(lambda x: F.linear(x.repeat(1, 1, 4), X(8, 64))), {"x": X(1, 5, 8)}),
     "sizes of what is left of it": (Calls(lambda x: F.linear(x[..., 2:], X(8, 32))), {"x": X(1, 5, 32)}),
     "viewed": (Calls(lambda x: x.view(-1, 3, 2, 14, 14)), {"x": X(16, 100)}),
+    "fewer": (Images(), {"x": X(1, 4, 8), "image_mask": X(1, 16).long()}),
+    "multiplied": (Crosses(), {"x": X(1, 4, 8), "states": X(1, 4, 8)}),
+    "rows": (Hidden(), {"values": X(1, 100), "values_mask": X(1, 100).long()}),
+    "codebooks": (Coded(), {"input_ids": X(1, 5).long()}),
     "channels": (Calls(lambda x: F.conv2d(x, X(8, 1, 3, 3))), {"x": X(1, 4, 16, 16)}),
     "rank of patches that lie flat": (Calls(nn.Conv2d(3, 8, 4)), {"x": X(6, 48)}),
     "channels that come last": (Calls(nn.Conv1d(8, 4, 3)), {"x": X(1, 5, 8)}),
     "booleans": (Masks(), {"x": X(1, 3), "x_mask": X(1, 3).long()}),
     "ones": (Calls(lambda x: torch.arange(6) // int(x.sum())), {"x": X(1, 3).long()}),
     "larger": (Calls(lambda x: F.conv2d(x, X(8, 3, 16, 16))), {"x": X(1, 3, 8, 8)}),
-    "rank": (Calls(_three), {"x": X(4, 5)}),
+    "rank": (Calls(three), {"x": X(4, 5)}),
     "integers": (Indexes(), {"input_ids": X(1, 3)}),
     "within": (Indexes(), {"input_ids": torch.full((1, 3), 9)}),
     "floats": (Calls(lambda x: F.conv2d(x, X(8, 3, 2, 2), X(8))), {"x": X(1, 3, 8, 8).long()}),
@@ -187,6 +97,20 @@ def test_a_capture_learns_it(name: str) -> None:
 
 def test_every_lesson_has_a_case() -> None:
     assert {lesson.__name__.lstrip("_") for _, lesson in LESSONS} == {name.split()[0] for name in CASES}
+
+
+def test_a_step_further_is_seen_where_modules_share_their_lines() -> None:
+    """Two modules of one class: the second runs no line that the first did not."""
+    module = nn.Sequential(nn.Linear(8, 8), nn.Linear(16, 8))
+    one, other = (capture(loaded_with(module, {"input": X(1, 1, width)}), Plan(device="cpu")) for width in (4, 8))
+    assert one.stop is not None and other.stop is not None and _is_further(other, one)
+
+
+def test_names_are_read_of_a_line_within_a_statement() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        Images()(X(1, 4, 8), X(1, 16))
+    frame, line = frames(raised.value)[-1]
+    assert "x" in read(frame, line) and "count" in read(frame, line)
 
 
 def test_inputs_of_a_person_stay() -> None:
