@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from click.core import ParameterSource
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.options import Ask, Asked, trace_options
@@ -82,6 +83,9 @@ def diff_command(
     revisions = ends(rev) if rev else ("", "")
     chosen = zip((targets[0], targets[-1]), revisions, own, strict=True)
     sides = [_side(ask, target, revision, *of) for target, revision, of in chosen]
+    if all(side.asked is None for side in sides) and (written := _written()):
+        hint = "give a model folder, or leave it out"
+        raise AnalyzerError(f"{written[0]} changes nothing: both sides are saved reports", hint=hint)
     with progress() as tell:
         tell("importing torch")
         from analyzer.render.diff import FORMATS
@@ -101,6 +105,14 @@ def diff_command(
         deliver(target, data)
     deliver(STDOUT, FORMATS[".txt"](difference))
     return CLEAN if difference.empty else FOUND
+
+
+def _written() -> list[str]:
+    """The options on the command line that only a model that is traced could heed."""
+    context = click.get_current_context()
+    given = [one for one in context.command.params if one.name and one.name not in ("targets", "out", "debug")]
+    sources = ((one, context.get_parameter_source(str(one.name))) for one in given)
+    return [one.opts[0] for one, source in sources if source is ParameterSource.COMMANDLINE]
 
 
 def _side(

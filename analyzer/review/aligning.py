@@ -27,32 +27,38 @@ AGREED: Final = 2
 def align(a: Words, b: Words) -> Iterator[Pair]:
     """Pairs of equal words: each position is in one at most, and of each word as many are paired as both sides have.
 
-    Small parts by their longest common runs. Larger ones are taken apart at runs that stand once on either side; where
-    there are none, by going along both and on past the nearest difference. O(n log n) for any n.
+    What stands on one side alone is left out first. Small parts go by their longest common runs. Larger ones are taken
+    apart at both ends, then at runs that stand once on either side; where there are none, by going along both and on
+    past the nearest difference. O(n log n) for any n.
 
     >>> sorted(align("abcd", "axbd"))
     [(0, 0), (1, 2), (3, 3)]
     """
     found: list[Pair] = []
-    parts = [(0, len(a), 0, len(b), 0)]
+    parts = [(list(range(len(a))), list(range(len(b))), 0)]
     while parts:
-        start, end, other, its_end, depth = parts.pop()
-        while start < end and other < its_end and a[start] == b[other]:
-            found.append((start, other))
-            start, other = start + 1, other + 1
-        while start < end and other < its_end and a[end - 1] == b[its_end - 1]:
-            end, its_end = end - 1, its_end - 1
-            found.append((end, its_end))
-        x, y = a[start:end], b[other:its_end]
+        mine, its, depth = parts.pop()
+        known, others = {a[i] for i in mine}, {b[j] for j in its}
+        mine, its = [i for i in mine if a[i] in others], [j for j in its if b[j] in known]
+        x, y = [a[i] for i in mine], [b[j] for j in its]
         if len(x) * len(y) <= SMALL:
-            found += [(start + i, other + j) for i, j in _runs(x, y)]
-        elif depth < DEEPEST:
-            anchors = [(start + i, other + j) for i, j in _anchors(x, y)]
-            found += anchors
-            ends = zip([(start - 1, other - 1), *anchors], [*anchors, (end, its_end)], strict=True)
-            parts += [(i + 1, k, j + 1, m, depth + 1) for (i, j), (k, m) in ends if k > i + 1 and m > j + 1]
+            found += [(mine[i], its[j]) for i, j in _runs(x, y)]
+            continue
+        anchors = _anchors(x, y) if depth < DEEPEST else []
+        found += [(mine[i], its[j]) for i, j in anchors]
+        for (i, j), (k, m) in zip([(-1, -1), *anchors], [*anchors, (len(x), len(y))], strict=True):
+            if anchors and k > i + 1 and m > j + 1:
+                parts.append((mine[i + 1 : k], its[j + 1 : m], depth + 1))
     yield from found
     yield from _moved(a, b, found)
+
+
+def _ends(a: Words, b: Words) -> list[Pair]:
+    """What both begin with, and what both end with."""
+    shorter = min(len(a), len(b))
+    start = next((i for i in range(shorter) if a[i] != b[i]), shorter)
+    end = next((i for i in range(shorter - start) if a[-1 - i] != b[-1 - i]), shorter - start)
+    return [(i, i) for i in range(start)] + [(len(a) - i, len(b) - i) for i in range(end, 0, -1)]
 
 
 def _runs(a: Words, b: Words) -> Iterator[Pair]:
@@ -61,6 +67,8 @@ def _runs(a: Words, b: Words) -> Iterator[Pair]:
 
 
 def _anchors(a: Words, b: Words) -> list[Pair]:
+    if ends := _ends(a, b):
+        return ends
     for size in CONTEXTS:
         if pairs := _in_order(_once(_slices(a, size), _slices(b, size))):
             return pairs

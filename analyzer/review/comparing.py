@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from analyzer.errors import AnalyzerError
@@ -13,6 +13,7 @@ from analyzer.report import Report
 from analyzer.review.judging import JUDGED
 from analyzer.review.keys import identities
 from analyzer.review.matching import Matched, match
+from analyzer.review.renaming import Renaming, renaming
 from analyzer.text import op_name
 
 
@@ -51,6 +52,17 @@ class Tensor:
     """How many more bytes they take after than before."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Renamed:
+    """Modules that only have another path, all layers of a stack together."""
+
+    before: str
+    after: str
+    what: str
+    """Their class."""
+    count: int = field(default=1, compare=False)
+
+
 @dataclass(frozen=True)
 class Stage:
     """What differs between two runs of one stage."""
@@ -63,6 +75,7 @@ class Stage:
     edges: tuple[Edge, ...]
     modules: tuple[tuple[Item, ...], tuple[Item, ...]]
     """Gone and new ones: the topmost."""
+    renamed: tuple[Renamed, ...]
     casts: tuple[tuple[Item, ...], tuple[Item, ...]]
     ops: tuple[tuple[Item, ...], tuple[Item, ...]]
     """Other operations."""
@@ -86,7 +99,7 @@ class Stage:
     @property
     def empty(self) -> bool:
         """Whether nothing differs."""
-        parts = (self.new, self.gone, self.edges, *self.modules, *self.casts, *self.ops, self.tensors)
+        parts = (self.new, self.gone, self.edges, *self.modules, self.renamed, *self.casts, *self.ops, self.tensors)
         return not (any(parts) or self.outputs or bool(self.stops[0]) != bool(self.stops[1]))
 
 
@@ -115,11 +128,14 @@ def compare(before: Report, after: Report, names: tuple[str, str]) -> Difference
 
 
 def _stage(before: Report, after: Report) -> Stage:
-    matched = match(before.graph, after.graph)
+    known = renaming(before.flow.inventory, after.flow.inventory)
+    matched = match(before.graph, after.graph, known)
     gone = [before.graph[node_id] for node_id in matched.gone]
     new = [after.graph[node_id] for node_id in matched.new]
-    old_findings, new_findings = _findings(before), _findings(after)
-    lost, made = _modules(before, after)
+    old_findings, new_findings = _findings(before, known), _findings(after)
+    old, made = _modules(before, after)
+    lost = {known(path): name for path, name in old.items()}
+    back = {known(path): path for path in old}
     return Stage(
         before,
         after,
@@ -127,15 +143,16 @@ def _stage(before: Report, after: Report) -> Stage:
         tuple(finding for key, finding in new_findings.items() if key not in old_findings),
         tuple(finding for key, finding in old_findings.items() if key not in new_findings),
         _edges(before, after, matched),
-        (_topmost(lost, made), _topmost(made, lost)),
+        (_topmost(lost, made, back), _topmost(made, lost)),
+        _renamed(known, after.flow.inventory.classes),
         (_items(gone, casts=True), _items(new, casts=True)),
         (_items(gone, casts=False), _items(new, casts=False)),
-        _tensors(before, after),
+        _tensors(before, after, known),
     )
 
 
-def _findings(report: Report) -> Mapping[str, Finding]:
-    return {identity.key: finding for finding, identity in identities(report) if finding.severity in JUDGED}
+def _findings(report: Report, path: Callable[[str], str] = str) -> Mapping[str, Finding]:
+    return {identity.key: finding for finding, identity in identities(report, path) if finding.severity in JUDGED}
 
 
 def _edges(before: Report, after: Report, matched: Matched) -> tuple[Edge, ...]:
@@ -165,11 +182,26 @@ def _entered(graph: ModelGraph) -> Mapping[str, str]:
     return {node.module: "" for node in graph.ops()}
 
 
-def _topmost(mine: Mapping[str, str], other: Mapping[str, str]) -> tuple[Item, ...]:
-    """Modules that the other side does not have, or of another class, without those inside of these."""
+def _topmost(
+    mine: Mapping[str, str], other: Mapping[str, str], own: Mapping[str, str] | None = None
+) -> tuple[Item, ...]:
+    """Modules that the other side does not have, or of another class, without those inside of these.
+
+    `own` has the path of each on its own side, where that differs.
+    """
     only = {path for path, name in mine.items() if path not in other or other[path] != name}
     top = [path for path in mine if path in only and path.rpartition(".")[0] not in only]
-    return _counted((path, mine[path]) for path in top)
+    return _counted((own[path] if own else path, mine[path]) for path in top)
+
+
+def _renamed(known: Renaming, classes: Mapping[str, str]) -> tuple[Renamed, ...]:
+    found: defaultdict[Renamed, list[tuple[str, str]]] = defaultdict(list)
+    for before, after in known.pairs.items():
+        found[Renamed(in_any_layer(before), in_any_layer(after), classes[after])].append((before, after))
+    return tuple(
+        replace(one, before=_name([a for a, _ in real]), after=_name([b for _, b in real]), count=len(real))
+        for one, real in found.items()
+    )
 
 
 def _items(nodes: Iterable[Node], *, casts: bool) -> tuple[Item, ...]:
@@ -193,14 +225,16 @@ def _counted(parts: Iterable[tuple[str, str]]) -> tuple[Item, ...]:
     return tuple(replace(item, module=_name(real), count=len(real)) for item, real in found.items())
 
 
-def _tensors(before: Report, after: Report) -> tuple[Tensor, ...]:
-    old = {(held.kind, held.name): held.spec for held in before.flow.inventory.tensors}
+def _tensors(before: Report, after: Report, path: Callable[[str], str]) -> tuple[Tensor, ...]:
+    old = {(held.kind, path(held.name)): held.spec for held in before.flow.inventory.tensors}
+    own = {(held.kind, path(held.name)): held.name for held in before.flow.inventory.tensors}
     new = {(held.kind, held.name): held.spec for held in after.flow.inventory.tensors}
     found: defaultdict[Tensor, list[str]] = defaultdict(list)
     sizes: Counter[Tensor] = Counter()
     for kind, name in {**old, **new}:
         a, b = old.get((kind, name)), new.get((kind, name))
         if a != b:
+            name = name if b else own[kind, name]
             one = Tensor(kind, in_any_layer(name), a.dtype if a else "", b.dtype if b else "")
             found[one].append(name)
             sizes[one] += (b.bytes if b else 0) - (a.bytes if a else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from json import dumps
@@ -41,20 +41,21 @@ class Identity:
         return f"{self.code}-{_digest(dumps(parts))}"
 
 
-def identities(report: Report) -> Iterator[tuple[Finding, Identity]]:
-    """The findings of one stage with their identities, in the report's order."""
+def identities(report: Report, path: Callable[[str], str] = str) -> Iterator[tuple[Finding, Identity]]:
+    """The findings of one stage with their identities, in the report's order; `path` renames modules and tensors."""
     seen: Counter[Identity] = Counter()
     for finding in report.findings:
-        one = _identity(report.graph, finding)
+        one = _identity(report.graph, finding, path)
         yield finding, replace(one, occurrence=seen[one])
         seen[one] += 1
 
 
-def _identity(graph: ModelGraph, finding: Finding) -> Identity:
+def _identity(graph: ModelGraph, finding: Finding, path: Callable[[str], str]) -> Identity:
     call = " ".join(part for part in (finding.call or finding.op, finding.phase) if part)
-    stored = {f"tensor {in_any_layer(finding.tensors[0])}"} if finding.tensors else set()
-    names = stored or {_origin(origin) for operand in _odd(graph, finding) for origin in operand.origins}
-    return Identity(finding.code, in_any_layer(finding.module), call, tuple(sorted(names)), _line(finding.source))
+    stored = {f"tensor {in_any_layer(path(finding.tensors[0]))}"} if finding.tensors else set()
+    names = stored or {_origin(origin, path) for operand in _odd(graph, finding) for origin in operand.origins}
+    module = in_any_layer(path(finding.module))
+    return Identity(finding.code, module, call, tuple(sorted(names)), _line(finding.source))
 
 
 def _odd(graph: ModelGraph, finding: Finding) -> list[Operand]:
@@ -70,9 +71,9 @@ def _odd(graph: ModelGraph, finding: Finding) -> list[Operand]:
     return [o for o in floats if home and o.dtype != home] or [o for o in floats if width(o.dtype) == widest]
 
 
-def _origin(origin: Origin) -> str:
+def _origin(origin: Origin, path: Callable[[str], str]) -> str:
     if origin.kind in ("parameter", "buffer", "input"):
-        return f"{origin.kind} {in_any_layer(origin.name)}"
+        return f"{origin.kind} {in_any_layer(path(origin.name))}"
     return f"{origin.kind} {_line(origin.source)}".rstrip()
 
 

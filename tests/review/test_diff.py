@@ -90,6 +90,8 @@ def test_two_saved_reports_need_no_model(tmp_path: Path, capsys: pytest.CaptureF
     assert [one["what"] for one in stage["operations"]["new"]] == ["mul.Tensor"]
     assert stage["findings"] == {"new": [], "gone": []} and not stage["edges"]
     assert "operations:\n  + resampler: mul.Tensor x 2\n" in capsys.readouterr().out
+    assert cli.main(["diff", *saved, "--to", "bf16", "--stage", "eval"]) == 2
+    assert "--stage changes nothing: both sides are saved reports" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "incomplete": [reason or None for reason in stage.stops],
         "edges": [asdict(one) for one in stage.edges],
         "outputs": [list(stage.before.outputs), list(stage.after.outputs)],
+        "renamed": [asdict(one) for one in stage.renamed],
         "tensors": [asdict(one) for one in stage.tensors],
         "memory": {"before": before, "after": after, "difference": after - before},
         **{

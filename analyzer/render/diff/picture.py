@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from analyzer.dtypes import short
 from analyzer.graph import Ref
 from analyzer.render import dot
-from analyzer.render.diff.words import sections
+from analyzer.render.diff import words
 from analyzer.render.svg import fitted, layout
 from analyzer.review.comparing import Difference, Stage
 from analyzer.view import Caption, Marks, overview
@@ -30,9 +30,10 @@ def draw(stage: Stage, names: tuple[str, str]) -> str:
     marks = Marks(dict(_nodes(stage)), dict(_edges(stage)))
     missed = report.coverage.never_entered
     view = overview(report.flow, report.findings, missed, report.look, report.versions, marks)
-    gone = [text for title, rows in sections(stage) for sign, text in rows if sign == "-"]
+    gone = [text for title, rows in words.sections(stage) for sign, text in rows if sign == "-"]
     changed = f"{names[0]} -> {names[1]}" + (" (no difference)" if stage.empty else "")
-    facts = [("difference", changed), *([("gone", "; ".join(gone))] if gone else [])]
+    others = {"renamed": [words.renamed(one) for one in stage.renamed], "gone": gone}
+    facts = [("difference", changed), *((name, "; ".join(texts)) for name, texts in others.items() if texts)]
     over = dot.caption(report)
     return dot.draw(view, Caption(over.title, (*facts, *over.facts)))
 

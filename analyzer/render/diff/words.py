@@ -8,7 +8,7 @@ from itertools import groupby
 from analyzer.dtypes import short
 from analyzer.findings import Finding
 from analyzer.render.terminal import size
-from analyzer.review.comparing import Edge, Item, Stage, Tensor
+from analyzer.review.comparing import Edge, Item, Renamed, Stage, Tensor
 
 Row = tuple[str, str]
 """`-`, `+` or `~`, and the words."""
@@ -26,7 +26,7 @@ def sections(stage: Stage) -> Iterator[tuple[str, list[Row]]]:
         "results": [("~", _dtypes(stage.before.outputs) + " -> " + _dtypes(stage.after.outputs))] * stage.outputs,
         "stored tensors": [("~", tensor(one)) for one in stage.tensors],
         "memory": memory * (before != after),
-        "modules": _both(stage.modules),
+        "modules": [("~", renamed(one)) for one in stage.renamed] + _both(stage.modules),
         "casts": _both(stage.casts),
         "operations": _both(stage.ops),
     }
@@ -43,6 +43,11 @@ def edge(one: Edge) -> str:
 def tensor(one: Tensor) -> str:
     """One stored tensor: `parameter pos_embed: f32 -> bf16 (-288.0 KiB)`."""
     return f"{one.kind} {one.name}: {_change(one.before, one.after)} ({size(one.bytes)}){_times(one.count)}"
+
+
+def renamed(one: Renamed) -> str:
+    """One module that only has another path: `vpm -> vision: SiglipVisionModel`."""
+    return f"{one.before} -> {one.after}: {one.what}{_times(one.count)}"
 
 
 def _finding(one: Finding) -> str:
