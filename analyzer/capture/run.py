@@ -17,6 +17,7 @@ from analyzer.capture.abstract import Abstract
 from analyzer.capture.autocast import Autocast, home
 from analyzer.capture.calls import Calls
 from analyzer.capture.holding import take
+from analyzer.capture.inference import unmarked
 from analyzer.capture.invent import Inventions
 from analyzer.capture.kernels import Kernels
 from analyzer.capture.outputs import leaves
@@ -61,7 +62,7 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
     calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
     result: Any = None
     stop: Stop | None = None
-    with restored(loaded.module), _swapped(loaded, tracer):
+    with restored(loaded.module), _swapped(loaded, tracer), unmarked():
         inputs = _abstract_inputs(loaded.inputs, "", recorder)
         run = loaded.run or _forward
         mode: Callable[[], AbstractContextManager[Any]] = torch.no_grad

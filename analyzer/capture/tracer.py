@@ -124,7 +124,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _really(self, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
         made = list(tensors((args, kwargs)))
         if ("device" in kwargs and not made) or grows(made, args, _MOST):
-            sizes = {id(t): t.known.to("meta") for t in made}
+            sizes = {id(t): torch.empty_like(plausible(t), device="meta") for t in made}
             with suppress(RuntimeError):  # on meta, of what depends on values
                 where = {"device": torch.device("meta")} if "device" in kwargs else {}
                 shapes = func(*_values(args, sizes), **{k: _values(v, sizes) for k, v in kwargs.items()} | where)

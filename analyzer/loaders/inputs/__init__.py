@@ -15,6 +15,7 @@ from analyzer.findings import Assumption
 from analyzer.loaders.applying import cast_floats, suggest
 from analyzer.loaders.inputs.facts import Facts
 from analyzer.loaders.inputs.makers import choose
+from analyzer.loaders.inputs.sessions import session
 from analyzer.loaders.inputs_file import DEFAULT_NAME, read_inputs_file
 from analyzer.loaders.labels import make_labels
 from analyzer.plan import Plan
@@ -54,7 +55,7 @@ def make_inputs(
     if file is not None:
         values, run = read_inputs_file(file, config, facts.signature)
     else:
-        values, run = _invent(facts), None
+        values, run = session(facts) or (_invent(facts), None)
         notes += [told(name, value) for name, value in values.items() if name not in plan.input_dtypes]
         if "pixel_values" in facts.names and "pixel_values" not in values:
             notes.append(Assumption("input pixel_values", "none: text alone (an inputs file can give an image)"))

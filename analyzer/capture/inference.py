@@ -1,0 +1,17 @@
+"""Lets code under `torch.inference_mode` be captured: there it turns gradients off, and marks no tensor."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+
+def unmarked() -> AbstractContextManager[Any]:
+    """While this lasts, inference mode is what `no_grad` is.
+
+    A tensor that is marked as made for inference takes no view of one that is not, as values from buffers are.
+    """
+    return patch.object(torch._C, "_InferenceMode", lambda mode: torch.set_grad_enabled(not mode))
