@@ -11,21 +11,55 @@ REAL_TOO: Final[dict[str, str]] = {
         "the default backbone gives 384 channels to a neck built for 12",
     ),
     **dict.fromkeys(
-        ("blip-2 Blip2Model", "instructblip InstructBlipModel", "instructblipvideo InstructBlipVideoModel"),
+        (
+            "blip-2 Blip2Model",
+            "blip-2 Blip2ForConditionalGeneration",
+            "instructblip InstructBlipModel",
+            "instructblip InstructBlipForConditionalGeneration",
+            "instructblipvideo InstructBlipVideoModel",
+            "instructblipvideo InstructBlipVideoForConditionalGeneration",
+        ),
         "the default config has no token that stands for an image, and forward compares with it",
     ),
     **dict.fromkeys(
         (
             "glm4v Glm4vModel",
+            "glm4v Glm4vForConditionalGeneration",
             "glm4v_text Glm4vTextModel",
             "glm46v Glm46VModel",
+            "glm46v Glm46VForConditionalGeneration",
             "glmga Glm46VModel",
+            "glmga Glm46VForConditionalGeneration",
             "glm4v_moe Glm4vMoeModel",
+            "glm4v_moe Glm4vMoeForConditionalGeneration",
             "glm4v_moe_text Glm4vMoeTextModel",
+            "glm_image GlmImageModel",
+            "glm_image GlmImageForConditionalGeneration",
+            "glm_image_text GlmImageTextModel",
         ),
         "the default sections of the rotary embedding are not as wide as the default heads",
     ),
-    "deepseek_v2 DeepseekV2Model": "the default config does not say how many experts a token has",
+    **dict.fromkeys(
+        (
+            "deepseek_v2 DeepseekV2Model",
+            "deepseek_v2 DeepseekV2ForCausalLM",
+            "deepseek_v2 DeepseekV2ForSequenceClassification",
+        ),
+        "the default config does not say how many experts a token has",
+    ),
+    "blip-2 Blip2ForImageTextRetrieval": "the default Q-Former has no layers for a text, and forward gives it one",
+    **dict.fromkeys(
+        ("llama4 Llama4ForConditionalGeneration", "llama4 Llama4VisionModel"),
+        "the default adapter takes 5632 features, and 3072 come out of the shuffled pixels",
+    ),
+    **dict.fromkeys(
+        ("lw_detr LwDetrModel", "lw_detr LwDetrForObjectDetection"),
+        "the default config names no levels of features, and forward joins them",
+    ),
+    **dict.fromkeys(
+        ("edgetam EdgeTamModel", "edgetam_vision_model EdgeTamVisionModel"),
+        "the default backbone is a resnet50, with 1024 channels where the neck takes 384",
+    ),
     **dict.fromkeys(
         (
             "bark BarkModel",
@@ -55,10 +89,7 @@ OTHERS: Final[dict[str, str]] = {
         ("pi0 PI0ForConditionalGeneration", "pi0 PI0Model"),
         "wants images of several cameras with a mask of them, or the cache that comes of these",
     ),
+    "gemma4_unified_assistant Gemma4UnifiedAssistantForCausalLM": "wants the keys and values of another model",
     "pp_ocrv5_mobile_rec PPOCRV5MobileRecForTextRecognition": "its image processor, with the size, needs torchvision",
-    **dict.fromkeys(
-        ("sam2_video Sam2VideoModel", "sam3_tracker_video Sam3TrackerVideoModel", "sam3_video Sam3VideoModel"),
-        "wants a session with the objects that a person has marked in a video",
-    ),
 }
 """Class -> what it wants that nothing in its folder, its signature or its errors says."""

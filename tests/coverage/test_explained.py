@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 import transformers as hf
 
+from tests.coverage.beside import lies_beside
 from tests.coverage.explained import REAL_TOO
 
 pytestmark = pytest.mark.skipif(int(hf.__version__.split(".")[0]) < 5, reason="these are types of transformers 5")
@@ -32,6 +35,16 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "glm4v_moe_text Glm4vMoeTextModel": (
         "Glm4vMoeTextModel", {**FEW, "hidden_size": 4096}, IDS, "split_sizes=[8, 12, 12]",
     ),
+    "glm_image_text GlmImageTextModel": (
+        "GlmImageTextModel", {**FEW, "hidden_size": 4096}, IDS, "split_sizes=[8, 12, 12]",
+    ),
+    "blip-2 Blip2ForImageTextRetrieval": (
+        "Blip2ForImageTextRetrieval", {}, {**IDS, **IMAGE}, "has no attribute 'intermediate'",
+    ),
+    "llama4 Llama4VisionModel": (
+        "Llama4VisionModel", {}, {"pixel_values": torch.zeros(1, 3, 448, 448)}, "(256x3072 and 5632x4096)",
+    ),
+    "lw_detr LwDetrModel": ("LwDetrModel", {}, {"pixel_values": torch.zeros(1, 3, 192, 192)}, "non-empty list"),
     "deepseek_v2 DeepseekV2Model": (
         "DeepseekV2Model", {**FEW, "hidden_size": 64, "intermediate_size": 8, "moe_intermediate_size": 8}, IDS, "'k'",
     ),
@@ -44,11 +57,22 @@ LACKING = {
     "instructblipvideo InstructBlipVideoModel": "video_token_id",
 }
 """A name in the table -> what its default config does not say."""
+WITH_TIMM = {"edgetam_vision_model EdgeTamVisionModel": "to have 384 channels, but got 1024 channels"}
+"""The same, of what needs timm: its real run is one of a process of its own."""
+REAL_RUN = """
+import sys
+from tests.coverage.beside import BESIDE, STOOD_IN, habitat
+sys.path.append(str(BESIDE))
+with habitat("cpu", STOOD_IN):
+    import torch, transformers
+    model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(sys.argv[1])).eval()
+    model(torch.zeros(1, 3, 64, 64))
+"""
 WITHOUT_FORWARD = [name for name, why in REAL_TOO.items() if "has no forward" in why]
 
 
 def test_every_reason_is_shown() -> None:
-    assert {REAL_TOO[name] for name in (*CASES, *LACKING, *WITHOUT_FORWARD)} == set(REAL_TOO.values())
+    assert {REAL_TOO[name] for name in (*CASES, *LACKING, *WITHOUT_FORWARD, *WITH_TIMM)} == set(REAL_TOO.values())
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -60,10 +84,18 @@ def test_the_real_model_raises(name: str) -> None:
         setattr(text, key, value)
     if (vision := getattr(config, "vision_config", None)) is not None:
         vision.num_hidden_layers = 1
-    model = _class(name, cls)(text if "Text" in cls else config)
-    with torch.no_grad(), pytest.raises((RuntimeError, ValueError, TypeError)) as raised:
+    made = _class(name, cls)
+    model = made(next(one for one in (config, *vars(config).values()) if isinstance(one, made.config_class)))
+    with torch.no_grad(), pytest.raises((RuntimeError, ValueError, TypeError, AttributeError)) as raised:
         model.eval()(**inputs)
     assert words in str(raised.value)
+
+
+@pytest.mark.skipif(not lies_beside("timm"), reason="no packages beside: make installs them")
+@pytest.mark.parametrize("name", WITH_TIMM)
+def test_the_real_model_around_timm_raises(name: str) -> None:
+    done = subprocess.run([sys.executable, "-c", REAL_RUN, name.split()[0]], capture_output=True, text=True)
+    assert done.returncode and WITH_TIMM[name] in done.stderr
 
 
 @pytest.mark.parametrize("name", LACKING)

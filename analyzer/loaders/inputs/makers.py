@@ -46,6 +46,9 @@ def make(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
         return _cut(given["pixel_values"], facts)
     if name.endswith("grid_thw"):
         return torch.tensor([[1, PATCHES, PATCHES]])
+    masked = given.get(name.removesuffix("attention_mask") + "input_ids")
+    if name.endswith("_attention_mask") and isinstance(masked, torch.Tensor):
+        return fill(name, tuple(masked.shape), facts, said.kind if said else "")
     if said is not None and said.dims:
         return documented.make(name, said, facts)
     return _by_kind(name, facts, given)
