@@ -16,7 +16,6 @@ from analyzer.capture.abstract import Abstract, computing, dtype_name, spec_of
 from analyzer.capture.backward import in_backward
 from analyzer.capture.layouts import stride
 from analyzer.capture.signature import Signature, argument
-from analyzer.dtypes import is_float
 from analyzer.graph import DtypeArg, Spec
 
 Strided = tuple[Spec, tuple[int, ...]]
@@ -76,11 +75,11 @@ class Kernels:
             if isinstance(meant, oracle.Dtypes) and meant.names:  # the CPU runs it: what it gives starts no cascade
                 repair = getattr(torch, meant.names[0])
             fixed = recast(args, repair), {k: recast(v, repair) for k, v in kwargs.items()}
-            outputs, absent = _shaped(function, *fixed, repair)
+            outputs, absent = _meta(function, *fixed)
             told = dtype_name(repair) if in_backward() else home or dtype_name(repair)
             return Outcome(outputs, answer.message, told, asked=answer.asked, absent=absent)
         if isinstance(answer, oracle.Dtypes):
-            outputs, absent = _shaped(function, args, kwargs, torch.float32)
+            outputs, absent = _shaped(function, args, kwargs)
         else:
             outputs, absent = _meta(function, args, kwargs)
         if isinstance(answer, oracle.Dtypes) and len(answer.names) == len(outputs):
@@ -158,22 +157,19 @@ def recast(arg: Any, dtype: torch.dtype, cast: Callable[[Abstract, torch.dtype],
     return arg
 
 
-def _shaped(function: Any, args: Any, kwargs: Any, dtype: torch.dtype) -> tuple[tuple[Strided, ...], tuple[int, ...]]:
+def _shaped(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...], tuple[int, ...]]:
     """As `_meta`, also where the meta kernel takes fewer dtypes than the real one, as that of `_grouped_mm` does.
 
-    Shapes do not depend on a float's dtype: they are those of a call in another one; its floats are given in `dtype`.
+    Shapes do not depend on a float's dtype: they are those of a call in another one, and so are the dtypes.
     """
     try:
         return _meta(function, args, kwargs)
     except (RuntimeError, NotImplementedError):
         for other in (torch.bfloat16, torch.float32):
             with suppress(RuntimeError, NotImplementedError):
-                outputs, absent = _meta(
+                return _meta(
                     function, recast(args, other), {key: recast(value, other) for key, value in kwargs.items()}
                 )
-                name = dtype_name(dtype)
-                floats = tuple((replace(s, dtype=name if is_float(s.dtype) else s.dtype), at) for s, at in outputs)
-                return floats, absent
         raise
 
 
