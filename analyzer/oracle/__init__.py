@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any, Final, TypeAlias
 
 import torch
@@ -12,7 +11,21 @@ from analyzer.dtypes import is_float
 from analyzer.graph import Arg, DtypeArg, Spec
 from analyzer.oracle import answers
 from analyzer.oracle.answers import AS_ON_CPU as AS_ON_CPU
-from analyzer.oracle.operands import ALIGNED, EXACT, KEPT_SIZE, PIVOTED, REGULAR, SHRUNK, UNTOUCHED, Way, chosen, real
+from analyzer.oracle.operands import (
+    ALIGNED,
+    EXACT,
+    KEPT_SIZE,
+    NOWHERE,
+    PIVOTED,
+    REGULAR,
+    SHRUNK,
+    UNTOUCHED,
+    Way,
+    chosen,
+    elements,
+    numel,
+    real,
+)
 
 Kwargs = tuple[tuple[str, Arg], ...]
 
@@ -152,7 +165,7 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
     if any(argument.name == "workspace" for argument in function._schema.arguments):
         return Unanswered("it wants the workspace that its forward filled, and may crash on any other")
     first = ""
-    for way in _ways(function, mixed, _elements((args, kwargs))):
+    for way in _ways(function, mixed, max(elements((args, kwargs)), _given(function, args, kwargs))):
         result = _try(function, args, kwargs, way)
         if isinstance(result, Dtypes):
             return result
@@ -165,18 +178,18 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
     return Unanswered(first or "too large to try")
 
 
-def _ways(function: Any, mixed: bool, elements: int) -> tuple[Way, ...]:
+def _ways(function: Any, mixed: bool, size: int) -> tuple[Way, ...]:
     """The cheapest first; a mixture in its exact shape if it may be, as the words can depend on sizes."""
     if any("pivots" in argument.name.lower() for argument in function._schema.arguments):
         return (PIVOTED,)
-    if elements > EXACT_LIMIT and not is_view(function):
+    if size > EXACT_LIMIT and not is_view(function):
         return SHRUNK, ALIGNED
     return (EXACT, SHRUNK, REGULAR) if mixed else (SHRUNK, EXACT, REGULAR)
 
 
 def _full_size(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, said: str, way: Way) -> str:
     """The words at full size, on memory that is never touched, where shrunken operands were refused."""
-    if way is not SHRUNK or not EXACT_LIMIT < _elements((args, kwargs)) <= UNTOUCHED_LIMIT:
+    if way is not SHRUNK or not EXACT_LIMIT < elements((args, kwargs)) <= UNTOUCHED_LIMIT:
         return said
     result = _try(function, args, kwargs, UNTOUCHED)
     return said if isinstance(result, Dtypes) else result
@@ -212,10 +225,14 @@ def _floats(arg: Any, of: frozenset[str] | None = None) -> set[str]:
     return set().union(*[_floats(item, of) for item in arg]) if type(arg) is tuple else set()
 
 
-def _elements(arg: Any) -> int:
-    if type(arg) is Spec:
-        return prod(arg.shape)
-    return sum(map(_elements, arg)) if type(arg) is tuple else 0
+def _given(function: Any, args: Any, kwargs: Any) -> int:
+    """How many elements a call gives: small matrices may have a large product. 0 where the meta kernel cannot tell."""
+    try:
+        with torch.no_grad(), torch._C._DisableTorchDispatch(), torch._C._ExcludeDispatchKeyGuard(_AUTOCAST):
+            made = [real(_in("bfloat16", a), {}, NOWHERE) for a in args]
+            return numel(function(*made, **{name: real(_in("bfloat16", a), {}, NOWHERE) for name, a in kwargs}))
+    except (*KERNEL_ERRORS, NotImplementedError):
+        return 0
 
 
 def _dtypes(result: Any) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any, Final
 
@@ -42,6 +43,20 @@ def real(arg: Any, sizes: dict[int, int], way: Way) -> Any:
     if kind is int and way.step:
         return sizes.get(arg, arg)
     return arg
+
+
+def elements(arg: Any) -> int:
+    """How many elements the specs in an argument have."""
+    if type(arg) is Spec:
+        return prod(arg.shape)
+    return sum(map(elements, arg)) if type(arg) is tuple else 0
+
+
+def numel(result: Any) -> int:
+    """How many elements the tensors that a call gave have."""
+    if isinstance(result, torch.Tensor):
+        return result.numel()
+    return sum(map(numel, result)) if isinstance(result, (tuple, list)) else 0
 
 
 def chosen(op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -92,5 +107,6 @@ ALIGNED: Final = Way(KEPT_SIZE, _ones)
 EXACT: Final = Way(0, _ones)
 REGULAR: Final = Way(0, _regular_ones)
 UNTOUCHED: Final = Way(0, torch.empty)
+NOWHERE: Final = Way(0, partial(torch.empty, device="meta"))
 PIVOTED: Final = Way(0, _one_based)
 """For LAPACK's pivots, which count from one: zeros would let some kernels write outside of their memory."""
