@@ -118,3 +118,33 @@ def test_layers_fold_whatever_their_backward_passes() -> None:
     back = "g = neg(y2) : f32[1]  @ layers.2  < backward\n"
     labels = [box.label for box in overview(_flow("x = input : f32[1]  @ x\n" + layers + back), ()).boxes]
     assert "layers.0-3  x 4" in labels
+
+
+def test_masks_of_integers_stand_beside_their_first_reader_alone() -> None:
+    lines = ["ids = input : i64[4]  @ ids", "mask = gt.Scalar(ids, 0) : b1[4]", "x = input : f32[4]  @ x"]
+    lines += [f"y{i} = masked_fill.Tensor(x, mask, {i}) : f32[4]  @ m{i}.a" for i in range(9)]
+    view = overview(_flow("\n".join(lines)), ())
+    sources = {box.id: box for box in view.boxes}
+    assert sum(sources[link.source].dtype == "bool" for link in view.links) == 1
+    assert not any(box.stub and box.dtype == "bool" for box in view.boxes)
+
+
+def test_a_number_in_a_tensor_mixes_with_nothing() -> None:
+    text = "x = input : bf16[4]  @ x\nscale = input : f32[SIZE]  @ scale\ny = mul.Tensor(x, scale) : bf16[4]  @ a.b"
+    ends = [Finding("DT201", "x", "warning", "", "", "", "", "", 0, ("y",))]
+    mixed = [
+        [link.label for link in overview(_flow(text.replace("SIZE", size)), ends).links if link.mixed]
+        for size in ("", "4")
+    ]
+    assert mixed == [[], ["f32 -> bf16"]]
+
+
+def test_beside_a_story_other_modules_stay_closed_where_they_are_many() -> None:
+    calls = [("relu", "a"), ("exp", "b"), ("neg", "c")]
+    parts = [f"z{i}{name} = {op}(x) : bf16[{i + 1}]  @ part{i}.{name}" for i in range(20) for op, name in calls]
+    inputs = ["x = input : bf16[4]  @ x", "w = parameter : f32[4]  @ bad.w"]
+    text = "\n".join([*inputs, "y = mul.Tensor(x, w) : f32[4]  @ bad", *parts])
+    fault = Finding("DT201", "x", "warning", "wide", "", "", "bad", "", 0, ("y",))
+    clean, told = overview(_flow(text), ()), overview(_flow(text), [fault])
+    assert sum(box.kind == "module" for box in clean.boxes) == 61
+    assert sum(box.kind == "module" for box in told.boxes) == 20 and "op:y" in _boxes(told)

@@ -196,7 +196,8 @@ def _line(link: Link, source: Box) -> dict[str, str]:
         label = f"{link.label}, {link.mark}"
         attrs |= {"style": "dashed", "penwidth": "3", "fontsize": "13", "class": f"{attrs['class']} marked"}
         attrs |= {} if link.mixed else {"color": MARKED, "fontcolor": MARKED}
-    return {"label": escaped(f"  {label} ") if label else "", **attrs}
+    room = "     " if link.mixed else " "  # another line to the same fault passes beside the words
+    return {"label": escaped(f"  {label}{room}") if label else "", **attrs}
 
 
 def _caption(view: View, over: Caption) -> str:

@@ -22,6 +22,8 @@ __all__ = ["PLAIN", "Box", "Caption", "Cluster", "Link", "Look", "Marks", "View"
 
 MOST: Final = 150
 """Boxes in an overview."""
+TOLD: Final = 50
+"""Boxes of a picture that tells a fault and shows the parts of modules that have none."""
 MISSED: Final = 8
 """Boxes for modules that the run never entered."""
 MARKED: Final = 3
@@ -62,7 +64,7 @@ def overview(
         view = _draw(scene, never_entered[:MISSED])
         if look.focus or look.finding:
             view = pruned(view, seen, look, folded)
-        if len(view.boxes) <= MOST:
+        if len(view.boxes) <= (TOLD if effort.parts and seen.faults else MOST):
             break
     return view
 

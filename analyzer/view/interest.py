@@ -69,9 +69,11 @@ def interest(flow: Reading, findings: Sequence[Finding], folded: Folded, limit: 
 def mixture(flow: Reading, node_id: str) -> tuple[frozenset[str], str]:
     """The odd dtypes that a node reads, and the dtype they meet there ("" when nothing is mixed)."""
     node = flow.graph[node_id]
-    floats = {d for d in flow.reads(node_id) if is_float(d)}
+    reads = [pair for pair in zip(node.operands(), flow.reads(node_id), strict=True) if is_float(pair[1])]
+    floats = {dtype for _, dtype in reads}
     if node.repair and floats - {node.repair}:
         return frozenset(floats - {node.repair}), node.repair
+    floats = {dtype for ref, dtype in reads if flow.graph.spec(ref).shape} or floats  # a 0-dim tensor promotes no other
     if len(floats) < 2:
         return frozenset(), ""
     wide = max(floats, key=lambda d: (width(d), d))

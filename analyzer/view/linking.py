@@ -105,6 +105,8 @@ def _cut_hubs(made: list[Link], boxes: Mapping[str, Box], trained: Set[str]) -> 
         most = HUB if source in fed or boxes[source].stories or boxes[source].kind in _STORED else 1
         for i, link in enumerate(out):
             if i and len(out) > most and not link.stories and not link.mark:
+                if not _FLOATS & set(link.label.split(", ")):
+                    continue  # indices and masks of integers mix with nothing: their first reader says enough
                 stub = replace(
                     boxes[source], id=f"{source} for {link.target}", path=boxes[link.target].path, stub=True,
                     details=(), findings=(), stories=(), code="", severity="", message="", mark="",
