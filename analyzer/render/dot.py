@@ -24,6 +24,8 @@ SHAPES: Final = {
 }
 WIDTH: Final = 38
 """Characters of a message in one line of a box."""
+LONG: Final = 30
+"""Characters of a name in one line."""
 WIDE: Final = 96
 """Characters of a line over the picture."""
 
@@ -162,11 +164,20 @@ def _lines(box: Box) -> list[str]:
         dtype = f"{box.kind} {dtype}"
     lines = [
         *rim,
-        box.label,
+        _broken(box.label),
         *([dtype] if dtype else []),
-        *(line for text in box.details for line in wrap(text, WIDTH)[:2]),
+        *(line for text in box.details for line in wrap(text, WIDTH, break_long_words=False)[:2]),
     ]
     return [*lines, f"{_numbers(box)} {box.severity}"] if box.severity else lines
+
+
+def _broken(name: str) -> str:
+    """A dotted name of a stored tensor, in two lines where it would make its box, and the picture, wide."""
+    dots = [i + 1 for i, c in enumerate(name) if c == "." and " " not in name]
+    if len(name) <= LONG or not dots:
+        return name
+    middle = min(dots, key=lambda i: abs(i - len(name) / 2))
+    return f"{name[:middle]}\n{name[middle:]}"
 
 
 def _numbers(box: Box) -> str:
