@@ -20,10 +20,9 @@ import torch
 import transformers
 
 from analyzer import loaders, rules
-from analyzer.capture.run import capture
 from analyzer.errors import AnalyzerError
+from analyzer.loaders.inputs.labels import make_labels
 from analyzer.loaders.inputs.learning import learned
-from analyzer.loaders.labels import make_labels
 from analyzer.plan import Plan
 from analyzer.propagate import propagate
 from tests.coverage.cases import Case, config_of
@@ -106,9 +105,11 @@ def trace_folder(name: str, folder: Path, plan: Plan, *, with_loss: bool = False
     try:
         loaded, captured = learned(loaded, plan)
         if with_loss and captured.stop is None and (labels := _labels(loaded, plan)):
-            again = capture(replace(loaded, inputs={**loaded.inputs, **labels}), plan)
-            loss = f"not taken: {again.stop.words}" if again.stop else "taken"
-            captured = captured if again.stop else again
+            taught, again = learned(replace(loaded, inputs={**loaded.inputs, **labels}), plan)
+            left = "" if labels.keys() <= taught.inputs.keys() else "forward comes to its end without them alone"
+            words = again.stop.words if again.stop else left
+            loss = f"not taken: {words}" if words else "taken"
+            captured = captured if words else again
         flow = propagate(captured.graph, plan, inventory=loaded.inventory)
         found = rules.check(flow)
     except AnalyzerError as error:

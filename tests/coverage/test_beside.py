@@ -12,20 +12,25 @@ import pytest
 from tests.coverage.beside import lies_beside
 from tests.coverage.running import PARTIAL, TRACED, Row, lacking
 
+LACKING = {"timm_wrapper TimmWrapperModel": "timm", "yolos YolosForObjectDetection": "scipy"}
 needs_timm = pytest.mark.skipif(not lies_beside("timm"), reason="no packages beside: make installs them")
 
 
 @needs_timm
-def test_a_class_around_timm_is_traced_with_the_package_beside(tmp_path: Path) -> None:
-    why = "ImportError: TimmWrapperModel requires the timm library but it was not found in your environment"
+def test_classes_are_traced_with_packages_that_lie_beside(tmp_path: Path) -> None:
+    says = {name: f"ImportError: {name} requires the {package} library but it was not found in your environment"
+            for name, package in LACKING.items()}  # fmt: skip
     rows = tmp_path / "rows.jsonl"
-    rows.write_text(json.dumps({"name": "timm_wrapper TimmWrapperModel", "outcome": "no default", "why": why,
-                                "errors": [], "warnings": []}) + "\n")  # fmt: skip
-    assert lacking(why) == "timm"
-    command = [sys.executable, "-m", "tests.coverage.beside", "^timm_wrapper TimmWrapperModel$", "--again", "."]
+    made = [{"name": name, "outcome": "no default", "why": why, "errors": [], "warnings": []}
+            for name, why in says.items()]  # fmt: skip
+    rows.write_text("".join(json.dumps(row) + "\n" for row in made))
+    assert [lacking(why) for why in says.values()] == list(LACKING.values())
+    command = [sys.executable, "-m", "tests.coverage.beside", f"^({'|'.join(LACKING)})$", "--tasks", "--again", "."]
     subprocess.run([*command, "--rows", str(rows)], check=True, capture_output=True)
-    row = Row(**json.loads(rows.read_text().splitlines()[-1]))
-    assert (row.outcome, row.beside) == (TRACED, "timm") and row.ops > 100
+    found = [Row(**json.loads(line)) for line in rows.read_text().splitlines()[len(LACKING) :]]
+    assert {(row.outcome, row.beside, row.loss) for row in found} == {
+        (TRACED, "timm", ""), (TRACED, "scipy", "taken"),
+    }  # fmt: skip
 
 
 def test_what_is_there_does_not_lie_beside() -> None:

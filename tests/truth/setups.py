@@ -16,7 +16,7 @@ from torch import nn
 from analyzer.capture import Loaded
 from analyzer.capture.run import from_callable
 from analyzer.loaders import load
-from analyzer.loaders.labels import make_labels
+from analyzer.loaders.inputs.labels import make_labels
 from analyzer.plan import Plan
 from tests.truth.entry import Entry
 

@@ -14,10 +14,10 @@ from analyzer.errors import AnalyzerError
 from analyzer.findings import Assumption
 from analyzer.loaders.applying import cast_floats, suggest
 from analyzer.loaders.inputs.facts import Facts
+from analyzer.loaders.inputs.labels import make_labels
 from analyzer.loaders.inputs.makers import choose
 from analyzer.loaders.inputs.sessions import session
 from analyzer.loaders.inputs_file import DEFAULT_NAME, read_inputs_file
-from analyzer.loaders.labels import make_labels
 from analyzer.plan import Plan
 
 _EXAMPLE: Final = (
@@ -91,7 +91,9 @@ def _invent(facts: Facts) -> dict[str, Any]:
 def _shown(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
-    return str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(one)}" for key, one in value.items())
+    return "; ".join(map(_shown, value)) if isinstance(value, list) else str(value)
 
 
 def override(values: dict[str, Any], dtypes: dict[str, str]) -> dict[str, Any]:

@@ -55,9 +55,8 @@ def fill(name: str, shape: tuple[int, ...], facts: Facts, kind: str = "") -> tor
         return torch.ones(shape, dtype=torch.bool)
     if ("mask" in name and not (kind.startswith("float") and "attention" not in name)) or name.startswith("is_"):
         return torch.ones(shape, dtype=torch.long)
-    is_integer = kind.startswith(_INTEGERS) or name.endswith(
-        ("_ids", "_id", "labels", "_thw", "_seq", "_sizes", "bbox")
-    )
+    is_integer = kind.startswith(_INTEGERS) or name.endswith(("_ids", "_id", "_thw", "_seq", "_sizes", "bbox"))
+    is_integer |= name.endswith("labels") and not kind.startswith("float")
     return torch.zeros(shape, dtype=torch.long if is_integer else facts.dtype)
 
 

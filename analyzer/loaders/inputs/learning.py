@@ -33,8 +33,17 @@ OPERATIONS: Final = 80_000
 def learned(loaded: Loaded, plan: Plan) -> tuple[Loaded, Captured]:
     """The model with inputs that it runs on to its end, or as far as any, and its capture.
 
-    Inputs that a person gave stay as they are. Raises what `capture` raises.
+    Inputs that a person gave stay as they are; labels that were made up and do not fit are changed as others are,
+    before they are left out. Raises what `capture` raises.
     """
+    if loaded.spare and loaded.invented:
+        labelled = replace(loaded, spare=())
+        captured = capture(labelled, plan)
+        if captured.stop is None:
+            return loaded, captured
+        taught, captured = _climb(labelled, captured, plan)
+        if captured.stop is None and all(name in taught.inputs for name in loaded.spare):
+            return _noted(replace(taught, spare=loaded.spare)), captured
     captured = capture(loaded, plan)
     if captured.stop is None or not loaded.invented:
         return loaded, captured

@@ -81,7 +81,8 @@ def _tokens(match: re.Match[str], error: BaseException, facts: Facts, inputs: In
         return
     features, text = int(match["features"]), match.string.lower()
     kinds = sorted(("image", "video", "audio"), key=lambda kind: kind not in text)
-    for token in [t for kind in kinds if (t := facts.token(kind)) is not None]:
+    said = match.groupdict().get("id")
+    for token in [int(said)] if said else [t for kind in kinds if (t := facts.token(kind)) is not None]:
         width = facts.find("hidden_size", default=0)
         for count in dict.fromkeys((features, features // width if width and features % width == 0 else features)):
             row = [i for i in inputs["input_ids"][0].tolist() if i != token]
@@ -151,6 +152,7 @@ def _added(name: str, facts: Facts, inputs: Inputs) -> Change:
 Lesson = Callable[[re.Match[str], BaseException, Facts, Inputs], Iterator[Change]]
 LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"(?i)tokens?:? (?P<tokens>\d+),? *(?:and )?(?:\w+ )?features:? (?P<features>\d+)", _tokens),
+    (r"(?i)tokens? \((?P<tokens>\d+)\) and features \((?P<features>\d+)\)(?:.* token id (?P<id>\d+))?", _tokens),
     (r"(?i)specif|provid|missing|requir|must be|can(?:no|')t be|need|expected|should|None", _named),
     (r"NoneType|None", _none),
     (r"^(?!.*NoneType)(?:Value|Type|Assertion|NotImplemented)Error", _guarded),
@@ -166,7 +168,7 @@ LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"\d+", sizes),
     (r"(?i)dimension|expected \dD|\dD tensor|rank|dim", rank),
     (r"(?i)argument #1 'indices'|must be (?:of )?(?:type )?(?:long|int)|types? Long|for 'Float'", _integers),
-    (r"(?i)\(long int\) and|found (?:dtype )?Long|for 'Long'|floating point", _floats),
+    (r"(?i)\(long int\) and|found (?:dtype )?Long|for 'Long'|output type Long|floating point", _floats),
     (r"(?i)division|by zero", _ones),
     (r"(?i)bool", _booleans),
     (r"(?i)out of range|out of bounds|index \d+", _within),

@@ -38,7 +38,7 @@ def together(name: str, facts: Facts, given: dict[str, Any]) -> dict[str, torch.
 def make(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
     """One argument; None if nothing says what it is."""
     said = documented.read(facts.model.forward.__doc__).get(name)
-    if name in ("hidden_states", *IMAGE) and facts.has_grid and not _are_squares(said):
+    if name in ("hidden_states", "pixel_values_videos", *IMAGE) and facts.has_grid and not _are_squares(said):
         return _patches(facts)
     if (maker := _MAKERS.get(name)) is not None and not _are_squares(said):
         return _choices(_as_long(maker(facts), facts, given.get(_TEXT)), facts)
@@ -113,6 +113,12 @@ def _decoder_ids(facts: Facts) -> torch.Tensor:
     return made
 
 
+def _clip(facts: Facts) -> torch.Tensor:
+    """A clip, of two frames where the config counts none."""
+    made = _pixels(facts)
+    return made if made.dim() == 5 else torch.stack([made] * 2, dim=1)
+
+
 def _pixels(facts: Facts) -> torch.Tensor:
     """One image, or one clip where the config counts frames."""
     height, width = image_size(facts)
@@ -172,6 +178,7 @@ _MAKERS: Final[dict[str, Callable[[Facts], torch.Tensor]]] = {
     "decoder_attention_mask": lambda facts: torch.ones_like(_decoder_ids(facts)),
     "qformer_input_ids": lambda facts: torch.tensor([[10, 11, 12, 13]]),
     "pixel_values": _pixels,
+    "pixel_values_videos": _clip,
     "input_features": _features,
     "input_values": _waveform,
     "decoder_input_values": _mel,
