@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from analyzer.dtypes import DTYPES, parse_dtype, short
 from analyzer.errors import AnalyzerError
-from analyzer.graph import NOWHERE, STOPPED, STORED, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.graph import CALLED, NOWHERE, STOPPED, STORED, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
 
 T = TypeVar("T")
 _SHORT: Final = {row.short: row.name for row in DTYPES.values()}
@@ -51,8 +51,8 @@ def parse_graph(text: str) -> ModelGraph:
 
 def op_name(op: str) -> str:
     """An operation as people write it: `addmm` for aten.addmm.default, `add.Tensor` for aten.add.Tensor."""
-    name = op.removeprefix("aten.").removesuffix(".default") if op.startswith("aten.") else op
-    return name if _full_op(name) == op else op
+    name = op.removeprefix(CALLED).removeprefix("aten.").removesuffix(".default")
+    return name if op.startswith(CALLED) or _full_op(name) == op else op
 
 
 def _full_op(name: str) -> str:

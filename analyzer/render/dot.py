@@ -214,8 +214,8 @@ def _line(link: Link, source: Box) -> dict[str, str]:
 def _caption(view: View, over: Caption) -> str:
     used = sorted({box.dtype for box in view.boxes if box.dtype}, key=list(DTYPES).index)
     cells = [f'<TD BGCOLOR="{tint(d).full}" STYLE="ROUNDED">{short(d)}</TD><TD>{escape(d)}</TD>' for d in used]
-    if any(link.mixed for link in view.links):
-        cells.append(f'<TD><FONT COLOR="{MIXED}"><B>f32 -&gt; bf16</B></FONT></TD><TD>dtypes meet here</TD>')
+    if met := [link.label for link in view.links if link.mixed]:
+        cells.append(f'<TD><FONT COLOR="{MIXED}"><B>{escape(met[0])}</B></FONT></TD><TD>dtypes meet here</TD>')
     if any(box.mark for box in view.boxes) or any(link.mark for link in view.links):
         cells.append(
             f'<TD><FONT COLOR="{MARKED}"><B>~ new ~</B></FONT></TD><TD>differs from before: double or dashed</TD>'
