@@ -49,6 +49,7 @@ def _masks(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any
     indices: list[Any] = []
     for index in args[1]:
         if isinstance(index, Abstract) and index.dtype in (torch.bool, torch.uint8):
+            _fits(index, args[0], len(indices))
             value = tracer.inventions.value(index, tracer.places.here()[0])
             for positions in torch.nonzero(value, as_tuple=True):
                 made = tracer.recorder.stored("constant", "", positions, known=True)
@@ -56,6 +57,16 @@ def _masks(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any
         else:
             indices.append(index)
     return False, (args[0], indices, *args[2:])
+
+
+def _fits(mask: Abstract, indexed: Abstract, first: int) -> None:
+    """Raise what torch raises of a mask that is not as large as what it selects from, beginning at a dimension."""
+    for place, size in enumerate(mask.shape):
+        if first + place < indexed.dim() and indexed.shape[first + place] != size:
+            raise IndexError(
+                f"The shape of the mask {list(mask.shape)} at index {place} does not match the shape of the indexed "
+                f"tensor {list(indexed.shape)} at index {first + place}"
+            )
 
 
 def _filled(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:

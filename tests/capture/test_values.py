@@ -83,6 +83,20 @@ def test_small_values_of_which_much_comes_are_not_computed(table: Callable[[Any]
     assert analyzer.trace(function, (X, large), plan=Plan(device="cpu")).outputs == ("bfloat16",)
 
 
+@pytest.mark.parametrize("shape", [(3, 4), (3, 5), (2,), (3, 4, 1)])
+def test_a_mask_of_another_shape_is_refused_as_it_really_is(shape: tuple[int, ...]) -> None:
+    def function(x: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+        return (x + 1)[m]
+
+    mask = torch.ones(shape, dtype=torch.bool)
+    try:
+        real = str(function(X, mask).dtype)
+    except IndexError as error:
+        real = str(error)
+    report = analyzer.trace(function, (X, mask), plan=Plan(device="cpu"))
+    assert real in (report.coverage.incomplete or f"torch.{report.outputs[0]}")
+
+
 def test_integers_filled_like_an_unknown_tensor_are_known() -> None:
     def function(x: torch.Tensor) -> torch.Tensor:
         lengths = torch.ones_like(x, dtype=torch.long).sum(-1) + x.new_full((1,), 2, dtype=torch.int32)

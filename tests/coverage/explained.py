@@ -80,6 +80,7 @@ REAL_TOO: Final[dict[str, str]] = {
         ("step3p7 Step3p7ForConditionalGeneration", "step3p7 Step3p7Model"),
         "forward makes a mask for a sliding window, of which the default config has no size",
     ),
+    "vitmatte VitMatteForImageMatting": "the default backbone gives 768 channels to a neck built for 384",
     "uvdoc UVDocModel": "the default backbone gives 128 channels to a bridge built for 768",
 }
 """Class -> why transformers itself cannot run it in its default config, whatever it is given."""

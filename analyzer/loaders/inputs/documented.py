@@ -50,7 +50,9 @@ def make(name: str, said: Documented, facts: Facts) -> torch.Tensor:
 
 
 def fill(name: str, shape: tuple[int, ...], facts: Facts, kind: str = "") -> torch.Tensor:
-    """A tensor in the dtype that the kind says, or else the name."""
+    """A tensor in the dtype that the kind says, or else the name: zeros, or ones for a mask; half hides parts."""
+    if "masked" in name and kind.startswith("bool"):
+        return (torch.arange(prod(shape)) % 2 == 0).reshape(shape)
     if kind.startswith("bool"):
         return torch.ones(shape, dtype=torch.bool)
     if ("mask" in name and not (kind.startswith("float") and "attention" not in name)) or name.startswith("is_"):

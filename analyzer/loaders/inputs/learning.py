@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
@@ -63,11 +64,9 @@ def _climb(loaded: Loaded, captured: Captured, plan: Plan) -> tuple[Loaded, Capt
         if captured.stop is None:
             break
         sideways: tuple[Loaded, Captured] | None = None
-        for change in islice(changes(captured.stop.error, facts, loaded.inputs), CHANGES):
-            inputs = {k: v for k, v in {**loaded.inputs, **change}.items() if v is not None}
-            if _key(inputs) in seen or tries >= TRIES or spent > OPERATIONS:
+        for inputs in islice(_others(captured.stop.error, facts, loaded.inputs, seen), CHANGES):
+            if tries >= TRIES or spent > OPERATIONS:
                 continue
-            seen.add(_key(inputs))
             tries += 1
             try:
                 other = replace(loaded, inputs=planned(inputs, plan))
@@ -85,6 +84,15 @@ def _climb(loaded: Loaded, captured: Captured, plan: Plan) -> tuple[Loaded, Capt
                 break
             loaded, captured = sideways
     return loaded, captured
+
+
+def _others(error: Exception, facts: Facts, inputs: dict[str, Any], seen: set[str]) -> Iterator[dict[str, Any]]:
+    """The inputs with each change that the lessons propose, those that were not seen yet."""
+    for change in changes(error, facts, inputs):
+        made = {k: v for k, v in {**inputs, **change}.items() if v is not None}
+        if _key(made) not in seen:
+            seen.add(_key(made))
+            yield made
 
 
 def _is_further(one: Captured, other: Captured) -> bool:

@@ -62,6 +62,7 @@ def _guarded(_: re.Match[str], error: BaseException, facts: Facts, inputs: Input
     for name in names:
         if inputs.get(name) is None:
             yield _added(name, facts, inputs)
+            yield {name: torch.zeros(1, dtype=torch.long)} if name.endswith("_ids") else {}
     for name in names:
         if inputs.get(name) is not None and not facts.is_required(name):
             yield {name: None}
@@ -164,7 +165,7 @@ LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"(?:multiplied \(\d+x|reduction dim, but got \[\d+, )(?P<got>\d+)\]? (?:and|X) \[?(?P<wanted>\d+)", multiplied),
     (r"expected input with shape \[\*, (?P<width>\d+)\]", rows),
     (r"size of tensor a .* must match the size of tensor b", codebooks),
-    (r"values to unpack", rank),
+    (r"values to unpack|same number of dimensions", rank),
     (r"\d+", sizes),
     (r"(?i)dimension|expected \dD|\dD tensor|rank|dim", rank),
     (r"(?i)argument #1 'indices'|must be (?:of )?(?:type )?(?:long|int)|types? Long|for 'Float'", _integers),
