@@ -135,7 +135,18 @@ def test_markdown_of_many_findings_fits_a_comment(nasty: Check) -> None:
     many = replace(nasty, judged=nasty.judged[:1] * 400)
     text = FORMATS["markdown"](many).decode()
     prose, _ = _parts(text)
-    assert len(text) < 65_536 and "left out" in prose and "350 more are not listed" in prose
+    assert len(text) < 65_536 and "left out" in prose and re.search(r"\n3[5-9]\d more findings are not listed", prose)
+
+
+@pytest.mark.parametrize("word", [NASTY * 100, "<" * 9000, "x" * 9000])
+def test_markdown_of_long_words_everywhere_fits_a_comment(word: str, tmp_path: Path) -> None:
+    one = check(tmp_path / "m", word)
+    many = replace(one, judged=one.judged * 300, gone=one.gone * 300, folder=word)
+    for made in (one, many):
+        text = FORMATS["markdown"](made).decode()
+        prose, blocks = _parts(text)
+        assert len(text) < 65_536 and text.startswith("### analyze: ") and "| **new error** |" in prose
+        assert prose.count("<details>") == prose.count("</details>") and blocks
 
 
 def test_json_says_what_fails(nasty: Check) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 from typing import Final
 
 from analyzer.render.fixes import unified
@@ -14,17 +15,23 @@ from analyzer.view import overview
 MOST: Final = 60_000
 """Characters; GitHub takes 65,536 in a comment."""
 ROWS: Final = 50
+CELL: Final = 240
+"""Characters of a cell, a remark or a title, before those that mean something to Markdown are written as numbers."""
+TABLE: Final = 20_000
+"""Characters of the table; the picture has a limit of its own."""
+REMARKS: Final = 5_000
 _PLAIN: Final = frozenset(" .,:;/+=-'\"?%()$^")
 
 
 def render(check: Check) -> bytes:
     """What a bot posts; details that would be too much for a comment are left out, and that is said."""
     head = f"### analyze: {headline(check)} in {_code(check.folder or check.report.class_name)}\n\n"
-    head += "".join(f"- {plain(one.plan.line())}\n" for one in check.report.stages) + "\n"
-    text = head + _table(check.shown) + "".join(f"> {plain(said)}\n\n" for said in remarks(check)[:ROWS])
+    head += "".join(f"- {_short(one.plan.line())}\n" for one in check.report.stages) + "\n"
+    said = _some([f"> {_short(text)}\n\n" for text in remarks(check)], "remarks", REMARKS)
+    text = head + _table(check.shown) + said
     report = check.report.worst
     picture = draw(overview(report.flow, report.findings, report.coverage.never_entered)) if check.shown else ""
-    if picture:
+    if picture and len(text) + len(picture) < MOST:
         text += f"```mermaid\n{picture}```\n\n"
     for number, one in enumerate(check.shown):
         details = _details(one)
@@ -38,18 +45,28 @@ def render(check: Check) -> bytes:
 def _table(shown: tuple[Judged, ...]) -> str:
     if not shown:
         return "Nothing found.\n\n"
-    rows = ["| | finding | where | what | fix |", "|---|---|---|---|---|"]
-    for one in shown[:ROWS]:
-        fix = one.finding.fixes[0].what if one.finding.fixes else ""
-        fix = fix or (f"cast at {one.edit.file}:{one.edit.line}" if one.edit else "")
-        place = f"{one.spot.path}:{one.spot.line}"
-        module = f" in {plain(one.finding.module)}" if one.finding.module else ""
-        kind = f"{one.state} {one.finding.severity}"
-        kind = f"**{kind}**" if one.state == "new" else kind
-        cells = (kind, plain(title(one)), plain(place) + module, plain(one.finding.message), plain(fix))
-        rows.append(f"| {' | '.join(cells)} |")
-    more = f"\n{len(shown) - ROWS} more are not listed.\n" if len(shown) > ROWS else ""
-    return "\n".join(rows) + f"\n{more}\n"
+    return "| | finding | where | what | fix |\n|---|---|---|---|---|\n" + _some(
+        [_row(one) for one in shown], "findings", TABLE
+    )
+
+
+def _row(one: Judged) -> str:
+    fix = one.finding.fixes[0].what if one.finding.fixes else ""
+    fix = fix or (f"cast at {one.edit.file}:{one.edit.line}" if one.edit else "")
+    place = f"{one.spot.path}:{one.spot.line}"
+    module = f" in {_short(one.finding.module)}" if one.finding.module else ""
+    kind = f"{one.state} {one.finding.severity}"
+    kind = f"**{kind}**" if one.state == "new" else kind
+    cells = (kind, _short(title(one)), _short(place) + module, _short(one.finding.message), _short(fix))
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _some(lines: list[str], what: str, most: int) -> str:
+    """As many of the lines as there is room for; how many there are more."""
+    sizes = accumulate(map(len, lines))
+    kept = [line for line, size in zip(lines[:ROWS], sizes, strict=False) if size <= most]
+    more = f"\n{len(lines) - len(kept)} more {what} are not listed.\n" if len(kept) < len(lines) else ""
+    return "".join(kept) + f"{more}\n"
 
 
 def _details(one: Judged) -> str:
@@ -73,7 +90,11 @@ def fenced(text: str, language: str = "") -> str:
 
 
 def _code(text: str) -> str:
-    return f"<code>{plain(text)}</code>"
+    return f"<code>{_short(text)}</code>"
+
+
+def _short(text: str) -> str:
+    return plain(text if len(text) <= CELL else f"{text[:CELL]} ...")
 
 
 def plain(text: str) -> str:
