@@ -20,14 +20,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def _run(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *args],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-        env={**os.environ, "COLUMNS": "80"},
-    )
+    quiet = ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY")  # a command that ran in this process has set them
+    env = {**{name: value for name, value in os.environ.items() if name not in quiet}, "COLUMNS": "80"}
+    return subprocess.run([sys.executable, *args], capture_output=True, text=True, cwd=ROOT, check=False, env=env)
 
 
 def test_help_and_explain_import_nothing_heavy() -> None:
@@ -109,6 +104,7 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         (["{model}", "--set", "vpm.*"], "is not NAME=DTYPE"),
         (["{model}", "--set", "vpm.*=f31"], "unknown dtype 'f31'"),
         (["{model}", "--out", "{tmp}/a.bmp"], "unknown output format"),
+        (["{model}", "--scope", "run"], "--scope says what autocast is around"),
         (["{model}", "--out", "{tmp}/graph"], "unknown output format"),
         (["{model}", "--out", "{tmp}/missing/a.svg"], "no such output folder"),
         (["{model}", "--out", "{model}"], "is a folder"),

@@ -130,6 +130,8 @@ def trace_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 raise AnalyzerError(f"no such adapter folder: {adapter}", hint=hint)
             if steps and twice:
                 raise AnalyzerError("--steps and --twice exclude each other", hint="give one of them")
+            if scope and not (autocast or recipes or plan_file):
+                raise AnalyzerError("--scope says what autocast is around", hint="give --autocast too")
             calls = parse_steps(steps or TWICE * twice)
             packages = parse_stubs(stubs)
             return Asked(model, given, recipes, inputs, trust_remote_code, stage, plan_file, calls, packages)

@@ -12,7 +12,7 @@ from analyzer.render.diff import FORMATS
 from analyzer.review.comparing import Difference, compare
 from analyzer.text import parse_graph
 from tests.render.checks import NASTY
-from tests.render.models import SEED, report, seed
+from tests.render.models import MESSAGE, SEED, report, seed
 
 FIXED = (
     SEED.replace("resampler.pos_embed = parameter : f32[64", "resampler.pos_embed = parameter : bf16[64")
@@ -54,6 +54,14 @@ def test_the_picture_marks_what_is_new_and_what_changed_in_words_and_lines() -> 
     ]
     assert len(re.findall(r'class="link marked"', dot)) == 2 and "bf16, was f32" in dot and "style=dashed" in dot
     assert "gone: error DT101" in dot and "differs from before" in dot
+
+
+def test_markdown_of_many_changes_shows_as_many_as_fit_a_comment() -> None:
+    flow, (error, _) = seed()
+    many = tuple(replace(error, source=f"line {i}", message=f"{i} {MESSAGE}") for i in range(900))
+    markdown = FORMATS[".md"](compare(report(flow, many), report(flow, ()), ("one", "two"))).decode()
+    assert len(markdown) < 65_536 and "**findings (900)**" in markdown and markdown.count("\n- error DT101") > 80
+    assert re.search(r"^8\d\d more$|^7\d\d more$", markdown, re.M)
 
 
 def test_no_difference_marks_nothing() -> None:

@@ -12,6 +12,10 @@ from analyzer import cli
 from tests.review.folders import PLANTED, REFUSED, edit, plant, renumber, sample
 
 TRUSTED = "--trust-remote-code"
+LLAMA = {
+    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 32, "intermediate_size": 64,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64, "torch_dtype": "bfloat16",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +46,16 @@ def test_a_baseline_names_the_root_cause_without_lines(baseline: Path) -> None:
 def test_known_findings_stay_known_when_lines_move_and_operations_come(baseline: Path, tmp_path: Path) -> None:
     data = _checked(renumber(sample(tmp_path / "model")), "--baseline", str(baseline), code=0)
     assert data["counts"] == {"new": 0, "known": 1, "suppressed": 0} and not data["gone"]
+
+
+def test_a_fault_of_a_layer_stays_known_when_layers_come_and_it_moves(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    known = ("check", str(folder), "--baseline", str(tmp_path / "b.json"))
+    for layers, fault, more, code in ((3, "2.mlp.up_proj", ["--update-baseline"], 0), (5, "4.mlp.up_proj", [], 0),
+                                      (5, "4.mlp.down_proj", [], 1)):  # fmt: skip
+        (folder / "config.json").write_text(json.dumps({**LLAMA, "num_hidden_layers": layers}))
+        assert cli.main([*known, "--set", f"model.layers.{fault}=f32", *more]) == code
 
 
 def test_a_planted_mixture_fails_with_its_own_line_and_a_proved_diff(baseline: Path, tmp_path: Path) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+from typing import Final
+
 from analyzer.render.diff.words import sections
 from analyzer.render.review.markdown import MOST, fenced, plain
 from analyzer.review.comparing import Difference
 
 OPEN = ("findings", "runs", "memory")
 """Sections that are not folded."""
+SECTION: Final = 12_000
+"""Characters of a section."""
 
 
 def render(difference: Difference) -> bytes:
@@ -19,11 +24,17 @@ def render(difference: Difference) -> bytes:
         if stage.after.plan.stage:
             text += f"#### {plain(stage.after.plan.stage)}\n\n"
         for title, rows in sections(stage):
-            block = fenced("\n".join(f"{sign} {' '.join(words.split())}" for sign, words in rows), "diff")
+            block = fenced("\n".join(_fitting([f"{sign} {' '.join(words.split())}" for sign, words in rows])), "diff")
             head = f"{title} ({len(rows)})"
             part = f"**{head}**\n\n{block}\n" if title in OPEN else _folded(head, block)
             text += part if len(text) + len(part) < MOST else f"{head}: too many to show here\n\n"
     return text.encode("utf-8", "backslashreplace")
+
+
+def _fitting(lines: list[str]) -> list[str]:
+    """As many lines as there is room for in one section; the last says how many there are more."""
+    kept = [line for line, size in zip(lines, accumulate(map(len, lines)), strict=True) if size <= SECTION]
+    return [*kept, f"{len(lines) - len(kept)} more"] if len(kept) < len(lines) else kept
 
 
 def _folded(head: str, block: str) -> str:
