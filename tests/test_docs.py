@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from html import unescape
+from inspect import getdoc
 from pathlib import Path
 
 import pytest
 
+import analyzer
 from analyzer.cli import cli
 from analyzer.cli.explain import rule_pages
 
@@ -32,6 +35,18 @@ def test_every_rule_has_its_page(site: Path) -> None:
 def test_the_help_of_every_command_is_in_the_reference(site: Path) -> None:
     text = (site / "reference" / "commands.html").read_text(encoding="utf-8")
     assert set(re.findall(r'<h2 id="analyze-(\w+)"', text)) == set(cli.commands)
+
+
+def test_the_python_interface_is_in_the_reference_with_its_docstrings(site: Path) -> None:
+    text = unescape((site / "reference" / "python.html").read_text(encoding="utf-8"))
+    for name in set(analyzer.__all__) - {"__version__"}:
+        first = (getdoc(getattr(analyzer, name)) or "").splitlines()[0]
+        assert f">analyzer.{name}<" in text and first and re.sub(r"`([^`]*)`", r"<code>\1</code>", first) in text
+
+
+def test_every_page_is_in_the_menu() -> None:
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= set(re.findall(r": ([\w-]+\.md)$", menu, re.M))
 
 
 def test_no_link_or_picture_leads_nowhere(site: Path) -> None:

@@ -10,8 +10,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.findings import Finding
 from analyzer.graph import CAST, ModelGraph, Node, Place, in_any_layer
 from analyzer.report import Report
-from analyzer.review.judging import JUDGED
-from analyzer.review.keys import identities
+from analyzer.review.changes import changes
 from analyzer.review.matching import Matched, match
 from analyzer.review.renaming import Renaming, renaming
 from analyzer.text import op_name
@@ -132,7 +131,7 @@ def _stage(before: Report, after: Report) -> Stage:
     matched = match(before.graph, after.graph, known)
     gone = [before.graph[node_id] for node_id in matched.gone]
     new = [after.graph[node_id] for node_id in matched.new]
-    old_findings, new_findings = _findings(before, known), _findings(after)
+    appeared, cleared = changes(before, after, matched, known)
     old, made = _modules(before, after)
     lost = {known(path): name for path, name in old.items()}
     back = {known(path): path for path in old}
@@ -140,8 +139,8 @@ def _stage(before: Report, after: Report) -> Stage:
         before,
         after,
         matched,
-        tuple(finding for key, finding in new_findings.items() if key not in old_findings),
-        tuple(finding for key, finding in old_findings.items() if key not in new_findings),
+        appeared,
+        cleared,
         _edges(before, after, matched),
         (_topmost(lost, made, back), _topmost(made, lost)),
         _renamed(known, after.flow.inventory.classes),
@@ -149,10 +148,6 @@ def _stage(before: Report, after: Report) -> Stage:
         (_items(gone, casts=False), _items(new, casts=False)),
         _tensors(before, after, known),
     )
-
-
-def _findings(report: Report, path: Callable[[str], str] = str) -> Mapping[str, Finding]:
-    return {identity.key: finding for finding, identity in identities(report, path) if finding.severity in JUDGED}
 
 
 def _edges(before: Report, after: Report, matched: Matched) -> tuple[Edge, ...]:

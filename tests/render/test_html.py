@@ -225,6 +225,19 @@ def test_names_do_nothing_in_a_browser(opened: Any) -> None:
     assert page.locator("#modules").get_by_text("<script>window.hacked=1</script>").count() > 0
 
 
+def test_the_page_of_a_run_that_stopped_says_where_and_what_was_not_reached(opened: Any) -> None:
+    stop = "end = run.stopped(y) : ()  @ a  # m.py:12  ? 'KeyError: <q>'"
+    graph = parse_graph(f"x = input : bf16[2]  @ x\ny = relu(x) : bf16[2]  @ a.b\n{stop}")
+    made = replace(report(Flow.as_captured(graph, Plan()), ()), coverage=Coverage(1, (), "KeyError: <q> at m.py:12"))
+    page = opened(html.render(made))
+    assert "up to where the run stopped" in page.locator("h1").text_content()
+    assert "KeyError: <q> (m.py:12)" in page.locator(".picture svg").text_content().replace("\n", " ")
+    page.keyboard.press("/")
+    page.keyboard.type("keyerror")
+    assert page.locator("#modules .row:visible").count() == 1
+    assert page.get_by_text("incomplete: KeyError: <q> at m.py:12").is_visible()
+
+
 def test_the_page_of_many_operations_opens_soon(opened: Any) -> None:
     lines = "".join(f"y{i} = exp(x) : f32[{i}]  @ model.layers.{i // 40}.part\n" for i in range(7_000))
     page = opened(html.render(report(Flow.as_captured(parse_graph("x = input : f32[1]\n" + lines), Plan()), ())))
