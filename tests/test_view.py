@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
+
 import torch
 
 from analyzer import trace
@@ -148,3 +150,18 @@ def test_beside_a_story_other_modules_stay_closed_where_they_are_many() -> None:
     clean, told = overview(_flow(text), ()), overview(_flow(text), [fault])
     assert sum(box.kind == "module" for box in clean.boxes) == 61
     assert sum(box.kind == "module" for box in told.boxes) == 20 and "op:y" in _boxes(told)
+
+
+def test_of_a_weight_and_its_bias_the_weight_tells_the_story() -> None:
+    text = """
+        x = input : bf16[2,4]  @ x
+        b = parameter : f32[3]  @ a.fc.bias
+        w = parameter : f32[3,4]  @ a.fc.weight
+        t = t(w) : f32[4,3]  @ a.fc
+        y = addmm(b, x, t) : bf16[2,3]  @ a.fc  => bfloat16  ! not the same dtype
+    """
+    fault = Finding("DT101", "x", "error", "not the same dtype", "", "", "a.fc", "", 0, ("y",))
+    view = overview(_flow(dedent(text).strip()), [fault])
+    told = {box.id: bool(box.stories) for box in view.boxes if box.path == ("a", "a.fc")}
+    assert told == {"parameter:b": False, "parameter:w": True, "op:t": True, "op:y": True}
+    assert [link.source for link in view.links if link.mixed] == ["parameter:b", "op:t"]

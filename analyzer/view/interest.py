@@ -95,6 +95,7 @@ def _follow(flow: Reading, node_id: str, number: int, finding: Finding, folded: 
     odd, _ = mixture(flow, node_id)
     origins = {origin.name: origin for operand in finding.operands for origin in operand.origins}
     found.tell(number, [node_id])
+    ways: dict[tuple[str, str], list[str]] = {}
     for ref in dict.fromkeys(flow.graph[node_id].operands()):
         dtype = flow.dtype(ref)
         if not is_float(dtype):
@@ -102,14 +103,21 @@ def _follow(flow: Reading, node_id: str, number: int, finding: Finding, folded: 
         told = dtype in odd or not odd
         way = [folded.twins[w] for w in _way(flow, ref, set(origins) if told else set())]
         if told and way:
-            meet = [w for w in way if mixture(flow, w)[1]]
-            keep = way if len(way) <= LONG_WAY else [way[0], *meet[-LONG_WAY:], way[-1]]
-            found.drawn.update(dict.fromkeys(keep))
-            found.tell(number, [*dict.fromkeys(way), node_id])
-            named = [origin for name, origin in origins.items() if name in _names(flow, way[0])]
-            found.origins.update(dict.fromkeys(way[:1], *named[:1]) if named else {})
+            begins = flow.graph[way[0]]
+            key = (dtype, begins.id if begins.is_op else home(begins))
+            if key in ways and begins.is_matrix:
+                ways[key], way = way, ways[key]
+            if ways.setdefault(key, way) is not way:
+                found.drawn[way[0]] = None  # the bias beside the weight, which tells the same
         elif way and home(flow.graph[way[0]]) in {*above(flow.graph[node_id].module)} - {""}:
             found.drawn[way[0]] = None  # the weight that the odd operand meets
+    for way in ways.values():
+        meet = [w for w in way if mixture(flow, w)[1]]
+        keep = way if len(way) <= LONG_WAY else [way[0], *meet[-LONG_WAY:], way[-1]]
+        found.drawn.update(dict.fromkeys(keep))
+        found.tell(number, [*dict.fromkeys(way), node_id])
+        named = [origin for name, origin in origins.items() if name in _names(flow, way[0])]
+        found.origins.update(dict.fromkeys(way[:1], *named[:1]) if named else {})
 
 
 def _names(flow: Reading, node_id: str) -> set[str]:
