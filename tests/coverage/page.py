@@ -52,6 +52,7 @@ def architectures(cases: Sequence[Case], rows: Mapping[str, Row]) -> str:
             _sums([row for _, row in known]),
             "### Not traced to the end\n",
             _table(["class", "outcome", "words", "looked into"], reasons),
+            *_losses([row for _, row in known]),
             "### Errors and warnings in one dtype\n",
             _findings([row for _, row in known], confirmed()),
             "### All\n",
@@ -81,6 +82,12 @@ def _findings(rows: Sequence[Row], real: Mapping[str, str] | None = None) -> str
             told |= {row.name} if first else set()
             said.append([row.name, _cell(text), *([_cell((real or {}).get(row.name, "") * first)] if real else [])])
     return _table(["class", "finding", *(["first error, really run"] if real else [])], said)
+
+
+def _losses(rows: Sequence[Row]) -> list[str]:
+    """Where labels could be made and no loss came of them, with the model's words; nothing where there is none."""
+    said = [[row.name, _cell(row.loss.partition(": ")[2])] for row in rows if row.loss.startswith("not taken")]
+    return ["### No loss of the labels that were made\n", _table(["class", "words"], said)] if said else []
 
 
 def _shares(rows: Sequence[Row]) -> str:

@@ -20,6 +20,7 @@ import torch
 import transformers
 
 from analyzer import loaders, rules
+from analyzer.capture.run import capture
 from analyzer.errors import AnalyzerError
 from analyzer.loaders.inputs.labels import make_labels
 from analyzer.loaders.inputs.learning import learned
@@ -105,9 +106,12 @@ def trace_folder(name: str, folder: Path, plan: Plan, *, with_loss: bool = False
     try:
         loaded, captured = learned(loaded, plan)
         if with_loss and captured.stop is None and (labels := _labels(loaded, plan)):
-            taught, again = learned(replace(loaded, inputs={**loaded.inputs, **labels}), plan)
-            left = "" if labels.keys() <= taught.inputs.keys() else "forward comes to its end without them alone"
-            words = again.stop.words if again.stop else left
+            labelled = replace(loaded, inputs={**loaded.inputs, **labels})
+            again = capture(labelled, plan)
+            words = again.stop.words if again.stop else ""
+            if words:
+                taught, again = learned(labelled, plan)
+                words = "" if again.stop is None and labels.keys() <= taught.inputs.keys() else words
             loss = f"not taken: {words}" if words else "taken"
             captured = captured if words else again
         flow = propagate(captured.graph, plan, inventory=loaded.inventory)

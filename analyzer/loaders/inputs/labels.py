@@ -49,7 +49,9 @@ class _Task:
         return documented.read(self.facts.model.forward.__doc__).get("labels")
 
     def as_documented(self) -> torch.Tensor:
-        """Labels of the shape that the documentation gives them, else a class for each example."""
+        """Labels of the shape that the documentation gives them, else a class for each example; a decoder's tokens."""
+        if "decoder_input_ids" in self.given:
+            return self.given["decoder_input_ids"]  # type: ignore[no-any-return]
         return documented.make("labels", self._said, self.facts) if self._said and self._said.dims else self.each()
 
     def each(self) -> torch.Tensor:
