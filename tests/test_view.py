@@ -165,3 +165,15 @@ def test_of_a_weight_and_its_bias_the_weight_tells_the_story() -> None:
     told = {box.id: bool(box.stories) for box in view.boxes if box.path == ("a", "a.fc")}
     assert told == {"parameter:b": False, "parameter:w": True, "op:t": True, "op:y": True}
     assert [link.source for link in view.links if link.mixed] == ["parameter:b", "op:t"]
+
+
+def test_beside_errors_few_warnings_are_told_and_the_others_keep_their_number() -> None:
+    text = "x = input : bf16[4]  @ x\nw = parameter : f32[4]  @ w\n"
+    text += "\n".join(f"y{i} = mul.Tensor(x, w) : f32[{i + 4}]  @ m{i}" for i in range(6))
+    kinds = ["error", *["warning"] * 5]
+    found = [
+        Finding(f"DT20{i}", "x", kind, "words", "", "", f"m{i}", "", i, (f"y{i}",)) for i, kind in enumerate(kinds)
+    ]
+    told = lambda some: sum(bool(box.message) for box in overview(_flow(text), some).boxes)  # noqa: E731
+    assert (told(found), told(found[1:])) == (3, 5)
+    assert {box.findings for box in overview(_flow(text), found).boxes if box.severity} == {(i,) for i in range(1, 7)}

@@ -17,6 +17,8 @@ from analyzer.view.reading import Reading, home
 SHOWN: Final = ("error", "warning")
 LONG_WAY: Final = 8
 """Operations on the way from an origin that are all shown; of a longer way, only those where dtypes meet."""
+BESIDE: Final = 3
+"""Stories up to which warnings are told beside errors."""
 PLACES: Final = 12
 """Further places of one finding that may have a box of their own, after folding."""
 
@@ -53,10 +55,14 @@ def interest(flow: Reading, findings: Sequence[Finding], folded: Folded, limit: 
     found = Interest()
     ranked = sorted(enumerate(findings, 1), key=lambda item: item[1].rank)
     wanted = [(n, f) for n, f in ranked if (n == only if only else f.severity in SHOWN)]
+    errors = any(finding.severity == "error" for _, finding in wanted)
     for number, finding in wanted:
         places = list(dict.fromkeys(folded.twins[n] for n in finding.nodes if n in folded.twins))
         fresh = [node_id for node_id in places if node_id not in found.faults]
-        if fresh and len(found.faults) < limit:
+        most = min(limit, BESIDE) if finding.severity != "error" and errors else limit
+        if fresh and len(found.faults) >= most:
+            found.also.update(dict.fromkeys(fresh[:PLACES]))
+        elif fresh:
             found.faults[fresh[0]] = number
             _follow(flow, fresh[0], number, finding, folded, found)
             found.also.update(dict.fromkeys(fresh[1 : PLACES + 1]))
