@@ -40,6 +40,18 @@ BERT = """mask = self.get_extended_attention_mask(attention_mask, input_ids.shap
 assert self.get_head_mask(None, 2) == [None, None] and mask.dtype == self.dtype
 x = x + mask[:, 0, 0, :, None] + self.invert_attention_mask(attention_mask)[:, 0, 0, :, None]"""
 
+OUTPUT = """
+from dataclasses import dataclass
+from transformers.utils import ModelOutput
+@dataclass
+class Own2Output(ModelOutput):
+    logits: torch.Tensor = None
+    past_key_values: tuple = None
+"""
+OWN_OUTPUT = """made = Own2Output(logits=x, past_key_values=(x,))
+assert made.past_key_values is made[1]
+x = made.logits"""
+
 
 @five
 def test_names_that_are_gone_are_lent_and_said(tmp_path: Path) -> None:
@@ -87,6 +99,8 @@ def test_a_guarded_import_goes_its_own_way(tmp_path: Path) -> None:
         (Code("from transformers import DynamicCache", forward=CACHE), "DynamicCache.from_legacy_cache"),
         (Code(forward=BERT), "PreTrainedModel.get_extended_attention_mask"),
         (Code(init="self.pad, self.decodes = config.pad_token_id, config.is_decoder"), "config.pad_token_id"),
+        (Code(init="self.longest, self.beams = config.max_length + 1, config.num_beams"), "config.max_length"),
+        (Code(OUTPUT, forward=OWN_OUTPUT), "Own2Output(past_key_values=)"),
         (Code(body='_tied_weights_keys = ["proj.weight"]'), "_tied_weights_keys as a list"),
         (
             Code(

@@ -21,6 +21,17 @@ _CONFIG: Final[dict[str, Any]] = {
     "output_scores": False,
     "pruned_heads": {},
     "use_cache": True,
+    "tokenizer_class": None,
+    # how to generate, which a GenerationConfig alone says now
+    **dict.fromkeys(("do_sample", "early_stopping", "return_dict_in_generate", "remove_invalid_values"), False),
+    **dict.fromkeys(("bad_words_ids", "forced_bos_token_id", "forced_eos_token_id", "suppress_tokens")),
+    **dict.fromkeys(("begin_suppress_tokens", "exponential_decay_length_penalty")),
+    **dict.fromkeys(("num_beams", "num_beam_groups", "num_return_sequences"), 1),
+    **dict.fromkeys(("temperature", "top_p", "typical_p", "repetition_penalty", "length_penalty"), 1.0),
+    **dict.fromkeys(("min_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), 0),
+    "diversity_penalty": 0.0,
+    "max_length": 20,
+    "top_k": 50,
 }
 """Defaults of `PretrainedConfig` in transformers 4.57, and of attributes that its subclasses inherited."""
 
@@ -37,6 +48,7 @@ def restored(note: Note, asks: Asks) -> Iterator[None]:
         yield  # these have them
         return
     from transformers import cache_utils, modeling_rope_utils
+    from transformers.utils import generic
 
     with ExitStack() as stack:
         config = getattr(transformers, "PretrainedConfig")  # noqa: B009 (a lazy module: mypy knows no such name)
@@ -50,6 +62,9 @@ def restored(note: Note, asks: Asks) -> Iterator[None]:
         tied = transformers.PreTrainedModel
         if hasattr(tied, "get_expanded_tied_weights_keys"):
             _swap(stack, tied, "get_expanded_tied_weights_keys", _expanded(tied.get_expanded_tied_weights_keys, note))
+        outputs = type(generic.ModelOutput)
+        if "__setattr__" in vars(outputs):
+            _swap(stack, outputs, "__setattr__", _keeping_names(outputs.__setattr__, note))
         rope = modeling_rope_utils.ROPE_INIT_FUNCTIONS
         if "default" not in rope:
             rope["default"] = _rope(note)
@@ -179,6 +194,19 @@ def _expanded(original: Any, note: Note) -> Any:
         return {key: f"{name}.weight" for key in keys if key in known and key != f"{name}.weight"} if tied else {}
 
     return get_expanded_tied_weights_keys
+
+
+def _keeping_names(original: Any, note: Note) -> Any:
+    """Outputs that remote code declares with `past_key_values` are made with it: they have no field `cache`."""
+
+    def __setattr__(cls: Any, name: str, value: Any) -> None:
+        if name == "__init__" and "past_key_values" in getattr(cls, "__dataclass_fields__", {}):
+            note(f"{cls.__name__}(past_key_values=), which the installed transformers renames", "taken as declared")
+            type.__setattr__(cls, name, value)
+        else:
+            original(cls, name, value)
+
+    return __setattr__
 
 
 def _rope(note: Note) -> Any:
