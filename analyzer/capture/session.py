@@ -182,6 +182,7 @@ def _quiet() -> Iterator[None]:
 def _carried(module: nn.Module, result: Any, taken: Mapping[str, Any]) -> dict[str, Any]:
     """What a call gave that the next one takes."""
     fields = dict(result) if isinstance(result, Mapping) else dict(getattr(result, "__dict__", {}))
+    fields = {**{old: fields[new] for old, new in _RENAMED.items() if new in fields}, **fields}
     found = {name: fields[name] for name in taken if fields.get(name) is not None and name not in _OUTPUTS}
     if "encoder_outputs" in taken and fields.get("encoder_last_hidden_state") is not None:
         found["encoder_outputs"] = (fields["encoder_last_hidden_state"],)
@@ -190,6 +191,8 @@ def _carried(module: nn.Module, result: Any, taken: Mapping[str, Any]) -> dict[s
     return found
 
 
+_RENAMED: Final = {"past_key_values": "cache", "cache_params": "cache"}
+"""What older code takes -> what transformers 5 calls it in the outputs that it is given in."""
 _OUTPUTS: Final = ("logits", "loss", "hidden_states", "attentions")
 """What a call gives for the reader, not for the next call."""
 

@@ -167,6 +167,28 @@ def test_a_cache_that_does_not_exist_is_an_error() -> None:
         trace(bare(model), kwargs=inputs, plan=CPU, steps="prefill=nonsense,decode")
 
 
+class Old(nn.Module):
+    """Takes its cache as remote code of transformers 4 does, where 5 gives it back as `cache`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(64, 4)
+
+    def forward(self, input_ids: torch.Tensor, past_key_values: Any = None, use_cache: bool = False) -> Any:
+        """Append to what was kept."""
+        x = self.embed(input_ids)
+        kept = torch.cat([past_key_values[0], x], 1) if past_key_values else x
+        made = {"past_key_values": (kept,)} if use_cache else {}
+        return hf.modeling_outputs.BaseModelOutputWithPast(last_hidden_state=kept, **made)
+
+
+def test_a_cache_goes_on_under_the_name_that_the_code_takes_it_by() -> None:
+    report = trace(Old().to("meta"), kwargs={"input_ids": IDS}, plan=CPU, steps="prefill,decode")
+    (joined,) = [node for node in report.graph.ops() if node.op == "aten.cat.default"]
+    assert (joined.step, joined.outputs[0].shape[1]) == ("decode", IDS.shape[1] + 1)
+    assert "one more token with past_key_values" in str(report.coverage.assumptions)
+
+
 def test_decoding_without_a_cache_is_an_error() -> None:
     with pytest.raises(AnalyzerError, match="Linear gives nothing that its next call takes"):
         trace(nn.Linear(4, 4).to("meta"), kwargs={"input": torch.ones(2, 4)}, plan=CPU, steps="prefill,decode")

@@ -36,6 +36,13 @@ x = cache.update(x[:, None], x[:, None], 0)[0][:, 0]
 again = DynamicCache.from_legacy_cache(cache.to_legacy_cache())
 assert cache.get_usable_length(1) == again.seen_tokens == x.shape[1] and len(again) == 1
 x = x + cache[0][0][:, 0] + again.value_cache[0][:, 0]"""
+PAIR = """pair = EncoderDecoderCache.from_legacy_cache(None)
+for half in (pair.self_attention_cache, pair.cross_attention_cache):
+    half.update(x[:, None], x[:, None], 0)
+(legacy,) = pair.to_legacy_cache()
+again = EncoderDecoderCache.from_legacy_cache((legacy,))
+assert len(legacy) == 4 and again.is_updated[0] and again.get_seq_length() == x.shape[1]
+assert len(EncoderDecoderCache.from_legacy_cache((legacy[:2],)).to_legacy_cache()[0]) == 2"""
 BERT = """mask = self.get_extended_attention_mask(attention_mask, input_ids.shape)
 assert self.get_head_mask(None, 2) == [None, None] and mask.dtype == self.dtype
 x = x + mask[:, 0, 0, :, None] + self.invert_attention_mask(attention_mask)[:, 0, 0, :, None]"""
@@ -97,6 +104,7 @@ def test_a_guarded_import_goes_its_own_way(tmp_path: Path) -> None:
     ("code", "said"),
     [
         (Code("from transformers import DynamicCache", forward=CACHE), "DynamicCache.from_legacy_cache"),
+        (Code("from transformers import EncoderDecoderCache", forward=PAIR), "EncoderDecoderCache.from_legacy_cache"),
         (Code(forward=BERT), "PreTrainedModel.get_extended_attention_mask"),
         (Code(init="self.pad, self.decodes = config.pad_token_id, config.is_decoder"), "config.pad_token_id"),
         (Code(init="self.longest, self.beams = config.max_length + 1, config.num_beams"), "config.max_length"),

@@ -10,6 +10,8 @@ from typing import Any, Final
 import torch
 
 from analyzer.capture.gpu import Asks
+from analyzer.loaders.compat import caches
+from analyzer.loaders.compat.outputs import as_declared
 
 Note = Callable[[str, str], None]
 
@@ -48,7 +50,6 @@ def restored(note: Note, asks: Asks) -> Iterator[None]:
         yield  # these have them
         return
     from transformers import cache_utils, modeling_rope_utils
-    from transformers.utils import generic
 
     with ExitStack() as stack:
         config = getattr(transformers, "PretrainedConfig")  # noqa: B009 (a lazy module: mypy knows no such name)
@@ -56,15 +57,15 @@ def restored(note: Note, asks: Asks) -> Iterator[None]:
             _lend(stack, config, name, _Default(f"config.{name}", value, note, asks))
         for name, value in _MODEL.items():
             _lend(stack, transformers.PreTrainedModel, name, _noting(value, f"PreTrainedModel.{name}", note))
-        for name, value in _CACHE.items():
-            _lend(stack, cache_utils.Cache, name, _noting(value, f"Cache.{name}", note))
-        _lend(stack, cache_utils.DynamicCache, "from_legacy_cache", _from_legacy(cache_utils.DynamicCache, note))
+        for kind, members in caches.MEMBERS.items():
+            for name, value in members.items():
+                _lend(stack, getattr(cache_utils, kind), name, _noting(value, f"{kind}.{name}", note))
+        for kind, made in caches.FROM_LEGACY.items():
+            _lend(stack, getattr(cache_utils, kind), "from_legacy_cache", caches.from_legacy(kind, made, note))
         tied = transformers.PreTrainedModel
         if hasattr(tied, "get_expanded_tied_weights_keys"):
             _swap(stack, tied, "get_expanded_tied_weights_keys", _expanded(tied.get_expanded_tied_weights_keys, note))
-        outputs = type(generic.ModelOutput)
-        if "__setattr__" in vars(outputs):
-            _swap(stack, outputs, "__setattr__", _keeping_names(outputs.__setattr__, note))
+        stack.enter_context(as_declared(note))
         rope = modeling_rope_utils.ROPE_INIT_FUNCTIONS
         if "default" not in rope:
             rope["default"] = _rope(note)
@@ -135,50 +136,6 @@ _MODEL: Final[dict[str, Any]] = {
 }
 
 
-def _layer(self: Any, index: int) -> tuple[Any, Any]:
-    """Keys and values of one layer, where the cache holds any."""
-    layers = getattr(self, "layers", ())
-    return (layers[index].keys, layers[index].values) if index < len(layers) else (None, None)
-
-
-def _get_usable_length(self: Any, new_seq_length: int, layer_idx: int = 0) -> int:
-    return int(self.get_seq_length(layer_idx))
-
-
-def _to_legacy_cache(self: Any) -> tuple[Any, ...]:
-    return tuple(_layer(self, i) for i in range(len(self.layers)))
-
-
-def _get_max_cache_shape(self: Any, layer_idx: int = 0) -> int | None:
-    return None if not hasattr(self, "max_cache_len") else int(self.max_cache_len)
-
-
-_CACHE: Final[dict[str, Any]] = {
-    "get_usable_length": _get_usable_length,
-    "to_legacy_cache": _to_legacy_cache,
-    "get_max_cache_shape": _get_max_cache_shape,
-    "get_max_length": _get_max_cache_shape,
-    "seen_tokens": property(lambda self: self.get_seq_length()),
-    "_seen_tokens": property(lambda self: self.get_seq_length()),
-    "key_cache": property(lambda self: [layer.keys for layer in self.layers]),
-    "value_cache": property(lambda self: [layer.values for layer in self.layers]),
-    "__getitem__": _layer,
-    "__len__": lambda self: len(self.layers),
-    "__iter__": lambda self: iter(_to_legacy_cache(self)),
-}
-
-
-def _from_legacy(cls: Any, note: Note) -> Any:
-    def from_legacy_cache(kind: Any, past_key_values: Any = None, *_: Any, **__: Any) -> Any:
-        note("DynamicCache.from_legacy_cache, which the installed transformers lacks", "a cache updated layer by layer")
-        made = kind()
-        for index, (keys, values) in enumerate(past_key_values or ()):
-            made.update(keys, values, index)
-        return made
-
-    return classmethod(from_legacy_cache)
-
-
 def _expanded(original: Any, note: Note) -> Any:
     """Tied names as a list, as before 5: each is tied to the input embeddings, which is what was done with them."""
 
@@ -194,19 +151,6 @@ def _expanded(original: Any, note: Note) -> Any:
         return {key: f"{name}.weight" for key in keys if key in known and key != f"{name}.weight"} if tied else {}
 
     return get_expanded_tied_weights_keys
-
-
-def _keeping_names(original: Any, note: Note) -> Any:
-    """Outputs that remote code declares with `past_key_values` are made with it: they have no field `cache`."""
-
-    def __setattr__(cls: Any, name: str, value: Any) -> None:
-        if name == "__init__" and "past_key_values" in getattr(cls, "__dataclass_fields__", {}):
-            note(f"{cls.__name__}(past_key_values=), which the installed transformers renames", "taken as declared")
-            type.__setattr__(cls, name, value)
-        else:
-            original(cls, name, value)
-
-    return __setattr__
 
 
 def _rope(note: Note) -> Any:
