@@ -9,7 +9,8 @@ from dataclasses import replace
 from analyzer.plan import Plan
 from analyzer.propagate import Flow
 from analyzer.render.diff import FORMATS
-from analyzer.review.comparing import Difference, compare
+from analyzer.render.diff.words import tensor
+from analyzer.review.comparing import Difference, Tensor, compare
 from analyzer.text import parse_graph
 from tests.render.checks import NASTY
 from tests.render.models import MESSAGE, SEED, report, seed
@@ -62,6 +63,11 @@ def test_markdown_of_many_changes_shows_as_many_as_fit_a_comment() -> None:
     markdown = FORMATS[".md"](compare(report(flow, many), report(flow, ()), ("one", "two"))).decode()
     assert len(markdown) < 65_536 and "**findings (900)**" in markdown and markdown.count("\n- error DT101") > 80
     assert re.search(r"^8\d\d more$|^7\d\d more$", markdown, re.M)
+
+
+def test_another_shape_is_not_told_as_another_dtype() -> None:
+    dtypes = [tensor(Tensor("parameter", "w", "float32", after, bytes=1024)) for after in ("float32", "bfloat16")]
+    assert dtypes == ["parameter w: f32 of another shape (1.0 KiB)", "parameter w: f32 -> bf16 (1.0 KiB)"]
 
 
 def test_no_difference_marks_nothing() -> None:
