@@ -41,7 +41,7 @@ def edge(one: Edge) -> str:
 
 
 def tensor(one: Tensor) -> str:
-    """One stored tensor: `parameter pos_embed: f32 -> bf16 (-288.0 KiB)`, `head.weight: bf16 of another shape (1 KiB)`."""
+    """One stored tensor: `parameter pos_embed: f32 -> bf16 (-288.0 KiB)`, or `f32 of another shape`."""
     same = f"{short(one.after)} of another shape" if one.before == one.after else ""
     return f"{one.kind} {one.name}: {same or _change(one.before, one.after)} ({size(one.bytes)}){_times(one.count)}"
 
