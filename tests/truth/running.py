@@ -150,13 +150,13 @@ def _error(module: nn.Module, inputs: dict[str, Any], how: How, writer: _Writer 
 
 
 def traced_run(loaded: Loaded, plan: Plan) -> tuple[Run, Captured | None]:
-    """The same from a capture. A capture that cannot go on is an error as well, marked `stopped`."""
+    """The same from a capture. One that cannot go on is an error as well, marked `stopped`, if it is the first."""
     captured = capture(loaded, plan)
-    if captured.stop:
-        return Run((), Raised(oracle.words(captured.stop.error), str(captured.stop.place), 0, True)), None
     nodes = [n for n in captured.graph.ops() if n.op != UPDATED and n.outputs]
     ops = tuple(Op(n.op, tuple(s.dtype for s in n.outputs), str(n.place)) for n in nodes)
     first = next((i for i, n in enumerate(nodes) if n.refused), None)
+    if first is None and captured.stop:
+        return Run((), Raised(oracle.words(captured.stop.error), str(captured.stop.place), 0, True)), None
     if first is None:
         return Run(ops), captured
     return Run(ops, Raised(nodes[first].refused, str(nodes[first].place), first)), captured

@@ -43,9 +43,12 @@ class Setup:
 
 
 def given(entry: Entry, setup: Setup, module: nn.Module) -> dict[str, Any]:
-    """The inputs of a set-up; in training with labels, where the model's head is known to take them."""
+    """The inputs of a set-up; in training with labels, where the model's head is known to take them.
+
+    Not for detection: its loss matches boxes with those predicted, in scipy, by their values.
+    """
     values = entry.given(setup.inputs)
-    if setup.train:
+    if setup.train and entry.family != "detection":
         config: Any = module.config
         values |= make_labels(module, config, inspect.signature(module.forward), values, setup.inputs)
     return values
