@@ -26,6 +26,7 @@ def setups(flow: Flow, findings: Sequence[Finding]) -> Iterator[Proposal]:
         origins = [origin for node in finding.nodes for origin in odd_origins(flow, node)]
         wanted_by.setdefault(wanted, []).extend(origins)
         yield from _for(origins, wanted)
+        yield from _reader(flow, finding, origins)
     for wanted, origins in wanted_by.items():
         yield from _for(origins, wanted)
         yield Proposal("model", f"cast the whole model: model.to({short(wanted)})", {"to": wanted})
@@ -47,6 +48,16 @@ def _for(found: Sequence[Origin], wanted: str) -> Iterator[Proposal]:
         yield Proposal("component", f"cast component {part} to {short(wanted)}", {"set": {part: wanted}})
     for name in inputs:
         yield Proposal("input", f"give input {name} in {short(wanted)}", {"input_dtypes": {name: wanted}})
+
+
+def _reader(flow: Flow, finding: Finding, origins: Sequence[Origin]) -> Iterator[Proposal]:
+    """The component that refuses what comes from others, in the dtype of that: a decoder in that of its latents."""
+    odd = {origin.dtype for origin in origins}
+    makers = {origin.name.split(".")[0] for origin in origins if origin.kind in _STORED}
+    for part in dict.fromkeys(flow.graph[node].module.split(".")[0] for node in finding.nodes):
+        if part and len(odd) == 1 and part not in makers:
+            (dtype,) = odd
+            yield Proposal("component", f"cast component {part} to {short(dtype)}", {"set": {part: dtype}})
 
 
 def stored(names: Sequence[str], wanted: str) -> Proposal:

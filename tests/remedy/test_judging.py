@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from analyzer.remedy.judging import RUN
-from tests.remedy.folders import Own, trials
+from tests.remedy.folders import BASE, Own, really, trials, weigh
 from tests.worlds import copies
 
 COUNT = 8
@@ -38,4 +39,15 @@ def test_of_many_proposals_those_that_may_clear_all_are_run_and_the_others_are_l
     assert all(changes.count(change) == 1 for change in changes)
     (stored,) = [trial for trial in own if trial.proposal.change == every]
     assert (stored.clears, stored.places) == (True, COUNT)
-    assert {trial.proposal.kind for trial in own if trial.ran} == {"stored", "model", "autocast"}
+    assert {trial.proposal.kind for trial in own if trial.ran} == {"stored", "component", "model", "autocast"}
+
+
+def test_the_component_that_refuses_what_comes_from_another_may_follow_it(tmp_path: Path) -> None:
+    layers = "self.encoder, self.decoder = nn.Linear(8, 8), nn.Linear(8, 8)"
+    folder = Own(init=layers, forward="return self.decoder(self.encoder(x))").write(tmp_path / "m")
+    weigh(folder)
+    plan = replace(BASE, set={"decoder": "float32"})
+    (follows,) = [one for one in trials(folder, plan) if one.proposal.what == "cast component decoder to bf16"]
+    assert (follows.clears, follows.places) == (True, 2)
+    assert "must have the same dtype" in really(folder, plan)[0]
+    assert really(folder, follows.proposal.plan(plan)) == ("bfloat16",)
