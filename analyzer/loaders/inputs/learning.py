@@ -30,6 +30,9 @@ TRIES: Final = 24
 OPERATIONS: Final = 80_000
 """How many operations all of these captures may have together, more or less: a model that is large is tried less."""
 
+LONGEST: Final = 1 << 16
+"""Tokens; a mask over more of them has more than 4 G elements."""
+
 
 def learned(loaded: Loaded, plan: Plan) -> tuple[Loaded, Captured]:
     """The model with inputs that it runs on to its end, or as far as any, and its capture.
@@ -87,12 +90,20 @@ def _climb(loaded: Loaded, captured: Captured, plan: Plan) -> tuple[Loaded, Capt
 
 
 def _others(error: Exception, facts: Facts, inputs: dict[str, Any], seen: set[str]) -> Iterator[dict[str, Any]]:
-    """The inputs with each change that the lessons propose, those that were not seen yet."""
+    """The inputs with each change that the lessons propose, those that were not seen yet and are not absurdly long.
+
+    A model that counts the elements of its image features, and not the features, asks for a million tokens.
+    """
     for change in changes(error, facts, inputs):
         made = {k: v for k, v in {**inputs, **change}.items() if v is not None}
-        if _key(made) not in seen:
+        if _key(made) not in seen and not any(map(_endless, change.values())):
             seen.add(_key(made))
             yield made
+
+
+def _endless(value: Any) -> bool:
+    whole = isinstance(value, torch.Tensor) and not value.is_floating_point()
+    return whole and max(value.shape, default=0) > LONGEST
 
 
 def _is_further(one: Captured, other: Captured) -> bool:
