@@ -160,11 +160,16 @@ def _as_long(name: str, axis: int, size: int, inputs: Inputs) -> Change:
 
 
 def _resized(value: torch.Tensor, axes: Sequence[int], size: int) -> torch.Tensor:
-    """With another size along some axes; integers are repeated, floats are zeros. Itself where that is too much."""
+    """With another size along some axes; integers are repeated, floats are zeros. Itself where that is too much.
+
+    A sequence of integers keeps its first and its last: what begins it, and the token that ends it.
+    """
     if prod(size if n in axes else old for n, old in enumerate(value.shape)) > _MOST:
         return value
     if value.is_floating_point() or 0 in value.shape:
         return value.new_zeros([size if n in axes else old for n, old in enumerate(value.shape)])
     for axis in axes:
-        value = value.repeat_interleave(-(-size // value.shape[axis]), axis).narrow(axis, 0, size)
+        long = value.repeat_interleave(-(-size // value.shape[axis]), axis)
+        ends = (long.narrow(axis, 0, size - 1), long.narrow(axis, long.shape[axis] - 1, 1)) if size > 1 else (long,)
+        value = torch.cat(ends, axis).narrow(axis, 0, size)
     return value

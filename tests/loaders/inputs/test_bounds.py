@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from analyzer.loaders.inputs.learning import learned
+from analyzer.loaders.inputs.sizes import _resized
 from analyzer.plan import Plan
 from tests.loaders.inputs.own import loaded_with
 
@@ -36,3 +37,9 @@ def test_a_sequence_without_end_is_never_made() -> None:
     assert captured.stop is not None and "do not match" in captured.stop.words
     assert max(LENGTHS) <= 1 << 16
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20  # KiB
+
+
+def test_a_sequence_keeps_its_ends() -> None:
+    row = torch.tensor([[5, 6, 7, 8]])
+    for size, wanted in ((1, [5]), (2, [5, 8]), (3, [5, 6, 8]), (6, [5, 5, 6, 6, 7, 8])):
+        assert _resized(row, [1], size).tolist() == [wanted]
