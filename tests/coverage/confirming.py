@@ -78,7 +78,7 @@ def confirm(case: Case) -> str:
                 continue
             if found is not None:
                 return _beside(case, root, found[0])
-    return "no error is reported with a few layers"
+    return "no error is reported without labels"
 
 
 def _beside(case: Case, root: Path, inputs: dict[str, Any]) -> str:

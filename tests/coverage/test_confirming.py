@@ -14,7 +14,7 @@ def test_a_class_with_an_error_really_raises_it() -> None:
 
 def test_a_class_without_an_error_has_none_to_compare() -> None:
     (case,) = [one for one in cases() if one.name == "gpt2 GPT2Model"]
-    assert confirm(case) == "no error is reported with a few layers"
+    assert confirm(case) == "no error is reported without labels"
 
 
 def test_other_words_another_line_and_no_error_are_told_apart() -> None:
