@@ -97,11 +97,11 @@ def _shares(rows: Sequence[Row]) -> str:
     run = built - sum(row.outcome != TRACED and row.name in REAL_TOO for row in rows)
     missing = sorted({found for row in rows if row.outcome == NO_DEFAULT and (found := lacking(row.why))})
     beside = [row.beside for row in rows if row.beside]
+    taken = f"; for {len(beside)} classes {', '.join(sorted(set(beside)))} was taken from beside" if beside else ""
     return (
         f"Traced of the {built} that transformers can build: **{100 * traced / max(built, 1):.1f} %**; of the {run} "
         f"that it can run: {100 * traced / max(run, 1):.1f} %. "
-        f"Packages that are missing here: {', '.join(missing) or 'none'}; "
-        f"for {len(beside)} classes {', '.join(sorted(set(beside))) or 'none'} was taken from beside.\n"
+        f"Packages that are missing here: {', '.join(missing) or 'none'}{taken}.\n"
     )
 
 
