@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -113,6 +114,10 @@ class Assumption:
         'config.json'
         """
         return f"{self.file}:{self.line}" if self.line else self.file
+
+
+Note = Callable[[str, str], None]
+"""Tells what had to be assumed, and how."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import torch
 
+from analyzer.findings import Note
+
 Asks = Callable[[Any], str]
 """Whose a frame is: OWN (of the model's code), of another who is to be answered as well, or "" (of nobody)."""
 OWN: Final = "own"
@@ -46,7 +48,7 @@ def stay(name: str, args: Any, kwargs: Any) -> tuple[bool, Any, Any]:
 
 
 @contextmanager
-def answering(device: str, asks: Asks, note: Callable[[str, str], None]) -> Iterator[None]:
+def answering(device: str, asks: Asks, note: Note) -> Iterator[None]:
     """While this lasts, frames that `asks` picks are told that there is one GPU, if the plan means one."""
     if device != "cuda":
         yield
@@ -60,7 +62,7 @@ def answering(device: str, asks: Asks, note: Callable[[str, str], None]) -> Iter
         yield
 
 
-def _asked(name: str, before: Any, answer: Any, asks: Asks, note: Callable[[str, str], None]) -> Any:
+def _asked(name: str, before: Any, answer: Any, asks: Asks, note: Note) -> Any:
     def asked(*args: Any, **kwargs: Any) -> Any:
         who = asks(sys._getframe(1))
         if not who:

@@ -78,10 +78,8 @@ class Kernels:
             outputs, absent = _meta(function, *fixed)
             told = dtype_name(repair) if in_backward() else home or dtype_name(repair)
             return Outcome(outputs, answer.message, told, asked=answer.asked, absent=absent)
-        if isinstance(answer, oracle.Dtypes):
-            outputs, absent = _shaped(function, args, kwargs)
-        else:
-            outputs, absent = _meta(function, args, kwargs)
+        shaped = _shaped if isinstance(answer, oracle.Dtypes) else _meta
+        outputs, absent = shaped(function, args, kwargs)
         if isinstance(answer, oracle.Dtypes) and len(answer.names) == len(outputs):
             outputs = tuple((replace(s, dtype=d), stride) for (s, stride), d in zip(outputs, answer.names, strict=True))
         if not isinstance(answer, oracle.Refused):

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from analyzer.errors import AnalyzerError
+from analyzer.findings import Note
 from analyzer.steps import IMAGE, LENGTH, PREFILL, Step
 
 Run = Callable[[nn.Module, dict[str, Any]], Any]
-Note = Callable[[str, str], None]
 _LABELS: Final = ("labels", "start_positions", "end_positions", "return_loss")
 """Inputs of a loss, which generation has none of."""
 _IDS: Final = ("decoder_input_ids", "input_ids", "decoder_inputs_embeds", "inputs_embeds")

@@ -18,9 +18,9 @@ from torch.nn.modules import module as hooks
 
 from analyzer.capture.holding import hidden
 from analyzer.capture.places import Places
-from analyzer.findings import KEPT
+from analyzer.findings import KEPT, Note
 from analyzer.graph import Place
-from analyzer.loaders.constructing import Note, construct
+from analyzer.loaders.constructing import construct
 from analyzer.loaders.headers import Stored
 from analyzer.loaders.matching import match
 from analyzer.loaders.remote_code import plain_path, user_code

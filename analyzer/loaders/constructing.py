@@ -12,9 +12,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from analyzer.capture.gpu import stay
+from analyzer.findings import Note
 from analyzer.loaders.worlds import world
-
-Note = Callable[[str, str], None]
 
 _SMALL: Final = 1 << 16
 """Elements up to which a constructor that asks for values gets real tensors."""

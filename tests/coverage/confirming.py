@@ -1,19 +1,18 @@
 """`python -m tests.coverage.confirming [PATTERN]`: really runs each class that the rows say fails in plain bfloat16.
 
 The class is built for real with a few layers, saved, loaded by the real from_pretrained and run on the CPU; its first
-error is put beside the first one that is reported for the same config. What comes of it goes into the rows' page.
+error is put beside the first one that is reported for the folder it was loaded from. The rows' page shows the outcome.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,10 +27,10 @@ from analyzer.plan import Plan
 from tests.coverage.__main__ import read, warm_up
 from tests.coverage.cases import Case, cases, config_of
 from tests.coverage.confirmed import kept
+from tests.coverage.running import forked
 from tests.truth.running import How, Raised, real_run
 from tests.worlds import asked
 
-SECONDS: Final = 240
 MOST: Final = 2_000_000_000
 """Parameters; a larger model is not run."""
 _LAYERS: Final = re.compile(r"(^|_)(num_|n_)?(hidden_|encoder_|decoder_)?(layers?|blocks)$")
@@ -46,24 +45,11 @@ def main(pattern: str = "") -> None:
     for case in cases():
         row = known.get(case.name)
         if row is not None and row.errors and re.search(pattern, case.name):
-            said = _apart(case)
+            said, *_ = forked(partial(confirm, case))  # a real model may take long, or end the process
+            said = said or "the real run did not end"
             print(f"{case.name}: {said}", flush=True)
             with kept().open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"name": case.name, "said": said}) + "\n")
-
-
-def _apart(case: Case) -> str:
-    """In a forked child, as a real model may take long or end the process."""
-    to_read, to_write = os.pipe()
-    if os.fork() == 0:
-        signal.alarm(SECONDS)
-        os.write(to_write, confirm(case).encode())
-        os._exit(0)
-    os.close(to_write)
-    with os.fdopen(to_read, "rb") as pipe:
-        said = pipe.read().decode()
-    os.wait()
-    return said or "the real run did not end"
 
 
 def confirm(case: Case) -> str:

@@ -59,19 +59,13 @@ class Row:
 
 def apart(name: str, work: Callable[[], Row]) -> Row:
     """Run the work in a forked child; its row, or one that says which limit it met."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(read)
+
+    def limited() -> str:
         signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of the processor: the machine may be busy
-        signal.alarm(4 * SECONDS)
         limit_memory()
-        os.write(write, json.dumps(asdict(work())).encode())
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        said = pipe.read()
-    _, status, usage = os.wait4(child, 0)
+        return json.dumps(asdict(work()))
+
+    said, status, usage = forked(limited)
     spent = {"seconds": round(usage.ru_utime + usage.ru_stime, 1), "mib": usage.ru_maxrss >> 10}
     if not said:
         number = os.waitstatus_to_exitcode(status)
@@ -79,6 +73,22 @@ def apart(name: str, work: Callable[[], Row]) -> Row:
         why = f"longer than {SECONDS} s" if late else f"the process ended with {number}"
         return Row(name, LIMIT, why, **spent)
     return Row(**{**json.loads(said), **spent})
+
+
+def forked(work: Callable[[], str]) -> tuple[str, int, resource.struct_rusage]:
+    """What the work says in a forked child, "" if that ended before; its status, and what it used."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        signal.alarm(4 * SECONDS)
+        os.write(write, work().encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read().decode()
+    _, status, usage = os.wait4(child, 0)
+    return said, status, usage
 
 
 def trace_case(case: Case) -> Row:

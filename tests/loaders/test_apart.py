@@ -15,17 +15,16 @@ from analyzer.errors import AnalyzerError
 from analyzer.loaders.habitat import habitat
 from analyzer.pipeline import run_trace
 from analyzer.plan import Plan
+from tests.coverage.beside import BESIDE
 from tests.loaders.remote import assumed
 
-APART = Path(sys.prefix) / "apart"
-"""Where `make` puts packages without what they depend on: their torchvision does not go with a CPU build of torch."""
-needs_apart = pytest.mark.skipif(not APART.is_dir(), reason="no packages apart: make installs them")
+needs_apart = pytest.mark.skipif(not BESIDE.is_dir(), reason="no packages apart: make installs them")
 STUBS = ("scipy", "sklearn")
 
 
 @pytest.fixture
 def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(APART))
+    monkeypatch.syspath_prepend(str(BESIDE))
     yield
     for name in [name for name in sys.modules if name.split(".")[0] in ("timm", "sentence_transformers")]:
         del sys.modules[name]

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.errors import AnalyzerError
+from analyzer.findings import Note
 from analyzer.loaders.compat import aliases
 from analyzer.loaders.compat.history import Past, past
-from analyzer.loaders.compat.members import Note, restored
+from analyzer.loaders.compat.members import restored
 from analyzer.loaders.standins.inert import Inert
 
 __all__ = ["prepare", "restored"]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
-Note = Callable[[str, str], None]
+from analyzer.findings import Note
 
 
 def _layer(self: Any, index: int) -> tuple[Any, Any]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 import torch
 
 from analyzer.capture.gpu import Asks
+from analyzer.findings import Note
 from analyzer.loaders.compat import caches
 from analyzer.loaders.compat.outputs import as_declared
-
-Note = Callable[[str, str], None]
 
 _CONFIG: Final[dict[str, Any]] = {
     **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id", "decoder_start_token_id")),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 from unittest.mock import patch
+
+from analyzer.findings import Note
 
 _OLD: Final = "past_key_values"
 
 
 @contextmanager
-def as_declared(note: Callable[[str, str], None]) -> Iterator[None]:
+def as_declared(note: Note) -> Iterator[None]:
     """While this lasts, a class of outputs with that field, and none called `cache`, is made and read by its own name.
 
     The installed release would stop it: `__init__() got an unexpected keyword argument 'cache'`.

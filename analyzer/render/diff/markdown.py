@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import Final
 
 from analyzer.render.diff.words import sections
-from analyzer.render.review.markdown import MOST, fenced, plain
+from analyzer.render.review.markdown import MOST, fenced, fitting, plain
 from analyzer.review.comparing import Difference
 
 OPEN = ("findings", "runs", "memory")
@@ -24,16 +23,16 @@ def render(difference: Difference) -> bytes:
         if stage.after.plan.stage:
             text += f"#### {plain(stage.after.plan.stage)}\n\n"
         for title, rows in sections(stage):
-            block = fenced("\n".join(_fitting([f"{sign} {' '.join(words.split())}" for sign, words in rows])), "diff")
+            block = fenced("\n".join(_some([f"{sign} {' '.join(words.split())}" for sign, words in rows])), "diff")
             head = f"{title} ({len(rows)})"
             part = f"**{head}**\n\n{block}\n" if title in OPEN else _folded(head, block)
             text += part if len(text) + len(part) < MOST else f"{head}: too many to show here\n\n"
     return text.encode("utf-8", "backslashreplace")
 
 
-def _fitting(lines: list[str]) -> list[str]:
+def _some(lines: list[str]) -> list[str]:
     """As many lines as there is room for in one section; the last says how many there are more."""
-    kept = [line for line, size in zip(lines, accumulate(map(len, lines)), strict=True) if size <= SECTION]
+    kept = fitting(lines, SECTION)
     return [*kept, f"{len(lines) - len(kept)} more"] if len(kept) < len(lines) else kept
 
 

@@ -63,10 +63,14 @@ def _row(one: Judged) -> str:
 
 def _some(lines: list[str], what: str, most: int) -> str:
     """As many of the lines as there is room for; how many there are more."""
-    sizes = accumulate(map(len, lines))
-    kept = [line for line, size in zip(lines[:ROWS], sizes, strict=False) if size <= most]
+    kept = fitting(lines, most)[:ROWS]
     more = f"\n{len(lines) - len(kept)} more {what} are not listed.\n" if len(kept) < len(lines) else ""
     return "".join(kept) + f"{more}\n"
+
+
+def fitting(lines: list[str], most: int) -> list[str]:
+    """The first of the lines, as many as have `most` characters together."""
+    return [line for line, size in zip(lines, accumulate(map(len, lines)), strict=True) if size <= most]
 
 
 def _details(one: Judged) -> str:
