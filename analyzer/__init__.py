@@ -6,14 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from analyzer.pipeline import trace
-    from analyzer.plan import Plan
+    from analyzer.api import trace
+    from analyzer.ir.plan import Plan
     from analyzer.report import Report
 
 __version__ = "0.1.0"
 __all__ = ["Plan", "Report", "__version__", "trace"]
 
-_HOMES: Final = {"trace": "analyzer.pipeline", "Plan": "analyzer.plan", "Report": "analyzer.report"}
+_HOMES: Final = {"trace": "analyzer.api", "Plan": "analyzer.ir.plan", "Report": "analyzer.report"}
 
 
 def __getattr__(name: str) -> Any:

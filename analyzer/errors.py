@@ -1,6 +1,9 @@
-"""Errors that a person can act on."""
+"""Errors that a person can act on, and hints at what was meant."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class AnalyzerError(Exception):
@@ -16,3 +19,12 @@ class AnalyzerError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+def suggest(word: str, words: Iterable[str]) -> str:
+    """A hint with the closest of the known words."""
+    known = sorted(words)
+    close = get_close_matches(word, known, n=1, cutoff=0.65)  # one letter of three
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"there is {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else ""

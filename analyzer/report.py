@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from math import isfinite, prod
 from typing import Any
 
-from analyzer.dtypes import short
-from analyzer.findings import SEVERITIES, Coverage, Finding
-from analyzer.graph import Arg, DtypeArg, ModelGraph, Node, Ref, Spec
-from analyzer.inventory import Held
-from analyzer.plan import Plan
-from analyzer.propagate import Flow
-from analyzer.view import PLAIN, Look, check
+from analyzer.ir.dtypes import short
+from analyzer.ir.findings import SEVERITIES, Coverage, Finding
+from analyzer.ir.flow import Flow
+from analyzer.ir.graph import Arg, DtypeArg, ModelGraph, Node, Ref, Spec
+from analyzer.ir.inventory import Held
+from analyzer.ir.plan import Plan
+from analyzer.picture import PLAIN, Look, check
 
 SCHEMA = 1
 DISPLAYS: dict[str, Callable[[Report], str]] = {}

@@ -18,10 +18,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from analyzer.capture import Loaded
-from analyzer.capture.run import capture
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.plan import Plan
 from analyzer.propagate import propagate
+from analyzer.running.forward import capture
 
 ROUNDS = 3
 SAMPLE = Path(__file__).parents[1] / "samples" / "minicpm_v_2_fixed"

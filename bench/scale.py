@@ -21,14 +21,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from analyzer import rules
 from analyzer.capture import Loaded
-from analyzer.capture.holding import take
-from analyzer.capture.run import capture
-from analyzer.collecting import seldom
-from analyzer.plan import Plan
+from analyzer.capture.module_inventory import inventory_of
+from analyzer.gc_paused import gc_paused
+from analyzer.ir.plan import Plan
+from analyzer.picture import overview
 from analyzer.propagate import propagate
 from analyzer.render import json, txt
 from analyzer.report import Report, take_census
-from analyzer.view import overview
+from analyzer.running.forward import capture
 
 ROUNDS = 2
 LAYERS = (12, 128, 1280)
@@ -63,14 +63,14 @@ def _table(sizes: list[int], faulty: bool) -> None:
     print(f"{ops[sizes[-1]]:,} operations in {total:.1f} s CPU")
 
 
-@seldom()
+@gc_paused()
 def _stages(layers: int, faulty: bool) -> tuple[dict[str, float], int]:
     """CPU seconds of each stage on a Llama with so many layers, and its number of operations."""
     times: dict[str, float] = {}
     plan = Plan()
     with _timed(times, "build"):
         model, ids = _llama(layers, faulty)
-        loaded = Loaded(model, "LlamaForCausalLM", "", {"input_ids": ids}, inventory=take(model))
+        loaded = Loaded(model, "LlamaForCausalLM", "", {"input_ids": ids}, inventory=inventory_of(model))
     with _timed(times, "capture"):
         captured = capture(loaded, plan)
     with _timed(times, "propagate"):

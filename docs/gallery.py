@@ -11,8 +11,8 @@ from typing import Any, Final
 import torch
 import transformers
 
-from analyzer.pipeline import run_trace
-from analyzer.plan import Plan
+from analyzer.actions.trace import run_trace
+from analyzer.ir.plan import Plan
 from analyzer.render import FORMATS
 from analyzer.report import Report
 

@@ -13,7 +13,7 @@ import transformers as hf
 from torch import nn
 
 from tests.capture.models import IDS, MODELS, TINY, Made
-from tests.worlds import images
+from tests.versions import images
 
 VISION = {k: v for k, v in TINY.items() if k != "vocab_size"} | {"image_size": 28, "patch_size": 14}
 

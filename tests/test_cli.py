@@ -90,7 +90,7 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     formats = {".svg": picture, ".json": lambda _: b"{}\n"}
     terminal = SimpleNamespace(show=lambda _, console: console.print("the report"))
     monkeypatch.setitem(sys.modules, "analyzer.render", SimpleNamespace(FORMATS=formats, terminal=terminal))
-    monkeypatch.setitem(sys.modules, "analyzer.pipeline", SimpleNamespace(run_stages=run_stages))
+    monkeypatch.setitem(sys.modules, "analyzer.actions.trace", SimpleNamespace(run_stages=run_stages))
     return stubs
 
 
@@ -208,7 +208,7 @@ def test_unexpected_errors_name_their_type(
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("one\ntwo")
 
-    monkeypatch.setattr(sys.modules["analyzer.pipeline"], "run_stages", broken)
+    monkeypatch.setattr(sys.modules["analyzer.actions.trace"], "run_stages", broken)
     assert cli.main(["trace", str(model), *(["--debug"] if debug else [])]) == 2
     err = capsys.readouterr().err
     assert err.splitlines()[-1].startswith("analyze: unexpected ZeroDivisionError: one two") and "--debug" in err

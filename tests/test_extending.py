@@ -11,23 +11,23 @@ from types import ModuleType
 import pytest
 
 from analyzer import loaders, plans
+from analyzer.actions.trace import run_trace
 from analyzer.errors import AnalyzerError
-from analyzer.pipeline import run_trace
-from analyzer.plan import Plan
+from analyzer.ir.flow import Flow
+from analyzer.ir.plan import Plan
+from analyzer.ir.text import parse_graph
 from analyzer.plans import sources
-from analyzer.propagate import Flow
-from analyzer.text import parse_graph
 from tests.render.models import report, seed
-from tests.test_rules import _graphs, _marked
+from tests.rules.test_rules import _graphs, _marked
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"^`analyzer/(\w+)/(\w+)\.py`:\n\n```python\n(.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"^`analyzer/([\w/]+)/(\w+)\.py`:\n\n```python\n(.*?)^```$", re.M | re.S)
 FILES = {name: (room, text) for room, name, text in BLOCK.findall((ROOT / "docs" / "extend.md").read_text("utf-8"))}
 
 
 def _made(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     room, text = FILES[name]
-    module = ModuleType(f"analyzer.{room}.{name}")
+    module = ModuleType(f"analyzer.{room.replace('/', '.')}.{name}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(text, f"{name}.py", "exec"), module.__dict__)
     return module
@@ -50,8 +50,8 @@ def test_the_format_gives_a_row_a_finding(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_loader_is_taken_for_its_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _made("mlp_dir", monkeypatch)
-    kind = loaders.Kind("a perceptron", "mlp.json", "mlp_dir", keys=("widths",))
+    _made("mlp_folder", monkeypatch)
+    kind = loaders.Kind("a perceptron", "mlp.json", "mlp_folder", keys=("widths",))
     monkeypatch.setattr(loaders, "LOADERS", (kind, *loaders.LOADERS))
     (tmp_path / "mlp.json").write_text(json.dumps({"widths": [8, 16, 4]}))
     found = run_trace(tmp_path, Plan(device="cpu", to="bfloat16", set={"1": "float32"}))

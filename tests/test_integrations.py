@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from analyzer import cli
-from tests.review.folders import edit, plant, sample
+from tests.check.folders import edit, plant, sample
 from tests.schemas import published, validate
 from tests.served import run
 

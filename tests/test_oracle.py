@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer import oracle
-from analyzer.graph import Spec
+from analyzer.ir.graph import Spec
 from analyzer.oracle import Dtypes, Refused, Unanswered, ask, overload
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")

@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from analyzer.capture import Loaded
-from analyzer.capture.run import capture
-from analyzer.findings import Finding
+from analyzer.ir.findings import Finding
+from analyzer.ir.flow import Flow
+from analyzer.ir.plan import Plan
 from analyzer.oracle import words
-from analyzer.plan import Plan
-from analyzer.propagate import Flow, propagate
+from analyzer.propagate import propagate
 from analyzer.rules import check
+from analyzer.running.forward import capture
 from tests.planted import ALL, PLANTERS, Fault, places, planted, root
-from tests.worlds import images
+from tests.versions import images
 
 PLAN = Plan(device="cpu")
 Error = tuple[str, int]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from analyzer.capture.run import capture, from_callable
-from analyzer.graph import Ref
-from analyzer.plan import Plan
-from analyzer.propagate import Flow, disagreements, propagate
+from analyzer.ir.flow import Flow
+from analyzer.ir.graph import Ref
+from analyzer.ir.plan import Plan
+from analyzer.propagate import disagreements, propagate
+from analyzer.running.forward import capture, from_callable
 from tests.capture.models import MODELS, Resampler, make
 from tests.capture.real import traced
 

@@ -9,10 +9,10 @@ from typing import Any
 from torch import nn
 
 from analyzer.errors import AnalyzerError
-from analyzer.findings import Assumption, Coverage
-from analyzer.graph import ModelGraph, Place
-from analyzer.inventory import EMPTY, Inventory
-from analyzer.steps import Step
+from analyzer.ir.findings import Assumption, Coverage
+from analyzer.ir.graph import ModelGraph, Place
+from analyzer.ir.inventory import EMPTY, Inventory
+from analyzer.ir.steps import Step
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from analyzer.cli.diff import diff_command
 from analyzer.cli.examples import EXAMPLES
 from analyzer.cli.explain import explain_command
 from analyzer.cli.fix import fix_command
-from analyzer.cli.talk import complain
+from analyzer.cli.messages import complain
 from analyzer.cli.trace import CLEAN, FOUND, trace_command
 from analyzer.errors import AnalyzerError
 

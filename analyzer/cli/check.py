@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
+from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Asked, plan_options
-from analyzer.cli.talk import complain, progress
 from analyzer.cli.trace import CLEAN, FAILS_ON, FOUND
 from analyzer.deliver import STDOUT, check_file, deliver
 from analyzer.errors import AnalyzerError
 
 if TYPE_CHECKING:
-    from analyzer.review import Baseline, Check, Suppression
+    from analyzer.check import Baseline, Check, Suppression
 
 FORMATS: Final = ("text", "sarif", "github", "gitlab", "junit", "markdown", "json")
 WITH_EDITS: Final = ("sarif", "markdown", "json")
@@ -51,9 +51,9 @@ def check_command(
     plans = asked.plans()
     with progress() as tell:
         tell("importing torch")
-        from analyzer.pipeline import run_stages
-        from analyzer.render.review.words import headline
-        from analyzer.review import judge
+        from analyzer.actions.trace import run_stages
+        from analyzer.check import judge
+        from analyzer.render.check.words import headline
 
         report = run_stages(asked.model_dir, plans, **asked.tracing, progress=tell)
         check = judge(
@@ -67,7 +67,7 @@ def check_command(
         if require_complete and check.incomplete:
             raise AnalyzerError(f"not complete: {check.incomplete}", hint="without --require-complete the part counts")
         if check.failing and not set(WITH_EDITS).isdisjoint(targets.values()):
-            from analyzer.pipeline import with_edits
+            from analyzer.actions.fix import with_edits
 
             check = with_edits(check, asked.model_dir, **asked.tracing, progress=tell)
     for target, wanted in targets.items():
@@ -82,7 +82,7 @@ def check_command(
 
 def _baseline(file: Path | None, update: bool) -> Baseline:
     """What is known already; refused before the slow part where the file is broken or cannot be written."""
-    from analyzer.review.baseline import Baseline
+    from analyzer.check.baseline import Baseline
 
     if file is None:
         if update:
@@ -98,9 +98,9 @@ def _baseline(file: Path | None, update: bool) -> Baseline:
 
 
 def _suppressions(model_dir: Path) -> list[Suppression]:
+    from analyzer.check.comments import commented
+    from analyzer.check.suppressions import configured
     from analyzer.cli.explain import rule_names
-    from analyzer.review.comments import commented
-    from analyzer.review.suppressing import configured
 
     rules = rule_names()
     folders = (model_dir.resolve(), Path.cwd())  # of a model that is a file, the first is no folder and holds nothing
@@ -125,8 +125,8 @@ def _also(texts: tuple[str, ...]) -> dict[str, str]:
 
 
 def _write(check: Check, kind: str, out: str) -> None:
-    from analyzer.render.review import FORMATS as RENDERERS
-    from analyzer.render.review.text import show
+    from analyzer.render.check import FORMATS as RENDERERS
+    from analyzer.render.check.text import show
 
     if kind == "text" and out == STDOUT:
         from rich.console import Console

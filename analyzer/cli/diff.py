@@ -12,9 +12,9 @@ import click
 from click.core import ParameterSource
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
+from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Ask, Asked, trace_options
 from analyzer.cli.revisions import at_revision, ends
-from analyzer.cli.talk import complain, progress
 from analyzer.cli.trace import CLEAN, FOUND
 from analyzer.deliver import STDOUT, check_file, deliver
 from analyzer.errors import AnalyzerError
@@ -88,8 +88,8 @@ def diff_command(
         raise AnalyzerError(f"{written[0]} changes nothing: both sides are saved reports", hint=hint)
     with progress() as tell:
         tell("importing torch")
+        from analyzer.diff.comparison import compare
         from analyzer.render.diff import FORMATS
-        from analyzer.review.comparing import compare
 
         saved = [_checked(side) for side in sides]
         before, after = (one or _traced(side, tell) for one, side in zip(saved, sides, strict=True))
@@ -135,8 +135,8 @@ def _side(
 
 def _checked(side: Side) -> Report | None:
     """The saved report of a side, if it is one; what else can be refused is refused here, before anything is traced."""
-    from analyzer.remedy.asked import read_asked
-    from analyzer.review.saved import read_report
+    from analyzer.fixes.tries import read_asked
+    from analyzer.report_json import read_report
 
     for text in side.tried:
         read_asked(text, option=TRIED)
@@ -144,8 +144,8 @@ def _checked(side: Side) -> Report | None:
 
 
 def _traced(side: Side, tell: Callable[[str], None]) -> Report:
-    from analyzer.pipeline import run_stages
-    from analyzer.remedy.asked import read_asked
+    from analyzer.actions.trace import run_stages
+    from analyzer.fixes.tries import read_asked
 
     if side.asked is None:
         raise AssertionError("a saved report is not traced")

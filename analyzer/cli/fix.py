@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
+from analyzer.cli.messages import progress
 from analyzer.cli.options import Asked, plan_options
-from analyzer.cli.talk import progress
 from analyzer.deliver import check_file, deliver, deliver_all, deliver_folder
 from analyzer.errors import AnalyzerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analyzer.plan import Plan
-    from analyzer.remedy import Trial
+    from analyzer.ir.plan import Plan
+    from analyzer.ir.trial import Trial
 
 _FORMATS: Final = (".json", ".md")
 _CODE: Final = (".py", ".json")
@@ -56,8 +56,8 @@ def fix_command(
         tell("importing torch")
         from rich.console import Console
 
-        from analyzer.pipeline import run_fix
-        from analyzer.remedy.asked import read_asked
+        from analyzer.actions.fix import run_fix
+        from analyzer.fixes.tries import read_asked
         from analyzer.render import fixes
 
         errors, trials = run_fix(

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from analyzer.dtypes import parse_autocast, parse_dtype
 from analyzer.errors import AnalyzerError
-from analyzer.steps import TWICE, Step, parse_steps
-from analyzer.stubs import parse_stubs
+from analyzer.ir.dtypes import parse_autocast, parse_dtype
+from analyzer.ir.steps import TWICE, Step, parse_steps
+from analyzer.ir.stubs import parse_stubs
 
 if TYPE_CHECKING:
-    from analyzer.plan import Plan
+    from analyzer.ir.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
+from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Asked, plan_options
-from analyzer.cli.talk import complain, progress
-from analyzer.collecting import seldom
 from analyzer.deliver import STDOUT, check_file, check_folder, deliver, deliver_folder
 from analyzer.errors import AnalyzerError
+from analyzer.gc_paused import gc_paused
 
 if TYPE_CHECKING:
     from analyzer.report import Report
@@ -55,7 +55,7 @@ def trace_command(
     if repro is not None:
         check_folder(repro)
     plans = asked.plans()
-    from analyzer.view import PLAIN, Look
+    from analyzer.picture import PLAIN, Look
 
     look = Look(focus, finding, link_base)
     with progress() as tell:
@@ -65,7 +65,7 @@ def trace_command(
         from analyzer.render import FORMATS, terminal
 
         _check_suffixes(out, FORMATS)
-        from analyzer.pipeline import run_stages
+        from analyzer.actions.trace import run_stages
 
         report = run_stages(
             asked.model_dir,
@@ -79,7 +79,7 @@ def trace_command(
         if look != PLAIN:
             report = report.seen(look)
         tell("drawing")
-        with seldom():
+        with gc_paused():
             rendered = _render(report, out, FORMATS)
     terminal.show(report, Console(file=sys.stderr if STDOUT in out else sys.stdout))
     for target, data in rendered.items():

@@ -15,11 +15,11 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
-from analyzer.findings import Assumption
-from analyzer.loaders import adapter_dir
-from analyzer.loaders.habitat import habitat
-from analyzer.loaders.settings import read_json
-from analyzer.plan import Plan
+from analyzer.ir.findings import Assumption
+from analyzer.ir.plan import Plan
+from analyzer.loaders.json_files import read_json
+from analyzer.loaders.kinds import adapter_folder
+from analyzer.loaders.remote_code.environment import environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,15 @@ class Kind:
 
 
 LOADERS: Final = (
-    Kind("a diffusers pipeline", "model_index.json", "diffusers_dir"),
-    Kind("a sentence-transformers model", "modules.json", "sentence_dir", holds=list),
-    Kind("a PEFT adapter", "adapter_config.json", "adapter_dir"),
-    Kind("a timm model", "config.json", "timm_dir", keys=("architecture", "pretrained_cfg"), without=("model_type",)),
-    Kind("a part of a diffusers pipeline", "config.json", "diffusers_part", keys=("_class_name",)),
-    Kind("a transformers model", "config.json", "transformers_dir"),
-    Kind("an exported program", ".pt2", "exported_file"),
+    Kind("a diffusers pipeline", "model_index.json", "diffusers_pipeline"),
+    Kind("a sentence-transformers model", "modules.json", "sentence_transformers_folder", holds=list),
+    Kind("a PEFT adapter", "adapter_config.json", "adapter_folder"),
+    Kind(
+        "a timm model", "config.json", "timm_folder", keys=("architecture", "pretrained_cfg"), without=("model_type",)
+    ),
+    Kind("a part of a diffusers pipeline", "config.json", "diffusers_component", keys=("_class_name",)),
+    Kind("a transformers model", "config.json", "transformers_folder"),
+    Kind("an exported program", ".pt2", "exported_program"),
     Kind("a Python file with build()", ".py", "python_file"),
 )
 """Every kind, most specific first."""
@@ -64,9 +66,9 @@ _KINDS: Final = "give a folder with one of {}, or a file *.pt2 or *.py"
 def settle(path: Path, plan: Plan) -> tuple[Path, Plan]:
     """What is really loaded, and under which plan: a folder that is an adapter alone means its base with it."""
     kind, settings = _kind(path, plan)
-    if kind.module != "adapter_dir":
+    if kind.module != "adapter_folder":
         return path, plan
-    return adapter_dir.find_base(path, settings, plan)
+    return adapter_folder.find_base(path, settings, plan)
 
 
 def load(
@@ -80,13 +82,13 @@ def load(
 ) -> Loaded:
     """The model at `path` as loading it under `plan` would build it, with inputs, but without weights.
 
-    Inside of a `habitat` the model's code finds there what it is lent; else one lasts for the call, with `stubs`.
+    Inside of a `environment` the model's code finds there what it is lent; else one lasts for the call, with `stubs`.
     """
     root = Path(path)
     kind, settings = _kind(root, plan)
-    loader = import_module(f"analyzer.loaders.{kind.module}").load
+    loader = import_module(f"analyzer.loaders.kinds.{kind.module}").load
     inputs = Path(inputs_file) if inputs_file is not None else None
-    with habitat(plan.device, stubs) as place:
+    with environment(plan.device, stubs) as place:
         loaded: Loaded = loader(
             root, settings, plan, trust_remote_code=trust_remote_code, inputs_file=inputs, progress=progress
         )
@@ -116,4 +118,4 @@ def _kind(root: Path, plan: Plan) -> tuple[Kind, Any]:
 
 def _is_base(kind: Kind, root: Path) -> bool:
     """Whether a folder is the base of its own adapter: then the model in it is meant once the adapter is known."""
-    return kind.module == "adapter_dir" and (root / "config.json").is_file()
+    return kind.module == "adapter_folder" and (root / "config.json").is_file()

@@ -16,15 +16,15 @@ import transformers
 from torch import nn
 from torch.nn.modules import module as hooks
 
-from analyzer.capture.holding import hidden
-from analyzer.capture.places import Places
-from analyzer.findings import KEPT, Note
-from analyzer.graph import Place
-from analyzer.loaders.constructing import construct
-from analyzer.loaders.headers import Stored
-from analyzer.loaders.matching import match
-from analyzer.loaders.remote_code import plain_path, user_code
-from analyzer.loaders.worlds import world
+from analyzer.capture.module_inventory import hidden
+from analyzer.capture.source_lines import SourceLines
+from analyzer.ir.findings import KEPT, Note
+from analyzer.ir.graph import Place
+from analyzer.loaders.checkpoint_headers import Stored
+from analyzer.loaders.checkpoint_names import match
+from analyzer.loaders.constructor import construct
+from analyzer.loaders.remote_code.importing import plain_path, user_code
+from analyzer.loaders.versions import installed
 
 _PLUMBING: Final = tuple(
     str(Path(transformers.__file__).parent / name) for name in ("modeling_utils.py", "initialization.py")
@@ -59,12 +59,12 @@ def build(
             model: Any = construct(cls, config, wanted, note)
         kept = _keep_in_fp32(model, wanted, stored)
         to_meta(model)
-        world.settle(model)
-        world.compute(model)
+        installed.settle(model)
+        installed.compute(model)
         model.eval()
         _tie(model)
         saved, unused = match(model, stored)
-        taken = _take(model, world.assigned(model, wanted, saved))
+        taken = _take(model, installed.assigned(model, wanted, saved))
     tensors = dict(_tensors(model))
     reasons = {name: _reason(name, t, dtype, kept, taken, saved) for name, t in tensors.items()}
     return Built(model, reasons, lines.by_name(model), saved, unused)
@@ -72,16 +72,16 @@ def build(
 
 def set_config_dtype(config: Any, dtype: torch.dtype) -> None:
     """Write the dtype on the config and its parts, as from_pretrained does."""
-    setattr(config, world.FLOAT_ATTRIBUTE, dtype)
+    setattr(config, installed.FLOAT_ATTRIBUTE, dtype)
     for key in getattr(config, "sub_configs", None) or {}:
         part = getattr(config, key, None)
         if part is not None and not isinstance(part, dict):
-            setattr(part, world.FLOAT_ATTRIBUTE, dtype)
+            setattr(part, installed.FLOAT_ATTRIBUTE, dtype)
 
 
 def _keep_in_fp32(model: Any, dtype: torch.dtype, stored: dict[str, Stored]) -> dict[str, str]:
     """Widen what the keep-in-fp32 lists name; full name -> which list did it."""
-    lists = world.kept_wide(model, dtype)
+    lists = installed.kept_wide(model, dtype)
     if not lists:
         return {}
     kept = {}
@@ -166,7 +166,7 @@ class ConstructorLines:
     """Notes, while constructors run, which source line registered each parameter and buffer."""
 
     def __init__(self, root: str) -> None:
-        self._show = Places(nn.Module(), root).show
+        self._show = SourceLines(nn.Module(), root).show
         self._seen: dict[tuple[int, str], tuple[str, int]] = {}
 
     @contextlib.contextmanager

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.findings import Assumption
-from analyzer.loaders.remote_code import find_file, import_class, user_code
+from analyzer.ir.findings import Assumption
+from analyzer.loaders.remote_code.importing import find_file, import_class, user_code
 
 _AUTO_CLASSES: Final = (
     "AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForImageTextToText", "AutoModelForVision2Seq",
@@ -70,7 +70,7 @@ def _config(root: Path, settings: dict[str, Any], entry: str | None) -> Any:
         if model_type not in mapping:
             import transformers
 
-            from analyzer.loaders.applying import suggest
+            from analyzer.errors import suggest
 
             close = suggest(str(model_type), mapping.keys())
             raise AnalyzerError(

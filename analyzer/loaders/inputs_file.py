@@ -6,21 +6,36 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from torch import nn
 
-from analyzer.errors import AnalyzerError
-from analyzer.loaders.applying import suggest
-from analyzer.loaders.remote_code import plain_path, user_code
-
-DEFAULT_NAME: Final = "analyze_inputs.py"
-"""The file that is used when it lies in the model folder and none is named."""
+from analyzer.errors import AnalyzerError, suggest
+from analyzer.inputs import DEFAULT_NAME, Inputs, Run, given, made_up
+from analyzer.ir.findings import Assumption
+from analyzer.ir.plan import Plan
+from analyzer.loaders.remote_code.importing import plain_path, user_code
 
 _WANTED: Final = "define inputs(config) returning the keyword arguments of forward as a dict"
-Run = Callable[[nn.Module, dict[str, Any]], Any]
+
+
+def inputs_of(
+    model: nn.Module, config: Any, plan: Plan, dtype: str, root: Path, *, file: Path | None, trust_remote_code: bool
+) -> Inputs:
+    """Inputs from the inputs file where there is one, else made up; float ones in `dtype` unless the plan says."""
+    own = root / DEFAULT_NAME
+    notes: list[Assumption] = []
+    if file is None and own.is_file():
+        if trust_remote_code:
+            file = own
+        else:
+            what = f"{DEFAULT_NAME} in the model folder"
+            notes.append(Assumption(what, "not run without --trust-remote-code", DEFAULT_NAME))
+    if file is None:
+        return made_up(model, config, plan, dtype, notes)
+    values, run = read_inputs_file(file, config, inspect.signature(model.forward))
+    return given(model, config, plan, dtype, values, run)
 
 
 def read_inputs_file(file: Path, config: Any, signature: inspect.Signature) -> tuple[dict[str, Any], Run | None]:

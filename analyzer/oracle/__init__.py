@@ -7,10 +7,10 @@ from typing import Any, Final, TypeAlias
 
 import torch
 
-from analyzer.dtypes import is_float
-from analyzer.graph import Arg, DtypeArg, Spec
+from analyzer.ir.dtypes import is_float
+from analyzer.ir.flow import AS_ON_CPU as AS_ON_CPU
+from analyzer.ir.graph import Arg, DtypeArg, Spec
 from analyzer.oracle import answers
-from analyzer.oracle.answers import AS_ON_CPU as AS_ON_CPU
 from analyzer.oracle.operands import (
     ALIGNED,
     EXACT,

@@ -9,13 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from analyzer.dtypes import parse_dtype, short
-from analyzer.graph import Spec
+from analyzer.ir.dtypes import parse_dtype, short
+from analyzer.ir.graph import Spec
 
 FROM_SOURCE: Final = "from source"
 RECORDED: Final = "recorded"
-AS_ON_CPU: Final = "as on CPU"
-"""Who answered for a device that has no row for a call."""
 
 Static = tuple[tuple[str, Any], ...]
 Dtypes = tuple["str | None", ...]

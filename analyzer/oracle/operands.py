@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import torch
 
-from analyzer.graph import DtypeArg, Spec
+from analyzer.ir.graph import DtypeArg, Spec
 
 KEPT_SIZE: Final = 16
 """Sizes up to this one are kept; larger ones become 17, 18, ..., or 32, 48, ..., equal sizes staying equal."""

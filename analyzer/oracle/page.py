@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Final
 
-from analyzer.dtypes import short
+from analyzer.ir.dtypes import short
 from analyzer.oracle.answers import Answers, Row
 
 _HEAD: Final = """# Where {name} answers otherwise than the CPU

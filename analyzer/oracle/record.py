@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import torch
 
-from analyzer.graph import Spec
+from analyzer.ir.graph import Spec
 from analyzer.oracle.answers import FROM_SOURCE, RECORDED, Row
 from analyzer.oracle.signatures import SIGNATURES, Signature, fill
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
-from analyzer.graph import Spec
+from analyzer.ir.graph import Spec
 
 FLOATS: Final = ("float32", "bfloat16", "float16", "float64")
 HALVES: Final = ("float32", "bfloat16", "float16")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.errors import AnalyzerError
-from analyzer.plan import EVALUATE, Plan
+from analyzer.ir.plan import EVALUATE, Plan
 from analyzer.plans.facts import Facts
-from analyzer.plans.own import dump, load
+from analyzer.plans.plan_file import dump, load
 from analyzer.plans.resolve import resolve
 from analyzer.plans.sources import read_recipe
 

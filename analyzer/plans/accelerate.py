@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.plans.facts import AUTO, Facts, section, truth, whole
-from analyzer.plans.known import known
+from analyzer.plans.known_keys import known
 from analyzer.plans.sharding import fsdp_facts
 
 _PRECISIONS: Final = ("no", "fp8", "fp16", "bf16")

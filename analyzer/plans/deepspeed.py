@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from analyzer.dtypes import parse_dtype
+from analyzer.ir.dtypes import parse_dtype
 from analyzer.plans.facts import ABSENT, AUTO, Facts, switch, truth, whole
-from analyzer.plans.known import known
+from analyzer.plans.known_keys import known
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 """A section that is not there."""

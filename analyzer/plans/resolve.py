@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from analyzer.dtypes import parse_dtype
 from analyzer.errors import AnalyzerError
-from analyzer.plan import EVALUATE, TRAIN, Engine, Plan, Training, Wrap
+from analyzer.ir.dtypes import parse_dtype
+from analyzer.ir.plan import EVALUATE, TRAIN, Engine, Plan, Training, Wrap
 from analyzer.plans.facts import ABSENT, AUTO, Facts
 
 _DTYPES: Final = {"bf16": "bfloat16", "fp16": "float16", "fp8": "bfloat16", "no": ""}

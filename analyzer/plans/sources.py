@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.plans import accelerate, deepspeed, others, trainer
+from analyzer.plans import accelerate, deepspeed, other_dialects, trainer
 from analyzer.plans.facts import Facts
 from analyzer.plans.files import read_file
 from analyzer.plans.sharding import fsdp_facts
@@ -15,10 +15,10 @@ from analyzer.plans.sharding import fsdp_facts
 _Values = Mapping[str, Any]
 SOURCES: Final[tuple[tuple[str, Callable[[_Values], bool], Callable[[_Values, str], Facts]], ...]] = (
     ("accelerate", accelerate.recognises, accelerate.read),
-    ("torchtune", others.is_torchtune, others.read_torchtune),
-    ("axolotl", others.is_axolotl, others.read_axolotl),
-    ("LLaMA-Factory", others.is_llama_factory, others.read_llama_factory),
-    ("PEFT's method comparison", others.is_comparison, others.read_comparison),
+    ("torchtune", other_dialects.is_torchtune, other_dialects.read_torchtune),
+    ("axolotl", other_dialects.is_axolotl, other_dialects.read_axolotl),
+    ("LLaMA-Factory", other_dialects.is_llama_factory, other_dialects.read_llama_factory),
+    ("PEFT's method comparison", other_dialects.is_comparison, other_dialects.read_comparison),
     ("DeepSpeed", deepspeed.recognises, deepspeed.read),
     ("TrainingArguments", trainer.recognises, trainer.read),
 )

@@ -9,7 +9,7 @@ from typing import Any, Final
 from analyzer.errors import AnalyzerError
 from analyzer.plans import deepspeed
 from analyzer.plans.facts import Facts, section, truth, whole
-from analyzer.plans.known import concerns_precision, known
+from analyzer.plans.known_keys import concerns_precision, known
 from analyzer.plans.sharding import fsdp_facts
 
 _SWITCHES: Final = ("bf16", "fp16", "bf16_full_eval", "fp16_full_eval", "use_cpu")

@@ -9,10 +9,10 @@ from typing import Final
 
 import graphviz
 
-from analyzer.dtypes import DTYPES, short
+from analyzer.ir.dtypes import DTYPES, short
+from analyzer.picture import Box, Caption, Cluster, Link, View, overview
 from analyzer.render.palette import FAINT, MARKED, MIXED, QUIET, RIMS, tint
 from analyzer.report import Report
-from analyzer.view import Box, Caption, Cluster, Link, View, overview
 
 SHAPES: Final = {
     "parameter": "cylinder",

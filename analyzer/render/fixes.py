@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analyzer.remedy import Edit, Trial
+from analyzer.ir.proposal import Edit
+from analyzer.ir.trial import Trial
 from analyzer.render.terminal import size
 
 WIDE: Final = 110

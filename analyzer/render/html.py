@@ -9,16 +9,16 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
-from analyzer.dtypes import short
 from analyzer.errors import AnalyzerError
-from analyzer.findings import Coverage, Finding
-from analyzer.graph import Place
+from analyzer.ir.dtypes import short
+from analyzer.ir.findings import Coverage, Finding
+from analyzer.ir.graph import Place
+from analyzer.picture import Box, Cluster, View
+from analyzer.picture.tree import Branch, Leaf, tree
 from analyzer.render import dot, svg
 from analyzer.render.palette import TINTS, tint
 from analyzer.render.terminal import story
 from analyzer.report import Report
-from analyzer.view import Box, Cluster, View
-from analyzer.view.tree import Branch, Leaf, tree
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'"
 """What a browser lets the page do: nothing that it does not hold itself."""

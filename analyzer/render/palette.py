@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from analyzer.dtypes import DTYPES
+from analyzer.ir.dtypes import DTYPES
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from analyzer.dtypes import short
-from analyzer.findings import Finding
+from analyzer.ir.dtypes import short
+from analyzer.ir.findings import Finding
 from analyzer.report import Report, no_script
 
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analyzer.dtypes import short, width
-from analyzer.findings import SEVERITIES, Finding, Unentered
+from analyzer.ir.dtypes import short, width
+from analyzer.ir.findings import SEVERITIES, Finding, Unentered
 from analyzer.report import CensusRow, Report
 
 STYLES: Final = {"error": "bold red", "warning": "yellow", "note": "dim"}

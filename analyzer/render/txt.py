@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from analyzer.ir.text import print_graph
 from analyzer.report import Report
-from analyzer.text import print_graph
 
 
 def render(report: Report) -> bytes:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from analyzer.findings import Finding, Operand, Origin
-from analyzer.graph import Node, Ref, above, in_any_layer
+from analyzer.ir.findings import Finding, Operand, Origin
+from analyzer.ir.graph import Node, Ref, above, in_any_layer
 
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
     from types import ModuleType
 
-    from analyzer.inventory import Held
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
+    from analyzer.ir.inventory import Held
 
 DRAWN: Final = 8
 """Up to how many stored tensors of one fault are marked in the picture; more would mark all of it."""

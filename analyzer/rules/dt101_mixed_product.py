@@ -23,12 +23,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from analyzer.dtypes import is_float
-from analyzer.graph import causes
+from analyzer.ir.dtypes import is_float
+from analyzer.ir.graph import causes
 from analyzer.rules import Hit, cause
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 
 def check(flow: Flow) -> Iterator[Hit]:

@@ -26,14 +26,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from analyzer.dtypes import short, width
-from analyzer.findings import KEPT
-from analyzer.graph import Node, Ref
-from analyzer.regions import PRODUCTS, Region, base, computes, floats, spread, yields
+from analyzer.ir.dtypes import short, width
+from analyzer.ir.findings import KEPT
+from analyzer.ir.graph import Node, Ref
 from analyzer.rules import Hit, cause
+from analyzer.rules.regions import PRODUCTS, Region, base, computes, floats, spread, yields
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 
 def check(flow: Flow) -> Iterator[Hit]:

@@ -22,13 +22,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from analyzer.dtypes import is_float, short
-from analyzer.graph import Node
-from analyzer.regions import computes, floats, spread, yields
+from analyzer.ir.dtypes import is_float, short
+from analyzer.ir.graph import Node
 from analyzer.rules import Hit, cause
+from analyzer.rules.regions import computes, floats, spread, yields
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 
 def check(flow: Flow) -> Iterator[Hit]:

@@ -25,13 +25,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from analyzer.dtypes import is_float, short, width
-from analyzer.graph import CAST, UPDATED, Node, Ref
-from analyzer.regions import PRODUCTS, VIEWS, base
+from analyzer.ir.dtypes import is_float, short, width
+from analyzer.ir.graph import CAST, UPDATED, Node, Ref
 from analyzer.rules import Hit
+from analyzer.rules.regions import PRODUCTS, VIEWS, base
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 _ANGLES: Final = VIEWS | PRODUCTS | {"add", "cat", "div", "mul", "outer", "stack", "sub", "unsqueeze"}
 """What stands between a position and the sine of its angle."""

@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import TYPE_CHECKING, Final
 
-from analyzer.dtypes import short
-from analyzer.graph import Node
-from analyzer.regions import base, yields
+from analyzer.ir.dtypes import short
+from analyzer.ir.graph import Node
 from analyzer.rules import Hit
+from analyzer.rules.regions import base, yields
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 _LIMITS: Final = {"float16": 65520.0, "bfloat16": (2.0 - 2.0**-8) * 2.0**127, "float32": (2.0 - 2.0**-24) * 2.0**127}
 """The least number that rounds to infinity."""

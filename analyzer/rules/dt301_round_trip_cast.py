@@ -23,13 +23,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from analyzer.dtypes import is_float, short, width
-from analyzer.graph import CAST, Node
-from analyzer.regions import VIEWS, base
+from analyzer.ir.dtypes import is_float, short, width
+from analyzer.ir.graph import CAST, Node
 from analyzer.rules import Hit
+from analyzer.rules.regions import VIEWS, base
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 
 def check(flow: Flow) -> Iterator[Hit]:

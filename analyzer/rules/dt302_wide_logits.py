@@ -24,13 +24,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from analyzer.dtypes import short, width
-from analyzer.graph import CAST
-from analyzer.regions import PRODUCTS, VIEWS, base, unviewed
+from analyzer.ir.dtypes import short, width
+from analyzer.ir.graph import CAST
 from analyzer.rules import Hit
+from analyzer.rules.regions import PRODUCTS, VIEWS, base, unviewed
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 LARGE: Final = 256 * 2**20
 """Bytes of a wide copy from which it is a warning."""

@@ -24,13 +24,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from analyzer.dtypes import is_float, short, width
-from analyzer.graph import CAST
-from analyzer.regions import PRODUCTS, VIEWS, base, unviewed
+from analyzer.ir.dtypes import is_float, short, width
+from analyzer.ir.graph import CAST
 from analyzer.rules import Hit
+from analyzer.rules.regions import PRODUCTS, VIEWS, base, unviewed
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 _UNPACKED: Final = "quantised.dequantize.default"
 """The operation that unpacks a weight: it only hands on what is stored, but here it is what is looked for."""

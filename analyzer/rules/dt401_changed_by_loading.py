@@ -22,11 +22,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from analyzer.dtypes import is_float, short, width
+from analyzer.ir.dtypes import is_float, short, width
 from analyzer.rules import Hit
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 _LOSS: Final = {
     ("float32", "bfloat16"): "16 of its 24 bits of precision are lost",

@@ -25,13 +25,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from analyzer.dtypes import is_float, short, width
-from analyzer.graph import in_any_layer
+from analyzer.ir.dtypes import is_float, short, width
+from analyzer.ir.graph import in_any_layer
 from analyzer.rules import Hit
 
 if TYPE_CHECKING:
-    from analyzer.inventory import Held
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
+    from analyzer.ir.inventory import Held
 
 
 def check(flow: Flow) -> Iterator[Hit]:

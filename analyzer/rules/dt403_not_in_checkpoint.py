@@ -22,11 +22,11 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from analyzer.dtypes import short
+from analyzer.ir.dtypes import short
 from analyzer.rules import Hit
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 
 def check(flow: Flow) -> Iterator[Hit]:

@@ -23,15 +23,15 @@ from collections.abc import Iterator
 from math import prod
 from typing import TYPE_CHECKING
 
-from analyzer.dtypes import is_float
-from analyzer.masters import widened
+from analyzer.ir.dtypes import is_float
 from analyzer.rules import Hit
-from analyzer.units import Unit, units
+from analyzer.training.fsdp_units import Unit, fsdp_units
+from analyzer.training.optimizer_dtypes import widened
 
 if TYPE_CHECKING:
-    from analyzer.inventory import Held
-    from analyzer.plan import Wrap
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
+    from analyzer.ir.inventory import Held
+    from analyzer.ir.plan import Wrap
 
 
 def check(flow: Flow) -> Iterator[Hit]:
@@ -39,7 +39,7 @@ def check(flow: Flow) -> Iterator[Hit]:
     wrap = flow.plan.training.fsdp if flow.plan.training else None
     if wrap is None:
         return
-    for unit in units(flow.inventory, wrap):
+    for unit in fsdp_units(flow.inventory, wrap):
         words, odd = _flattened(unit, wrap) if wrap.version == 1 else _grouped(flow, unit)
         if words:
             where = flow.inventory.classes.get(unit.modules[0], "")

@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from analyzer.masters import updated
 from analyzer.rules import Hit
+from analyzer.training.optimizer_dtypes import updated
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 WORDS = "Attempting to unscale FP16 gradients."
 """As torch/amp/grad_scaler.py says it."""

@@ -27,12 +27,12 @@ from collections.abc import Iterator
 from math import prod
 from typing import TYPE_CHECKING
 
-from analyzer.dtypes import short
-from analyzer.masters import HALVES, updated
+from analyzer.ir.dtypes import short
 from analyzer.rules import Hit
+from analyzer.training.optimizer_dtypes import HALVES, updated
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 
 def check(flow: Flow) -> Iterator[Hit]:

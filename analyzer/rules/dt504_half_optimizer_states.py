@@ -19,12 +19,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from analyzer.dtypes import short
-from analyzer.masters import updated
+from analyzer.ir.dtypes import short
 from analyzer.rules import Hit
+from analyzer.training.optimizer_dtypes import updated
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 LIKE_THE_PARAMETER: Final = frozenset({"adam", "adamw", "adamw_hf", "adamw_torch", "adamw_torch_fused"})
 """Optimizers, in lower case, whose states are `zeros_like` of the parameter."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from analyzer.rules import Hit
 
 if TYPE_CHECKING:
-    from analyzer.propagate import Flow
+    from analyzer.ir.flow import Flow
 
 
 def check(flow: Flow) -> Iterator[Hit]:

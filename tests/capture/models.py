@@ -9,7 +9,7 @@ import torch
 import transformers as hf
 from torch import nn
 
-from tests.worlds import FIVE
+from tests.versions import FIVE
 
 Made = tuple[nn.Module, dict[str, Any]]
 IDS = torch.arange(3, 15)[None]

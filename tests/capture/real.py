@@ -14,12 +14,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from analyzer import oracle
 from analyzer.capture import Captured, Loaded
-from analyzer.capture.abstract import dtype_name
-from analyzer.capture.kernels import results
-from analyzer.capture.run import capture
-from analyzer.capture.training import loss_of
-from analyzer.graph import UPDATED
-from analyzer.plan import Plan
+from analyzer.capture.tensor import dtype_name
+from analyzer.capture.tracing.outcomes import results
+from analyzer.ir.graph import UPDATED
+from analyzer.ir.plan import Plan
+from analyzer.running.forward import capture
+from analyzer.running.training_step import loss_of
 
 Seen = tuple[str, tuple[str, ...]]
 Run = Callable[[nn.Module, dict[str, Any]], Any]

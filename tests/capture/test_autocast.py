@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from analyzer.capture.run import capture, from_callable
 from analyzer.errors import AnalyzerError
-from analyzer.graph import CAST
-from analyzer.plan import Plan
+from analyzer.ir.graph import CAST
+from analyzer.ir.plan import Plan
 from analyzer.propagate import disagreements, propagate
+from analyzer.running.forward import capture, from_callable
 from tests.capture.models import ALIKE, make
 from tests.capture.real import really, really_trained, traced
 

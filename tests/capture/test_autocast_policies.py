@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 
-from analyzer.capture import policies
+from analyzer.capture.autocast import policies
 from tests.truth.autocast import compare, reason, samples
 from tests.truth.autocast_calls import calls
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.amp import autocast_mode
 
-from analyzer.capture.abstract import CARRIER
-from analyzer.capture.run import capture, from_callable
-from analyzer.plan import Plan
-from analyzer.text import print_graph
+from analyzer.capture.tensor import CARRIER
+from analyzer.ir.plan import Plan
+from analyzer.ir.text import print_graph
+from analyzer.running.forward import capture, from_callable
 
 X = torch.ones(2, 4)
 PLAN = Plan(autocast="cuda:float16", scope="run")

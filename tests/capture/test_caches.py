@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from analyzer.capture.run import capture, from_callable
-from analyzer.graph import ModelGraph
-from analyzer.plan import Plan
+from analyzer.ir.graph import ModelGraph
+from analyzer.ir.plan import Plan
+from analyzer.running.forward import capture, from_callable
 
 
 def _graph(function: Any, x: torch.Tensor) -> ModelGraph:

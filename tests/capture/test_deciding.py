@@ -12,14 +12,14 @@ import transformers as hf
 from torch import nn
 
 from analyzer import oracle, trace
-from analyzer.graph import UPDATED
-from analyzer.plan import Plan
+from analyzer.ir.graph import UPDATED
+from analyzer.ir.plan import Plan
+from analyzer.picture import overview
 from analyzer.propagate import disagreements
 from analyzer.report import Report
-from analyzer.view import overview
 from tests.capture.models import IDS, TINY
 from tests.capture.real import bare, really
-from tests.worlds import five
+from tests.versions import five
 
 CPU = Plan(device="cpu")
 X = torch.ones(12, 8)

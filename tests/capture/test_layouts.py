@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import analyzer
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 from tests.capture.real import really, traced
 
 

@@ -7,7 +7,7 @@ import traceback
 import pytest
 import torch
 
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 from analyzer.propagate import disagreements, propagate
 from tests.capture.models import MODELS, make
 from tests.capture.real import really, traced

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from analyzer import trace
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 from analyzer.propagate import disagreements
 
 Way = Callable[[torch.Tensor, torch.Tensor, nn.ModuleList], torch.Tensor]

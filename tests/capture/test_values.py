@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import analyzer
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 from tests.capture.real import watched
 
 X = torch.arange(-5.0, 7.0, dtype=torch.bfloat16).reshape(3, 4)

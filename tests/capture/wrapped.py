@@ -19,9 +19,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, MixedPrecision, MixedPrecisionPolicy, fully_shard
 from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 
-from analyzer.capture.holding import take
-from analyzer.plan import Wrap
-from analyzer.units import units
+from analyzer.capture.module_inventory import inventory_of
+from analyzer.ir.plan import Wrap
+from analyzer.training.fsdp_units import fsdp_units
 
 INPUTS: dict[str, Any] = {"input_ids": torch.arange(8)[None], "labels": torch.arange(8)[None]}
 TINY = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
@@ -51,13 +51,13 @@ def shard(module: Any, wrap: Wrap) -> nn.Module:
         warnings.simplefilter("ignore")
         if wrap.version == 2:
             mesh, policy = init_device_mesh("cpu", (1,)), MixedPrecisionPolicy(**dtypes)
-            for unit in units(take(module), wrap):
+            for unit in fsdp_units(inventory_of(module), wrap):
                 parts = [module.get_submodule(path) for path in unit.modules]
                 if unit.modules != ("",):
                     fully_shard(parts if len(parts) > 1 else parts[0], mesh=mesh, mp_policy=policy)
             fully_shard(module, mesh=mesh, mp_policy=policy)
             return module  # type: ignore[no-any-return]
-        names = wrap.classes or take(module).no_split
+        names = wrap.classes or inventory_of(module).no_split
         classes = {type(part) for part in module.modules() if type(part).__name__ in names}
         return FullyShardedDataParallel(
             module,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 from tests.corpus.a_folder import write_folder
 from tests.corpus.case import RAISES, Case
 

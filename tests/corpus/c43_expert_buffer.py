@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 from tests.corpus.case import RAISES, Case, Made
 
 

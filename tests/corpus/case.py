@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from torch import nn
 
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 
 CPU: Final = Plan(device="cpu")
 Made = tuple[nn.Module, dict[str, Any]]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 from tests.corpus.case import RAISES, Case, Made
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from analyzer.plan import Plan, Training, Wrap
+from analyzer.ir.plan import Plan, Training, Wrap
 from tests.capture.wrapped import alone, shard
 from tests.corpus.case import RAISES, Case, Made
 

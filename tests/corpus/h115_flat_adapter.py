@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from analyzer.plan import Plan, Training
+from analyzer.ir.plan import Plan, Training
 from tests.corpus.case import RAISES, Case, Made
 from tests.corpus.h111_flat_unit import WRAP, flatten
 

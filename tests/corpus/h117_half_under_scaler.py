@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from analyzer.plan import Plan, Training
+from analyzer.ir.plan import Plan, Training
 from tests.corpus.case import RAISES, Case, Made
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 from tests.corpus.case import STOPS, Case, Made
 
 

@@ -12,13 +12,14 @@ import torch
 
 import tests.corpus
 from analyzer.capture import Loaded
-from analyzer.capture.run import capture, from_callable
-from analyzer.capture.training import loss_of
-from analyzer.propagate import Flow, propagate
-from analyzer.remedy import Edit
-from analyzer.remedy.source import sources
+from analyzer.fixes.source_casts import sources
+from analyzer.ir.flow import Flow
+from analyzer.ir.proposal import Edit
+from analyzer.ir.steps import parse_steps
+from analyzer.propagate import propagate
 from analyzer.rules import check
-from analyzer.steps import parse_steps
+from analyzer.running.forward import capture, from_callable
+from analyzer.running.training_step import loss_of
 from tests.capture.real import bare
 from tests.corpus.case import RAISES, Case
 from tests.corpus.running import NAMES, autocast, built, calls, case

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from analyzer.findings import Finding
+from analyzer.ir.findings import Finding
 from tests.corpus import mending
 from tests.corpus.case import SILENT, STOPS, Case
 from tests.corpus.mending import LINES

@@ -18,20 +18,20 @@ from transformers import PreTrainedModel
 
 import tests.corpus
 from analyzer import oracle
-from analyzer.capture.abstract import dtype_name
-from analyzer.capture.outputs import leaves
-from analyzer.capture.places import Places
-from analyzer.capture.session import Run, Session
-from analyzer.capture.training import loss_of
-from analyzer.dtypes import parse_autocast
+from analyzer.api import trace
+from analyzer.capture.source_lines import SourceLines
+from analyzer.capture.tensor import dtype_name
 from analyzer.errors import AnalyzerError
-from analyzer.findings import Finding, Origin
-from analyzer.pipeline import trace
+from analyzer.ir.dtypes import parse_autocast
+from analyzer.ir.findings import Finding, Origin
+from analyzer.ir.steps import parse_steps
 from analyzer.report import Report
-from analyzer.steps import parse_steps
+from analyzer.running.output_tensors import leaves
+from analyzer.running.session import Run, Session
+from analyzer.running.training_step import loss_of
 from tests.capture.real import bare, raised_at
 from tests.corpus.case import Case
-from tests.worlds import asked
+from tests.versions import asked
 
 STRICT = hasattr(PreTrainedModel, "_keep_in_fp32_modules_strict")
 """The list came with transformers 4.51."""
@@ -77,7 +77,7 @@ def real(name: str, mended: bool, folder: Path) -> Ran:
     one = case(name)
     plan = one.plan_of(mended)
     module, inputs = _loaded(one, mended, folder) if one.folder else built(one, mended)
-    places = Places(module, "")
+    places = SourceLines(module, "")
     try:
         with torch.set_grad_enabled(plan.train), autocast(plan.autocast):
             given = copy.deepcopy(inputs)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from tests.corpus.page import page
-from tests.worlds import five
+from tests.versions import five
 
 PAGE = Path(__file__).parents[2] / "docs" / "corpus.md"
 

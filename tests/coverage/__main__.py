@@ -21,7 +21,7 @@ import torch
 import transformers
 from transformers.utils import logging
 
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 from tests.coverage.beside import lies_beside
 from tests.coverage.cases import cases
 from tests.coverage.page import architectures, write

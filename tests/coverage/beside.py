@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from analyzer.loaders.habitat import habitat
+from analyzer.loaders.remote_code.environment import environment
 
 BESIDE: Final = Path(sys.prefix) / "apart"
 """Where `make` puts packages without what they depend on."""
@@ -25,7 +25,7 @@ def lies_beside(package: str) -> bool:
 def main() -> None:
     """Run the command where transformers finds them: it looks once, when it is imported."""
     sys.path.append(str(BESIDE))
-    with habitat("cuda", STOOD_IN):
+    with environment("cuda", STOOD_IN):
         from tests.coverage.__main__ import main as command
 
         command(beside=True)

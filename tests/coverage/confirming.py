@@ -22,14 +22,14 @@ from transformers.utils import logging
 
 from analyzer import loaders
 from analyzer.errors import AnalyzerError
-from analyzer.loaders.inputs.learning import learned
-from analyzer.plan import Plan
+from analyzer.inputs.learning import learned
+from analyzer.ir.plan import Plan
 from tests.coverage.__main__ import read, warm_up
 from tests.coverage.cases import Case, cases, config_of
 from tests.coverage.confirmed import kept
 from tests.coverage.running import forked
 from tests.truth.running import How, Raised, real_run
-from tests.worlds import asked
+from tests.versions import asked
 
 MOST: Final = 2_000_000_000
 """Parameters; a larger model is not run."""

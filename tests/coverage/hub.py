@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from transformers.utils import logging
 
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 from tests.coverage.__main__ import warm_up
 from tests.coverage.page import WORDS, published, write
 from tests.coverage.running import Row, apart, trace_folder

@@ -20,12 +20,12 @@ import torch
 import transformers
 
 from analyzer import loaders, rules
-from analyzer.capture.run import capture
 from analyzer.errors import AnalyzerError
-from analyzer.loaders.inputs.labels import make_labels
-from analyzer.loaders.inputs.learning import learned
-from analyzer.plan import Plan
+from analyzer.inputs.labels import make_labels
+from analyzer.inputs.learning import learned
+from analyzer.ir.plan import Plan
 from analyzer.propagate import propagate
+from analyzer.running.forward import capture
 from tests.coverage.cases import Case, config_of
 
 SECONDS: Final = 60

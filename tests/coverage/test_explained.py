@@ -65,9 +65,9 @@ WITH_TIMM = {"edgetam_vision_model EdgeTamVisionModel": "to have 384 channels, b
 """The same, of what needs timm: its real run is one of a process of its own."""
 REAL_RUN = """
 import sys
-from tests.coverage.beside import BESIDE, STOOD_IN, habitat
+from tests.coverage.beside import BESIDE, STOOD_IN, environment
 sys.path.append(str(BESIDE))
-with habitat("cpu", STOOD_IN):
+with environment("cpu", STOOD_IN):
     import torch, transformers
     model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(sys.argv[1])).eval()
     model(torch.zeros(1, 3, 64, 64))

@@ -9,7 +9,7 @@ import diffusers
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
-from analyzer.loaders.preparing import StandInTokenizer
+from analyzer.loaders.offline_processors import StandInTokenizer
 
 _CLIP = {
     "vocab_size": 99, "hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1, "num_attention_heads": 4,

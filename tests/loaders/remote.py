@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import transformers
 
-from analyzer.pipeline import run_trace
-from analyzer.plan import Plan
+from analyzer.actions.trace import run_trace
+from analyzer.ir.plan import Plan
 from analyzer.report import Report
 
 FIVE = int(transformers.__version__.split(".")[0]) >= 5

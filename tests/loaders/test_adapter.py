@@ -15,16 +15,16 @@ import torch
 import transformers as hf
 from torch import nn
 
-from analyzer.capture.abstract import dtype_name
-from analyzer.capture.run import capture
+from analyzer.capture.tensor import dtype_name
 from analyzer.errors import AnalyzerError
-from analyzer.graph import UPDATED
+from analyzer.ir.graph import UPDATED
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.plan import Plan
+from analyzer.running.forward import capture
 from tests.capture.real import really_trained
 from tests.truth.compare import compare_ops
 from tests.truth.running import How, real_run, traced_run
-from tests.worlds import asked
+from tests.versions import asked
 
 peft = pytest.importorskip("peft")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from analyzer.actions.trace import run_trace
 from analyzer.errors import AnalyzerError
-from analyzer.loaders.habitat import habitat
-from analyzer.pipeline import run_trace
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
+from analyzer.loaders.remote_code.environment import environment
 from tests.coverage.beside import BESIDE
 from tests.loaders.remote import assumed
 
@@ -49,7 +49,7 @@ def test_without_timm(resnet: Path) -> None:
 def test_timm_models_end_as_real_ones(odd: dict[str, str], resnet: Path) -> None:
     report = run_trace(resnet, Plan(device="cpu", set=odd))
     assert assumed(report)["the package torchvision"] == "an inert stand-in"
-    with habitat("cpu") as place:
+    with environment("cpu") as place:
         place.finder.add("torchvision")
         import timm
 
@@ -119,7 +119,7 @@ def test_all_modules_of_a_sentence_transformer(sentences: Path) -> None:
 @needs_apart
 @pytest.mark.usefixtures("apart")
 def test_dense_takes_the_dtype_of_the_first_parameter_as_in_the_package(sentences: Path) -> None:
-    with habitat("cpu", STUBS):
+    with environment("cpu", STUBS):
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.models import Dense
         from torch import nn

@@ -10,12 +10,12 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from analyzer.findings import Finding
+from analyzer.actions.trace import run_trace
+from analyzer.ir.findings import Finding
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.pipeline import run_trace
-from analyzer.plan import Plan
 from tests.loaders.test_checkpoint import SMALL
-from tests.worlds import asked as asked_for
+from tests.versions import asked as asked_for
 
 
 def _saved(folder: Path, dtype: torch.dtype, declared: str, cls: str = "LlamaForCausalLM") -> torch.nn.Module:

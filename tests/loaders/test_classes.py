@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import transformers as hf
 
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.plan import Plan
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 import transformers as hf
 
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.plan import Plan
-from tests.worlds import asked
+from tests.versions import asked
 
 CASES = {
     "EncodecModel": {

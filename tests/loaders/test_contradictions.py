@@ -11,12 +11,13 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
-from analyzer.findings import Finding
+from analyzer.actions.fix import run_fix
+from analyzer.actions.trace import run_trace
+from analyzer.ir.findings import Finding
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.pipeline import run_fix, run_trace
-from analyzer.plan import Plan
 from tests.loaders.test_checkpoint import MOE, SMALL
-from tests.worlds import five
+from tests.versions import five
 
 CPU = Plan(device="cpu")
 

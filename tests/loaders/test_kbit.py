@@ -11,13 +11,13 @@ import torch
 import transformers as hf
 
 from analyzer.capture import Loaded
-from analyzer.capture.abstract import dtype_name
-from analyzer.capture.run import capture
-from analyzer.graph import Node
+from analyzer.capture.tensor import dtype_name
+from analyzer.ir.graph import Node
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.loaders.quantised.standin import StandIn
+from analyzer.loaders.quantised.layer import StandIn
 from analyzer.oracle import words
-from analyzer.plan import Plan
+from analyzer.running.forward import capture
 from tests.capture.real import really_trained
 from tests.loaders.quantised import BNB4, BNB8, TEXT
 from tests.truth.running import How, real_run

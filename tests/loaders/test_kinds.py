@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from analyzer import cli
+from analyzer.actions.trace import run_trace
+from analyzer.api import trace
 from analyzer.errors import AnalyzerError
+from analyzer.ir.plan import Plan
 from analyzer.loaders import LOADERS, _kind, load
-from analyzer.pipeline import run_trace, trace
-from analyzer.plan import Plan
 
 LORA = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
 NET = """
@@ -198,4 +199,4 @@ def test_a_timm_model_that_transformers_wraps_is_a_transformers_model(tmp_path: 
     for more in ({}, {"model_type": "timm_wrapper", "architectures": ["TimmWrapperModel"]}):
         (tmp_path / "config.json").write_text(json.dumps({**known, **more}))
         kinds.append(_kind(tmp_path, Plan())[0].module)
-    assert kinds == ["timm_dir", "transformers_dir"]
+    assert kinds == ["timm_folder", "transformers_folder"]

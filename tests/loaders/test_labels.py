@@ -9,11 +9,11 @@ import pytest
 import torch
 import transformers as hf
 
-from analyzer.capture.run import capture
+from analyzer.inputs.labels import make_labels
+from analyzer.inputs.learning import learned
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.loaders.inputs.labels import make_labels
-from analyzer.loaders.inputs.learning import learned
-from analyzer.plan import Plan
+from analyzer.running.forward import capture
 from tests.capture.models import IDS, TINY
 
 TRAIN = Plan(device="cpu", train=True)

@@ -13,10 +13,10 @@ pytest.importorskip("diffusers")
 
 import torch
 
+from analyzer.actions.trace import run_trace
 from analyzer.errors import AnalyzerError
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.pipeline import run_trace
-from analyzer.plan import Plan
 from tests.loaders import pipelines
 
 CALL = {"prompt": "a photograph", "num_inference_steps": 1, "output_type": "pt", "return_dict": False}

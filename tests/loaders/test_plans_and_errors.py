@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.plan import Plan
 
 
 def test_to_casts_floats_and_says_so(llama: Path) -> None:

@@ -13,13 +13,13 @@ from torch import nn
 
 from analyzer import loaders
 from analyzer.errors import AnalyzerError
+from analyzer.ir.plan import Plan
 from analyzer.loaders.quantised import consumed, read
-from analyzer.loaders.quantised.choosing import chosen
 from analyzer.loaders.quantised.layouts import LAYOUTS
+from analyzer.loaders.quantised.replaced_modules import chosen
 from analyzer.loaders.quantised.schemes import SCHEMES
-from analyzer.plan import Plan
 from tests.loaders.quantised import BNB4, FP8, GPTQ, METHODS, TEXT, folder, held, traced
-from tests.worlds import five
+from tests.versions import five
 
 HUB = Path(__file__).parents[3] / "shared" / "hub"
 LINEARS = 14

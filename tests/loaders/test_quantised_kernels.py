@@ -11,12 +11,12 @@ import torch
 import transformers as t
 from torch import nn
 
-from analyzer.findings import Finding
+from analyzer.ir.findings import Finding
+from analyzer.loaders.quantised.layer import StandIn
 from analyzer.loaders.quantised.schemes import SCHEMES
-from analyzer.loaders.quantised.standin import StandIn
 from analyzer.report import Report
 from tests.loaders.quantised import BNB4, BNB8, FP8, GPTQ, METHODS, TEXT, folder, traced
-from tests.worlds import asked
+from tests.versions import asked
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 OWN = """

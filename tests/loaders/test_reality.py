@@ -10,11 +10,11 @@ import pytest
 import torch
 import transformers as t
 
+from analyzer.inputs.learning import learned
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.loaders.inputs.learning import learned
-from analyzer.plan import Plan
-from tests.worlds import asked as asked_for
-from tests.worlds import images
+from tests.versions import asked as asked_for
+from tests.versions import images
 
 TEXT = {
     "vocab_size": 64, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,

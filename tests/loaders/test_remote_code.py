@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.plan import Plan
 from tests.loaders.remote import change
-from tests.worlds import asked
+from tests.versions import asked
 
 
 def fails(folder: Path) -> str:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from analyzer.actions.trace import run_trace
 from analyzer.errors import AnalyzerError
+from analyzer.ir.plan import Plan
+from analyzer.ir.stubs import parse_stubs
 from analyzer.loaders import load
-from analyzer.loaders.habitat import habitat
-from analyzer.pipeline import run_trace
-from analyzer.plan import Plan
-from analyzer.stubs import parse_stubs
+from analyzer.loaders.remote_code.environment import environment
 from tests.loaders.remote import FIVE, Code, assumed, change, five
 
 FLASH = "from flash_attn import flash_attn_func"
@@ -155,7 +155,7 @@ def test_constructors_that_read_values(tmp_path: Path) -> None:
     init += "self.table = nn.Parameter(torch.from_numpy(torch.arange(4).numpy()).float())\n"
     init += "self.made = nn.Parameter(torch.tensor(np.ones((2, 3))))\nself.big = nn.Linear(4096, 4096)"
     root = Code("import numpy as np", init=init).write(tmp_path)
-    with habitat("cuda") as place:
+    with environment("cuda") as place:
         loaded = load(root, Plan(), trust_remote_code=True)
         assert any("reads values" in one.what for one in place.assumptions()) is FIVE
         cls = type(loaded.module)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from analyzer import oracle
-from analyzer.graph import Spec
+from analyzer.ir.graph import Spec
 from analyzer.oracle import Dtypes, Refused, answers, ask, overload, record
 from analyzer.oracle.answers import FROM_SOURCE, RECORDED, Row
 from analyzer.oracle.signatures import SIGNATURES, Signature, fill

@@ -7,7 +7,7 @@ import resource
 import pytest
 import torch
 
-from analyzer.graph import Spec
+from analyzer.ir.graph import Spec
 from analyzer.oracle import Dtypes, Refused, ask
 
 LONG = 200_000

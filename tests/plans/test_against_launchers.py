@@ -16,7 +16,7 @@ from transformers import TrainingArguments
 
 from analyzer import plans
 from analyzer.errors import AnalyzerError
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 from tests.capture.wrapped import alone, engine
 
 _NAMES = {"bf16": "bfloat16", "fp16": "float16"}

@@ -13,10 +13,11 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
 from analyzer import plans
+from analyzer.actions.trace import run_stages
 from analyzer.errors import AnalyzerError
-from analyzer.loaders.applying import apply_plan, cast_floats
-from analyzer.pipeline import run_stages
-from analyzer.plan import EVALUATE, TRAIN, Plan, Training
+from analyzer.inputs import cast_floats
+from analyzer.ir.plan import EVALUATE, TRAIN, Plan, Training
+from analyzer.loaders.plan_application import apply_plan
 
 _ROWS = [{"input_ids": list(range(3, 11)), "attention_mask": [1] * 8, "labels": list(range(3, 11))}]
 Seen = dict[str, Any]

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from analyzer.findings import Finding
-from analyzer.remedy import Edit
-from analyzer.review import Baseline, Check, Entry, Suppression, identities, judge
+from analyzer.check import Baseline, Check, Entry, Suppression, identities, judge
+from analyzer.ir.findings import Finding
+from analyzer.ir.proposal import Edit
 from tests.render.models import report, seed
 
 NASTY: Final = 'a|b`c```<script>x</script>\n::error::%0A,"]] --> @all \\ ]]></failure>\x07\ud800</details> 雪'

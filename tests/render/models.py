@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from analyzer.findings import Coverage, Finding, Operand, Origin
-from analyzer.graph import ModelGraph
-from analyzer.plan import Plan
-from analyzer.propagate import Flow
+from analyzer.ir.findings import Coverage, Finding, Operand, Origin
+from analyzer.ir.flow import Flow
+from analyzer.ir.graph import ModelGraph
+from analyzer.ir.plan import Plan
+from analyzer.ir.text import parse_graph
+from analyzer.picture import Box, View
 from analyzer.report import Report, take_census
-from analyzer.text import parse_graph
-from analyzer.view import Box, View
 
 MESSAGE = "expected m1 and m2 to have the same dtype, but got: float != c10::BFloat16"
 

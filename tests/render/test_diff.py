@@ -6,12 +6,12 @@ import json
 import re
 from dataclasses import replace
 
-from analyzer.plan import Plan
-from analyzer.propagate import Flow
+from analyzer.diff.comparison import Difference, Tensor, compare
+from analyzer.ir.flow import Flow
+from analyzer.ir.plan import Plan
+from analyzer.ir.text import parse_graph
 from analyzer.render.diff import FORMATS
 from analyzer.render.diff.words import tensor
-from analyzer.review.comparing import Difference, Tensor, compare
-from analyzer.text import parse_graph
 from tests.render.checks import NASTY
 from tests.render.models import MESSAGE, SEED, report, seed
 

@@ -11,9 +11,9 @@ import torch
 import transformers as hf
 
 from analyzer import Plan, trace
+from analyzer.picture import Look
 from analyzer.render import svg
 from analyzer.report import Report
-from analyzer.view import Look
 from tests.render.geometry import read
 from tests.render.models import many_layers, report, seed
 

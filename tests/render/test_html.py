@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from analyzer.findings import Assumption, Coverage, Finding
-from analyzer.plan import Plan
-from analyzer.propagate import Flow
+from analyzer.ir.findings import Assumption, Coverage, Finding
+from analyzer.ir.flow import Flow
+from analyzer.ir.plan import Plan
+from analyzer.ir.text import parse_graph
+from analyzer.picture import Look
 from analyzer.render import html
-from analyzer.text import parse_graph
-from analyzer.view import Look
 from tests.render.models import MESSAGE, report, seed
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

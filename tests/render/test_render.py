@@ -13,12 +13,12 @@ from xml.etree import ElementTree
 import pytest
 
 from analyzer.errors import AnalyzerError
-from analyzer.findings import Finding
-from analyzer.plan import Plan
-from analyzer.propagate import Flow
+from analyzer.ir.findings import Finding
+from analyzer.ir.flow import Flow
+from analyzer.ir.plan import Plan
+from analyzer.ir.text import parse_graph
 from analyzer.render import FORMATS, renderer, svg
 from analyzer.render.palette import TINTS, tint
-from analyzer.text import parse_graph
 from tests.render.models import MESSAGE, report, seed
 
 STARTS = {

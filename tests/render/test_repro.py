@@ -16,13 +16,13 @@ from torch import nn
 
 import analyzer
 from analyzer import cli
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
 from analyzer.render.repro import render
 from analyzer.report import Report, no_script
 from tests.planted import ALL, Fault, planted
 from tests.samples.shrink import shrink
 from tests.samples.test_minicpm_v_2 import FAULTY, _own_code_cache
-from tests.worlds import copies, five
+from tests.versions import copies, five
 
 own_code_cache = pytest.fixture(autouse=True)(_own_code_cache.__wrapped__)  # type: ignore[attr-defined]
 

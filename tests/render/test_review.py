@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from analyzer.render.review import FORMATS
-from analyzer.render.review.mermaid import CHARACTERS, EDGES, draw
-from analyzer.review import Check
-from analyzer.view import Box, Cluster, Link, View, overview
+from analyzer.check import Check
+from analyzer.picture import Box, Cluster, Link, View, overview
+from analyzer.render.check import FORMATS
+from analyzer.render.check.mermaid import CHARACTERS, EDGES, draw
 from tests.render.checks import BEFORE, NASTY, SOURCE, check
 from tests.render.models import many_layers, seed
 from tests.schemas import published, validate

@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, dynamic_module_utils
 
-from tests.worlds import asked, copies
+from tests.versions import asked, copies
 from tests.samples.shrink import SAMPLES, shrink
 
 FAULTY, FIXED = SAMPLES / "minicpm_v_2", SAMPLES / "minicpm_v_2_fixed"

@@ -16,12 +16,12 @@ from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from analyzer.capture import policies
-from analyzer.capture.abstract import dtype_name
-from analyzer.capture.run import capture, from_callable
+from analyzer.capture.autocast import policies
+from analyzer.capture.tensor import dtype_name
 from analyzer.errors import AnalyzerError
-from analyzer.graph import CAST, UPDATED
-from analyzer.plan import Plan
+from analyzer.ir.graph import CAST, UPDATED
+from analyzer.ir.plan import Plan
+from analyzer.running.forward import capture, from_callable
 from tests.truth.autocast_calls import VARIANTS, Sample, calls, in_variant
 
 Step = tuple[str, tuple[str, ...], tuple[str, ...]]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_map
 
-from analyzer.capture import policies
+from analyzer.capture.autocast import policies
 
 Sample = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 VARIANTS = ("float32", "lower", "first lower", "first float32", "float64")

@@ -10,7 +10,7 @@ from typing import Final
 
 from torch import nn
 
-from analyzer.capture.abstract import dtype_name
+from analyzer.capture.tensor import dtype_name
 from analyzer.propagate import disagreements, propagate
 from tests.truth.entry import Entry
 from tests.truth.running import How, Op, Raised, Run, real_run, traced_run

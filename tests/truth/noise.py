@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from analyzer import rules
-from analyzer.capture.run import capture
-from analyzer.findings import Finding
+from analyzer.ir.findings import Finding
 from analyzer.propagate import propagate
+from analyzer.running.forward import capture
 from tests.truth.entry import Entry
 from tests.truth.matrix import quiet, versions
 from tests.truth.setups import SETUPS, Setup, prepare

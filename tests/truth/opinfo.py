@@ -14,11 +14,11 @@ from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 import analyzer
-from analyzer.capture.abstract import dtype_name
-from analyzer.dtypes import short
+from analyzer.capture.tensor import dtype_name
 from analyzer.errors import AnalyzerError
+from analyzer.ir.dtypes import short
+from analyzer.ir.plan import Plan
 from analyzer.oracle import KERNEL_ERRORS, words
-from analyzer.plan import Plan
 
 BASE: Final = torch.float32
 OTHERS: Final = (torch.bfloat16, torch.float16, torch.float64)

@@ -21,13 +21,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import analyzer
 from analyzer import oracle
 from analyzer.capture import Captured, Loaded
-from analyzer.capture.abstract import dtype_name
-from analyzer.capture.kernels import results
-from analyzer.capture.places import Places
-from analyzer.capture.run import capture
-from analyzer.capture.training import loss_of
-from analyzer.graph import UPDATED
-from analyzer.plan import Plan
+from analyzer.capture.source_lines import SourceLines
+from analyzer.capture.tensor import dtype_name
+from analyzer.capture.tracing.outcomes import results
+from analyzer.ir.graph import UPDATED
+from analyzer.ir.plan import Plan
+from analyzer.running.forward import capture
+from analyzer.running.training_step import loss_of
 
 OURS = str(Path(analyzer.__file__).parent)
 NOT_THE_MODEL = (str(Path(torch.__file__).parent), OURS, __file__, "<string>", "<frozen")
@@ -62,7 +62,7 @@ class Run:
 
 
 class _Writer(TorchDispatchMode):
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: SourceLines) -> None:
         super().__init__()
         self.ops: list[Op] = []
         self.failed = ""
@@ -82,7 +82,7 @@ class _Writer(TorchDispatchMode):
         return result
 
 
-def _here(places: Places) -> str:
+def _here(places: SourceLines) -> str:
     """The nearest line of the model; in a backward that is not Python's, that of the forward call."""
     frame: FrameType | None = sys._getframe(2)
     while frame and frame.f_code is not _step.__code__:
@@ -116,7 +116,7 @@ class How:
 
 def real_run(module: nn.Module, inputs: dict[str, Any], how: How) -> Run:
     """Run on the CPU, up to the first error: once watched, for the operations, and once alone, for the words."""
-    places = Places(module, "")
+    places = SourceLines(module, "")
     writer = _Writer(places)
     alone = _error(module, inputs, how)  # first, so that what a class keeps for good is there in all runs
     seen = _error(module, inputs, how, writer)

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from analyzer.capture import Loaded
-from analyzer.capture.run import from_callable
+from analyzer.inputs.labels import make_labels
+from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.loaders.inputs.labels import make_labels
-from analyzer.plan import Plan
+from analyzer.running.forward import from_callable
 from tests.truth.entry import Entry
 
 BF16, F16, F32, F64 = torch.bfloat16, torch.float16, torch.float32, torch.float64

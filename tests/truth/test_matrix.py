@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from analyzer.capture.run import from_callable
-from analyzer.plan import Plan
+from analyzer.ir.plan import Plan
+from analyzer.running.forward import from_callable
 from tests.capture.training import NARROW, REFUSED_BACKWARD
 from tests.pages import placed
 from tests.truth.compare import Result, compare, compare_ops

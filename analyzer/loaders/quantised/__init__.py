@@ -7,17 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.plan import Plan
 from analyzer.loaders.building import Built
-from analyzer.loaders.headers import Stored
-from analyzer.loaders.matching import match
-from analyzer.loaders.quantised.choosing import chosen, skipped
+from analyzer.loaders.checkpoint_headers import Stored
+from analyzer.loaders.checkpoint_names import match
+from analyzer.loaders.quantised.config import Quantisation as Quantisation
+from analyzer.loaders.quantised.config import read as read
 from analyzer.loaders.quantised.experts import replace_experts
-from analyzer.loaders.quantised.reading import Quantisation as Quantisation
-from analyzer.loaders.quantised.reading import read as read
+from analyzer.loaders.quantised.layer import named
+from analyzer.loaders.quantised.replaced_modules import chosen, skipped
 from analyzer.loaders.quantised.schemes import Scheme
 from analyzer.loaders.quantised.schemes import loads_in as loads_in
-from analyzer.loaders.quantised.standin import named
-from analyzer.plan import Plan
 
 
 def quantise(built: Built, found: Quantisation, dtype: str, stored: Mapping[str, Stored], plan: Plan) -> Built:

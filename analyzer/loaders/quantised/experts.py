@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from analyzer.loaders.quantised.choosing import converts
+from analyzer.loaders.quantised.replaced_modules import converts
 from analyzer.loaders.quantised.schemes import Scheme
 
 _WEIGHTS: Final = ("gate_up_proj", "up_proj", "down_proj")

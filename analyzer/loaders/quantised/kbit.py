@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from torch import nn
 
-from analyzer.loaders.quantised.standin import StandIn, named
+from analyzer.loaders.quantised.layer import StandIn, named
 
 _NAMES: Final = ("Linear4bit", "Linear8bitLt")
 

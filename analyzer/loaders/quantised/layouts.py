@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from analyzer.dtypes import parse_dtype, width
+from analyzer.ir.dtypes import parse_dtype, width
 
 _BLOCK, _NESTED, _CODES, _BYTES = 64, 256, 16, 256
 """bitsandbytes: elements in a block, blocks in a block of scales, and the sizes of its two code books."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from analyzer.diff.comparison import Difference
 from analyzer.render.diff import json, markdown, txt
 from analyzer.render.diff.picture import render_dot, render_svg
-from analyzer.review.comparing import Difference
 
 FORMATS: Final[dict[str, Callable[[Difference], bytes]]] = {
     ".svg": render_svg,

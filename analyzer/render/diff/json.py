@@ -6,8 +6,8 @@ from dataclasses import asdict
 from json import dumps
 from typing import Any
 
-from analyzer.findings import Finding
-from analyzer.review.comparing import Difference, Stage
+from analyzer.diff.comparison import Difference, Stage
+from analyzer.ir.findings import Finding
 
 SCHEMA = 1
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from analyzer.diff.comparison import Difference
+from analyzer.render.check.markdown import MOST, fenced, fitting, plain
 from analyzer.render.diff.words import sections
-from analyzer.render.review.markdown import MOST, fenced, fitting, plain
-from analyzer.review.comparing import Difference
 
 OPEN = ("findings", "runs", "memory")
 """Sections that are not folded."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.dtypes import short
-from analyzer.graph import Ref
+from analyzer.diff.comparison import Difference, Stage
+from analyzer.ir.dtypes import short
+from analyzer.ir.graph import Ref
+from analyzer.picture import Caption, Marks, overview
 from analyzer.render import dot
 from analyzer.render.diff import words
 from analyzer.render.svg import fitted, layout
-from analyzer.review.comparing import Difference, Stage
-from analyzer.view import Caption, Marks, overview
 
 
 def render_dot(difference: Difference) -> bytes:

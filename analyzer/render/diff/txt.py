@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from analyzer.diff.comparison import Difference
 from analyzer.render.diff.words import sections
-from analyzer.review.comparing import Difference
 
 MOST = 40
 """Lines of one section."""

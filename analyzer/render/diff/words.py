@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from analyzer.dtypes import short
-from analyzer.findings import Finding
+from analyzer.diff.comparison import Edge, Item, Renamed, Stage, Tensor
+from analyzer.ir.dtypes import short
+from analyzer.ir.findings import Finding
 from analyzer.render.terminal import size
-from analyzer.review.comparing import Edge, Item, Renamed, Stage, Tensor
 
 Row = tuple[str, str]
 """`-`, `+` or `~`, and the words."""

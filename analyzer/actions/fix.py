@@ -1,0 +1,94 @@
+"""Tries what could clear the errors of a model, each by running it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from analyzer import fixes, loaders
+from analyzer.actions.trace import Progress, silent
+from analyzer.capture import Captured, Loaded
+from analyzer.capture.autocast.dispatch import home
+from analyzer.capture.autocast.torch_autocast_state import present
+from analyzer.check import Check
+from analyzer.errors import AnalyzerError
+from analyzer.inputs.learning import learned
+from analyzer.ir.plan import Plan
+from analyzer.ir.proposal import Proposal
+from analyzer.ir.steps import Step
+from analyzer.ir.trial import Trial
+from analyzer.loaders.remote_code.environment import environment
+
+MOST_EDITED: Final = 4
+"""For how many errors of a check a change of the source is looked for."""
+
+
+def run_fix(
+    path: Path,
+    plans: Sequence[Plan],
+    *,
+    asked: Sequence[Proposal] = (),
+    trust_remote_code: bool = False,
+    inputs_file: Path | None = None,
+    stubs: Sequence[str] = (),
+    steps: tuple[Step, ...] = (),
+    progress: Progress | None = None,
+) -> tuple[int, list[Trial]]:
+    """How many errors the stages have, and the changes that could clear them, ranked; raises as `run_trace` does."""
+    tell = progress or silent
+    settled = [loaders.settle(path, plan) for plan in plans]
+    path, plans = settled[0][0], [plan for _, plan in settled]
+
+    reload = _reloader(path, trust_remote_code, inputs_file, steps)
+    with environment(plans[0].device, stubs):
+        cases = []
+        for plan in plans:
+            tell("tracing the model as it is")
+            cases.append(fixes.Case.of(*reload(plan, None, None), plan))
+        errors = sum(case.errors for case in cases)
+        early = [stop for case in cases if (stop := case.flow.graph.stop)]
+        if early and not errors:
+            raise AnalyzerError(f"the run stops early: {early[0].reason} at {early[0].place}", hint="see analyze trace")
+        tell("trying fixes")
+        return errors, fixes.judge(cases, path, reload, asked)
+
+
+def with_edits(
+    check: Check,
+    path: Path,
+    *,
+    trust_remote_code: bool = False,
+    inputs_file: Path | None = None,
+    stubs: Sequence[str] = (),
+    steps: tuple[Step, ...] = (),
+    progress: Progress | None = None,
+) -> Check:
+    """The check, each failing error with a change of the folder's source that was proved to help, where there is one.
+
+    It costs a capture a proposal; MOST_EDITED errors at most are looked at.
+    """
+    tell = progress or silent
+    reload = _reloader(path, trust_remote_code, inputs_file, steps)
+    wanted = [one for one in check.failing if one.finding.severity == "error"][:MOST_EDITED]
+    edited = {}
+    for one in wanted:
+        tell(f"trying casts in the source for {one.finding.code}")
+        stage = next(stage for stage in check.report.stages if one.finding in stage.findings)
+        case = fixes.Case(stage.plan, stage.flow, stage.findings)
+        with environment(stage.plan.device, stubs):
+            trial = fixes.judge_edits(case, one.finding, path, reload)
+        if trial:
+            edited[one.key] = trial.proposal.edits[0]
+    judged = tuple(replace(one, edit=edited.get(one.key)) for one in check.judged)
+    return replace(check, judged=judged)
+
+
+def _reloader(path: Path, trusted: bool, inputs_file: Path | None, steps: tuple[Step, ...]) -> fixes.Reload:
+    def reload(plan: Plan, folder: Path | None, inputs: Path | None) -> tuple[Loaded, Captured]:
+        with present(home(plan)):
+            loaded = loaders.load(folder or path, plan, trust_remote_code=trusted, inputs_file=inputs or inputs_file)
+        return learned(replace(loaded, steps=steps), plan)
+
+    return reload

@@ -1,0 +1,67 @@
+"""Puts the plan's autocast around what it covers: the model's forward, as Accelerate does, or the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from analyzer.capture.tracing.tracer import Tracer
+from analyzer.ir.dtypes import parse_autocast
+from analyzer.ir.plan import Plan
+
+BY_ACCELERATE: Final = "accelerate"
+"""`Node.inserted` of the casts of a model's outputs."""
+_HALVES: Final = (torch.float16, torch.bfloat16)
+
+
+@contextmanager
+def covered(plan: Plan, module: nn.Module, tracer: Tracer) -> Iterator[None]:
+    """While this lasts, what the plan's scope names runs under the plan's autocast.
+
+    For "forward", `Accelerator.prepare_model` puts autocast around `forward` alone, and casts half-precision
+    outputs to float32 outside of it (`convert_outputs_to_fp32`, accelerate/utils/operations.py). Other methods that
+    a trainer calls are not covered. A bare function has no forward: it is the whole run.
+    """
+    if plan.autocast is None:
+        yield
+        return
+    device, dtype = parse_autocast(plan.autocast)
+    context = torch.autocast(device, dtype=getattr(torch, dtype))
+    if plan.scope == "run" or type(module) is nn.Module:
+        with context:
+            yield
+        return
+    own, forward = "forward" in vars(module), module.forward
+
+    @wraps(forward)
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        with context:
+            result = forward(*args, **kwargs)
+        with tracer.inserting(BY_ACCELERATE):
+            return _in_float32(result)
+
+    module.forward = inside
+    try:
+        yield
+    finally:
+        if own:
+            module.forward = forward
+        else:
+            del module.__dict__["forward"]
+
+
+def _in_float32(value: Any) -> Any:
+    """Tensors inside lists, tuples and mappings; other objects, such as caches, stay as they are."""
+    if isinstance(value, torch.Tensor):
+        return value.float() if value.dtype in _HALVES else value
+    if isinstance(value, Mapping):
+        return type(value)({key: _in_float32(item) for key, item in value.items()})  # type: ignore[call-arg]
+    if isinstance(value, (list, tuple)):
+        items = [_in_float32(item) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value

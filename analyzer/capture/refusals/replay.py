@@ -1,0 +1,146 @@
+"""Puts a refused call to torch once more as it would really be made: in its own layout, with nobody watching."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import nullcontext, suppress
+from math import prod
+from threading import Thread
+from typing import Any
+
+import torch
+from torch.overrides import resolve_name
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from analyzer import oracle
+from analyzer.capture.assumed_values import plausible
+from analyzer.capture.refusals.repro_script import Call
+from analyzer.capture.tensor import Abstract
+from analyzer.oracle.operands import KEPT_SIZE
+
+_SAID: dict[Any, tuple[str, str]] = {}
+
+
+def words(told: str, call: Call) -> str:
+    """The words that a person will see for a call that said `told` while it was captured.
+
+    `at::isTensorSubclassLike` is true of every tensor while a mode is on, and composite functions ask it: `matmul` of
+    a batch with a batch of one folds into `mm` under a mode and calls `bmm` without. So the function that the person
+    called is put to torch once more, on real operands in the layout, and with the need of gradients, that they had.
+    Other words count only where a mode that does nothing brings the captured ones back: then watching alone is why.
+    """
+    function, args, kwargs = call
+    if not resolve_name(function):  # a function of somebody else may do more than compute
+        return told
+    key = (function, torch.is_grad_enabled(), _key(args), _key(kwargs))
+    said = _SAID.get(key)
+    if said is None:
+        said = _SAID[key] = _said(call)
+    alone, watched = said
+    return alone if alone and watched == told else told
+
+
+def runs(call: Call) -> bool:
+    """Whether a call runs on operands in the layout that they have: the oracle's are contiguous."""
+    return not _said(call)[0]
+
+
+class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Does nothing."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as of `tracer.Tracer`
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+def _said(call: Call) -> tuple[str, str]:
+    """What the call raises unwatched and watched; "" if nothing.
+
+    In a thread of its own, as the state of the dispatcher is a thread's: inside of a mode it is not what it was above.
+    """
+    said: list[str] = []
+    gradients = torch.is_grad_enabled()
+
+    def run() -> None:
+        with torch.set_grad_enabled(gradients):
+            said.append(_raised(call, nullcontext()))
+            said.append(_raised(call, _Watching()))  # type: ignore[no-untyped-call]
+
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        thread = Thread(target=run)
+        thread.start()
+        thread.join()
+    return said[0], said[1]
+
+
+def _raised(call: Call, watch: Any) -> str:
+    function, args, kwargs = call
+    leaves = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+    sizes: dict[int, int] = {}
+    small = sum(prod(leaf.shape) for leaf in leaves) > oracle.EXACT_LIMIT
+    made: dict[int, torch.Tensor] = {}
+
+    def real(arg: Any) -> Any:
+        if isinstance(arg, torch.Tensor):
+            return made.setdefault(id(arg), _real(arg, sizes if small else None))
+        return sizes.get(arg, arg) if type(arg) is int else arg
+
+    try:
+        given = tree_map(real, (args, kwargs))
+        with watch:
+            function(*given[0], **given[1])
+    except Exception as error:  # whatever a function of torch may raise: nothing but its words is of interest
+        return oracle.words(error)
+    return ""
+
+
+def _real(tensor: torch.Tensor, sizes: dict[int, int] | None) -> torch.Tensor:
+    """A real tensor in the place of one of the capture; `sizes` is kept where it is to be small."""
+    if sizes is None:
+        value = plausible(tensor) if type(tensor) is Abstract else tensor.detach()
+        made = _laid(value, tensor.stride()) if value.layout == torch.strided else value
+    else:
+        fill = torch.ones if tensor.dtype.is_floating_point else torch.zeros
+        value = fill([_shrunk(n, sizes) for n in tensor.shape], dtype=tensor.dtype)
+        made = _laid(value, _like(tensor.stride(), value.shape))
+    return made.requires_grad_(tensor.requires_grad)
+
+
+def _shrunk(size: int, sizes: dict[int, int]) -> int:
+    """A small size for a large one; a multiple of 16 stays one, as some kernels want their rows aligned."""
+    if size <= KEPT_SIZE:
+        return size
+    return sizes.setdefault(size, KEPT_SIZE * (2 + len(sizes)) + (size % KEPT_SIZE > 0))
+
+
+def _laid(value: torch.Tensor, stride: tuple[int, ...]) -> torch.Tensor:
+    """A copy in the given layout, expanded where a stride is 0."""
+    kept = value[tuple([slice(None, 1) if s == 0 else slice(None) for s in stride])]
+    made = torch.empty_strided(kept.shape, stride, dtype=value.dtype)
+    with suppress(RuntimeError):  # windows over one memory, which cannot be written: no matter what they hold
+        made.copy_(kept)
+    return made.expand(value.shape)
+
+
+def _like(stride: tuple[int, ...], shape: torch.Size) -> tuple[int, ...]:
+    """A dense layout with the dimensions in the same order in memory."""
+    made, step = [0] * len(stride), 1
+    for dim in sorted(range(len(stride)), key=lambda d: (stride[d], -d)):
+        if stride[dim]:
+            made[dim], step = step, step * shape[dim]
+    return tuple(made)
+
+
+def _key(arg: Any) -> Any:
+    if isinstance(arg, torch.Tensor):
+        return (tuple(arg.shape), arg.stride(), arg.dtype, arg.requires_grad)
+    if isinstance(arg, (list, tuple)):
+        return (type(arg), tuple([_key(item) for item in arg]))
+    if isinstance(arg, dict):
+        return tuple([(name, _key(item)) for name, item in arg.items()])
+    return (type(arg), arg) if type(arg) in (int, float, bool, str, torch.dtype) else type(arg)

@@ -1,0 +1,110 @@
+"""Finds, from the Python stack, the source line that a person wrote and the module that was running."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Final
+
+import torch
+from torch import nn
+
+from analyzer.ir.graph import Place
+
+_TORCH: Final = str(Path(torch.__file__).parent) + os.sep
+_OURS: Final = str(Path(__file__).parents[1]) + os.sep
+_SITE: Final = str(Path(torch.__file__).parents[1]) + os.sep
+
+
+_TOLD: Final[list[tuple[Place, str]]] = []
+
+
+@contextmanager
+def told(place: Place, module: str) -> Iterator[None]:
+    """While this lasts, what runs comes from this line and this module, whatever the stack says."""
+    _TOLD.append((place, module))
+    try:
+        yield
+    finally:
+        _TOLD.pop()
+
+
+class SourceLines:
+    """Reads the stack of a running model; file names are shown relative to the model's folder."""
+
+    def __init__(self, module: nn.Module, root: str) -> None:
+        self._paths = {id(m): name for name, m in module.named_modules()}
+        self._root = str(Path(root).absolute()) + os.sep if root else ""
+        self._foreign: dict[CodeType, bool] = {}
+        self._method: dict[CodeType, bool] = {}
+        self._shown: dict[str, str] = {}
+        self.stops: set[CodeType] = set()
+        """Code that no call below it belongs to: autograd's engine."""
+
+    def here(self) -> tuple[Place, str]:
+        """The nearest source line outside torch and this package, and the path of the nearest running module."""
+        if _TOLD:
+            return Place(self.show(_TOLD[-1][0].file), _TOLD[-1][0].line), _TOLD[-1][1]
+        frame: FrameType | None = sys._getframe(1)
+        place, module = None, None
+        while frame is not None and (place is None or module is None):
+            code = frame.f_code
+            if code in self.stops:
+                break
+            if place is None and not self._is_foreign(code):
+                place = Place(self.show(code.co_filename), frame.f_lineno)
+            if module is None and self._is_method(code):
+                module = self._paths.get(id(frame.f_locals.get("self")))
+            frame = frame.f_back
+        return place or Place(), module or ""
+
+    def callers(self) -> tuple[Place, ...]:
+        """The lines of the model's folder that are running, nearest first; none where there is no folder."""
+        found, frame = [], sys._getframe(1) if self._root else None
+        while frame is not None and frame.f_code not in self.stops:
+            if frame.f_code.co_filename.startswith(self._root):
+                found.append(Place(self.show(frame.f_code.co_filename), frame.f_lineno))
+            frame = frame.f_back
+        return tuple(found)
+
+    def of_error(self, error: BaseException) -> tuple[Place, str]:
+        """The innermost line of a traceback outside torch and this package, and the path of the innermost module."""
+        place, module, trace = Place(), "", error.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            if not self._is_foreign(code):
+                place = Place(self.show(code.co_filename), trace.tb_lineno)
+            if self._is_method(code):
+                module = self._paths.get(id(trace.tb_frame.f_locals.get("self")), module)
+            trace = trace.tb_next
+        return place, module
+
+    def show(self, filename: str) -> str:
+        """A file name as a reviewer knows it: relative to the model's folder or to the installed packages."""
+        shown = self._shown.get(filename)
+        if shown is None:
+            shown = filename
+            for prefix in (self._root, _SITE):
+                if prefix and filename.startswith(prefix):
+                    shown = filename[len(prefix) :]
+                    break
+            self._shown[filename] = shown
+        return shown
+
+    def _is_foreign(self, code: CodeType) -> bool:
+        known = self._foreign.get(code)
+        if known is None:
+            name = code.co_filename
+            known = self._foreign[code] = name.startswith((_TORCH, _OURS, "<frozen")) or name == "<string>"
+        return known
+
+    def _is_method(self, code: CodeType) -> bool:
+        known = self._method.get(code)
+        if known is None:
+            known = code.co_argcount > 0 and code.co_varnames[0] == "self"
+            self._method[code] = known
+        return known

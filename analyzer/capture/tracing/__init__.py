@@ -1,0 +1,1 @@
+"""The modes that see every call and every operation, and record them."""

@@ -1,0 +1,104 @@
+"""Tells for every operation which pass runs it, and for one of the backward pass which forward call it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch._C._autograd import _get_sequence_nr as _next_number
+from torch.overrides import TorchFunctionMode
+
+from analyzer.capture.source_lines import SourceLines
+from analyzer.capture.tensor import Abstract
+from analyzer.ir.graph import NOWHERE, Place
+
+BACKWARD: Final = "backward"
+RECOMPUTE: Final = "recompute"
+_ENGINE: Final = "_engine_run_backward"
+
+
+def in_backward() -> bool:
+    """Whether a gradient is being computed; a recomputation, which needs a graph of its own, is none.
+
+    A custom backward under `create_graph` has a graph as well and is taken for a recomputation.
+    """
+    return torch._C._current_autograd_node() is not None and not torch.is_grad_enabled()
+
+
+class Passes:
+    """Joins autograd's nodes to the calls that made them, by their sequence numbers.
+
+    Autograd numbers its nodes in the order of their making, and makes the node of an operation just before it
+    dispatches it (torch/csrc/autograd/function.h; AOTAutograd joins its graphs in the same way).
+    """
+
+    def __init__(self, places: SourceLines) -> None:
+        self._places = places
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._next = _next_number()
+        self.ran = False
+        """Whether anything ran backward."""
+        self.step = ""
+
+    def facts(self, call: str) -> dict[str, Any]:
+        """Module, call, place, phase and step of the operation that is being dispatched."""
+        node = torch._C._current_autograd_node()
+        if node is None:
+            place, module = self._places.here()
+            facts = {"module": module, "call": call, "place": place, "phase": "", "step": self.step}
+        else:
+            facts = self._of(node, call)
+        self._number(facts)
+        return facts
+
+    def begin(self, step: str) -> None:
+        """From here on the operations belong to this step."""
+        self.step = step
+
+    @contextmanager
+    def engine(self, calls: TorchFunctionMode) -> Iterator[None]:
+        """Keep `calls` on while autograd's engine runs: a custom backward and a recomputation are Python again.
+
+        PyTorch takes function modes off before it runs a call, and `backward` is one; this is its way to the engine.
+        """
+        original = getattr(torch.autograd, _ENGINE)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with calls:
+                return original(*args, **kwargs)
+
+        self._places.stops.add(run.__code__)
+        setattr(torch.autograd, _ENGINE, run)
+        try:
+            yield
+        finally:
+            setattr(torch.autograd, _ENGINE, original)
+
+    def _of(self, node: Any, call: str) -> dict[str, Any]:
+        self.ran = True
+        owner = self._owner(node)
+        place, module = self._places.here()
+        if place == NOWHERE:  # the engine itself
+            return {**owner, "phase": BACKWARD}
+        phase = BACKWARD if in_backward() else RECOMPUTE
+        return {"module": module or owner["module"], "call": call, "place": place, "phase": phase, "step": self.step}
+
+    def _owner(self, node: Any) -> dict[str, Any]:
+        """What is known of the forward call that made a node of autograd's."""
+        variable = getattr(node, "variable", None)
+        if variable is not None:  # AccumulateGrad, which no call made
+            name = variable.ref.id if type(variable) is Abstract else ""
+            return {"module": name.rpartition(".")[0], "call": "", "place": NOWHERE, "step": self.step}
+        number = node._sequence_nr()
+        if node.name() == "CopySlices":  # made after its operation, when that wrote through a view
+            number -= 1
+        return self._calls.get(number, {"module": "", "call": "", "place": Place(), "step": self.step})
+
+    def _number(self, facts: dict[str, Any]) -> None:
+        """Autograd's nodes that are new since the last operation belong to this one."""
+        following = _next_number()
+        for number in range(self._next, following):
+            self._calls[number] = facts
+        self._next = following

@@ -1,0 +1,101 @@
+"""The function mode that names the call a person wrote, and repairs a call that is refused before any kernel runs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from analyzer import oracle
+from analyzer.capture.assumed_values import Inventions
+from analyzer.capture.emulation.cuda import stay
+from analyzer.capture.source_lines import SourceLines
+from analyzer.capture.tensor import Abstract
+from analyzer.capture.tracing import composite_calls
+from analyzer.capture.tracing.dtype_reads import Following
+from analyzer.capture.tracing.tracer import Tracer
+
+_QUIET: Final = frozenset({"__get__", "__set__"})
+_SET_DATA: Final = torch.Tensor.data.__set__  # type: ignore[attr-defined]
+"""What `module.to(dtype)` calls on every parameter: it stays itself and becomes the cast one."""
+
+
+class Calls(TorchFunctionMode):
+    """Knows the outermost torch function that is running."""
+
+    def __init__(self, tracer: Tracer, places: SourceLines, inventions: Inventions) -> None:
+        super().__init__()
+        self._tracer, self._places, self._inventions = tracer, places, inventions
+        self._following = Following(tracer.recorder, places)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Name the call, run it, and pass it repaired if it is refused for its dtypes."""
+        name = getattr(func, "__name__", "") or str(func)
+        name = name.partition(".")[0]  # of an overload, as exported programs call them
+        if name in _QUIET:
+            self._following.read(func, args[0])
+            result = func(*args, **(kwargs or {}))
+            if func == _SET_DATA and type(args[0]) is type(args[1]) is Abstract:
+                args[0].become(args[1])
+            return result
+        kwargs = kwargs or {}
+        host = _HOST.get(name)
+        if host is not None and args and type(args[0]) is Abstract:
+            value = self._value(args[0])
+            with torch._C._DisableTorchDispatch():  # `numpy` detaches first, into memory that no abstract tensor has
+                return host(value, *args[1:], **kwargs)
+        if name == "__format__" and type(args[0]) is Abstract and not args[0].dim():
+            func = _formatted
+        gone, args, kwargs = stay(name, args, kwargs)
+        if gone:
+            return args[0]
+        if name in _FROM_DATA:
+            args, kwargs = self._plain(args), {k: self._plain((v,))[0] for k, v in kwargs.items()}
+        tracer = self._tracer
+        outer = tracer.call, tracer.calling
+        tracer.call, tracer.calling = name, (func, args, kwargs)
+        try:
+            if composite_calls.sparse(tracer, args, kwargs):
+                return composite_calls.one_node(tracer, args, kwargs, composite_calls.really(func, args, kwargs))
+            result = func(*args, **kwargs)
+            self._following.gave(name, args, kwargs, result)
+            return result
+        except Exception as error:
+            tracer.failed = error, name, (args, kwargs)
+            if isinstance(error, oracle.KERNEL_ERRORS):
+                return composite_calls.repaired(tracer, func, args, kwargs, error)
+            raise
+        finally:
+            tracer.call, tracer.calling = outer
+
+    def _value(self, tensor: Abstract) -> torch.Tensor:
+        with torch._C._DisableTorchDispatch():  # the tracer would turn an invented value into an abstract one
+            return self._inventions.value(tensor, self._places.here()[0])
+
+    def _plain(self, args: Any) -> Any:
+        """Arguments with the values of the abstract tensors that stand inside lists of numbers."""
+        return tuple([self._inside(a) if isinstance(a, (list, tuple)) else a for a in args])
+
+    def _inside(self, item: Any) -> Any:
+        if type(item) is Abstract:
+            return self._value(item)
+        return type(item)([self._inside(i) for i in item]) if type(item) in (list, tuple) else item
+
+
+def _formatted(tensor: Abstract, form: str) -> str:
+    """As the installed torch formats a plain tensor of no dimension: newer ones detach it first."""
+    detached = tensor.detach() if _DETACHES else tensor
+    return detached.item().__format__(form)
+
+
+_DETACHES: Final = "detach" in torch.Tensor.__format__.__code__.co_names
+_FROM_DATA: Final = frozenset({"tensor", "as_tensor", "new_tensor"})
+"""Functions that make a tensor of a list of numbers: a tensor in the list is read where no dispatcher sees it."""
+
+_HOST: Final = {
+    "numpy": torch.Tensor.numpy,
+    "__array__": lambda value, *a, **k: value.numpy(),
+    "tolist": torch.Tensor.tolist,
+}
+"""Ways out of torch that no dispatcher sees: they get the known value, or an invented one."""

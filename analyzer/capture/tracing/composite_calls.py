@@ -1,0 +1,115 @@
+"""A call as one node: refused before it reached a kernel, or on sparse tensors, which have no abstract form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_map_only
+
+from analyzer import oracle
+from analyzer.capture.assumed_values import plausible
+from analyzer.capture.refusals import replay, repro_script
+from analyzer.capture.tensor import Abstract, Cell, dtype_name, spec_of
+from analyzer.capture.tracing.outcomes import recast, repair_dtype, results, tensors
+from analyzer.capture.tracing.recorder import strides
+from analyzer.capture.tracing.tracer import Tracer
+from analyzer.ir.graph import CALLED, Ref
+
+
+def sparse(tracer: Tracer, args: Any, kwargs: Any) -> bool:
+    """Whether an operand is sparse."""
+    return tracer.recorder.has_sparse and any(t.sparse is not None for t in tensors((args, kwargs)))
+
+
+def really(func: Any, args: Any, kwargs: Any) -> Any:
+    """A call on sparse tensors, run on plausible values."""
+    with torch._C._DisableTorchDispatch():
+        real_args, real_kwargs = tree_map_only(Abstract, plausible, (args, kwargs))
+        return func(*real_args, **real_kwargs)
+
+
+def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception) -> Any:
+    """The result of a refused call; raises `error` if it is no refusal.
+
+    Checks of composite functions come before any kernel: they are refusals if one dtype for all helps.
+    """
+    run = really if sparse(tracer, args, kwargs) else _again
+    home = tracer.home(list(tensors((args, kwargs))))
+    for dtype in _remedies(args, kwargs, home):
+        try:
+            with tracer.recorder.muted(), torch.no_grad():
+                result = run(func, recast(args, dtype), {k: recast(v, dtype) for k, v in kwargs.items()})
+        except oracle.KERNEL_ERRORS:
+            continue
+        said = replay.words(oracle.words(error), (func, args, kwargs))
+        return one_node(tracer, args, kwargs, result, said, dtype_name(dtype))
+    raise error
+
+
+def one_node(tracer: Tracer, args: Any, kwargs: Any, result: Any, words: str = "", repair: str = "") -> Any:
+    """Record the whole call on the operands that were passed; what its repaired run did is left out."""
+    operands = list(tensors((args, kwargs)))
+    facts = tracer.passes.facts(tracer.call)
+    mixed = len({t.dtype for t in operands if t.dtype.is_floating_point}) > 1
+    if words and oracle.is_gap(words, mixed) and tracer.kernels.device != "cpu":
+        tracer.inventions.note("a kernel that the CPU lacks", words, facts["place"])
+        words = repair = ""
+    given = {id(t): t for t in operands}
+    made = [t for t in results(result) if id(t) not in given]
+    again = repro_script.write(words, [tracer.calling]) if words and tracer.calling else None
+    callers = tracer.source_lines.callers() if words else ()
+    facts = {**facts, "refused": words, "repair": repair, "script": again, "callers": callers}
+    specs = tuple(spec_of(t) for t in made)
+    node_id = tracer.recorder.op(tracer.call, CALLED + tracer.call, args, kwargs, specs, **facts)
+    handed = tuple(_handed_out(t, Ref(node_id, i)) for i, t in enumerate(made))
+    if torch.is_grad_enabled() and any(t.requires_grad for t in operands):
+        handed = _Whole.apply(tracer, tracer.call, handed, *operands)  # type: ignore[no-untyped-call]
+    numbered = {id(t): h for t, h in zip(made, handed, strict=True)}
+    return tree_map_only(torch.Tensor, lambda t: given.get(id(t)) if id(t) in given else numbered[id(t)], result)
+
+
+class _Whole(torch.autograd.Function):
+    """Lets gradients pass a call that is one node: its backward is one node too."""
+
+    @staticmethod
+    def forward(ctx: Any, tracer: Tracer, call: str, made: tuple[Abstract, ...], *operands: Abstract) -> Any:
+        ctx.about = tracer, call, operands
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        tracer, call, operands = ctx.about
+        wanted = [t for t in operands if t.dtype.is_floating_point]
+        args = [*[g for g in grads if g is not None], *operands]
+        specs = tuple(spec_of(t) for t in wanted)
+        node_id = tracer.recorder.op(
+            f"{call}_backward", f"{CALLED}{call}_backward", args, {}, specs, **tracer.passes.facts(call)
+        )
+        made = {id(t): _handed_out(t, Ref(node_id, i)) for i, t in enumerate(wanted)}
+        return None, None, None, *[made.get(id(t)) for t in operands]
+
+
+def _remedies(args: Any, kwargs: Any, home: str) -> Iterator[torch.dtype]:
+    """Dtypes in which a refused call is tried again: the least disturbing one, then float32 as the control."""
+    floats = {t.dtype for t in tensors((args, kwargs)) if t.dtype.is_floating_point}
+    if not floats:
+        return
+    first = repair_dtype(None, args, kwargs, home)
+    yield from (d for d in dict.fromkeys((first, torch.float32)) if floats != {d})
+
+
+def _again(func: Any, args: Any, kwargs: Any) -> Any:
+    return func(*args, **kwargs)
+
+
+def _handed_out(tensor: torch.Tensor, ref: Ref) -> Abstract:
+    """The tensor that stands for a result of such a node; of a real run only what is no float counts as known."""
+    if isinstance(tensor, Abstract):
+        known = tensor.known
+    else:
+        known = None if tensor.dtype.is_floating_point or tensor.layout != torch.strided else tensor
+    made = Abstract.make(spec_of(tensor), strides(tensor), ref, Cell(known=known is not None), known)
+    made.sparse = tensor if tensor.layout != torch.strided else None
+    return made

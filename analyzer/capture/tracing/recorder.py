@@ -1,0 +1,112 @@
+"""Appends what a capture sees to the graph, in order, under names that come from the operations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import torch
+
+from analyzer.capture.tensor import Abstract, Cell, dtype_name, small, spec_of
+from analyzer.ir.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+
+
+class Recorder:
+    """Makes nodes, and abstract tensors for what the model holds or is given."""
+
+    def __init__(self) -> None:
+        self.graph = ModelGraph()
+        self._count: Counter[str] = Counter()
+        self._muted = False
+        self.has_sparse = False
+
+    def name(self, base: str) -> str:
+        """A fresh node id: `addmm`, `addmm_1`, ..."""
+        n = self._count[base]
+        self._count[base] += 1
+        return f"{base}_{n}" if n else base
+
+    def op(self, base: str, op: str, args: Any, kwargs: dict[str, Any], outputs: tuple[Spec, ...], **facts: Any) -> str:
+        """Append an operation; its id is returned."""
+        if self._muted:
+            return ""
+        taken = tuple([self.arg(a) for a in args])
+        named = tuple([(k, self.arg(v)) for k, v in kwargs.items()]) if kwargs else ()
+        node_id = self.name(base)
+        self.graph.add(Node(node_id, op, taken, named, outputs, **facts))
+        return node_id
+
+    def stored(
+        self, kind: str, name: str, tensor: torch.Tensor, *, known: bool, place: Place = NOWHERE, reason: str = ""
+    ) -> Abstract:
+        """Append a parameter, buffer, input or constant, and give the tensor that stands for it."""
+        node_id = self.name(_identifier(name) if name else kind)
+        spec = spec_of(tensor)
+        shown = name or node_id
+        self.graph.add(Node(node_id, kind, outputs=(spec,), name=shown, place=place, reason=reason))
+        real = None
+        if known and small(tensor) and tensor.device.type == "cpu":
+            with torch._C._DisableTorchDispatch():  # autocast's kernels lift where the tracer is still listening
+                real = tensor.detach().clone()
+        made = Abstract.make(spec, strides(tensor), Ref(node_id), Cell(known=real is not None), real)
+        made.held = kind == "parameter"
+        if tensor.layout != torch.strided:
+            made.sparse, self.has_sparse = tensor.detach(), True
+        made.requires_grad_(tensor.requires_grad)  # matmul takes another way for an operand that needs a gradient
+        return made
+
+    def arg(self, arg: Any) -> Arg:
+        """An argument as the graph keeps it: tensors by reference, dtypes by name, no devices or layouts."""
+        kind = type(arg)
+        if kind is Abstract:
+            return self.read(arg)
+        if kind is list or kind is tuple:
+            return tuple([self.arg(item) for item in arg])
+        if kind is torch.dtype:
+            return DtypeArg(dtype_name(arg))
+        if kind is int or kind is float or kind is bool or kind is str:
+            return arg  # type: ignore[no-any-return]
+        return tuple([self.arg(item) for item in arg]) if isinstance(arg, (list, tuple)) else None
+
+    def read(self, tensor: Abstract) -> Ref:
+        """The node that stands for a tensor now: a new one if another view of its memory was written since."""
+        cell = tensor.cell
+        if tensor.seen != cell.version and cell.writer is not None:
+            node_id, write = self.name("updated"), self.graph[cell.writer.id]
+            operands, outputs = (tensor.ref, cell.writer), (spec_of(tensor),)
+            facts: dict[str, Any] = {"module": write.module, "place": write.place, "step": write.step}
+            self.graph.add(Node(node_id, UPDATED, operands, (), outputs, **facts))
+            tensor.ref, tensor.seen = Ref(node_id), cell.version
+        return tensor.ref
+
+    def wrote(self, tensor: Abstract, writer: Ref) -> None:
+        """Note that a node wrote into a tensor's memory."""
+        if self._muted:
+            return
+        cell = tensor.cell
+        cell.version += 1
+        cell.writer = writer
+        tensor.ref, tensor.seen = writer, cell.version
+
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """Let operations happen without nodes: the repaired run of a call that is one node itself."""
+        outer, self._muted = self._muted, True
+        try:
+            yield
+        finally:
+            self._muted = outer
+
+
+def _identifier(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "_." else "_" for c in name)
+
+
+def strides(tensor: torch.Tensor) -> tuple[int, ...]:
+    """A tensor's strides in elements; as if it were dense where its layout has none."""
+    if tensor.layout == torch.strided:
+        return tuple(tensor.stride())
+    return tuple([prod(tensor.shape[axis + 1 :]) for axis in range(tensor.dim())])

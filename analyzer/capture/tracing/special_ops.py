@@ -1,0 +1,95 @@
+"""Operations that no kernel is asked about: they leave torch, or their shapes depend on values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from analyzer.capture.tensor import Abstract, small
+from analyzer.capture.tracing.outcomes import tensors
+from analyzer.capture.tracing.signature import signature
+
+if TYPE_CHECKING:
+    from analyzer.capture.tracing.tracer import Tracer
+
+
+def _scalar(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    tensor = args[0]
+    if tensor.known is not None:
+        return True, tensor.known.item()
+    return True, tracer.inventions.scalar(tensor, *tracer.source_lines.here())
+
+
+def _equal(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    a, b = args[0].known, args[1].known
+    if a is not None and b is not None:
+        return True, bool(torch.equal(a, b))
+    tracer.inventions.note("whether two tensors are equal", "True", tracer.source_lines.here()[0])
+    return True, True
+
+
+def _draw(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    """One random number, as layer dropping in training draws it, is a half, so that no layer goes."""
+    if list(args[0]) not in ([], [1]):
+        return False, args
+    half = torch.full(args[0], 0.5, dtype=kwargs.get("dtype"))
+    tracer.inventions.note("a random number was drawn", "0.5", tracer.source_lines.here()[0])
+    return True, tracer.realised(signature(func), args, kwargs, [], half)
+
+
+def _sdp_choice(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    query, key = args[0], args[1]
+    fused = query.dim() == 4 and query.shape[-1] == args[2].shape[-1] and query.shape[1] == key.shape[1]
+    return True, 1 if fused and (len(args) < 5 or args[4] in (0.0, None)) else 0
+
+
+def _masks(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    """Boolean masks among the indexes become the positions they select, so that shapes are known."""
+    indices: list[Any] = []
+    for index in args[1]:
+        if isinstance(index, Abstract) and index.dtype in (torch.bool, torch.uint8):
+            _fits(index, args[0], len(indices))
+            value = tracer.inventions.value(index, tracer.source_lines.here()[0])
+            for positions in torch.nonzero(value, as_tuple=True):
+                made = tracer.recorder.stored("constant", "", positions, known=True)
+                indices.append(made)
+        else:
+            indices.append(index)
+    return False, (args[0], indices, *args[2:])
+
+
+def _fits(mask: Abstract, indexed: Abstract, first: int) -> None:
+    """Raise what torch raises of a mask that is not as large as what it selects from, beginning at a dimension."""
+    for place, size in enumerate(mask.shape):
+        if first + place < indexed.dim() and indexed.shape[first + place] != size:
+            raise IndexError(
+                f"The shape of the mask {list(mask.shape)} at index {place} does not match the shape of the indexed "
+                f"tensor {list(indexed.shape)} at index {first + place}"
+            )
+
+
+def _filled(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    """Integers or masks filled like a tensor are known although the tensor is not: it lends its shape."""
+    model, rest = args[0], list(tensors((args[1:], kwargs)))
+    if type(model) is not Abstract or model.known is not None or rest or model.sparse is not None:
+        return False, args
+    lent = torch.empty_strided(model.shape, model.stride(), dtype=model.dtype, device="meta")
+    made = func(lent, *args[1:], **{k: v for k, v in kwargs.items() if k != "device"})
+    if made.dtype.is_floating_point or made.dtype.is_complex or not small(made):
+        return False, args
+    real = func(torch.empty_strided(model.shape, model.stride(), dtype=model.dtype), *args[1:], **kwargs)
+    return True, tracer.realised(signature(func), args, kwargs, [model], real)
+
+
+_FILLED: Final = ("ones_like", "zeros_like", "full_like", "new_ones", "new_zeros", "new_full")
+SPECIAL: Final = {
+    "aten._local_scalar_dense.default": _scalar,
+    "aten.item.default": _scalar,
+    "aten.equal.default": _equal,
+    "aten.rand.default": _draw,
+    "aten._fused_sdp_choice.default": _sdp_choice,
+    "aten.index.Tensor": _masks,
+    **{f"aten.{kind}.default": _filled for kind in _FILLED},
+}
+"""Overload -> (tracer, overload, args, kwargs) -> (whether it is done, its result or else the new arguments)."""

@@ -1,0 +1,249 @@
+"""The dispatch mode that sees every aten operation: computes it abstractly or for real, and records it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from analyzer import oracle
+from analyzer.capture.assumed_values import RANKED, VALUES_FIRST, Inventions, plausible
+from analyzer.capture.refusals import replay, repro_script
+from analyzer.capture.source_lines import SourceLines
+from analyzer.capture.tensor import Abstract, Cell, grows, small, spec_of
+from analyzer.capture.tracing.autograd import Passes
+from analyzer.capture.tracing.module_dtypes import ModuleDtypes
+from analyzer.capture.tracing.outcomes import Kernels, Outcome, holes, results, tensors
+from analyzer.capture.tracing.recorder import Recorder
+from analyzer.capture.tracing.signature import VIEW, Signature, argument, ranked, signature
+from analyzer.capture.tracing.special_ops import SPECIAL
+from analyzer.ir.graph import Ref, Script, Spec
+from analyzer.oracle.operands import regular
+
+_CPU = torch.device("cpu")
+_MOST = 1 << 22
+"""Elements up to which values are computed or made up: a map of a whole picture."""
+_FEW = 1
+"""Floats that a length is made of: more are positions or the like."""
+_INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
+_AUTOCAST = torch._C.DispatchKey.AutocastCPU
+_CASTS = ("to_copy", "to")
+
+
+class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records a run as a ModelGraph. What depends on no weight and no float input is computed for real (D2)."""
+
+    def __init__(self, recorder: Recorder, kernels: Kernels, places: SourceLines, inventions: Inventions) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.recorder, self.kernels, self.source_lines, self.inventions = recorder, kernels, places, inventions
+        self.module_dtypes = ModuleDtypes(recorder.graph)
+        self.passes = Passes(places)
+        self.call = ""
+        self.calling: repro_script.Call | None = None
+        """The call that `call` names, as the person made it."""
+        self._refused: repro_script.Call | None = None
+        """The last call in which a kernel refused."""
+        self.failed: tuple[BaseException | None, str, Any] = None, "", ()
+        """The last error that came out of a call, the call's name and what it was given."""
+        self.inserted = ""
+        self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # True would import torch._dynamo at the first operation: a second, and 100 MB
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one operation abstractly or for real, and record it; whatever autocast does was done before."""
+        with torch._C.DisableTorchFunction():  # what this does itself is no call that a person wrote
+            if torch._C._dispatch_tls_is_dispatch_key_excluded(_AUTOCAST):
+                return self._operation(func, args, kwargs)
+            with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(_AUTOCAST)):
+                return self._operation(func, args, kwargs)
+
+    @contextmanager
+    def inserting(self, who: str) -> Iterator[None]:
+        """While this lasts, casts say that `who` inserted them; "" is nobody."""
+        outer, self.inserted = self.inserted, who
+        try:
+            yield
+        finally:
+            self.inserted = outer
+
+    def _operation(self, func: Any, args: Any, kwargs: Any) -> Any:
+        sig = signature(func)
+        args = tuple([self.lift(a) for a in args])
+        kwargs = {k: _CPU if k == "device" else self.lift(v) for k, v in kwargs.items()} if kwargs else {}
+        special = SPECIAL.get(sig.op)
+        if special is not None:
+            done, result = special(self, func, args, kwargs)
+            if done:
+                return result
+            args = result
+        operands = list(tensors((args, kwargs)))
+        if not operands and not sig.gives_tensors:  # the profiler's marks, which optimizers make
+            return func(*args, **kwargs)
+        ours = sig.op.startswith("aten.")  # an operator of another library may have no CPU kernel
+        if ours and not sig.random and all(t.known is not None and small(t) for t in operands):
+            done, result = self._really(func, args, kwargs)
+            if done:
+                return self.realised(sig, args, kwargs, operands, result)
+        for index in sig.written:
+            for target in tensors(argument(sig, index, args, kwargs)):
+                target.cell.known = False
+        return self._abstractly(func, sig, args, kwargs, operands)
+
+    def realised(self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], result: Any) -> Any:
+        """Record an operation whose real result is known."""
+        return self._finish(sig, args, kwargs, operands, _seen(result), results(result))
+
+    def home(self, operands: list[Abstract]) -> str:
+        """The dtype at home where the call is made; "" if that cannot be told."""
+        return self.module_dtypes.dtype(self.source_lines.here()[1], operands)
+
+    def lift(self, arg: Any) -> Any:
+        """The argument with every plain tensor replaced by the abstract one that stands for it."""
+        kind = type(arg)
+        if kind is Abstract and arg.capture == Abstract.running:
+            return arg
+        if isinstance(arg, torch.Tensor):
+            held = self.lifted.get(id(arg))
+            if held is None:
+                plain = (
+                    arg.known if isinstance(arg, Abstract) else arg
+                )  # an abstract one was kept from an earlier capture
+                known, place = plain is not None, self.source_lines.here()[0]
+                made = self.recorder.stored("constant", "", arg if plain is None else plain, known=known, place=place)
+                held = self.lifted[id(arg)] = (arg, made)
+            return held[1]
+        return kind([self.lift(item) for item in arg]) if kind is list or kind is tuple else arg
+
+    def _really(self, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+        made = list(tensors((args, kwargs)))
+        if ("device" in kwargs and not made) or grows(made, args, _MOST):
+            sizes = {id(t): torch.empty_like(plausible(t), device="meta") for t in made}
+            with suppress(RuntimeError):  # on meta, of what depends on values
+                where = {"device": torch.device("meta")} if "device" in kwargs else {}
+                shapes = func(*_values(args, sizes), **{k: _values(v, sizes) for k, v in kwargs.items()} | where)
+                if any(not small(t) if not made else t.numel() > _MOST for t in results(shapes)):
+                    return False, None
+        return True, func(*_values(args), **{k: _values(v) for k, v in kwargs.items()})
+
+    def _abstractly(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
+        try:
+            outcome = self.kernels.outcome(func, sig, args, kwargs, lambda: self.home(operands))
+        except (RuntimeError, NotImplementedError) as error:
+            if operands and all(t.numel() <= _MOST for t in operands):
+                return self._invented(func, sig, args, kwargs, operands)
+            raise error
+        again = None
+        if outcome.refused:
+            outcome = replace(outcome, refused=self._words(outcome))
+            written = (self.calling,) if self.calling else ()
+            again = repro_script.write(outcome.refused, (*written, (func, args, kwargs)))
+        result = self._finish(sig, args, kwargs, operands, outcome, again=again)
+        if operands and not (sig.random or outcome.refused) and _counts(operands, result):
+            self._guess(result, func, args, kwargs, operands)
+        return result
+
+    def _words(self, outcome: Outcome) -> str:
+        """The words that a person will see; the whole call has but one error, its first."""
+        call, ours = self.calling, outcome.asked in ("cpu", oracle.AS_ON_CPU)
+        if call is None or call is self._refused or not ours or torch._C._current_autograd_node() is not None:
+            return outcome.refused
+        self._refused = call
+        return replay.words(outcome.refused, call)
+
+    def _guess(self, result: Any, func: Any, args: Any, kwargs: Any, operands: list[Abstract]) -> None:
+        """What masks and counts would be if floats were ones: `(variance < 0).any()` then goes the usual way."""
+        made = {id(t): plausible(t).clone() for t in operands}  # as some are written to
+        with suppress(RuntimeError):
+            real = results(func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()}))
+            for tensor, value in zip(tensors(result), real, strict=True):
+                tensor.guess = (tensor.cell.version, value)
+
+    def _invented(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
+        """A shape that depends on unknown values: run on plausible ones; integers of the result stay known."""
+        place = self.source_lines.here()[0]
+        made = {id(t): self.inventions.value(t, place) for t in operands}
+        try:
+            result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
+        except RuntimeError:  # of matrices of ones, such as a Cholesky factor
+            made = {key: regular(value) for key, value in made.items()}
+            result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
+        found = results(result)
+        reals = found if all(not t.dtype.is_floating_point for t in found) else None
+        return self._finish(sig, args, kwargs, operands, _seen(result), reals)
+
+    def _finish(
+        self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outcome: Outcome,
+        real: list[Any] | None = None, again: Script | None = None,
+    ) -> Any:  # fmt: skip
+        facts = self.passes.facts(self.call)
+        place = facts["place"]
+        if outcome.gap:
+            self.inventions.note("a kernel that the CPU lacks", outcome.gap, place)
+        facts = {**facts, "refused": outcome.refused, "repair": outcome.repair, "script": again}
+        facts["callers"] = self.source_lines.callers() if outcome.refused else ()
+        facts["inserted"] = self.inserted * (sig.base in _CASTS)
+        written = [(i, t) for i in sig.written for t in tensors(argument(sig, i, args, kwargs))]
+        specs: tuple[Spec, ...] = tuple(s for s, _ in outcome.outputs)
+        if not sig.returns:  # as `_foreach_add_`: what it wrote stands for what it gives
+            specs = tuple(spec_of(t) for _, t in written)
+        node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, **facts)
+        made: list[Any] = []
+        for index, (spec, stride) in enumerate(outcome.outputs):
+            while len(made) in outcome.absent:
+                made.append(None)
+            how = sig.returns[0 if sig.many else min(len(made), len(sig.returns) - 1)]
+            ref = Ref(node_id, index)
+            if type(how) is int:
+                made.append(argument(sig, how, args, kwargs))
+                continue
+            value = real[index] if real is not None else None
+            shares = how == VIEW and bool(operands)
+            cell = operands[0].cell if shares else Cell(known=value is not None)
+            tensor = Abstract.make(spec, stride, ref, cell, value)
+            tensor.held = shares and operands[0].held
+            chooses = sig.base in RANKED and (index > 0 or sig.base not in VALUES_FIRST)
+            if value is None and chooses and not spec.dtype.startswith(("float", "bfloat")) and operands:
+                self._rank(tensor, ranked(sig, args, kwargs), operands, place)
+            made.append(tensor)
+        for number, (index, target) in enumerate(written):
+            self.recorder.wrote(target, Ref(node_id, _position(sig, index) if sig.returns else number))
+        if sig.many:
+            return made
+        made += [None] * (len(sig.returns) - len(made))
+        return (made[0] if made else None) if len(sig.returns) <= 1 else tuple(made)
+
+    def _rank(self, tensor: Abstract, dim: int | None, operands: list[Abstract], place: Any) -> None:
+        shape = operands[0].shape
+        choices = operands[0].numel() if dim is None or not shape else shape[dim]
+        tensor.value = self.inventions.ranking(tensor, int(choices), dim, place)
+        tensor.cell.known = tensor.value is not None
+
+
+def _counts(operands: list[Abstract], result: Any) -> bool:
+    """Whether a mask comes of anything, or integers of masks and integers or of a few floats, all small."""
+    outputs = list(tensors(result))
+    if not outputs or not all(small(t) for t in (*operands, *outputs)):
+        return False
+    floating = any(t.dtype.is_floating_point and t.numel() > _FEW for t in operands)
+    return all(t.dtype == torch.bool or (t.dtype in _INTEGERS and not floating) for t in outputs)
+
+
+def _seen(result: Any) -> Outcome:
+    return Outcome(tuple([(spec_of(t), t.stride()) for t in results(result)]), absent=holes(result))
+
+
+def _values(arg: Any, made: dict[int, Any] | None = None) -> Any:
+    if type(arg) is Abstract:
+        return made[id(arg)] if made else arg.known
+    return [_values(item, made) for item in arg] if isinstance(arg, (list, tuple)) else arg
+
+
+def _position(sig: Signature, index: int) -> int:
+    return sig.returns.index(index) if index in sig.returns else 0

@@ -1,0 +1,166 @@
+"""Judges the findings of a report against a baseline and suppressions: which are new, known, or accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from analyzer.check.baseline import Baseline, Entry, union
+from analyzer.check.keys import Identity, identities
+from analyzer.check.suppressions import Suppression
+from analyzer.ir.dtypes import width
+from analyzer.ir.findings import SEVERITIES, Finding
+
+if TYPE_CHECKING:  # these stand on torch; here they are only read
+    from analyzer.ir.proposal import Edit
+    from analyzer.report import Report
+
+NEW, KNOWN, SUPPRESSED = "new", "known", "suppressed"
+JUDGED: Final = ("error", "warning")
+"""Severities that are judged; notes are what a report keeps quiet about."""
+MANIFESTS: Final = ("config.json", "model_index.json", "adapter_config.json", "modules.json")
+"""Files that stand for a model folder, where no line of its own code is to blame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a review shows a finding: a file of the repository, by its path there, and a line from 1 on."""
+
+    path: str
+    line: int
+    own: bool = True
+    """Whether it is the finding's own line; else the one that stands for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One finding and what became of it; `stages` are those of a recipe that show it."""
+
+    finding: Finding
+    identity: Identity
+    state: str
+    spot: Spot
+    reason: str = ""
+    """Why it is suppressed."""
+    reason_at: str = ""
+    """Where that is written."""
+    stages: tuple[str, ...] = ()
+    edit: Edit | None = None
+    """A change of the source that was proved to help."""
+
+    @property
+    def key(self) -> str:
+        """Its name across revisions."""
+        return self.identity.key
+
+
+@dataclass(frozen=True)
+class Check:
+    """The judgement over a report."""
+
+    report: Report
+    judged: tuple[Judged, ...]
+    fails_on: tuple[str, ...] = JUDGED
+    """The severities that fail a check when they are new."""
+    gone: tuple[Entry, ...] = ()
+    """Entries of the baseline that nothing was found for."""
+    unused: tuple[Suppression, ...] = ()
+    """Suppressions that nothing was found for, and those that are not valid."""
+    folder: str = ""
+    """The model folder, by its path in the repository."""
+    own_files: frozenset[str] = frozenset()
+    """Of the files that findings and origins name, those that lie in the model folder."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """How many findings there are of each state."""
+
+    @property
+    def failing(self) -> tuple[Judged, ...]:
+        """The findings that make the check fail."""
+        return tuple(one for one in self.judged if one.state == NEW and one.finding.severity in self.fails_on)
+
+    @property
+    def shown(self) -> tuple[Judged, ...]:
+        """The findings that are not suppressed, new ones first."""
+        return tuple(one for state in (NEW, KNOWN) for one in self.judged if one.state == state)
+
+    @property
+    def incomplete(self) -> str:
+        """Why a run stopped early; "" if none did."""
+        return next((early for one in self.report.stages if (early := one.coverage.incomplete)), "")
+
+    def baseline(self, old: Baseline) -> Baseline:
+        """What a baseline file holds from now on: all that is not suppressed.
+
+        After a run that stopped early also what the old one held, since it was not looked for everywhere.
+        """
+        found = [Entry.of(one.finding, one.identity) for one in self.shown]
+        return union([*found, *(old.entries if self.incomplete else ())])
+
+
+def judge(
+    report: Report,
+    model: Path,
+    root: Path,
+    *,
+    baseline: Baseline | None = None,
+    suppressions: Sequence[Suppression] = (),
+    fails_on: tuple[str, ...] = JUDGED,
+) -> Check:
+    """Judge every error and warning of all stages of a model folder or file; paths are shown relative to `root`."""
+    folder = model if model.is_dir() else model.parent
+    known = baseline.keys if baseline else frozenset()
+    used: set[Suppression] = set()
+    judged: dict[str, Judged] = {}
+    for stage in report.stages:
+        for finding, identity in identities(stage):
+            if finding.severity not in JUDGED:
+                continue
+            covering = [one for one in suppressions if one.covers(finding)]
+            used.update(covering)
+            state = SUPPRESSED if covering else KNOWN if identity.key in known else NEW
+            reason, where = (covering[0].reason, covering[0].where) if covering else ("", "")
+            names = (stage.plan.stage,) if stage.plan.stage else ()
+            before = judged.get(identity.key)
+            if before is None:
+                spot = _spot(finding, model, folder, root)
+                judged[identity.key] = Judged(finding, identity, state, spot, reason, where, names)
+            else:
+                judged[identity.key] = replace(before, stages=(*before.stages, *names))
+    ordered = tuple(sorted(judged.values(), key=lambda one: SEVERITIES.index(one.finding.severity)))
+    return Check(
+        report,
+        ordered,
+        fails_on,
+        tuple(entry for entry in (baseline.entries if baseline else ()) if entry.key not in judged),
+        tuple(one for one in suppressions if one not in used),
+        within(folder, root),
+        frozenset(file for one in ordered for file in _files(one.finding) if _own(file, folder)),
+        {state: sum(one.state == state for one in ordered) for state in (NEW, KNOWN, SUPPRESSED)},
+    )
+
+
+def within(path: Path, root: Path) -> str:
+    """A path as the repository knows it: relative to its root, else absolute, with slashes."""
+    whole, base = path.resolve(), root.resolve()
+    return (whole.relative_to(base) if whole.is_relative_to(base) else whole).as_posix()
+
+
+def _spot(finding: Finding, model: Path, folder: Path, root: Path) -> Spot:
+    """The finding's own line if the folder holds it, else the line of an origin there, else the folder's manifest."""
+    origins = (o for operand in finding.operands for o in operand.origins)
+    blamed = sorted(origins, key=lambda origin: -width(origin.dtype))  # the wide one is the odd one
+    for file, line in [(finding.file, finding.line), *((origin.file, origin.line) for origin in blamed)]:
+        if _own(file, folder):
+            return Spot(within(folder / file, root), max(line, 1), file == finding.file and line == finding.line)
+    manifests = (model / name for name in MANIFESTS)
+    return Spot(within(next((one for one in manifests if one.is_file()), model), root), 1, False)
+
+
+def _own(file: str, folder: Path) -> bool:
+    return bool(file) and not Path(file).is_absolute() and (folder / file).is_file()
+
+
+def _files(finding: Finding) -> set[str]:
+    return {finding.file, *(origin.file for operand in finding.operands for origin in operand.origins)}

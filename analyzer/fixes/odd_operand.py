@@ -1,0 +1,200 @@
+"""Which expression of a source line is the odd operand of a call, and the cast that mends it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from analyzer.fixes.search import odd_refs
+from analyzer.fixes.source_file import Code, Insertion, Mixing, operands, pure
+from analyzer.ir.blame import handed_on
+from analyzer.ir.dtypes import is_float
+from analyzer.ir.flow import Flow
+from analyzer.ir.graph import CALLED, CAST, Node, Ref, above
+
+_OPERATORS: Final[dict[type[ast.operator], tuple[str, ...]]] = {
+    ast.Add: ("add",), ast.Sub: ("sub",), ast.Mult: ("mul",), ast.Div: ("div",),
+    ast.MatMult: ("matmul", "mm", "bmm", "addmm", "linear"),
+}  # fmt: skip
+"""An operator in the source -> the names of the operations that it becomes."""
+_ORDER: Final = {"addmm": (1, 2, 0), "baddbmm": (1, 2, 0)}
+"""Operations that take the bias first -> the operand that each expression of the call `linear` is."""
+
+
+def at_call(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str) -> tuple[Insertion, ...]:
+    """The cast of what is odd in the call at a line that the nodes come from; none where that is not plain.
+
+    The nodes are refused calls, or mix dtypes themselves; they may run deep below the line.
+    """
+    below = (code.name, line) != (nodes[0].place.file, nodes[0].place.line)
+    found = list(_module_calls(code, line, nodes[0]))
+    if not found and not below:
+        found = list(_calls(code, line, nodes[0]))
+    if len(found) != 1:
+        return ()
+    one, path = found[0]
+    exprs = operands(one, code)
+    if path and (own := _own_dtype(flow, nodes, wanted, path)):
+        odd, dtype = exprs if len(exprs) == 1 else [], _held_dtype(one, path, flow, own)
+    elif path:
+        odd, fine = _by_ends(code, line, flow, nodes, wanted, exprs, lambda node: _under(node, path))
+        odd = odd or (exprs if len(exprs) == 1 else [])
+        dtype = _held_dtype(one, path, flow, wanted)
+    elif isinstance(one, ast.Assign):  # what is written into has its dtype, and cannot be cast there
+        odd, dtype = exprs[1:], f"{ast.unparse(exprs[0])}.dtype" if pure(exprs[0]) else ""
+    else:
+        odd, fine = _by_position(flow, nodes[0], wanted, exprs)
+        if not odd:
+            odd, fine = _by_ends(code, line, flow, nodes, wanted, exprs, lambda node: node.place == nodes[0].place)
+        dtype = next((f"{ast.unparse(expr)}.dtype" for expr in fine if pure(expr)), "")
+    dtype = dtype or (f"torch.{wanted}" if code.imports("torch") else "")
+    if not odd or not dtype or (isinstance(one, ast.AugAssign) and one.target in odd):
+        return ()
+    return tuple(insertion for expr in odd for insertion in code.cast(expr, dtype))
+
+
+def at_value(code: Code, node: Node, wanted: str) -> tuple[Insertion, ...]:
+    """The cast of a value where it is made, by the one call of that name at the line."""
+    calls = [one for one in code.at(node.place.line) if isinstance(one, ast.Call) and _last(one.func) == node.call]
+    if len(calls) != 1 or not code.imports("torch"):
+        return ()
+    return code.cast(calls[0], f"torch.{wanted}")
+
+
+def makes(flow: Flow, node: Node) -> bool:
+    """Whether an operation gives its result a dtype of its own: a cast, or a tensor made anew."""
+    if node.op == CAST and any(key == "dtype" and value is not None for key, value in node.kwargs):
+        return not node.inserted
+    return not handed_on(flow.graph, Ref(node.id), flow.dtype)
+
+
+def _calls(code: Code, line: int, node: Node) -> Iterator[tuple[Mixing, str]]:
+    """Operators and functions at the line that the operation may come from."""
+    names = {[*node.op.split("."), ""][1].rstrip("_"), node.call.strip("_")}
+    for one in code.at(line):
+        if isinstance(one, ast.Call):
+            if _last(one.func) == node.call and node.call:
+                yield one, ""
+        elif isinstance(one, ast.Assign):
+            if node.call == "__setitem__":
+                yield one, ""
+        elif names & set(_OPERATORS.get(type(one.op), ())):
+            yield one, ""
+
+
+def _module_calls(code: Code, line: int, node: Node) -> Iterator[tuple[Mixing, str]]:
+    """`self.fc(x)`: calls at the line of a module that the operation is in, with the module's path."""
+    for one in code.at(line):
+        if not isinstance(one, ast.Call) or not isinstance(one.func, ast.Attribute) or not pure(one.func):
+            continue
+        paths = [path for path in above(node.module) if path.rpartition(".")[2] == one.func.attr]
+        if paths and not code.imports(ast.unparse(one.func).partition(".")[0]):
+            yield one, paths[0]
+
+
+def _by_position(
+    flow: Flow, node: Node, wanted: str, exprs: Sequence[ast.expr]
+) -> tuple[list[ast.expr], list[ast.expr]]:
+    """Odd and fine expressions, where there are as many as the operation has operands."""
+    refs = node.operands()
+    if len(refs) != len(exprs):
+        return [], []
+    order = _ORDER.get([*node.op.split("."), ""][1], ()) if not node.op.startswith(CALLED) else ()
+    if order and (node.call != "linear" or len(order) != len(refs)):
+        return [], []
+    dtypes = [flow.dtype(refs[i]) for i in order or range(len(refs))]
+    pairs = list(zip(exprs, dtypes, strict=True))
+    return (
+        [expr for expr, dtype in pairs if is_float(dtype) and dtype != wanted],
+        [expr for expr, dtype in pairs if dtype == wanted],
+    )
+
+
+def _by_ends(
+    code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, exprs: Sequence[ast.expr],
+    inside: Callable[[Node], bool],
+) -> tuple[list[ast.expr], list[ast.expr]]:  # fmt: skip
+    """Odd and fine expressions, told by where the values come from that go into the call."""
+    odd_ends = _ends(flow, (ref for node in nodes for ref in odd_refs(flow, node.id, wanted)), inside)
+    fine_refs = (ref for node in nodes for ref in node.operands() if flow.dtype(ref) == wanted)
+    fine_ends = _ends(flow, fine_refs, inside)
+    odd = [expr for expr in exprs if any(_gives(code, line, expr, end) for end in odd_ends)]
+    fine = [expr for expr in exprs if any(_gives(code, line, expr, end) for end in fine_ends)]
+    if any(expr in fine for expr in odd):
+        return [], []
+    return odd, fine
+
+
+def _ends(flow: Flow, starts: Iterable[Ref], inside: Callable[[Node], bool]) -> list[Node]:
+    """The nodes outside a call that operands inside it have their dtype from."""
+    queue, seen, found = list(starts), set(), {}
+    while queue:
+        ref = queue.pop(0)
+        node = flow.graph[ref.id]
+        if ref in seen:
+            continue
+        seen.add(ref)
+        if node.is_op and inside(node):
+            queue += handed_on(flow.graph, ref, flow.dtype)
+        else:
+            found[node.id] = node
+    return list(found.values())
+
+
+def _gives(code: Code, line: int, expr: ast.expr, end: Node) -> bool:
+    """Whether an expression of a line may be what a node gave."""
+    if isinstance(expr, ast.Attribute):
+        said = ast.unparse(expr).partition(".")[2]
+        return not end.is_op and pure(expr) and (end.name == said or end.name.endswith(f".{said}"))
+    if not isinstance(expr, ast.Name):
+        return end.is_op and end.place.file == code.name and expr.lineno <= end.place.line <= (expr.end_lineno or 0)
+    made = code.assigned(expr.id, line)
+    for one in made:
+        at = end.place.line
+        if end.is_op and end.place.file == code.name and one.lineno <= at <= (one.end_lineno or at):
+            return True
+        if one.value is not None and _value_gives(code, line, one.value, expr, end):
+            return True
+    function = code.function(line)
+    arguments = getattr(function, "args", None)
+    names = {arg.arg for arg in (*arguments.args, *arguments.kwonlyargs)} if arguments else set()
+    start, stop = getattr(function, "lineno", 0), getattr(function, "end_lineno", 0)
+    outside = not end.is_op or end.place.file != code.name or not start <= end.place.line <= stop
+    return expr.id in names and outside and not made
+
+
+def _value_gives(code: Code, line: int, value: ast.expr, expr: ast.expr, end: Node) -> bool:
+    if isinstance(value, ast.Attribute):
+        return _gives(code, line, value, end)
+    called = {
+        one.func.attr for one in ast.walk(value) if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute)
+    }
+    return end.is_op and bool(called & set(end.module.split(".")))
+
+
+def _own_dtype(flow: Flow, nodes: Sequence[Node], wanted: str, path: str) -> str:
+    """The dtype of a called module whose own tensors are what is odd, so that its arguments are to follow it."""
+    ends = _ends(flow, (ref for node in nodes for ref in odd_refs(flow, node.id, wanted)), lambda n: _under(n, path))
+    dtypes = {flow.dtypes[end.id][0] for end in ends}
+    inside = all(not end.is_op and end.name.startswith(f"{path}.") for end in ends)
+    return dtypes.pop() if inside and len(dtypes) == 1 else ""
+
+
+def _held_dtype(one: Mixing, path: str, flow: Flow, wanted: str) -> str:
+    """`self.fc.weight.dtype`: the nearest parameter of the called module that has the wanted dtype."""
+    names = [
+        node.name.removeprefix(f"{path}.") for node in flow.graph.stored()
+        if node.op == "parameter" and node.name.startswith(f"{path}.") and flow.dtypes[node.id][0] == wanted
+    ]  # fmt: skip
+    said = [name for name in names if all(part.isidentifier() for part in name.split("."))]
+    nearest = min(said, key=lambda name: (name.count("."), "bias" in name), default="")
+    return f"{ast.unparse(one.func)}.{nearest}.dtype" if nearest and isinstance(one, ast.Call) else ""
+
+
+def _under(node: Node, path: str) -> bool:
+    return node.module == path or node.module.startswith(f"{path}.")
+
+
+def _last(func: ast.expr) -> str:
+    return func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""

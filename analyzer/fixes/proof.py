@@ -1,0 +1,143 @@
+"""Proposes the smallest change that clears an error, and proves it by capturing the model again under it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from analyzer.capture import Loaded
+from analyzer.errors import AnalyzerError
+from analyzer.fixes.search import odd_origins
+from analyzer.ir.dtypes import short
+from analyzer.ir.findings import Finding, Fix, Origin
+from analyzer.ir.flow import Flow
+from analyzer.ir.graph import Spec, causes, in_any_layer
+from analyzer.ir.plan import Plan
+from analyzer.running.forward import capture
+
+TRIED: Final = 4
+"""How many proposals are put to the proof in one run."""
+SINGLES: Final = 2
+"""How many tensors of a finding's first place are tried alone."""
+NAMED: Final = 4
+"""How many name patterns a fix of several tensors spells out."""
+
+
+def prove(loaded: Loaded, plan: Plan, flow: Flow, findings: Sequence[Finding]) -> list[Finding]:
+    """The findings, each error with the cast of stored tensors that clears it, where there is one.
+
+    One tensor is tried before all that the finding comes from. A fix is `proved` if a second capture, with these
+    tensors in the other dtype, gets as far as the first, and refuses no call at any of the finding's places, and none
+    elsewhere that was taken before. It costs one capture a distinct proposal, of which at most TRIED are run.
+    """
+    proofs: dict[tuple[tuple[Origin, ...], str], Fix | None] = {}
+    mended = []
+    for finding in findings:
+        tried = []
+        for origins, dtype in _proposals(flow, finding):
+            key = (origins, dtype)
+            if key not in proofs and len(proofs) < TRIED:
+                proofs[key] = _try(loaded, plan, flow, origins, dtype, finding)
+            tried.append(proofs.get(key))
+            if tried[-1] and tried[-1].proved:
+                break
+        fixes = [fix for fix in tried if fix]
+        mended.append(replace(finding, fixes=tuple([f for f in fixes if f.proved] or fixes)))
+    return mended
+
+
+def _proposals(flow: Flow, finding: Finding) -> Iterator[tuple[tuple[Origin, ...], str]]:
+    if finding.severity != "error" or finding.tensors:
+        return
+    wanted = flow.graph[finding.nodes[0]].repair
+    if not wanted:
+        return
+    odd = [dict.fromkeys(odd_origins(flow, node, wanted)) for node in finding.nodes]
+    by_place = [[origin for origin in origins if origin.dtype != wanted] for origins in odd]
+    for origin in by_place[0][:SINGLES]:
+        yield (origin,), wanted
+    every = tuple(dict.fromkeys(origin for place in by_place for origin in place))
+    if len(every) > 1:
+        yield every, wanted
+
+
+def _try(
+    loaded: Loaded, plan: Plan, flow: Flow, origins: tuple[Origin, ...], dtype: str, finding: Finding
+) -> Fix | None:
+    cost = 0
+    with ExitStack() as stack:
+        changed: Loaded | None = loaded
+        for origin in origins:
+            if changed is not None:
+                changed, extra = stack.enter_context(_in_dtype(changed, origin, dtype))
+                cost += extra
+        if changed is None:
+            return None
+        try:
+            graph = capture(changed, plan).graph
+        except AnalyzerError:
+            return None
+    if not graph.reaches_as_far_as(flow.graph):
+        return None
+    refused = causes(node for node in graph if node.refused)
+    places = {(flow.graph[n].place, flow.graph[n].module) for n in finding.nodes}
+    before = {(flow.graph[n].place, flow.graph[n].module) for n in flow.refusals}
+    fresh = any((node.place, node.module) not in before for node in refused)  # the fault has only moved
+    cleared = not fresh and not any((node.place, node.module) in places for node in refused)
+    return Fix(_what(origins, dtype), cleared, len(refused), cost)
+
+
+def _what(origins: tuple[Origin, ...], dtype: str) -> str:
+    when = "before the call" if all(origin.kind == "input" for origin in origins) else "once after loading"
+    if len(origins) == 1:
+        return f"cast {origins[0].kind} {origins[0].name} to {short(dtype)} {when}"
+    patterns = dict.fromkeys(in_any_layer(origin.name) for origin in origins)
+    named = list(patterns)[:NAMED]
+    more = f" and {len(patterns) - NAMED} more" if len(patterns) > NAMED else ""
+    return f"cast {len(origins)} tensors ({', '.join(named)}{more}) to {short(dtype)} {when}"
+
+
+@contextmanager
+def _in_dtype(loaded: Loaded, origin: Origin, dtype: str) -> Iterator[tuple[Loaded | None, int]]:
+    """The model with one stored tensor in another dtype, and the bytes that this adds; undone afterwards."""
+    target = getattr(torch, dtype)
+    if origin.kind == "input":
+        yield replace(loaded, inputs=_cast_input(loaded.inputs, origin.name.split("."), target)), 0
+        return
+    holder, key = _holder(loaded.module, origin)
+    if holder is None:
+        yield None, 0
+        return
+    old = holder[key]
+    new = old.detach().to(target)
+    holder[key] = nn.Parameter(new, old.requires_grad) if origin.kind == "parameter" else new
+    shape = tuple(old.shape)
+    try:
+        yield loaded, Spec(dtype, shape).bytes - Spec(origin.dtype, shape).bytes
+    finally:
+        holder[key] = old
+
+
+def _holder(module: nn.Module, origin: Origin) -> tuple[dict[str, Any] | None, str]:
+    path, _, key = origin.name.rpartition(".")
+    try:
+        owner = module.get_submodule(path)
+    except AttributeError:
+        return None, key
+    holder: dict[str, Any] = owner._parameters if origin.kind == "parameter" else owner._buffers
+    return (holder, key) if holder.get(key) is not None else (None, key)
+
+
+def _cast_input(value: Any, path: list[str], dtype: torch.dtype) -> Any:
+    if not path:
+        return value.to(dtype) if isinstance(value, torch.Tensor) else value
+    if isinstance(value, dict):
+        return {k: _cast_input(v, path[1:], dtype) if str(k) == path[0] else v for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)([_cast_input(v, path[1:], dtype) if str(i) == path[0] else v for i, v in enumerate(value)])
+    return value

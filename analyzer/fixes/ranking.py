@@ -1,0 +1,81 @@
+"""Gathers what could clear the errors of a plan, puts the most promising to the proof, and ranks all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from analyzer.fixes.minimum_cut import cut
+from analyzer.fixes.plan_changes import setups
+from analyzer.fixes.search import predicted
+from analyzer.fixes.source_casts import sources
+from analyzer.fixes.training_changes import trainings, unproposed
+from analyzer.fixes.trial import Case, Reload, attempt
+from analyzer.ir.findings import Finding
+from analyzer.ir.proposal import KINDS, Proposal
+from analyzer.ir.trial import Trial
+
+RUN: Final = 10
+"""How many of the tool's own proposals are put to the proof; those that a person asks for are all run."""
+
+
+def judge(cases: Sequence[Case], folder: Path, reload: Reload, asked: Sequence[Proposal] = ()) -> list[Trial]:
+    """Every proposal tried, best first: those of a person, and at most RUN of the tool's own."""
+    given: dict[str, Proposal] = {}
+    for case in cases:
+        for one in _proposals(case, folder):
+            if not any(one.does(other) for other in given.values()):
+                given.setdefault(one.what, one)
+    own = sorted(given.values(), key=lambda one: _promise(cases, one))
+    tried = [attempt(cases, folder, reload, one) for one in (*asked, *own[:RUN])]
+    skipped = [_not_run(cases, one) for one in own[RUN:]]
+    without = [_without(cases, case, finding, folder) for case in cases for finding in case.findings]
+    return sorted([*tried, *skipped, *filter(None, without)], key=lambda trial: trial.rank)
+
+
+def judge_edits(case: Case, finding: Finding, folder: Path, reload: Reload) -> Trial | None:
+    """The best proved change of the folder's source for one finding of a stage; None if none of RUN helps."""
+    own = list(sources(case.flow, [finding], folder))
+    tried = [attempt([case], folder, reload, one) for one in own[:RUN]]
+    return next((trial for trial in sorted(tried, key=lambda trial: trial.rank) if trial.proved), None)
+
+
+def _proposals(case: Case, folder: Path) -> Iterator[Proposal]:
+    flow, findings = case.flow, case.findings
+    for finding in findings:
+        yield from trainings(flow, finding)
+    yield from setups(flow, findings)
+    yield from cut(flow, findings, folder)
+    yield from sources(flow, findings, folder)
+
+
+def _without(cases: Sequence[Case], case: Case, finding: Finding, folder: Path) -> Trial | None:
+    """What stands in the table for an error that nothing is proposed for; None if something is, or it is no error."""
+    if finding.severity != "error" or next(_proposals(replace(case, findings=(finding,)), folder), None):
+        return None
+    before = sum(case.errors for case in cases)
+    said = Proposal("none", f"{finding.code} {finding.message}")
+    why = f"no proposal: {unproposed(finding)}"
+    return Trial(said, errors_before=before, errors_left=before, failed=why)
+
+
+def _promise(cases: Sequence[Case], proposal: Proposal) -> tuple[bool, int, int, int, str]:
+    """Sort key of what is run first: the cut, then what is thought to leave the fewest errors, then the narrowest."""
+    left = sum(_thought(case, proposal) for case in cases)
+    named = max(len(proposal.change.get("set") or ()), 1)
+    return proposal.kind != "cut", left, named, KINDS.index(proposal.kind), proposal.what
+
+
+def _thought(case: Case, proposal: Proposal) -> int:
+    """How many errors a proposal may leave, without running: what acts at one place clears one, as far as is known."""
+    found = predicted(case.flow, proposal)
+    if found is not None:
+        return found
+    return max(case.errors - 1, 0) if proposal.kind in ("source", "input") else 0
+
+
+def _not_run(cases: Sequence[Case], proposal: Proposal) -> Trial:
+    before = sum(case.errors for case in cases)
+    return Trial(proposal, errors_before=before, errors_left=before)

@@ -1,0 +1,137 @@
+"""Search without running: where an odd dtype comes from, the fewest places that cut it off, and what-if readings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import networkx as nx
+
+from analyzer.ir.blame import handed_on
+from analyzer.ir.dtypes import is_float
+from analyzer.ir.findings import Finding, Origin
+from analyzer.ir.flow import Flow
+from analyzer.ir.graph import CAST, Place, Ref, causes
+from analyzer.ir.plan import names
+from analyzer.ir.proposal import Proposal
+from analyzer.propagate import propagate
+
+_SOURCE, _SINK = ("source",), ("sink",)
+_CASTABLE: Final = ("parameter", "buffer", "input")
+
+
+def odd_refs(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Ref]:
+    """Operands of a refused call that have another dtype than the wanted one, or than its repair gave them."""
+    wanted = wanted or flow.graph[node_id].repair
+    for ref in flow.graph[node_id].operands():
+        if wanted and is_float(flow.dtype(ref)) and flow.dtype(ref) != wanted:
+            yield ref
+
+
+def odd_origins(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Origin]:
+    """The stored tensors that those operands have their dtype from."""
+    for ref in odd_refs(flow, node_id, wanted):
+        origins = (origin for origin in flow.origins(ref) if origin.kind in _CASTABLE)
+        yield from (origin for origin in origins if origin.dtype != (wanted or flow.graph[node_id].repair))
+
+
+def fewest(
+    flow: Flow, findings: Sequence[Finding], writable: Mapping[tuple[str, str], Place]
+) -> tuple[tuple[str | Place, str], ...]:
+    """The fewest casts that keep every odd dtype from its refused call: what is cast, and to which dtype.
+
+    What is cast is a stored tensor, by its name, or a source line, of those in `writable`: (node, dtype) -> the line
+    where a cast to that dtype can be written. A minimum vertex cut; of two as small, the one with fewer lines. Nodes
+    whose casts are one line are one vertex, as a cast written there acts on all of them. () where nothing can be cut.
+    """
+    graph: Any = nx.DiGraph()
+    graph.add_nodes_from((_SOURCE, _SINK))
+    ways = _Ways(flow, writable, graph)
+    for node_id in [n for f in findings if f.severity == "error" and not f.tensors for n in f.nodes]:
+        ways.add(node_id)
+    if not nx.has_path(graph, _SOURCE, _SINK):
+        return ()
+    many = 1 + len(graph)
+    for _, _, facts in graph.edges(data=True):
+        if "one" in facts:
+            facts["capacity"] = many + facts["one"]
+    try:
+        behind = nx.minimum_cut(graph, _SOURCE, _SINK)[1][1]
+    except nx.NetworkXUnbounded:
+        return ()
+    crossed = {
+        vertex[:2]
+        for vertex in graph
+        if len(vertex) == 3 and vertex[2] == "in" and vertex not in behind and (*vertex[:2], "out") in behind
+    }
+    return tuple(sorted(crossed, key=lambda key: (isinstance(key[0], Place), str(key[0]), key[1])))
+
+
+def predicted(flow: Flow, proposal: Proposal) -> int | None:
+    """How many calls would be refused under a proposal, by propagation alone; None where it cannot tell."""
+    if proposal.edits or proposal.inputs or not set(proposal.change) <= {"set", "to"}:
+        return None
+    changed = {
+        node.id: dtype
+        for node in flow.graph.stored()
+        if node.op in ("parameter", "buffer") and is_float(node.dtype) and (dtype := _given(proposal, node.name))
+    }
+    what_if = propagate(flow.graph, flow.plan, changed)
+    return len(causes(flow.graph[node_id] for node_id in what_if.refusals))
+
+
+def _given(proposal: Proposal, name: str) -> str:
+    dtype = str(proposal.change.get("to") or "")
+    given: Mapping[str, str] = proposal.change.get("set") or {}
+    for pattern, one in given.items():
+        if names(pattern, name):
+            dtype = one
+    return dtype
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """All ways by which odd dtypes reach refused calls. A vertex is two nodes; the edge in it is what a cut costs.
+
+    An edge with `one` can be cut: it is 0 for a stored tensor, 1 for a line. One without has no limit.
+    """
+
+    flow: Flow
+    writable: Mapping[tuple[str, str], Place]
+    graph: Any
+    seen: set[tuple[Ref, str]] = field(default_factory=set)
+
+    def add(self, node_id: str) -> None:
+        """The ways of the odd operands of one refused call."""
+        wanted = self.flow.graph[node_id].repair
+        for ref in odd_refs(self.flow, node_id):
+            call = self._vertex(node_id, wanted)
+            self.graph.add_edge((*call, "out"), _SINK)
+            self._enter(ref, wanted, call)
+
+    def _enter(self, start: Ref, wanted: str, reader: tuple[object, str]) -> None:
+        flow, queue = self.flow, [(start, reader)]
+        while queue:
+            ref, after = queue.pop()
+            here = self._vertex(ref.id, wanted)
+            if here != after:
+                self.graph.add_edge((*here, "out"), (*after, "in"))
+            if (ref, wanted) in self.seen:
+                continue
+            self.seen.add((ref, wanted))
+            node = flow.graph[ref.id]
+            given = not node.is_op or (node.op == CAST and any(k == "dtype" and v is not None for k, v in node.kwargs))
+            before = [] if given else [r for r in handed_on(flow.graph, ref, flow.dtype) if flow.dtype(r) != wanted]
+            if not before:
+                self.graph.add_edge(_SOURCE, (*here, "in"))
+            queue += [(one, here) for one in before]
+
+    def _vertex(self, node_id: str, wanted: str) -> tuple[object, str]:
+        node = self.flow.graph[node_id]
+        line = self.writable.get((node_id, wanted))
+        stored = node.op in _CASTABLE
+        key: object = line or (node.name if stored else ("node", node_id))
+        facts = {"one": int(line is not None)} if line or stored else {}
+        self.graph.add_edge((key, wanted, "in"), (key, wanted, "out"), **facts)
+        return key, wanted

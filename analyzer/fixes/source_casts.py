@@ -1,0 +1,125 @@
+"""Proposals that write one cast into the model's own code, and which lines can take one at all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyzer.fixes.odd_operand import at_call, at_value, makes
+from analyzer.fixes.search import odd_refs
+from analyzer.fixes.source_file import Insertion, read
+from analyzer.ir.blame import handed_on
+from analyzer.ir.dtypes import is_float
+from analyzer.ir.findings import Finding
+from analyzer.ir.flow import Flow
+from analyzer.ir.graph import Node, Place
+from analyzer.ir.proposal import Edit, Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A cast that can be written at a line of the folder."""
+
+    place: Place
+    insertions: tuple[Insertion, ...]
+
+
+def sources(flow: Flow, findings: Sequence[Finding], folder: Path) -> Iterator[Proposal]:
+    """A cast at each line of the folder that an error's odd dtype comes through, where one can be written."""
+    for written in dict.fromkeys(writable(flow, findings, folder).values()):
+        edits = edited(folder, [written])
+        if edits:
+            yield Proposal("source", f"cast at {written.place} in the source", edits=edits)
+
+
+def writable(flow: Flow, findings: Sequence[Finding], folder: Path) -> dict[tuple[str, str], Written]:
+    """Where a cast can be written: (node, the dtype it is cast to) -> the cast.
+
+    The nodes are the refused calls, whose line may be that of a caller in the folder, and what stands behind their
+    odd operands: operations that mix dtypes, and those that make a dtype of their own.
+    """
+    found: dict[tuple[str, str], Written] = {}
+    refused = [flow.graph[n] for f in findings if f.severity == "error" and not f.tensors for n in f.nodes]
+    at: defaultdict[tuple[Place, str], list[Node]] = defaultdict(list)
+    for node in refused:
+        if node.repair:
+            at[node.place, node.repair].append(node)
+    for (_, wanted), nodes in at.items():
+        found |= {(node_id, wanted): written for node_id, written in _at_refused(folder, flow, nodes, wanted).items()}
+    for (_, wanted), nodes in at.items():
+        seen: dict[Place, Written | None] = {}
+        for node in _behind(flow, [node.id for node in nodes]):
+            if node.refused:
+                continue
+            if node.place not in seen:
+                seen[node.place] = _at_origin(folder, flow, node, wanted)
+            if (written := seen[node.place]) and _is_one(flow, node):
+                found.setdefault((node.id, wanted), written)
+    return found
+
+
+def edited(folder: Path, casts: Iterable[Written]) -> tuple[Edit, ...]:
+    """The files of the folder with these casts in them; () if one of them would no longer be Python."""
+    by_file: defaultdict[str, list[Written]] = defaultdict(list)
+    for one in dict.fromkeys(casts):
+        by_file[one.place.file].append(one)
+    edits = []
+    for name, these in sorted(by_file.items()):
+        code = read(folder, name)
+        after = code.with_all([insertion for one in these for insertion in one.insertions]) if code else ""
+        if code is None or not after:
+            return ()
+        edits.append(Edit(name, min(one.place.line for one in these), code.text, after, len(these)))
+    return tuple(edits)
+
+
+def _at_refused(folder: Path, flow: Flow, nodes: Sequence[Node], wanted: str) -> dict[str, Written]:
+    """The casts at the line of refused calls, else at the nearest line of the folder that led to them.
+
+    All casts of one line are one: it may call several modules, or one in each layer.
+    """
+    by_module: defaultdict[str, list[Node]] = defaultdict(list)
+    for node in nodes:
+        by_module[node.module].append(node)
+    at: defaultdict[Place, list[Insertion]] = defaultdict(list)
+    placed = {}
+    for same in by_module.values():
+        for place in dict.fromkeys((same[0].place, *same[0].callers)):
+            code = read(folder, place.file)
+            if code and (insertions := at_call(code, place.line, flow, same, wanted)):
+                at[place] += insertions
+                placed.update(dict.fromkeys((node.id for node in same), place))
+                break
+    written = {place: Written(place, tuple(dict.fromkeys(insertions))) for place, insertions in at.items()}
+    return {node_id: written[place] for node_id, place in placed.items()}
+
+
+def _at_origin(folder: Path, flow: Flow, node: Node, wanted: str) -> Written | None:
+    code = read(folder, node.place.file) if _is_one(flow, node) else None
+    if code is None:
+        return None
+    if makes(flow, node):
+        insertions = at_value(code, node, wanted)
+    else:
+        insertions = at_call(code, node.place.line, flow, [node], wanted)
+    return Written(node.place, insertions) if insertions else None
+
+
+def _is_one(flow: Flow, node: Node) -> bool:
+    """Whether an odd dtype begins at the operation, or wins there over another."""
+    return len({dtype for dtype in flow.reads(node.id) if is_float(dtype)}) > 1 or makes(flow, node)
+
+
+def _behind(flow: Flow, refused: Sequence[str]) -> Iterator[Node]:
+    """The operations that handed an odd dtype on to refused calls, nearest first."""
+    queue = [ref for node_id in refused for ref in odd_refs(flow, node_id)]
+    seen = set()
+    for ref in queue:
+        node = flow.graph[ref.id]
+        if not node.is_op or node.id in seen:
+            continue
+        seen.add(node.id)
+        yield node
+        queue += handed_on(flow.graph, ref, flow.dtype) if not makes(flow, node) else []

@@ -1,0 +1,101 @@
+"""Proposals for errors of stored tensors, which no call shows: what FSDP, a GradScaler or DeepSpeed refuses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any, Final
+
+from analyzer.fixes.plan_changes import stored
+from analyzer.ir.dtypes import is_float, short
+from analyzer.ir.findings import Finding
+from analyzer.ir.flow import Flow
+from analyzer.ir.plan import Plan, Training
+from analyzer.ir.proposal import Proposal
+from analyzer.training.fsdp_units import fsdp_units
+
+_NO_CAST: Final = {
+    "DT404": "the checkpoint and the code disagree about shapes, which no cast mends",
+    "DT501": "a parameter of integers cannot be flattened with others; keep it out of what FSDP wraps",
+}
+"""Errors of stored tensors that may have no proposal, and why."""
+
+
+def trainings(flow: Flow, finding: Finding) -> Iterator[Proposal]:
+    """Every change of the set-up that could clear an error of stored tensors."""
+    propose = _BY_CODE.get(finding.code)
+    if propose and finding.tensors and finding.severity == "error":
+        yield from propose(flow, finding)
+
+
+def unproposed(finding: Finding) -> str:
+    """Why an error has no proposal, in words."""
+    if finding.tensors:
+        return _NO_CAST.get(finding.code, "no cast of these tensors clears it")
+    return "no dtype of its operands makes the call run" if not finding.operands else "no line or tensor can be cast"
+
+
+def _flat(flow: Flow, finding: Finding) -> Iterator[Proposal]:
+    """Casts of the odd parameters of FSDP units to the dtype that most elements of their unit have."""
+    training = flow.plan.training
+    if training is None or training.fsdp is None:
+        return
+    wanted: dict[str, str] = {}
+    for unit in fsdp_units(flow.inventory, training.fsdp):
+        sizes: Counter[str] = Counter()
+        for held in unit.parameters:
+            if is_float(held.spec.dtype) and (training.fsdp.version == 1 or held.trained):
+                sizes[held.spec.dtype] += prod(held.spec.shape)
+        most = sizes.most_common(1)[0][0] if sizes else ""
+        odd = [held for held in unit.parameters if held.name in finding.tensors and is_float(held.spec.dtype)]
+        wanted |= {held.name: most for held in odd if most != held.spec.dtype}
+    for dtype in dict.fromkeys(wanted.values()):
+        yield stored([name for name, one in wanted.items() if one == dtype], dtype)
+    if len(set(wanted.values())) > 1:
+        yield Proposal("stored", f"cast {len(wanted)} parameters to the dtype of their FSDP units", {"set": wanted})
+    if "requires_grad" in finding.message:
+        yield _recipe(flow.plan, "fsdp_use_orig_params: true", {"fsdp": replace(training.fsdp, use_orig_params=True)})
+    if training.fsdp.version == 2 and not training.mixed_precision:  # as accelerate fills the policy in
+        half = "bfloat16"
+        policy = replace(training.fsdp, param_dtype=half, reduce_dtype=half, output_dtype=half)
+        change = {"mixed_precision": "bf16", "fsdp": policy}
+        yield _recipe(flow.plan, "mixed_precision: bf16, for which accelerate widens what is trained", change)
+
+
+def _scaled(flow: Flow, _: Finding) -> Iterator[Proposal]:
+    """Float32 parameters for the scaler, or bfloat16, which needs none."""
+    plan = flow.plan
+    wide = {"dtype": "float32"} | ({"to": "float32"} if plan.to == "float16" else {})
+    yield Proposal("model", "load the model in f32; autocast makes the f16", wide)
+    fields: dict[str, Any] = {"dtype": "bfloat16"} | ({"to": "bfloat16"} if plan.to == "float16" else {})
+    if plan.autocast:
+        fields["autocast"] = f"{plan.autocast.partition(':')[0]}:bfloat16"
+    yield _recipe(plan, "bf16 in place of fp16, without a scaler", {"scaler": False, "mixed_precision": "bf16"}, fields)
+
+
+def _accumulated(flow: Flow, _: Finding) -> Iterator[Proposal]:
+    """The engine's own dtype for accumulation, or ZeRO, which takes any."""
+    engine = flow.plan.training.deepspeed if flow.plan.training else None
+    if engine is None:
+        return
+    name = short(engine.dtype or "float32")
+    what = f"data_types.grad_accum_dtype: {name}, or leave it out"
+    yield _recipe(flow.plan, what, {"deepspeed": replace(engine, accumulation_dtype="")})
+    yield _recipe(flow.plan, "zero_optimization.stage: 1", {"deepspeed": replace(engine, stage=1)})
+
+
+def _recipe(plan: Plan, what: str, change: Mapping[str, Any], fields: Mapping[str, Any] | None = None) -> Proposal:
+    """Another recipe for this stage."""
+    training = replace(plan.training or Training(), **change)
+    stage = replace(plan, training=training).changed(fields or {})
+    return Proposal("recipe", f"in the recipe, {what}", stages=(stage,))
+
+
+_BY_CODE: Final[dict[str, Callable[[Flow, Finding], Iterator[Proposal]]]] = {
+    "DT501": _flat,
+    "DT502": _scaled,
+    "DT505": _accumulated,
+}
+"""Code of a rule -> what proposes for its errors."""

@@ -1,0 +1,142 @@
+"""The trial: captures the model again under a proposal and says what is left, what is new and what it costs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from analyzer import rules
+from analyzer.capture import Captured, Loaded
+from analyzer.errors import AnalyzerError
+from analyzer.ir.dtypes import short
+from analyzer.ir.findings import Finding
+from analyzer.ir.flow import Flow
+from analyzer.ir.inventory import Inventory
+from analyzer.ir.plan import Plan
+from analyzer.ir.proposal import Proposal
+from analyzer.ir.trial import Trial
+from analyzer.propagate import propagate
+
+_LINKED: Final = 1 << 20
+"""Bytes; larger files of the model folder are linked into a trial copy, not copied."""
+
+Reload = Callable[[Plan, "Path | None", "Path | None"], tuple[Loaded, Captured]]
+"""Loads and runs the model again under a plan, from another folder and with another inputs file where given."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One stage as it is: its plan, what the run gave, what was found."""
+
+    plan: Plan
+    flow: Flow
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, loaded: Loaded, captured: Captured, plan: Plan) -> Case:
+        """What the capture of a loaded model under a plan gives; raises AnalyzerError if nothing ran."""
+        flow = propagate(captured.some().graph, plan, inventory=loaded.inventory)
+        return cls(plan, flow, tuple(rules.check(flow)))
+
+    @property
+    def errors(self) -> int:
+        """How many errors were found."""
+        return sum(finding.severity == "error" for finding in self.findings)
+
+
+def attempt(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal) -> Trial:
+    """The trial of one proposal, over all stages."""
+    before = sum(case.errors for case in cases)
+    failed = proposal.impossible
+    after: list[tuple[Case, Case]] = []
+    if not failed:
+        try:
+            with _patched(folder, proposal) as at:
+                after = [(case, _again(case, proposal, reload, at)) for case in cases]
+            failed = next((reason for pair in after if (reason := _falls_short(*pair))), "")
+        except AnalyzerError as error:
+            failed = f"cannot be set: {error}" if "matches no" in str(error) else f"could not be run: {error}"
+    if failed:
+        return Trial(proposal, errors_before=before, errors_left=before, failed=failed)
+    first = max(after, key=lambda pair: len(_changed(*_held(pair))))
+    changed = _changed(*_held(first))
+    edited = sum(edit.casts for edit in proposal.edits)
+    around = sum(1 for key in proposal.change if key not in ("set", "to", "dtype"))
+    return Trial(
+        proposal,
+        ran=True,
+        errors_before=before,
+        errors_left=sum(new.errors for _, new in after),
+        new_promotions=sum(len(_promotions(new) - _promotions(old)) for old, new in after),
+        bytes=_size(first[1].flow.inventory) - _size(first[0].flow.inventory),
+        places=len(changed) + around + bool(proposal.stages) + edited + bool(proposal.inputs),
+        casts=_casts(changed),
+    )
+
+
+def _again(case: Case, proposal: Proposal, reload: Reload, at: Path | None) -> Case:
+    plan = proposal.plan(case.plan)
+    return Case.of(*reload(plan, at, proposal.inputs), plan)
+
+
+@contextmanager
+def _patched(folder: Path, proposal: Proposal) -> Iterator[Path | None]:
+    """A copy of the folder with the edits made, for as long as the trial runs; None where there is none."""
+    if not proposal.edits:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as made:
+        target = Path(made).resolve() / "model"
+        shutil.copytree(folder, target, copy_function=_copy_or_link, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        for edit in proposal.edits:
+            (target / edit.file).write_bytes(edit.after.encode())
+        yield target
+
+
+def _copy_or_link(source: str, target: str) -> None:
+    file = Path(source).resolve()
+    if file.stat().st_size > _LINKED:
+        Path(target).symlink_to(file)
+    else:
+        shutil.copyfile(file, target)
+
+
+def _falls_short(case: Case, new: Case) -> str:
+    """Why a run under a proposal says less than the run without it; "" if it got as far."""
+    stop = new.flow.graph.stop
+    short_ = stop is not None and not new.flow.graph.reaches_as_far_as(case.flow.graph)
+    return f"stops the run early: {stop.reason} at {stop.place}" if stop and short_ else ""
+
+
+def _promotions(case: Case) -> set[tuple[str, str, int, str]]:
+    found = (f for f in case.findings if f.code.startswith("DT2") and f.severity == "warning")
+    return {(f.code, f.file, f.line, f.module) for f in found}
+
+
+def _held(pair: tuple[Case, Case]) -> tuple[Inventory, Inventory]:
+    return pair[0].flow.inventory, pair[1].flow.inventory
+
+
+def _changed(old: Inventory, new: Inventory) -> list[tuple[str, str, str]]:
+    before = {held.name: held.spec.dtype for held in old.tensors}
+    return [
+        (held.kind, before[held.name], held.spec.dtype)
+        for held in new.tensors
+        if held.name in before and held.spec.dtype != before[held.name]
+    ]
+
+
+def _casts(changed: Sequence[tuple[str, str, str]]) -> str:
+    counts = Counter(changed)
+    parts = sorted(counts.items(), key=lambda item: (item[1], item[0]))
+    return ", ".join(f"{n} {kind}{'s' * (n > 1)} {short(old)}->{short(new)}" for (kind, old, new), n in parts)
+
+
+def _size(inventory: Inventory) -> int:
+    return sum(held.spec.bytes for held in inventory.tensors)

@@ -1,0 +1,59 @@
+"""Candidates that a person types: `NAME=VALUE,...` becomes a proposal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from analyzer.errors import AnalyzerError
+from analyzer.ir.dtypes import parse_autocast, parse_dtype
+from analyzer.ir.plan import MERGED, Plan
+from analyzer.ir.proposal import Proposal
+
+Reread = Callable[[dict[str, str]], tuple[Plan, ...]]
+"""Keys of a recipe to set -> the plan of each stage under them."""
+_NAMES: Final = "to, dtype, inputs_to, autocast, scope, train, set.NAME, input_dtypes.NAME, recipe.KEY, run"
+_DTYPES: Final = ("to", "dtype", "inputs_to")
+_SWITCHES: Final = {"true": True, "false": False}
+
+
+def read_asked(text: str, reread: Reread | None = None, option: str = "--try") -> Proposal:
+    """The proposal that a `--try` means, or another option; `run=FILE` names another inputs file.
+
+    `recipe.KEY=VALUE` is put into the recipe, which `reread` makes plans of again. Raises AnalyzerError if it means
+    none.
+
+    >>> read_asked("to=bf16,set.vpm=f32").change
+    {'to': 'bfloat16', 'set': {'vpm': 'float32'}}
+    """
+    change: dict[str, Any] = {}
+    tried: dict[str, str] = {}
+    inputs, impossible = None, ""
+    for part in text.split(","):
+        name, equals, value = part.strip().rpartition("=")
+        if not (equals and name and value):
+            raise AnalyzerError(f"{option} '{text}' is not NAME=VALUE", hint=f"for example {option} to=bfloat16")
+        field, _, key = name.partition(".")
+        if field in MERGED and key:
+            change.setdefault(field, {})[key] = parse_dtype(value)
+        elif name in _DTYPES:
+            change[name] = parse_dtype(value)
+        elif name == "autocast":
+            change[name] = ":".join(parse_autocast(value)) if value != "none" else None
+        elif name == "scope":
+            change[name] = value
+        elif name == "train" and value in _SWITCHES:
+            change[name] = _SWITCHES[value]
+        elif name == "run":
+            inputs = Path(value)
+            if not inputs.is_file():
+                raise AnalyzerError(f"no such inputs file: {value}", hint="a Python file that defines inputs(config)")
+        elif field == "recipe" and key:
+            tried[key] = value
+        else:
+            raise AnalyzerError(f"{option} knows no '{name}={value}'", hint=f"use one of {_NAMES}")
+    stages = reread(tried) if tried and reread is not None else ()
+    if tried and not any(plan.stage for plan in stages):
+        impossible = f"cannot be set: no recipe is read here, so 'recipe.{next(iter(tried))}' changes nothing"
+    return Proposal("asked", text, change, stages, inputs=inputs, impossible=impossible)

@@ -1,0 +1,124 @@
+"""Makes small inputs that a model's forward accepts, from its config, its signature and its processors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from analyzer.errors import AnalyzerError, suggest
+from analyzer.inputs.facts import Facts
+from analyzer.inputs.labels import make_labels
+from analyzer.inputs.makers import choose
+from analyzer.inputs.video_sessions import session
+from analyzer.ir.findings import Assumption
+from analyzer.ir.plan import Plan
+
+Run = Callable[[nn.Module, dict[str, Any]], Any]
+"""How a person runs a model on inputs of their own."""
+DEFAULT_NAME: Final = "analyze_inputs.py"
+"""The inputs file that is used when it lies in the model folder and none is named."""
+_EXAMPLE: Final = (
+    f'write a file {DEFAULT_NAME}: "import torch", then "def inputs(config): return '
+    "{{'{name}': torch.ones(1, 16, dtype=torch.long)}}\", and pass it with --inputs {file}"
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Keyword arguments of forward, how to run them, and what was invented for them."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    run: Run | None = None
+    assumptions: tuple[Assumption, ...] = ()
+    spare: tuple[str, ...] = ()
+    """Names of values that were made for a loss, which the model may turn out not to take."""
+    invented: bool = False
+    """Whether they were made up, so that others may be tried."""
+
+
+def made_up(model: nn.Module, config: Any, plan: Plan, dtype: str, notes: Sequence[Assumption] = ()) -> Inputs:
+    """Inputs that are made up, float ones in `dtype` unless the plan says; `notes` is what is assumed already."""
+    facts = Facts(model, config, getattr(torch, dtype))
+    values, run = session(facts) or (_invent(facts), None)
+    notes = [*notes, *(told(name, value) for name, value in values.items() if name not in plan.input_dtypes)]
+    if "pixel_values" in facts.names and "pixel_values" not in values:
+        notes.append(Assumption("input pixel_values", "none: text alone (an inputs file can give an image)"))
+    return _with_labels(Inputs(values, run, tuple(notes), invented=True), facts, plan)
+
+
+def given(model: nn.Module, config: Any, plan: Plan, dtype: str, values: dict[str, Any], run: Run | None) -> Inputs:
+    """Inputs that a person gave, in the dtypes of the plan, with labels where a loss needs them."""
+    return _with_labels(Inputs(values, run), Facts(model, config, getattr(torch, dtype)), plan)
+
+
+def _with_labels(inputs: Inputs, facts: Facts, plan: Plan) -> Inputs:
+    spare: dict[str, Any] = {}
+    if plan.train and inputs.run is None:
+        spare = make_labels(facts.model, facts.config, facts.signature, inputs.values, facts.dtype)
+    notes = (*inputs.assumptions, *(told(name, value) for name, value in spare.items()))
+    return replace(inputs, values=planned({**inputs.values, **spare}, plan), assumptions=notes, spare=tuple(spare))
+
+
+def told(name: str, value: Any) -> Assumption:
+    """What was made up, for the report."""
+    return Assumption(f"input {name}", _shown(value))
+
+
+def planned(values: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """Inputs in the dtypes that the plan gives them."""
+    if plan.inputs_to is not None:
+        values = cast_floats(values, getattr(torch, plan.inputs_to))
+    return override(values, plan.input_dtypes)
+
+
+def cast_floats(value: Any, dtype: torch.dtype) -> Any:
+    """Every float of the inputs in this dtype, as `Trainer._prepare_input` does under DeepSpeed."""
+    if isinstance(value, torch.Tensor):
+        return value.to(dtype) if value.is_floating_point() or value.is_complex() else value
+    if isinstance(value, dict):
+        return {key: cast_floats(item, dtype) for key, item in value.items()}
+    return type(value)(cast_floats(item, dtype) for item in value) if type(value) in (list, tuple) else value
+
+
+def _invent(facts: Facts) -> dict[str, Any]:
+    values = choose(facts)
+    if unknown := next((name for name, value in values.items() if value is None), None):
+        raise AnalyzerError(
+            f"cannot make up the argument '{unknown}' of {type(facts.model).__name__}.forward",
+            hint=_EXAMPLE.format(name=unknown, file=DEFAULT_NAME),
+        )
+    return values
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(one)}" for key, one in value.items())
+    return "; ".join(map(_shown, value)) if isinstance(value, list) else str(value)
+
+
+def override(values: dict[str, Any], dtypes: dict[str, str]) -> dict[str, Any]:
+    """The inputs with the dtypes that a plan sets by name. Raises AnalyzerError for a name that is none."""
+    names: set[str] = set()
+
+    def cast(value: Any, path: str) -> Any:
+        if isinstance(value, torch.Tensor):
+            names.add(path)
+            hit = next((d for key, d in dtypes.items() if path == key or path.startswith(f"{key}.")), None)
+            return value.to(getattr(torch, hit)) if hit else value
+        if isinstance(value, dict):
+            return {key: cast(item, f"{path}.{key}" if path else str(key)) for key, item in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(cast(item, path) for item in value)
+        return value
+
+    changed: dict[str, Any] = cast(values, "")
+    for key in dtypes:
+        if not any(name == key or name.startswith(f"{key}.") for name in names):
+            raise AnalyzerError(f"the model has no input '{key}' to set a dtype for", hint=suggest(key, names))
+    return changed

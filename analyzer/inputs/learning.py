@@ -1,0 +1,151 @@
+"""Captures a model whose inputs were made up, and learns from its own errors until they fit, or nothing helps."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Final
+
+import torch
+
+from analyzer.capture import Captured, Loaded
+from analyzer.errors import AnalyzerError
+from analyzer.inputs import planned, told
+from analyzer.inputs.facts import Facts
+from analyzer.inputs.lessons import changes
+from analyzer.inputs.makers import IMAGE, SOUND
+from analyzer.ir.findings import Assumption
+from analyzer.ir.graph import STOPPED
+from analyzer.ir.plan import Plan
+from analyzer.running.forward import capture
+
+ROUNDS: Final = 12
+"""How many changes are made at most, one after the other."""
+CHANGES: Final = 12
+"""How many are looked at for one error."""
+TRIES: Final = 24
+"""How many captures are spent on them in all."""
+OPERATIONS: Final = 80_000
+"""How many operations all of these captures may have together, more or less: a model that is large is tried less."""
+
+LONGEST: Final = 1 << 16
+"""Tokens; a mask over more of them has more than 4 G elements."""
+
+
+def learned(loaded: Loaded, plan: Plan) -> tuple[Loaded, Captured]:
+    """The model with inputs that it runs on to its end, or as far as any, and its capture.
+
+    Inputs that a person gave stay as they are; labels that were made up and do not fit are changed as others are,
+    before they are left out. Raises what `capture` raises.
+    """
+    if loaded.spare and loaded.invented:
+        labelled = replace(loaded, spare=())
+        captured = capture(labelled, plan)
+        if captured.stop is None:
+            return loaded, captured
+        taught, captured = _climb(labelled, captured, plan)
+        if captured.stop is None and all(name in taught.inputs for name in loaded.spare):
+            return _noted(replace(taught, spare=loaded.spare)), captured
+    captured = capture(loaded, plan)
+    if captured.stop is None or not loaded.invented:
+        return loaded, captured
+    best = _climb(loaded, captured, plan)
+    if best[1].stop is not None and (alone := _text_alone(loaded)) is not None:
+        text = _climb(alone, capture(alone, plan), plan)
+        if text[1].stop is None:
+            best = text
+    return (_noted(best[0]), best[1]) if best[0] is not loaded else best
+
+
+def _climb(loaded: Loaded, captured: Captured, plan: Plan) -> tuple[Loaded, Captured]:
+    """Take the first change after which the run gets further, else the first that it stops at differently; go on."""
+    facts = Facts(loaded.module, loaded.module.config, getattr(torch, loaded.invented))
+    seen, tries, spent = {_key(loaded.inputs)}, 0, 0
+    for _ in range(ROUNDS):
+        if captured.stop is None:
+            break
+        sideways: tuple[Loaded, Captured] | None = None
+        for inputs in islice(_others(captured.stop.error, facts, loaded.inputs, seen), CHANGES):
+            if tries >= TRIES or spent > OPERATIONS:
+                continue
+            tries += 1
+            try:
+                other = replace(loaded, inputs=planned(inputs, plan))
+                again = capture(other, plan)
+                spent += again.coverage.ops
+            except AnalyzerError:
+                continue
+            if _is_further(again, captured):
+                loaded, captured = other, again
+                break
+            if sideways is None and _is_beside(again, captured):
+                sideways = other, again
+        else:
+            if sideways is None:
+                break
+            loaded, captured = sideways
+    return loaded, captured
+
+
+def _others(error: Exception, facts: Facts, inputs: dict[str, Any], seen: set[str]) -> Iterator[dict[str, Any]]:
+    """The inputs with each change that the lessons propose, those that were not seen yet and are not absurdly long.
+
+    A model that counts the elements of its image features, and not the features, asks for a million tokens.
+    """
+    for change in changes(error, facts, inputs):
+        made = {k: v for k, v in {**inputs, **change}.items() if v is not None}
+        if _key(made) not in seen and not any(map(_endless, change.values())):
+            seen.add(_key(made))
+            yield made
+
+
+def _endless(value: Any) -> bool:
+    whole = isinstance(value, torch.Tensor) and not value.is_floating_point()
+    return whole and max(value.shape, default=0) > LONGEST
+
+
+def _is_further(one: Captured, other: Captured) -> bool:
+    """Whether a run ends, or gets to more source lines of modules."""
+    return one.stop is None or _lines(one) > _lines(other)
+
+
+def _is_beside(one: Captured, other: Captured) -> bool:
+    """Whether a run that gets as far stops at another line, or with another complaint."""
+    places = [(c.stop.place, _shape(c.stop.words)) for c in (one, other) if c.stop]
+    return _lines(one) == _lines(other) and places[0] != places[-1]
+
+
+def _lines(captured: Captured) -> int:
+    return len({(node.module, node.place) for node in captured.graph if node.op != STOPPED})
+
+
+def _shape(words: str) -> str:
+    return "".join(letter for letter in words if not letter.isdigit())
+
+
+def _text_alone(loaded: Loaded) -> Loaded | None:
+    """The same without images and sound, where there is a text beside them."""
+    others = [name for name in loaded.inputs if name.startswith(("pixel", "image", *IMAGE, *SOUND, "feature_"))]
+    if "input_ids" not in loaded.inputs or not others:
+        return None
+    note = Assumption("input " + ", ".join(others), "none: text alone, as what was made up for them does not fit")
+    inputs = {name: value for name, value in loaded.inputs.items() if name not in others}
+    return replace(loaded, inputs=inputs, assumptions=(*loaded.assumptions, note))
+
+
+def _noted(loaded: Loaded) -> Loaded:
+    """With the assumptions on inputs as they became."""
+    made = {note.what: note for note in (told(name, value) for name, value in loaded.inputs.items())}
+    kept = [note for note in loaded.assumptions if not (note.what.startswith("input ") and "," not in note.what)]
+    return replace(loaded, assumptions=(*kept, *made.values()))
+
+
+def _key(inputs: dict[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(inputs.items()):
+        known = value.tolist() if isinstance(value, torch.Tensor) and not value.is_floating_point() else ""
+        shape = (tuple(value.shape), str(value.dtype)) if isinstance(value, torch.Tensor) else value
+        digest.update(f"{name} {shape} {known}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,204 @@
+"""Makes the arguments of a forward: by name, from a processor, from the documentation, or from the name's kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+
+from analyzer.inputs import documented, processors
+from analyzer.inputs.documented import CHOICES, PATCHES, Documented, fill, image_size
+from analyzer.inputs.facts import Facts
+
+IMAGE: Final = ("pixel_values",)
+SOUND: Final = ("input_features", "input_values")
+_TEXT: Final = "input_ids"
+
+
+def choose(facts: Facts) -> dict[str, torch.Tensor | None]:
+    """Arguments for all that forward requires or is usually given; None for one that cannot be made up."""
+    values: dict[str, torch.Tensor | None] = {}
+    for name in facts.names:
+        required = facts.is_required(name)
+        if name not in values and (required or name in facts.main or _is_usual(name, facts)):
+            values |= together(name, facts, values) if required or make(name, facts, values) is not None else {}
+    return values
+
+
+def together(name: str, facts: Facts, given: dict[str, Any]) -> dict[str, torch.Tensor | None]:
+    """An argument, and those that its processor makes with it; one of tokens brings its mask."""
+    maker = {**dict.fromkeys(IMAGE, processors.image), **dict.fromkeys(SOUND, processors.sound)}.get(name)
+    made = maker(facts) if maker else {}
+    if name in made and not (name == "input_features" and _counts_frames(facts)):
+        return {**made}
+    return {name: make(name, facts, given)}
+
+
+def make(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
+    """One argument; None if nothing says what it is."""
+    said = documented.read(facts.model.forward.__doc__).get(name)
+    if name in ("hidden_states", "pixel_values_videos", *IMAGE) and facts.has_grid and not _are_squares(said):
+        return _patches(facts)
+    if (maker := _MAKERS.get(name)) is not None and not _are_squares(said):
+        return _choices(_as_long(maker(facts), facts, given.get(_TEXT)), facts)
+    if name in ("target_sizes", "tgt_sizes") and "pixel_values" in given:
+        return _cut(given["pixel_values"], facts)
+    if name.endswith("grid_thw"):
+        return torch.tensor([[1, PATCHES, PATCHES]])
+    masked = given.get(name.removesuffix("attention_mask") + "input_ids")
+    if name.endswith("_attention_mask") and isinstance(masked, torch.Tensor):
+        return fill(name, tuple(masked.shape), facts, said.kind if said else "")
+    if said is not None and said.dims:
+        return documented.make(name, said, facts)
+    return _by_kind(name, facts, given)
+
+
+def _are_squares(said: Documented | None) -> bool:
+    """Whether the documentation describes patches that do not lie flat: each as wide and high as in the image."""
+    return said is not None and len(said.dims) > 2 and sum("patch_size" in dim for dim in said.dims) == 2
+
+
+def _as_long(made: torch.Tensor, facts: Facts, text: torch.Tensor | None) -> torch.Tensor:
+    """Something for each token: as long as the text is by now."""
+    if not isinstance(text, torch.Tensor) or made.shape != (1, facts.length) or text.dim() != 2:
+        return made
+    step = made[:, -1:] - made[:, -2:-1] if facts.length > 1 else made
+    return made[:, :1] + step * torch.arange(text.shape[1])[None]
+
+
+def _by_kind(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
+    """What names of one ending have in common."""
+    if name.endswith("_mask") or name == "padding_mask":
+        masked = given.get(name.removesuffix("_mask"), given.get("input_features"))
+        shape = tuple(masked.shape[:2]) if isinstance(masked, torch.Tensor) and masked.dim() > 1 else (1, facts.length)
+        return fill(name, shape, facts)
+    if name.endswith("_ids"):
+        return torch.zeros((1, facts.length), dtype=torch.long)
+    return _by_annotation(name, facts)
+
+
+def _by_annotation(name: str, facts: Facts) -> torch.Tensor | None:
+    """A tensor that nothing describes: numbers for each token, as wide as the model, or integers if it says so."""
+    annotation = str(facts.signature.parameters[name].annotation)
+    if "LongTensor" in annotation or "IntTensor" in annotation:
+        return torch.zeros((1, facts.length), dtype=torch.long)
+    if "Tensor" not in annotation and not name.endswith(("embeds", "embeddings", "_states")):
+        return None
+    width = facts.find("hidden_size", "d_model", default=None)
+    return torch.zeros((1, facts.length, width if isinstance(width, int) else 64), dtype=facts.dtype)
+
+
+def ids(facts: Facts) -> torch.Tensor:
+    """Token ids without special ones."""
+    size = facts.find("vocab_size", default=100)
+    plain = [i for i in (n % size for n in range(10, 10 + min(size, 200))) if i not in facts.special]
+    row = ((plain[: facts.length] or [0]) * facts.length)[: facts.length]
+    if type(facts.model).__name__.endswith("ForSequenceClassification") and facts.is_seq2seq:
+        row[-1] = facts.find("eos_token_id", default=0)
+    return torch.tensor([row], dtype=torch.long)
+
+
+def _choices(made: torch.Tensor, facts: Facts) -> torch.Tensor:
+    """Two texts to choose from, where that is the model's work."""
+    chooses = type(facts.model).__name__.endswith("ForMultipleChoice")
+    return made[:, None].repeat(1, CHOICES, 1) if chooses and made.dim() == 2 else made
+
+
+def _decoder_ids(facts: Facts) -> torch.Tensor:
+    start = facts.find("decoder_start_token_id", default=None)
+    made = ids(facts)[:, :8]
+    if isinstance(start, int):
+        made[0, 0] = start
+    return made
+
+
+def _clip(facts: Facts) -> torch.Tensor:
+    """A clip, of two frames where the config counts none."""
+    made = _pixels(facts)
+    return made if made.dim() == 5 else torch.stack([made] * 2, dim=1)
+
+
+def _pixels(facts: Facts) -> torch.Tensor:
+    """One image, or one clip where the config counts frames."""
+    height, width = image_size(facts)
+    channels = facts.find("num_channels", "in_channels", "in_chans", kind="vision", default=3)
+    frames = facts.find("num_frames", kind="vision", default=None)
+    shape = (1, frames, channels, height, width) if isinstance(frames, int) else (1, channels, height, width)
+    return torch.zeros(shape, dtype=facts.dtype)
+
+
+def _patches(facts: Facts) -> torch.Tensor:
+    """The flattened patches of one image of PATCHES x PATCHES, as vision towers of dynamic resolution take them."""
+    channels = facts.find("in_channels", "num_channels", "in_chans", kind="vision", default=3)
+    area = facts.find("patch_size", kind="vision", default=14) ** 2
+    frames = facts.find("temporal_patch_size", kind="vision", default=1)
+    return torch.zeros((PATCHES**2, channels * frames * area), dtype=facts.dtype)
+
+
+def _cut(pixels: torch.Tensor, facts: Facts) -> torch.Tensor:
+    """How many patches each image is high and wide."""
+    size = facts.find("patch_size", kind="vision", default=14)
+    return torch.tensor([[pixels.shape[-2] // size, pixels.shape[-1] // size]] * len(pixels))
+
+
+def _counts_frames(facts: Facts) -> int:
+    """How many frames the config says an encoder of Whisper's kind takes, exactly; 0 if it says nothing."""
+    positions = facts.find("max_source_positions", kind="audio", default=0)
+    return 2 * positions if isinstance(positions, int) and facts.find("conv_channels", default=0) == 0 else 0
+
+
+def _features(facts: Facts) -> torch.Tensor:
+    """Audio features: frames last for Whisper and its like, else frames first."""
+    bins = facts.find("num_mel_bins", kind="audio", default=80)
+    if frames := _counts_frames(facts):
+        return torch.zeros((1, bins, frames), dtype=facts.dtype)
+    width = facts.find("feature_projection_input_dim", "input_feat_per_channel", kind="audio", default=bins)
+    return torch.zeros((1, 128, width), dtype=facts.dtype)
+
+
+def _waveform(facts: Facts) -> torch.Tensor:
+    """One second of sound at 16 kHz, of one channel where the documentation counts them."""
+    said = documented.read(facts.model.forward.__doc__).get("input_values")
+    between = len(said.dims) - 2 if said else 0
+    return torch.zeros((1, *[1] * between, 16000), dtype=facts.dtype)
+
+
+def _mel(facts: Facts) -> torch.Tensor:
+    """Frames of a spectrogram, as a speech decoder takes them."""
+    return torch.zeros((1, 8, facts.find("num_mel_bins", default=80)), dtype=facts.dtype)
+
+
+_MAKERS: Final[dict[str, Callable[[Facts], torch.Tensor]]] = {
+    "input_ids": ids,
+    "attention_mask": lambda facts: torch.ones((1, facts.length), dtype=torch.long),
+    "position_ids": lambda facts: torch.arange(facts.length)[None],
+    "token_type_ids": lambda facts: torch.zeros((1, facts.length), dtype=torch.long),
+    "decoder_input_ids": _decoder_ids,
+    "decoder_attention_mask": lambda facts: torch.ones_like(_decoder_ids(facts)),
+    "qformer_input_ids": lambda facts: torch.tensor([[10, 11, 12, 13]]),
+    "pixel_values": _pixels,
+    "pixel_values_videos": _clip,
+    "input_features": _features,
+    "input_values": _waveform,
+    "decoder_input_values": _mel,
+}
+"""Argument of forward -> how to make it."""
+
+
+def _is_usual(name: str, facts: Facts) -> bool:
+    """Whether to give an argument that forward could do without."""
+    if name == "attention_mask":
+        return _TEXT in facts.names
+    if name in IMAGE:  # beside a text, only where the text has a token that stands for the image
+        return _TEXT not in facts.names or facts.token("image") is not None or not _generates(facts)
+    if name in SOUND:
+        return _TEXT not in facts.names or facts.token("audio") is not None or not _generates(facts)
+    if name.startswith("decoder_"):
+        return name in ("decoder_input_ids", "decoder_input_values") and facts.is_seq2seq
+    return name == _TEXT
+
+
+def _generates(facts: Facts) -> bool:
+    """Whether what stands beside a text is read by a language model, and not compared with the text."""
+    return any(name == "logits_to_keep" or name.startswith(("past_key", "cache")) for name in facts.names)

@@ -1,0 +1,1 @@
+"""What flows between the rooms: graph, plan, inventory, findings and their text form, without torch."""

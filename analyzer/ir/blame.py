@@ -1,0 +1,118 @@
+"""Where a tensor has its dtype from: the nearest origins, worked out once for everything that stands before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from analyzer.ir.dtypes import is_float, width
+from analyzer.ir.findings import Origin
+from analyzer.ir.graph import CAST, ModelGraph, Node, Ref
+
+NEAREST: Final = 4
+"""How many origins blame names at most: the nearest ones."""
+_KEPT: Final = 8
+"""How many origins of either kind are kept for a tensor on the way."""
+_Found: TypeAlias = "tuple[tuple[int, Origin, bool], ...]"
+"""Steps to an origin, the origin, and whether the dtype was won by a promotion on the way; nearest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Reads one flow backwards. What is found for a tensor is kept: all questions together cost one pass."""
+
+    graph: ModelGraph
+    dtypes: Mapping[str, tuple[str, ...]]
+    """Node id -> the dtypes of its outputs."""
+    _known: dict[Ref, _Found] = field(default_factory=dict)
+
+    def origins(self, ref: Ref) -> tuple[Origin, ...]:
+        """The nearest origins that gave an operand its dtype, through every operation that only handed it on.
+
+        Where the dtype was won by a promotion on the way, the blame is on the promotion's wide operands alone.
+        """
+        found = self._find(ref)
+        promoted, plain = ([o for _, o, won in found if won == wanted] for wanted in (True, False))
+        return tuple([*promoted, *plain][:NEAREST])
+
+    def _find(self, start: Ref) -> _Found:
+        """The origins of `start`, and on the way those of all that it comes from, each after what it reads."""
+        known, waiting, begun = self._known, [start], set()
+        while waiting:
+            ref = waiting[-1]
+            if ref in known:
+                waiting.pop()
+                continue
+            origin, before, won = self._before(ref)
+            missing = [one for one in before if one not in known and one not in begun]
+            begun.add(ref)
+            if missing:
+                waiting += missing
+                continue
+            waiting.pop()
+            known[ref] = ((0, origin, False),) if origin else _nearest([known.get(one, ()) for one in before], won)
+        return known[start]
+
+    def _before(self, ref: Ref) -> tuple[Origin | None, list[Ref], bool]:
+        """The origin that a tensor is, else the tensors that handed their dtype on, and whether others met them."""
+        node, dtype = self.graph[ref.id], self._dtype(ref)
+        model = self.graph.follows.get(ref)
+        if model and self._dtype(model) == dtype:
+            return None, [model], False
+        if not node.is_op:
+            return (
+                Origin(node.op, node.name or node.id, dtype, node.place.file, node.place.line, node.reason),
+                [],
+                False,
+            )
+        if node.op == CAST and any(k == "dtype" and v is not None for k, v in node.kwargs):
+            return _made(node.inserted or "cast", node.call or node.id, dtype, node), [], False
+        before = handed_on(self.graph, ref, self._dtype)
+        if not before:
+            return _made("constant", node.id, dtype, node), [], False
+        shaped = [one for one in node.operands() if self.graph.spec(one).shape]
+        return None, before, any(is_float(d) and d != dtype for d in map(self._dtype, shaped))
+
+    def _dtype(self, ref: Ref) -> str:
+        return self.dtypes[ref.id][ref.index]
+
+
+def handed_on(graph: ModelGraph, ref: Ref, dtype_of: Callable[[Ref], str]) -> list[Ref]:
+    """The operands that an operation's result has its dtype from; none if the operation made it by itself.
+
+    They are those that have it, tensors before numbers; else all floats, where several dtypes met in a wider one that
+    none of them has: bfloat16 and float16 give float32.
+    """
+    dtype, operands = dtype_of(ref), graph[ref.id].operands()
+    shaped = [one for one in operands if graph.spec(one).shape]
+    for group in (shaped, operands):
+        if same := [one for one in group if dtype_of(one) == dtype]:
+            return same
+    floats = [one for one in shaped if is_float(dtype_of(one))]
+    met = {dtype_of(one) for one in floats}
+    wider = is_float(dtype) and all(width(one) < width(dtype) for one in met)
+    return floats if wider and len(met) > 1 else []
+
+
+def _made(kind: str, name: str, dtype: str, node: Node) -> Origin:
+    return Origin(kind, name, dtype, node.place.file, node.place.line)
+
+
+def _nearest(parts: list[_Found], won: bool) -> _Found:
+    """The origins behind several tensors, one step further; each once, by its shortest way."""
+    if len(parts) == 1 and not won:
+        return tuple([(steps + 1, origin, promoted) for steps, origin, promoted in parts[0]])
+    best: dict[Origin, tuple[int, Origin, bool]] = {}
+    for found in parts:
+        for steps, origin, promoted in found:
+            if origin not in best or steps + 1 < best[origin][0]:
+                best[origin] = (steps + 1, origin, promoted or won)
+    ordered = sorted(best.values(), key=lambda one: one[0])
+    kept = dict.fromkeys((True, False), 0)
+    nearest = []
+    for one in ordered:
+        kept[one[2]] += 1
+        if kept[one[2]] <= _KEPT:
+            nearest.append(one)
+    return tuple(nearest)

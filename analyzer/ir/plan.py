@@ -1,0 +1,140 @@
+"""The plan: one precision set-up as a frozen value, whatever it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from analyzer.errors import AnalyzerError
+from analyzer.ir.dtypes import parse_autocast, short
+
+SCOPES: Final = ("forward", "run")
+"""What a plan's autocast covers: the model's forward, as Accelerate does, or the whole run."""
+MERGED: Final = ("set", "input_dtypes")
+"""Fields of a plan that a change adds to."""
+TRAIN, EVALUATE = "train", "eval"
+"""The stages of a recipe: a training step, and an evaluation with the model as the trainer prepares it for one."""
+
+
+@dataclass(frozen=True)
+class Wrap:
+    """How FSDP cuts the model into units, and the dtypes of its mixed precision; "" where none is set."""
+
+    version: int = 1
+    policy: str = "transformer"
+    """"transformer" (a unit for each module of `classes`), "size" (of at least `min_params` elements), or "none"."""
+    classes: tuple[str, ...] = ()
+    """Class names of the modules that become units; empty: those that the model's `_no_split_modules` names."""
+    min_params: int = 0
+    use_orig_params: bool = True
+    param_dtype: str = ""
+    reduce_dtype: str = ""
+    buffer_dtype: str = ""
+    output_dtype: str = ""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What DeepSpeed does to a model: casts all of it to `dtype` ("" leaves it), and its other data types."""
+
+    stage: int = 0
+    dtype: str = ""
+    communication_dtype: str = ""
+    accumulation_dtype: str = ""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training set-up does around the model, as far as dtypes go."""
+
+    mixed_precision: str = ""
+    """Accelerate's: "bf16", "fp16", "fp8" or ""."""
+    scaler: bool = False
+    """Whether gradients are scaled by a GradScaler, as fp16 training does."""
+    checkpointing: bool = False
+    reentrant: bool | None = None
+    """`use_reentrant` of gradient checkpointing; None is what the model asks for."""
+    fsdp: Wrap | None = None
+    deepspeed: Engine | None = None
+    optimizer: str = ""
+    """Name of the optimizer, where the set-up gives one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A precision set-up. Dtypes are names such as "bfloat16"; `device` says whose kernels are meant.
+
+    `dtype` is what `from_pretrained(dtype=...)` gets (None: as the config says), `to` is `model.to(...)` after
+    loading, `set` maps module paths or globs to dtypes, `input_dtypes` names of inputs to dtypes. `autocast` is
+    "cuda:bfloat16" or the like, around what `scope` names. Raises AnalyzerError if one of the two is none.
+    """
+
+    device: str = "cuda"
+    dtype: str | None = None
+    to: str | None = None
+    set: dict[str, str] = field(default_factory=dict)
+    input_dtypes: dict[str, str] = field(default_factory=dict)
+    inputs_to: str | None = None
+    """The dtype that a trainer casts every float input to, as the Trainer does under DeepSpeed."""
+    autocast: str | None = None
+    scope: str = "forward"
+    train: bool = False
+    """Whether a backward pass follows, from the model's loss, else from the mean of its outputs."""
+    adapter: str | None = None
+    """Folder of a PEFT adapter that is put into the model after loading."""
+    autocast_adapter_dtype: bool = True
+    """PEFT's own switch: half-precision adapter weights are widened to float32."""
+    training: Training | None = None
+    stage: str = ""
+    """TRAIN or EVALUATE for the stages of one recipe."""
+    read: tuple[str, ...] = ()
+    """What the plan was read from, in the order in which later ones win."""
+    notes: tuple[str, ...] = ()
+    """What was read but does not act on a trace, in words: unknown keys, missing files, what is not applied."""
+
+    def __post_init__(self) -> None:
+        if self.autocast is not None:
+            parse_autocast(self.autocast)
+        if self.scope not in SCOPES:
+            raise AnalyzerError(f"unknown scope '{self.scope}'", hint=f"use one of {', '.join(SCOPES)}")
+
+    def changed(self, fields: Mapping[str, Any]) -> Plan:
+        """The plan with these fields; those of MERGED are added to, the others replaced.
+
+        >>> Plan(set={"vpm": "float32"}).changed({"set": {"llm": "float16"}, "to": "bfloat16"}).line()
+        'device=cuda, to=bf16, set=(vpm=f32 llm=f16)'
+        """
+        merged = {key: {**getattr(self, key), **value} for key, value in fields.items() if key in MERGED}
+        return replace(self, **{**fields, **merged})
+
+    def line(self) -> str:
+        """The plan in one line: what it was read from, then all that it sets.
+
+        >>> Plan(to="bfloat16", autocast="cuda:bfloat16", read=("args.json",)).line()
+        'args.json: device=cuda, to=bf16, autocast=cuda:bfloat16, scope=forward'
+        """
+        facts = {key: value for key, value in asdict(self).items() if value and key not in ("read", "notes", "stage")}
+        if self.autocast is None:
+            facts.pop("scope")
+        if self.adapter is None:
+            facts.pop("autocast_adapter_dtype", None)
+        said = ", ".join(f"{key}={_said(value)}" for key, value in facts.items())
+        return ": ".join(part for part in (" + ".join(self.read), said) if part)
+
+
+def names(pattern: str, name: str) -> bool:
+    """Whether a key of `Plan.set`, a path or a glob, means a stored tensor: itself, or what holds it.
+
+    >>> names("vpm", "vpm.pos_embed"), names("*.bias", "head.bias"), names("vpm", "vpm2.bias")
+    (True, True, False)
+    """
+    return name == pattern or any(fnmatchcase(name, glob) for glob in (pattern, f"{pattern}.*"))
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        inside = " ".join(f"{key}={_said(item)}" for key, item in value.items() if item not in ("", None, False, ()))
+        return f"({inside})"
+    return " ".join(map(str, value)) if isinstance(value, tuple) else short(str(value))

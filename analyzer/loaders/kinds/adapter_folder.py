@@ -1,0 +1,57 @@
+"""A folder that holds a PEFT adapter alone: finds its base beside it, and is then that base with the adapter put in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from analyzer.capture import Loaded
+from analyzer.errors import AnalyzerError
+from analyzer.ir.plan import Plan
+
+
+def find_base(root: Path, settings: dict[str, Any], plan: Plan) -> tuple[Path, Plan]:
+    """The folder of the adapter's base model, and the plan with the adapter.
+
+    It is the folder itself if that holds a model as well, else the local path that the adapter names, else a folder of
+    that name beside it or above. Raises AnalyzerError if there is none.
+    """
+    if plan.adapter:
+        raise AnalyzerError(f"{root} is itself a PEFT adapter", hint="give the folder of its base model with --adapter")
+    name = settings.get("base_model_name_or_path")
+    own = (root / "config.json").is_file()
+    tried = [root] if own else list(dict.fromkeys(_candidates(root, str(name)))) if name else []
+    for folder in tried:
+        if folder.is_dir() and (own or folder.resolve() != root.resolve()):
+            return folder, replace(plan, adapter=str(root))
+    hint = f"give the folder of the base model, and this one with --adapter {root}"
+    if not name:
+        raise AnalyzerError(f"{root / 'adapter_config.json'} names no base model", hint=hint)
+    raise AnalyzerError(f"the base of {root}, {name}, is neither there nor beside it as {Path(name).name}", hint=hint)
+
+
+def load(
+    root: Path,
+    settings: dict[str, Any],
+    plan: Plan,
+    *,
+    trust_remote_code: bool,
+    inputs_file: Path | None,
+    progress: Callable[[str], None] | None = None,
+) -> Loaded:
+    """The base model with the adapter put in."""
+    from analyzer import loaders  # which chooses this one, and chooses again
+
+    base, full = find_base(root, settings, plan)
+    return loaders.load(base, full, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=progress)
+
+
+def _candidates(root: Path, name: str) -> Iterator[Path]:
+    """Where a base of this name may lie: `owner/name` is also looked for as `name` and as `owner--name`."""
+    yield Path(name)
+    for folder in (root, root.parent):
+        yield folder / name
+        yield folder / Path(name).name
+        yield folder / name.replace("/", "--")

@@ -1,0 +1,166 @@
+"""Builds one model of diffusers without weights as its `from_pretrained` leaves it; a folder may hold one alone."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from analyzer.capture import Loaded
+from analyzer.capture.module_inventory import hidden, inventory_of
+from analyzer.errors import AnalyzerError, suggest
+from analyzer.inputs import override
+from analyzer.ir.findings import KEPT, Assumption
+from analyzer.ir.plan import Plan
+from analyzer.loaders.building import Built, ConstructorLines, retype, to_meta
+from analyzer.loaders.checkpoint_headers import read_headers
+from analyzer.loaders.checkpoint_names import match
+from analyzer.loaders.constructor import construct_own
+from analyzer.loaders.default_dtype import default_dtype
+from analyzer.loaders.inputs_file import read_inputs_file
+from analyzer.loaders.plan_application import apply_plan
+from analyzer.loaders.remote_code.importing import plain_path, user_code
+from analyzer.loaders.unsupported_plan import refuse
+
+FILES: Final = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin", "model.safetensors")
+"""Names of weights that diffusers writes."""
+
+
+def load(
+    root: Path,
+    settings: dict[str, Any],
+    plan: Plan,
+    *,
+    trust_remote_code: bool,
+    inputs_file: Path | None,
+    progress: Callable[[str], None] | None = None,
+) -> Loaded:
+    """The model whose config.json names its class; needs an inputs file where the usual inputs cannot be made."""
+    refuse(plan, "a part of a diffusers pipeline", "adapter")
+    cls = find_class("diffusers", str(settings["_class_name"]), root)
+    built = build_part(cls, root, settings, plan.dtype)
+    reasons = apply_plan(built.module, plan, built.reasons)
+    run = None
+    notes: list[Assumption] = []
+    if inputs_file is not None:
+        import inspect
+
+        values, run = read_inputs_file(inputs_file, settings, inspect.signature(built.module.forward))
+    else:
+        values = _inputs(built.module, root, getattr(torch, plan.to or plan.dtype or "float32"))
+        notes = [
+            Assumption(f"input {name}", f"{value.dtype} {tuple(value.shape)}"[6:]) for name, value in values.items()
+        ]
+    return Loaded(
+        module=built.module,
+        name=cls.__name__,
+        path=str(root),
+        inputs=override(values, plan.input_dtypes),
+        run=run,
+        reasons=reasons,
+        places=built.places,
+        root=plain_path(root),
+        assumptions=tuple(notes),
+        inventory=inventory_of(built.module, reasons=reasons, places=built.places, saved=saved_of(built)),
+    )
+
+
+def build_part(cls: Any, root: Path, settings: dict[str, Any], dtype: str | None) -> Built:
+    """`cls.from_pretrained(root, torch_dtype=dtype)` without weights; None is diffusers' own default, float32.
+
+    Tensors that are saved take the dtype that is given, but for those that the class keeps in float32; others have
+    what the constructor makes with it as the default dtype.
+    """
+    stored = read_headers(root, FILES).tensors
+    lines = ConstructorLines(plain_path(root))
+    wanted = getattr(torch, dtype or "float32")
+    with user_code(root, f"building {cls.__name__}"), lines.watch(), default_dtype(wanted):
+        module: nn.Module = construct_own(lambda: cls.from_config(settings))
+    to_meta(module)
+    module.eval()
+    call = f"from_pretrained(torch_dtype={dtype})" if dtype else "from_pretrained()"
+    reasons, kept, unsaved = {}, set(getattr(cls, "_keep_in_fp32_modules", None) or ()), set(hidden(module))
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        built = str(tensor.dtype).removeprefix("torch.")
+        reasons[name] = f"made in {built} by the constructor under {call}"
+        if name in unsaved or not tensor.is_floating_point():
+            continue
+        wide = bool(kept & set(name.split(".")))
+        reasons[name] = f"{KEPT} _keep_in_fp32_modules" if wide else f"dtype of {call}"
+        if dtype is not None:
+            retype(module, name, torch.float32 if wide else wanted)
+    saved, unused = match(module, stored)
+    return Built(module, reasons, lines.by_name(module), saved, unused)
+
+
+def saved_of(built: Built) -> dict[str, tuple[str, str]]:
+    """What an inventory wants to know of a checkpoint."""
+    return {name: (one.dtype, one.shard) for name, one in built.saved.items()}
+
+
+def find_class(library: str, name: str, root: Path) -> Any:
+    """A class that a pipeline names, of diffusers, of one of its pipelines, or of transformers."""
+    if not find_spec("diffusers"):
+        raise AnalyzerError(
+            f"{root} needs the package diffusers, which is not installed", hint="pip install 'diffusers>=0.30'"
+        )
+    with quiet():
+        import diffusers
+
+        places: list[Any] = [diffusers]
+        if library != "diffusers":
+            own = getattr(diffusers.pipelines, library, None)
+            places = [own] if own is not None else [importlib.import_module(library)] if find_spec(library) else []
+        found = next((getattr(place, name, None) for place in places), None)
+    if found is None:
+        raise AnalyzerError(
+            f"{root} names {library}.{name}, which diffusers {diffusers.__version__} does not have",
+            hint=suggest(name, [one for one in dir(diffusers) if one[0].isupper()]),
+        )
+    return found
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While this lasts, neither diffusers nor transformers logs what is no error."""
+    logged = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logged)
+
+
+def _inputs(module: Any, root: Path, dtype: torch.dtype) -> dict[str, Any]:
+    """What a denoiser or a decoder takes, as its config says it."""
+    import inspect
+
+    config, taken = module.config, inspect.signature(module.forward).parameters
+    size = config.get("sample_size") or 32
+    height, width = (size, size) if isinstance(size, int) else size
+    image = (1, int(config.get("in_channels") or 4), height, width)
+    hints = (1, int(config.get("conditioning_channels") or 3), 8 * height, 8 * width)
+    text = (1, 77, config.get("cross_attention_dim") or config.get("joint_attention_dim") or 768)
+    shapes = {"sample": image, "controlnet_cond": hints, "encoder_hidden_states": text}
+    if "hidden_states" in taken and config.get("patch_size") and "img_ids" not in taken:
+        shapes["hidden_states"] = image
+        shapes["pooled_projections"] = (1, config.get("pooled_projection_dim") or 768)
+    made: dict[str, Any] = {}
+    for name, parameter in taken.items():
+        if name in shapes:
+            made[name] = torch.zeros(shapes[name], dtype=dtype)
+        elif name == "timestep":
+            made[name] = torch.ones(1)
+        elif parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
+            raise AnalyzerError(
+                f"cannot make up the argument '{name}' of {type(module).__name__}.forward in {root}",
+                hint="give the folder of the whole pipeline, or inputs with --inputs FILE",
+            )
+    return made

@@ -1,0 +1,146 @@
+"""Loads a program that `torch.export.save` wrote: its graph runs node by node, at the lines that it was made from."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import patch
+
+import torch
+from torch.utils._pytree import tree_leaves, tree_unflatten
+
+from analyzer.capture import Loaded
+from analyzer.capture.module_inventory import inventory_of
+from analyzer.capture.source_lines import told
+from analyzer.errors import AnalyzerError
+from analyzer.inputs import override
+from analyzer.ir.findings import Assumption
+from analyzer.ir.graph import Place
+from analyzer.ir.plan import Plan
+from analyzer.loaders.building import to_meta
+from analyzer.loaders.inputs_file import read_inputs_file
+from analyzer.loaders.plan_application import apply_plan
+from analyzer.loaders.unsupported_plan import refuse
+
+_LINE: Final = re.compile(r'File "([^"]+)", line (\d+)')
+_TORCH: Final = str(Path(torch.__file__).parent)
+
+
+def load(
+    path: Path,
+    settings: Any,
+    plan: Plan,
+    *,
+    trust_remote_code: bool,
+    inputs_file: Path | None,
+    progress: Callable[[str], None] | None = None,
+) -> Loaded:
+    """The program as `torch.export.load(path).module()` runs it; weights are read once, and dropped.
+
+    Raises AnalyzerError for a file that cannot be read, or holds pickled objects and is not trusted.
+    """
+    refuse(plan, "an exported program", "dtype", "adapter", "train")
+    program = _read(path, trust=trust_remote_code)
+    module = program.module()
+    to_meta(module)
+    names = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
+    reasons = apply_plan(module, plan, dict.fromkeys(names, "as it was exported"))
+    given, spec, notes = _inputs(program)
+    module._forward_pre_hooks.clear()  # they check what the nodes themselves do
+    module.forward = _forward(module, list(given), spec)
+    run: Any = None
+    if inputs_file is not None:
+        signature = Signature([Parameter(name, Parameter.KEYWORD_ONLY) for name in given])
+        values, own = read_inputs_file(inputs_file, None, signature)
+        given, run, notes = {name: values[name] for name in given} if own is None else values, own, []
+    return Loaded(
+        module=module,
+        name=path.name,
+        path=str(path),
+        inputs=override(given, plan.input_dtypes),
+        run=run,
+        reasons=reasons,
+        assumptions=tuple(notes),
+        inventory=inventory_of(module, reasons=reasons),
+    )
+
+
+def _read(path: Path, *, trust: bool) -> Any:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise pickle.UnpicklingError("it holds pickled objects")
+
+    plain = torch.load
+
+    def load(*args: Any, **kwargs: Any) -> Any:
+        return plain(*args, **{**kwargs, "weights_only": True})
+
+    logged = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it logs whole tracebacks
+    try:
+        if trust:
+            return torch.export.load(path)
+        with patch.object(pickle, "loads", refused), patch.object(torch, "load", load):
+            return torch.export.load(path)
+    except pickle.UnpicklingError as error:
+        raise AnalyzerError(f"{path}: {error}", hint="where you trust the file, pass --trust-remote-code") from error
+    except Exception as error:  # whatever torch says of a broken file, or of one by another torch
+        said = (str(error).splitlines() or [""])[0]
+        hint = f"is it a whole file that torch.export.save of torch {torch.__version__} or older wrote?"
+        raise AnalyzerError(f"cannot load {path}: {type(error).__name__}: {said}", hint=hint) from error
+    finally:
+        logging.disable(logged)
+
+
+def _inputs(program: Any) -> tuple[dict[str, Any], Any, list[Assumption]]:
+    """The example inputs by name, how they go in, and what was made up where the file holds none."""
+    names = list(program.graph_signature.user_inputs)
+    spec = program.call_spec.in_spec
+    if program.example_inputs is not None:
+        values = tree_leaves(program.example_inputs)
+        return dict(zip(names, values, strict=True)), spec, []
+    kept = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    made = {name: _made(kept[name]) if name in kept else name for name in names}  # no tensor: a constant's own value
+    notes = [Assumption(f"input {name}", "made like the one of the export") for name in made]
+    return made, spec, notes
+
+
+def _made(value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    sizes = [int(n.node.hint) if isinstance(n, torch.SymInt) else n for n in value.shape]
+    return torch.zeros(sizes, dtype=value.dtype)
+
+
+def _forward(module: Any, names: Sequence[str], spec: Any) -> Callable[..., Any]:
+    """The program's forward: takes what the module took, or every tensor of that by its name in the program."""
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        if not args and set(kwargs) == set(names):
+            args, kwargs = tree_unflatten([kwargs[name] for name in names], spec)
+        return _Told(module).run(*torch.fx._pytree.tree_flatten_spec((args, kwargs), module._in_spec))
+
+    return forward
+
+
+class _Told(torch.fx.Interpreter):
+    """Runs the nodes, telling for each which line and which module it comes from."""
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        """One node; the checks that the export put before the first one are left to it."""
+        if n.op == "call_module" and str(n.target).startswith("_guards"):
+            return None
+        stack = n.meta.get("nn_module_stack") or {}
+        module = list(stack.values())[-1][0] if stack else ""
+        with told(_place(n.meta.get("stack_trace") or ""), str(module)):
+            return super().run_node(n)
+
+
+def _place(trace: str) -> Place:
+    """The innermost line outside torch of a trace as Python prints it."""
+    lines = [(file, int(line)) for file, line in _LINE.findall(trace) if not file.startswith(_TORCH)]
+    return Place(*lines[-1]) if lines else Place()

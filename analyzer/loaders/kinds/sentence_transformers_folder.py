@@ -1,0 +1,172 @@
+"""Loads a sentence-transformers folder: the encoder without weights, and what the package puts behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import patch
+
+from torch import nn
+
+from analyzer.capture import Loaded
+from analyzer.capture.module_inventory import inventory_of
+from analyzer.errors import AnalyzerError
+from analyzer.ir.findings import Assumption
+from analyzer.ir.plan import Plan
+from analyzer.loaders.attention_packages import lend
+from analyzer.loaders.building import Built, build, to_meta
+from analyzer.loaders.checkpoint_headers import read_headers
+from analyzer.loaders.classes import choose
+from analyzer.loaders.constructor import construct_own
+from analyzer.loaders.inputs_file import inputs_of
+from analyzer.loaders.json_files import read_settings
+from analyzer.loaders.kinds import transformers_folder
+from analyzer.loaders.kinds.diffusers_component import quiet, saved_of
+from analyzer.loaders.plan_application import apply_plan
+from analyzer.loaders.remote_code.environment import current
+from analyzer.loaders.remote_code.importing import import_class, plain_path, user_code
+from analyzer.loaders.unsupported_plan import refuse
+
+_PACKAGE: Final = "sentence_transformers"
+_FIRST: Final = "Transformer"
+_RESULT: Final = "sentence_embedding"
+
+
+def load(
+    root: Path,
+    settings: list[dict[str, Any]],
+    plan: Plan,
+    *,
+    trust_remote_code: bool,
+    inputs_file: Path | None,
+    progress: Callable[[str], None] | None = None,
+) -> Loaded:
+    """The model as `SentenceTransformer(root)` builds it; `plan.dtype` is its `model_kwargs={"dtype": ...}`.
+
+    Without the package the encoder alone is traced, and that is said. Raises AnalyzerError if there is no encoder.
+    """
+    refuse(plan, "a sentence-transformers model", "adapter")
+    if not settings or not str(settings[0].get("type", "")).endswith(f".{_FIRST}"):
+        raise AnalyzerError(f"{root / 'modules.json'} does not begin with a {_FIRST}", hint="only these are traced")
+    folder = root / str(settings[0].get("path") or "")
+    config_file = folder / "config.json"
+    if not find_spec(_PACKAGE):
+        loaded = transformers_folder.load(
+            folder, read_settings(config_file), plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file
+        )
+        names = ", ".join(str(one["type"]).rpartition(".")[2] for one in settings[1:])
+        said = Assumption(
+            f"{names} behind the encoder", "not traced: pip install sentence-transformers", "modules.json"
+        )
+        return _with(loaded, said)
+    cls, config, notes = choose(folder, read_settings(config_file), trust=trust_remote_code)
+    stored = read_headers(folder).tensors
+    dtype, assumed = transformers_folder.dtype_of(config, plan, stored)
+    lend(config, plan.device, current())
+    with quiet():
+        encoder = build(_base(cls, config), config, dtype, folder, stored, current().note)
+        first = next((str(p.dtype).removeprefix("torch.") for p in encoder.module.parameters()), "float32")
+        others = [_behind(root, one, trust=trust_remote_code) for one in settings[1:]]
+    inner = "model" if int(version("sentence-transformers").split(".")[0]) >= 6 else "auto_model"
+    module = _chain(encoder.module, inner, others, [str(one.get("name", i)) for i, one in enumerate(settings)])
+    reasons = {f"0.{inner}.{name}": reason for name, reason in encoder.reasons.items()}
+    for name, _ in (*module.named_parameters(), *module.named_buffers()):
+        if name not in reasons:
+            reasons[name] = f"cast by SentenceTransformer to {first}, the dtype of the encoder's first parameter"
+    reasons = apply_plan(module, plan, reasons)
+    places = {f"0.{inner}.{name}": place for name, place in encoder.places.items()}
+    inputs = inputs_of(
+        encoder.module, config, plan, plan.to or dtype, root, file=inputs_file, trust_remote_code=trust_remote_code
+    )
+    given = {name: value for name, value in inputs.values.items() if name not in inputs.spare}
+    return Loaded(
+        module=module,
+        name="SentenceTransformer",
+        path=str(root),
+        inputs=given,
+        run=inputs.run,
+        reasons=reasons,
+        places=places,
+        root=plain_path(root),
+        assumptions=(*notes, *assumed, *inputs.assumptions),
+        inventory=inventory_of(module, reasons=reasons, places=places, saved=_saved(encoder, inner)),
+    )
+
+
+class _Encoder(nn.Module):
+    """The encoder as the package's Transformer calls it: what it is given, and its first output beside that."""
+
+    def __init__(self, inner: str, encoder: nn.Module) -> None:
+        super().__init__()
+        self._inner = inner
+        self.add_module(inner, encoder)
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        result = self.get_submodule(self._inner)(**features, return_dict=True)
+        return {**features, "token_embeddings": result[0]}
+
+
+def _chain(encoder: nn.Module, inner: str, others: Sequence[nn.Module], names: Sequence[str]) -> nn.Module:
+    first = next(iter(encoder.parameters()), None)
+    parts = [_Encoder(inner, encoder), *others]
+
+    def forward(self: Any, **features: Any) -> Any:
+        for part in parts:
+            features = part(features)
+        return features.get(_RESULT, features)
+
+    made: nn.Module = type("SentenceTransformer", (nn.Module,), {"forward": forward})()
+    for name, part in zip(["0", *names[1:]], parts, strict=True):
+        made.add_module(name, part)
+    for part in others:
+        part.to(first.dtype if first is not None else None)
+    return made.eval()
+
+
+def _base(cls: Any, config: Any) -> Any:
+    """What AutoModel makes of the config, whatever class its `architectures` name; remote code's own class stays."""
+    import transformers
+
+    if not cls.__module__.startswith("transformers."):
+        return cls
+    found = transformers.AutoModel._model_mapping[type(config)]
+    return found[0] if isinstance(found, (tuple, list)) else found
+
+
+def _behind(root: Path, entry: dict[str, Any], *, trust: bool) -> nn.Module:
+    """One of the modules behind the encoder, by the package's own code, but for the weights."""
+    kind = str(entry.get("type", ""))
+    own = not kind.startswith(f"{_PACKAGE}.")
+    if own and not trust:
+        raise AnalyzerError(f"{root} comes with its own code ({kind})", hint="read it, then pass --trust-remote-code")
+    with user_code(root, f"importing {kind}"):
+        base = import_module(_PACKAGE)
+        module, _, name = kind.rpartition(".")
+        cls = import_class(root, kind) if own else getattr(import_module(module), name)
+        holder = next((one for one in cls.__mro__ if "load_torch_weights" in vars(one)), None)
+
+        def unread(*_: Any, model: Any = None, **__: Any) -> Any:
+            return model
+
+        arguments: dict[str, Any] = {"subfolder": str(entry.get("path") or ""), "local_files_only": True}
+        if not hasattr(base, "Module") and holder is None:  # before 5.0: load(folder)
+            made = construct_own(lambda: cls.load(str(root / str(entry.get("path") or ""))))
+        else:
+            with patch.object(holder, "load_torch_weights", unread):
+                made = construct_own(lambda: cls.load(str(root), **arguments))
+    to_meta(made)
+    return made  # type: ignore[no-any-return]
+
+
+def _saved(encoder: Built, inner: str) -> dict[str, tuple[str, str]]:
+    return {f"0.{inner}.{name}": fact for name, fact in saved_of(encoder).items()}
+
+
+def _with(loaded: Loaded, said: Assumption) -> Loaded:
+    from dataclasses import replace
+
+    return replace(loaded, assumptions=(said, *loaded.assumptions))

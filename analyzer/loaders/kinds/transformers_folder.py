@@ -1,0 +1,116 @@
+"""Loads a folder as `save_pretrained` writes it: config, class, dtype, module, inputs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from analyzer.capture import Loaded
+from analyzer.capture.module_inventory import inventory_of
+from analyzer.ir.dtypes import is_float
+from analyzer.ir.findings import Assumption
+from analyzer.ir.plan import Plan
+from analyzer.loaders.checkpoint_headers import Stored, first_float, read_headers
+
+
+def load(
+    root: Path,
+    settings: dict[str, Any],
+    plan: Plan,
+    *,
+    trust_remote_code: bool,
+    inputs_file: Path | None,
+    progress: Callable[[str], None] | None = None,
+) -> Loaded:
+    """Build the model that `root` describes; `settings` is its config.json."""
+    say = progress or (lambda _: None)
+    say("reading config and checkpoint headers")
+    checkpoint = read_headers(root)
+    stored = checkpoint.tensors
+    from analyzer.loaders.adapters import inject
+    from analyzer.loaders.attention_packages import lend
+    from analyzer.loaders.building import build
+    from analyzer.loaders.checkpoint_names import reshaped
+    from analyzer.loaders.classes import choose
+    from analyzer.loaders.inputs_file import inputs_of
+    from analyzer.loaders.plan_application import apply_plan
+    from analyzer.loaders.quantised import loads_in, quantise, read
+    from analyzer.loaders.remote_code.environment import current
+    from analyzer.loaders.remote_code.importing import plain_path
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = read(root, settings, plan.device)
+        cls, config, notes = choose(root, settings, trust=trust_remote_code)
+        declared = _named(config) or ""
+        dtype, assumed = dtype_of(config, plan, stored)
+        if found.scheme is not None:
+            overruled = loads_in(found.scheme, dtype, named=not assumed, device=plan.device)
+            dtype, assumed = overruled, assumed if overruled == dtype else []
+        say(f"building {cls.__name__}")
+        lend(config, plan.device, current())
+        plain = build(cls, config, dtype, root, stored, current().note)
+        built = quantise(plain, found, dtype, stored, plan)
+        other_shapes = {} if found.scheme else reshaped(built.module, built.saved)
+        unused = {name: stored[name].dtype for name in built.unused}
+        base = built.module
+        fresh: tuple[str, ...] = ()
+        if plan.adapter:
+            say("putting the adapter in")
+            built, remarks, fresh = inject(built, plan, plain_path(root))
+            notes = [*notes, *remarks]
+        reasons = apply_plan(built.module, plan, built.reasons)
+        inputs = inputs_of(
+            base, config, plan, plan.to or dtype, root, file=inputs_file, trust_remote_code=trust_remote_code
+        )
+    return Loaded(
+        module=built.module,
+        name=type(built.module).__name__,
+        path=str(root),
+        inputs=inputs.values,
+        run=inputs.run,
+        reasons=reasons,
+        places=built.places,
+        root=plain_path(root),
+        assumptions=(*notes, *checkpoint.remarks, *assumed, *found.notes, *inputs.assumptions),
+        spare=inputs.spare,
+        invented=(plan.to or dtype) if inputs.invented else "",
+        inventory=inventory_of(
+            built.module,
+            reasons=reasons,
+            places=built.places,
+            saved={name: (one.dtype, one.shard) for name, one in built.saved.items()},
+            declared=declared,
+            loaded=dtype,
+            unused=unused,
+            other_shapes=other_shapes,
+            made_anew=(*(getattr(built.module, "_keys_to_ignore_on_load_missing", None) or ()), *fresh),
+            has_checkpoint=checkpoint.complete,
+        ),
+    )
+
+
+def dtype_of(config: Any, plan: Plan, stored: dict[str, Stored]) -> tuple[str, list[Assumption]]:
+    """The dtype of from_pretrained: the plan's, else the config's, else the checkpoint's, else a part's config's."""
+    if plan.dtype is not None and plan.dtype != "auto":
+        return plan.dtype, []
+    parts = [getattr(config, key, None) for key in getattr(config, "sub_configs", None) or ()]
+    found = _named(config) or first_float(stored) or next((d for d in map(_named, parts) if d), None)
+    if found is not None:
+        return found, []
+    return "float32", [
+        Assumption("neither config.json nor a checkpoint header names a dtype", "float32", "config.json")
+    ]
+
+
+def _named(config: Any) -> str | None:
+    from analyzer.loaders.versions import installed
+
+    for attribute in dict.fromkeys(("dtype", installed.FLOAT_ATTRIBUTE)):  # to read another one warns on stderr
+        value = getattr(config, attribute, None) if config is not None else None
+        name = str(value).removeprefix("torch.")
+        if value is not None and is_float(name):
+            return name
+    return None

@@ -1,0 +1,110 @@
+"""What a model's code finds around it while it is loaded and run: stand-ins, old names, a GPU that is not there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Final
+from unittest.mock import patch
+
+import torch
+
+from analyzer.capture.emulation.cuda import OWN, answering
+from analyzer.ir.findings import Assumption
+from analyzer.loaders.stubs import Finder, standing_in
+from analyzer.loaders.stubs.packages import PACKAGES, release
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What is lent to the model's code for as long as `stack` lasts."""
+
+    stack: ExitStack
+    finder: Finder
+    stubs: tuple[str, ...] = ()
+    """The packages that a person wants stand-ins for."""
+    roots: list[str] = field(default_factory=list)
+    """Folders whose files are the model's own code."""
+    noted: set[Assumption] = field(default_factory=set)
+    """What had to be assumed."""
+    lent: set[str] = field(default_factory=set)
+    """What was lent once for all folders."""
+
+    def note(self, what: str, value: str) -> None:
+        """Remember an assumption."""
+        self.noted.add(Assumption(what, value))
+
+    def asks(self, frame: Any) -> str:
+        """Whose a frame is: the model's own code, or transformers asking for a kernel package."""
+        if any(one is not None and one.f_code.co_name.startswith("is_flash_attn") for one in (frame, frame.f_back)):
+            return "transformers"
+        return OWN if str(frame.f_code.co_filename).startswith(tuple(self.roots)) else ""
+
+    def settle(self, root: str) -> None:
+        """Take a folder's files for the model's own code from now on."""
+        if (prefix := root + os.sep) not in self.roots:
+            self.roots.append(prefix)
+
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """What was assumed so far, the stand-ins that were imported, and stubs that nothing imported."""
+        stood = {Assumption(f"the package {name}", _stood(name)) for name in self.finder.imported}
+        idle = {
+            Assumption(f"--stub {name}", "never imported") for name in self.stubs if name not in self.finder.imported
+        }
+        return tuple(sorted(self.noted | stood | idle))
+
+
+def _stood(name: str) -> str:
+    known = release(name)
+    return f"stood in for by the dtype contract of {known[0]} {known[1]}" if known else "an inert stand-in"
+
+
+_OFFLINE: Final = (("huggingface_hub.constants", "HF_HUB_OFFLINE"), ("transformers.utils.hub", "_is_offline_mode"))
+"""Flags that keep libraries from fetching."""
+_NOW: list[Environment] = []
+
+
+@contextmanager
+def environment(device: str, stubs: Sequence[str] = ()) -> Iterator[Environment]:
+    """The environment that lasts already, or a new one for a plan on `device`."""
+    if _NOW:
+        yield _NOW[-1]
+        return
+    with ExitStack() as stack:
+        installed = [name for name in PACKAGES if device == "cuda" and find_spec(name)]  # they take no abstract tensors
+        made = Environment(stack, stack.enter_context(standing_in((*stubs, *installed))), tuple(stubs))
+        stack.enter_context(answering(device, made.asks, made.note))
+        for module, name in _OFFLINE:  # read from the environment when imported, perhaps before we set it there
+            if hasattr(sys.modules.get(module), name):
+                stack.enter_context(patch.object(sys.modules[module], name, True))
+        stack.enter_context(_plain(torch, "compile", made))
+        stack.enter_context(_plain(torch.jit, "script", made))
+        _NOW.append(made)
+        stack.callback(_NOW.remove, made)
+        yield made
+
+
+@contextmanager
+def _plain(owner: Any, name: str, place: Environment) -> Iterator[None]:
+    """While this lasts, what the model's own code compiles stays the Python that it is written in."""
+    before = getattr(owner, name)
+
+    def compiled(function: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if place.asks(sys._getframe(1)) != OWN:
+            return before(function, *args, **kwargs)
+        return function if function is not None else lambda later: later
+
+    setattr(owner, name, compiled)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def current() -> Environment:
+    """The environment that lasts now; raises IndexError outside of one."""
+    return _NOW[-1]

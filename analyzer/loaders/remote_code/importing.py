@@ -1,0 +1,157 @@
+"""Imports a model folder's own Python files as a package, straight from where they lie."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import re
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from torch import nn
+
+from analyzer.capture.source_lines import SourceLines
+from analyzer.errors import AnalyzerError
+from analyzer.loaders.remote_code.environment import current
+
+_PIP_NAMES: Final = {
+    "PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml", "flash_attn": "flash-attn",
+    "mamba_ssm": "mamba-ssm", "causal_conv1d": "causal-conv1d", "skimage": "scikit-image", "google": "protobuf",
+}  # fmt: skip
+"""Packages that pip knows by another name than Python does."""
+
+
+def import_class(root: Path, entry: str) -> Any:
+    """The class that an auto_map entry such as `modeling_x.XModel` names in folder `root`."""
+    file = find_file(root, entry)
+    module_name, _, class_name = entry.rpartition(".")
+    package = _package(root)
+    with user_code(root, f"importing {file.name}", package=package):
+        lend(root, module_name)
+        module = importlib.import_module(f"{package}.{module_name}")
+    if not hasattr(module, class_name):
+        raise AnalyzerError(f"auto_map names {entry}, but {file} has no {class_name}", hint="correct config.json")
+    return getattr(module, class_name)
+
+
+def find_file(root: Path, entry: str) -> Path:
+    """The file in folder `root` that an auto_map entry names. Raises AnalyzerError where it is not there."""
+    if "--" in entry:
+        repository, _, entry = entry.partition("--")
+        raise AnalyzerError(
+            f"config.json takes {entry} from another repository, {repository}, and nothing is fetched",
+            hint=f"copy the .py files of {repository} into {root} and drop '{repository}--' in auto_map",
+        )
+    module_name = entry.rpartition(".")[0]
+    if not module_name:
+        raise AnalyzerError(f"auto_map entry '{entry}' is not of the form module.Class", hint="correct config.json")
+    file = root.joinpath(*module_name.split(".")).with_suffix(".py")
+    if not file.is_file():
+        raise AnalyzerError(f"auto_map names {entry}, but {file} is missing", hint="copy the model's .py files too")
+    return file
+
+
+def lend(root: Path, entry: str) -> None:
+    """Give the installed transformers what this code expects of an older one, while the environment lasts."""
+    from analyzer.loaders.versions.lent import prepare, restored
+
+    place = current()
+    place.settle(plain_path(root))
+    if "members" not in place.lent:
+        place.lent.add("members")
+        place.stack.enter_context(restored(place.note, place.asks))
+    prepare(root, entry, place.stack, place.note)
+
+
+def plain_path(path: Path) -> str:
+    """Give the absolute path without `..`, links kept, so that file names in tracebacks can be shown relative to it."""
+    return os.path.abspath(path)  # noqa: PTH100 (resolve would follow links)
+
+
+@contextmanager
+def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
+    """Run code of the model folder: whatever it raises becomes an AnalyzerError that names the line."""
+    quiet = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # the folder is not ours to write to
+    try:
+        yield
+    except AnalyzerError:
+        raise
+    except ModuleNotFoundError as error:
+        raise _missing(error, root, package) from error
+    except (Exception, SystemExit) as error:
+        hint = getattr(error, "hint", "") or "the error is raised by the model's own code"
+        if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
+            hint = wanted.group()
+        elif isinstance(error, ImportError) and "transformers" in str(error):
+            import transformers
+
+            hint = f"the code was written for another version of transformers than {transformers.__version__}"
+        elif isinstance(error, OSError) and "huggingface.co" in str(error):
+            hint = f"the code loads {_asked_for(error)} by name, and nothing is fetched: let it name a folder on disk"
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint) from error
+    finally:
+        sys.dont_write_bytecode = quiet
+
+
+def _package(root: Path) -> str:
+    folder = root.resolve()
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    name = f"_model_{re.sub(r'[^0-9A-Za-z]', '_', folder.name)}_{digest}"
+    if name not in sys.modules:
+        package = types.ModuleType(name)
+        package.__path__ = [plain_path(root)]
+        sys.modules[name] = package
+    importlib.invalidate_caches()
+    return name
+
+
+def _missing(error: ModuleNotFoundError, root: Path, package: str) -> AnalyzerError:
+    where, name = _line(error, root), error.name or "?"
+    if package and name.startswith(f"{package}."):
+        file = name[len(package) + 1 :].replace(".", "/") + ".py"
+        return AnalyzerError(
+            f"{where} imports {file}, which is missing in {root}", hint="copy the model's .py files too"
+        )
+    top = name.split(".")[0]
+    if top in sys.modules:
+        return AnalyzerError(
+            f"{where} imports {name}, which the installed {top} does not have", hint=f"install another version of {top}"
+        )
+    return AnalyzerError(
+        f"{where} needs the package {top}, which is not installed",
+        hint=f"pip install {_pip(top)}, or trace without it: --stub {top}",
+    )
+
+
+def _asked_for(error: BaseException) -> str:
+    """The name under which the code asked a hub for something, as transformers' functions were given it."""
+    trace, name = error.__traceback__, ""
+    while trace is not None and not name:
+        name = str(trace.tb_frame.f_locals.get("pretrained_model_name_or_path") or "")
+        trace = trace.tb_next
+    return f"'{name}'" if name else "something"
+
+
+def _pip(top: str) -> str:
+    return _PIP_NAMES.get(top, top)
+
+
+def _line(error: BaseException, root: Path) -> str:
+    """The innermost line inside the model folder, else the innermost outside torch, as file:line."""
+    places = SourceLines(nn.Module(), plain_path(root))
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{places.show(error.filename)}:{error.lineno}"
+    prefix, found, trace = plain_path(root), "", error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file.startswith(prefix):
+            found = f"{places.show(file)}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found or str(places.of_error(error)[0]) or root.name

@@ -1,0 +1,113 @@
+"""Packages that are not installed, for code that imports them: attention kernels by their contract, others inert."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+from analyzer.loaders.stubs.inert import Inert
+from analyzer.loaders.stubs.packages import fill, release
+
+__all__ = ["Finder", "standing_in"]
+
+
+class Finder(MetaPathFinder, Loader):
+    """Finds modules of the packages that it stands in for, and tells `importlib.metadata` of them."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.imported: set[str] = set()
+
+    def add(self, name: str) -> None:
+        """Stand in for one more package from now on."""
+        if name not in self.names:
+            self.names.append(name)
+            _forget()
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """A spec for a module of these packages."""
+        top = fullname.split(".")[0]
+        return ModuleSpec(fullname, self, is_package=True) if top in self.names else None
+
+    def create_module(self, spec: ModuleSpec) -> types.ModuleType:
+        """An empty module that gives an inert object for any name."""
+        return types.ModuleType(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Fill in what is known."""
+        name, top = module.__name__, module.__name__.split(".")[0]
+        self.imported.add(top)
+        said = release(top)
+        why = f"a stand-in is in the place of the package {top}"
+        if said is not None:
+            module.__dict__["__version__"] = said[1]
+
+        def missing(wanted: str) -> Any:
+            if wanted in ("__path__", "__file__", "__all__"):
+                raise AttributeError(wanted)
+            return Inert(f"{name}.{wanted}", why) if wanted != "__version__" else Inert(name, why).__version__
+
+        fill(module)
+        module.__getattr__ = missing  # type: ignore[method-assign]
+
+    def find_distributions(self, context: Any = None) -> Iterator[metadata.Distribution]:
+        """What `importlib.metadata.version` and its like ask."""
+        wanted = getattr(context, "name", None)
+        for name in self.names:
+            title, version = release(name) or (name, "9999.0")
+            if wanted is None or wanted.replace("_", "-").lower() in (title, name.replace("_", "-")):
+                yield _Distribution(title, name, version)
+
+
+class _Distribution(metadata.Distribution):
+    def __init__(self, title: str, package: str, version: str) -> None:
+        self._texts = {
+            "METADATA": f"Metadata-Version: 2.1\nName: {title}\nVersion: {version}\n",
+            "top_level.txt": f"{package}\n",
+        }
+
+    def read_text(self, filename: str) -> str | None:
+        return self._texts.get(filename)
+
+    def locate_file(self, path: Any) -> Any:
+        return path
+
+
+@contextmanager
+def standing_in(names: Sequence[str]) -> Iterator[Finder]:
+    """While this lasts these packages, and those added to the finder's names, can be imported; never afterwards."""
+    finder = Finder()
+    before = {name: module for name, module in sys.modules.items() if name.split(".")[0] in names}
+    for name in before:
+        del sys.modules[name]
+    sys.meta_path.insert(0, finder)
+    for name in names:
+        finder.add(name)
+    try:
+        yield finder
+    finally:
+        sys.meta_path.remove(finder)
+        for name in [name for name in sys.modules if name.split(".")[0] in finder.names]:
+            del sys.modules[name]
+        sys.modules.update(before)
+        if finder.names:
+            _forget()
+
+
+def _forget() -> None:
+    """Let transformers look again at which packages there are."""
+    importlib.invalidate_caches()
+    room = sys.modules.get("transformers.utils.import_utils")
+    for value in list(vars(room).values()) if room is not None else ():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
+    kernels = sys.modules.get("transformers.modeling_flash_attention_utils")
+    if hasattr(kernels, "_loaded_implementation"):
+        kernels._loaded_implementation = None  # type: ignore[union-attr]

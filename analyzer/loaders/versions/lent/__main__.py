@@ -1,0 +1,104 @@
+"""Remakes `history.txt` from releases of transformers that lie unpacked side by side, the oldest first.
+
+`python -m analyzer.loaders.versions.lent FOLDER_OF_4.30 FOLDER_OF_4.37 ... FOLDER_OF_5.24`: the last one is the newest,
+whose own names are left out. Sources are parsed, never run.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from analyzer.loaders.versions.lent.history import FILE, Past, dump
+
+_LEFT_OUT: Final = re.compile(
+    r"\.(commands|cli|data|benchmark|sagemaker|onnx|pipelines|kernels|agents|tools|quantizers|distributed)\."
+    r"|\.(trainer|training_args|testing_utils|optimization|debug_utils|hf_argparser|convert_|tokenization|processing)"
+    r"|(\b|_)(tf|flax|jax|fast|keras)_|image_processing|feature_extraction|modular_|dummy_|\.integrations\.\w+\."
+    r"|continuous_batching|core_model_loading|conversion_mapping|modelcard|hyperparameter|\.models\.\w+\.(?!modeling_)"
+    r"|\.(args_doc|hub|notebook|chat_\w+|peft_utils|candidate_generator|watermarking|configuration_auto|auto_factory)\."
+)
+"""Modules that no model's code imports."""
+_MODELS: Final = (
+    "auto", "bart", "bert", "bloom", "clip", "gemma2", "gpt2", "gpt_neox", "llama", "llava", "mistral", "mixtral",
+    "opt", "phi3", "qwen2", "qwen2_vl", "roberta", "siglip", "t5", "vit", "whisper",
+)  # fmt: skip
+"""Models that other people's code is derived from."""
+_LAZY: Final = ("transformers", "transformers.models", "transformers.generation", "transformers.integrations")
+"""Packages that hand on the names of their modules."""
+_PRIVATE: Final = re.compile(
+    r"^(_\w*_(available|version)|_(CHECKPOINT|CONFIG|SEQ|QA|TOKEN|IMAGE)_\w*|(TF|Flax|__)\w*)$|_IMPORT_ERROR$"
+)
+
+
+def main(folders: list[str]) -> None:
+    """Compare the releases and write the file."""
+    *older, newest = [(_release(Path(folder)), dict(_modules(Path(folder)))) for folder in folders]
+    found: dict[tuple[str, str], Past] = {}
+    handed_on = {name: False for file in _files(Path(folders[-1])) for name, _ in _names(_parsed(file).body)}
+    for release, modules in older:
+        for module, names in modules.items():
+            now = handed_on if module in _LAZY else newest[1].get(module)
+            if now is None:
+                found[module, ""] = Past(release, callable=False)
+            for name, called in names.items():
+                if now is None or name not in now:
+                    found[module, name] = Past(release, called)
+    FILE.write_text(dump(found), encoding="utf-8")
+
+
+def _release(folder: Path) -> str:
+    text = (folder / "transformers" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'__version__ = "(\d+\.\d+)', text)
+    if found is None:
+        raise SystemExit(f"no release of transformers in {folder}")
+    return found[1]
+
+
+def _modules(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
+    for file in _files(folder):
+        parts = file.relative_to(folder).with_suffix("").parts
+        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        model = parts[2] if len(parts) > 3 and parts[1] == "models" else ""
+        if _LEFT_OUT.search(f"{module}.") or (model and model not in _MODELS):
+            continue
+        tree = _parsed(file)
+        found = dict(_names(tree.body))
+        if len(parts) <= 3 and parts[-1] == "__init__":  # names that it hands on lazily stand in strings
+            strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+            found |= {name: name[0].isupper() and not name.isupper() for name in strings if name.isidentifier()}
+        yield module, {n: called for n, called in found.items() if not _PRIVATE.search(n)}
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted((folder / "transformers").rglob("*.py"))
+
+
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _names(body: list[ast.stmt]) -> Iterator[tuple[str, bool]]:
+    """What a module defines or takes from transformers, with whether it can be called."""
+    for one in body:
+        if isinstance(one, (ast.FunctionDef, ast.ClassDef)):
+            yield one.name, True
+        elif isinstance(one, ast.ImportFrom) and one.level:
+            for alias in one.names:
+                name = alias.asname or alias.name
+                yield name, not name.isupper()
+        elif isinstance(one, ast.Assign):
+            for target in one.targets:
+                if isinstance(target, ast.Name):
+                    yield target.id, False
+        elif isinstance(one, (ast.If, ast.Try)):
+            handlers = [s for handler in getattr(one, "handlers", []) for s in handler.body]
+            yield from _names([*one.body, *one.orelse, *handlers])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

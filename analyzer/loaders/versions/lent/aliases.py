@@ -1,0 +1,110 @@
+"""Names that transformers dropped and that something of the installed one stands for faithfully."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import types
+from collections.abc import Callable
+from typing import Any, Final
+
+
+def _yes(*_: Any, **__: Any) -> bool:
+    return True
+
+
+def _no(*_: Any, **__: Any) -> bool:
+    return False
+
+
+def _of(module: str, name: str) -> Callable[[], Any]:
+    return lambda: getattr(importlib.import_module(module), name)
+
+
+def _is(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+_MASKS: Final = "analyzer.loaders.versions.lent.masks"
+
+NAMES: Final[dict[str, tuple[Callable[[], Any], str]]] = {
+    "is_torch_fx_available": (_is(_yes), "True: every supported torch has fx"),
+    "is_torch_sdpa_available": (_is(_yes), "True: every supported torch has it"),
+    "is_torch_compile_available": (_is(_yes), "True: every supported torch has it"),
+    "is_torchdynamo_available": (_is(_yes), "True: every supported torch has it"),
+    "is_safetensors_available": (_is(_yes), "True: transformers needs it"),
+    "is_torch_greater_or_equal_than_1_10": (_is(True), "True"),
+    "is_torch_greater_or_equal_than_1_11": (_is(True), "True"),
+    "is_torch_greater_or_equal_than_1_13": (_is(True), "True"),
+    "is_torch_greater_or_equal_than_2_2": (_is(True), "True"),
+    "is_torch_greater_or_equal_than_2_4": (_is(True), "True"),
+    "is_torch_less_than_1_11": (_is(False), "False"),
+    "is_torch_1_8_0": (_is(False), "False"),
+    "is_torch_tpu_available": (_is(_no), "False"),
+    "is_tf_available": (_is(_no), "False: transformers has no TensorFlow models any more"),
+    "is_flax_available": (_is(_no), "False: transformers has no Flax models any more"),
+    "is_ipex_available": (_is(_no), "False"),
+    "is_ccl_available": (_is(_no), "False"),
+    "is_ftfy_available": (_is(_no), "False"),
+    "is_offline_mode": (_is(_yes), "True: nothing is fetched"),
+    "is_flash_attn_available": (_of("transformers.utils", "is_flash_attn_2_available"), "is_flash_attn_2_available"),
+    "is_flash_attn_2_available": (_of("transformers.utils", "is_flash_attn_2_available"), "transformers.utils' own"),
+    "cached_property": (_is(functools.cached_property), "functools.cached_property"),
+    "LossKwargs": (_of("transformers.utils", "TransformersKwargs"), "TransformersKwargs"),
+    "KwargsForCausalLM": (_of("transformers.utils", "TransformersKwargs"), "TransformersKwargs"),
+    "GenerationMixin": (_of("transformers", "GenerationMixin"), "transformers.GenerationMixin"),
+    "PretrainedConfig": (_of("transformers", "PretrainedConfig"), "transformers.PretrainedConfig"),
+    "ModelOutput": (_of("transformers.utils", "ModelOutput"), "transformers.utils.ModelOutput"),
+    "Conv1D": (_of("transformers.pytorch_utils", "Conv1D"), "transformers.pytorch_utils.Conv1D"),
+    "prune_linear_layer": (_of("transformers.pytorch_utils", "prune_linear_layer"), "transformers.pytorch_utils' own"),
+    "apply_chunking_to_forward": (
+        _of("transformers.pytorch_utils", "apply_chunking_to_forward"), "transformers.pytorch_utils' own",
+    ),
+    "AutoModelForVision2Seq": (_of("transformers", "AutoModelForImageTextToText"), "AutoModelForImageTextToText"),
+    "add_code_sample_docstrings": (_of("transformers.utils", "add_code_sample_docstrings"), "transformers.utils' own"),
+    "add_start_docstrings": (_of("transformers.utils", "add_start_docstrings"), "transformers.utils' own"),
+    "add_start_docstrings_to_model_forward": (
+        _of("transformers.utils", "add_start_docstrings_to_model_forward"), "transformers.utils' own",
+    ),
+    "replace_return_docstrings": (_of("transformers.utils", "replace_return_docstrings"), "transformers.utils' own"),
+    "AttentionMaskConverter": (_of(_MASKS, "AttentionMaskConverter"), "the tool's own copy"),
+    **{
+        name: (_of(_MASKS, name), "the tool's own copy")
+        for name in (
+            "_prepare_4d_causal_attention_mask", "_prepare_4d_causal_attention_mask_for_sdpa",
+            "_prepare_4d_attention_mask", "_prepare_4d_attention_mask_for_sdpa", "_create_4d_causal_attention_mask",
+        )
+    },
+}  # fmt: skip
+"""Name, whichever module it was taken from -> (how to get what stands for it, what that is in a few words)."""
+
+ENDINGS: Final[dict[str, tuple[Callable[[], Any], str]]] = {
+    "_DOCSTRING": (str, "an empty text"),
+    "_ARCHIVE_LIST": (list, "an empty list"),
+    "_ARCHIVE_MAP": (dict, "an empty dict"),
+}
+"""How names end that stand for documentation alone -> as in NAMES."""
+
+MODULES: Final[dict[str, str]] = {
+    "transformers.modeling_attn_mask_utils": _MASKS,
+    "transformers.deepspeed": "transformers.integrations.deepspeed",
+    "transformers.generation_utils": "transformers.generation.utils",
+}
+"""Module that is gone -> the one that has what it had."""
+
+
+def alias(name: str) -> tuple[Callable[[], Any], str] | None:
+    """What stands for a name, and that in a few words; None if nothing does."""
+    ending = next((one for one in ENDINGS if name.endswith(one)), "")
+    return NAMES.get(name) or ENDINGS.get(ending)
+
+
+def module_for(name: str) -> types.ModuleType | None:
+    """A module with what a gone one had, under the gone one's name."""
+    if name not in MODULES:
+        return None
+    source = importlib.import_module(MODULES[name])
+    made = types.ModuleType(name)
+    made.__dict__.update({k: v for k, v in vars(source).items() if not k.startswith("__")})
+    made.__getattr__ = lambda wanted: getattr(source, wanted)  # type: ignore[method-assign]
+    return made

@@ -1,0 +1,41 @@
+"""Outputs that remote code declares with `past_key_values`, which transformers 5 renames `cache` as they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from unittest.mock import patch
+
+from analyzer.ir.findings import Note
+
+_OLD: Final = "past_key_values"
+
+
+@contextmanager
+def as_declared(note: Note) -> Iterator[None]:
+    """While this lasts, a class of outputs with that field, and none called `cache`, is made and read by its own name.
+
+    The installed release would stop it: `__init__() got an unexpected keyword argument 'cache'`.
+    """
+    from transformers.utils.generic import ModelOutput
+
+    outputs: Any = ModelOutput
+    if not hasattr(outputs, "_replace_old_cache_name"):
+        yield
+        return
+    kind: Any = type(outputs)
+    making, naming = kind.__setattr__, outputs._replace_old_cache_name
+
+    def __setattr__(cls: Any, name: str, value: Any) -> None:
+        if name == "__init__" and _OLD in getattr(cls, "__dataclass_fields__", {}):
+            note(f"{cls.__name__}({_OLD}=), which the installed transformers renames", "taken as declared")
+            type.__setattr__(cls, name, value)
+        else:
+            making(cls, name, value)
+
+    def own_name(self: Any, name: str) -> Any:
+        return name if name == _OLD and _OLD in self.__dataclass_fields__ else naming(self, name)
+
+    with patch.object(kind, "__setattr__", __setattr__), patch.object(outputs, "_replace_old_cache_name", own_name):
+        yield

@@ -1,0 +1,79 @@
+"""A plan as a file of our own: the fields of Plan as JSON, one object or a list of one for each stage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from analyzer.errors import AnalyzerError
+from analyzer.ir.plan import Engine, Plan, Training, Wrap
+from analyzer.plans.files import parse_json
+
+_INSIDE: Final[dict[str, Any]] = {"training": Training, "fsdp": Wrap, "deepspeed": Engine}
+"""Fields that hold another record -> its class."""
+_TUPLES: Final = ("read", "notes", "classes")
+
+
+def dump(plans: Plan | Sequence[Plan]) -> bytes:
+    """The plan of each stage as a file that `--plan` reads back; fields at their default are left out."""
+    said = [_said(plan) for plan in ([plans] if isinstance(plans, Plan) else plans)]
+    return (json.dumps(said[0] if len(said) == 1 else said, indent=2) + "\n").encode()
+
+
+def load(file: Path) -> tuple[Plan, ...]:
+    """The plans that a file holds. Raises AnalyzerError for broken JSON and for fields that a plan has not."""
+    try:
+        given = parse_json(file.read_text(encoding="utf-8"), file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnalyzerError(f"cannot read {file}: {error}", hint="a plan is JSON, as fix --apply writes it") from error
+    rows = given if isinstance(given, list) else [given]
+    if not rows or not all(isinstance(row, Mapping) for row in rows):
+        raise AnalyzerError(f"{file} holds no plan", hint='for example {"to": "bfloat16"}')
+    return tuple(_record(Plan, row, str(file)) for row in rows)
+
+
+def _said(record: Any) -> dict[str, Any]:
+    found = {}
+    for one in fields(record):
+        value = getattr(record, one.name)
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        if value != default:
+            found[one.name] = _said(value) if one.name in _INSIDE else asdict(record)[one.name]
+    return found
+
+
+def _record(cls: Any, row: Any, where: str) -> Any:
+    if row is None:
+        return None
+    if not isinstance(row, Mapping):
+        raise AnalyzerError(f"{where}: '{row}' is no object", hint="give its fields in braces")
+    kinds = {one.name: one for one in fields(cls)}
+    values = {}
+    for key, value in row.items():
+        if key not in kinds:
+            close = get_close_matches(str(key), kinds, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"there is {', '.join(kinds)}"
+            raise AnalyzerError(f"{where}: a plan has no field '{key}'", hint=hint)
+        if key in _INSIDE:
+            values[key] = _record(_INSIDE[key], value, f"{where}: {key}")
+        else:
+            values[key] = tuple(value) if key in _TUPLES and isinstance(value, list) else _checked(
+                value, str(kinds[key].type), f"{where}: {key}"
+            )  # fmt: skip
+    return cls(**values)
+
+
+def _checked(value: Any, kind: str, where: str) -> Any:
+    """A value of the field's type, told by its annotation."""
+    wanted: tuple[type, ...] = tuple(t for name, t in _TYPES.items() if name in kind)
+    wanted += (dict,) if kind.startswith("dict") else (str,) if kind.startswith("str") else ()
+    if not isinstance(value, wanted) or (isinstance(value, bool) and "bool" not in kind):
+        raise AnalyzerError(f"{where}: {json.dumps(value)} does not fit", hint=f"it is of type {kind}")
+    return value
+
+
+_TYPES: Final[dict[str, type]] = {"bool": bool, "int": int, "None": type(None)}

@@ -1,0 +1,37 @@
+"""A check as GitHub workflow commands: lines on stdout that become annotations of a pull request."""
+
+from __future__ import annotations
+
+from analyzer.check import Check, Judged
+from analyzer.check.judgement import NEW
+from analyzer.render.check.words import headline, message, remarks, title
+
+_DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+_PROPERTY = _DATA | {":": "%3A", ",": "%2C"}
+
+
+def render(check: Check) -> bytes:
+    """New findings as errors and warnings, known ones as notices; GitHub shows ten of each kind a step."""
+    lines = [_command(_level(one), message(one), one) for one in check.shown]
+    lines += [_command("notice", text) for text in remarks(check)]
+    lines.append(_command("notice", f"{check.folder}: {headline(check)}"))
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+
+
+def _level(one: Judged) -> str:
+    return one.finding.severity if one.state == NEW else "notice"
+
+
+def _command(level: str, text: str, one: Judged | None = None) -> str:
+    about = {"file": one.spot.path, "line": str(one.spot.line), "title": title(one)} if one else {"title": "analyze"}
+    properties = ",".join(f"{key}={_escaped(value, _PROPERTY)}" for key, value in about.items())
+    return f"::{level} {properties}::{_escaped(text, _DATA)}"
+
+
+def _escaped(text: str, table: dict[str, str]) -> str:
+    """Text that ends no command and no property.
+
+    >>> _escaped("100%, a:b", _PROPERTY)
+    '100%25%2C a%3Ab'
+    """
+    return "".join(table.get(c, c) for c in text)

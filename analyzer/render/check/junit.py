@@ -1,0 +1,50 @@
+"""A check as JUnit XML: one test case a finding, and one for each rule that found nothing."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+from analyzer.check import Check
+from analyzer.check.judgement import NEW
+from analyzer.render.check.words import message, pages, remarks, title
+
+
+def render(check: Check) -> bytes:
+    """Failing findings are failures, known and suppressed ones are skipped, the rest passes."""
+    failing = check.failing
+    held = [one for one in check.judged if one.state != NEW]
+    quiet = [code for code in pages() if code not in {one.finding.code for one in check.judged}]
+    counts = {"tests": len(check.judged) + len(quiet), "failures": len(failing), "errors": 0, "skipped": len(held)}
+    totals = {key: str(value) for key, value in counts.items()}
+    suites = ET.Element("testsuites", {"name": "analyze", **totals})
+    suite = ET.SubElement(suites, "testsuite", {"name": _clean(check.folder or "model"), **totals})
+    for one in check.judged:
+        name = f"{title(one)} in {one.finding.module or 'the model'} {one.key}"
+        about = {"file": one.spot.path, "line": str(one.spot.line)}
+        case = _case(suite, one.finding.code, name, about)
+        if one in failing:
+            kind = {"type": one.finding.severity, "message": _clean(one.finding.message)}
+            ET.SubElement(case, "failure", kind).text = _clean(message(one))
+        elif one in held:
+            ET.SubElement(case, "skipped", {"message": _clean(one.reason or one.state)})
+        else:
+            ET.SubElement(case, "system-out").text = _clean(message(one))
+    for code in quiet:
+        _case(suite, code, f"{code} {pages()[code][0]}", {})
+    if said := remarks(check):
+        ET.SubElement(suite, "system-err").text = _clean("\n".join(said))
+    ET.indent(suites)
+    text: str = ET.tostring(suites, encoding="unicode")
+    return f"<?xml version='1.0' encoding='utf-8'?>\n{text}\n".encode()
+
+
+def _case(suite: ET.Element, code: str, name: str, about: dict[str, str]) -> ET.Element:
+    values = {"classname": f"analyze.{code}", "name": name, "time": "0", **about}
+    return ET.SubElement(suite, "testcase", {key: _clean(value) for key, value in values.items()})
+
+
+def _clean(text: str) -> str:
+    """Text that XML 1.0 can hold: other characters are shown by number."""
+    return "".join(
+        c if c in "\n\t" or (c.isprintable() and c not in "\ufffe\uffff") else f"\\x{ord(c):02x}" for c in text
+    )

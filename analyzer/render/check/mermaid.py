@@ -1,0 +1,77 @@
+"""A folded picture as Mermaid text, within what GitHub renders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Final
+
+from analyzer.ir.dtypes import short
+from analyzer.picture import Box, Cluster, Link, View
+
+EDGES: Final = 250
+"""Links in a picture; Mermaid refuses more than 280 in older versions, 500 in newer ones."""
+CHARACTERS: Final = 30_000
+"""Of text; Mermaid refuses more than 50,000, and a comment more than 65,536."""
+_PLAIN: Final = frozenset(" _.,/()+=")
+_STYLES: Final = {
+    "error": "stroke:#8B0000,stroke-width:5px",
+    "warning": "stroke:#A65300,stroke-width:3px",
+    "mixed": "stroke:#C00000,stroke-width:4px",
+}
+
+
+def draw(view: View) -> str:
+    """The picture, or "" where it is beyond the limits: then it would be an error message in its place."""
+    links = [link for link in view.links if link.source != link.target]
+    if len(links) > EDGES:
+        links = _near(view)
+    boxes = {box.id for box in view.boxes}
+    kept = {end for link in links for end in (link.source, link.target)} if len(links) < len(view.links) else boxes
+    ids = {box.id: f"n{i}" for i, box in enumerate(b for b in view.boxes if b.id in kept)}
+    lines = ["flowchart TD", *_cluster(view.root, ids, count())]
+    for link in links:
+        arrow = f'== "{_text(link.label)}" ==>' if link.mixed else "-->"
+        lines.append(f"{ids[link.source]} {arrow} {ids[link.target]}")
+    for severity in ("error", "warning"):
+        if flagged := [ids[b.id] for b in view.boxes if b.severity == severity and not b.stub and b.id in ids]:
+            lines.append(f"classDef {severity} {_STYLES[severity]}")
+            lines.append(f"class {','.join(flagged)} {severity}")
+    if mixed := [str(i) for i, link in enumerate(links) if link.mixed]:
+        lines.append(f"linkStyle {','.join(mixed)} {_STYLES['mixed']}")
+    text = "\n".join(lines) + "\n"
+    return text if len(links) <= EDGES and len(text) <= CHARACTERS else ""
+
+
+def _near(view: View) -> list[Link]:
+    """The links at boxes with a finding, and the mixed ones."""
+    flagged = {box.id for box in view.boxes if box.severity in _STYLES}
+    return [link for link in view.links if link.mixed or {link.source, link.target} & flagged][:EDGES]
+
+
+def _cluster(cluster: Cluster, ids: dict[str, str], numbers: Iterator[int]) -> Iterator[str]:
+    for box in cluster.boxes:
+        if box.id in ids:
+            yield f'{ids[box.id]}["{_label(box)}"]'
+    for inner in cluster.clusters:
+        if any(box.id in ids for box in inner.all_boxes()):
+            yield f'subgraph m{next(numbers)}["{_text(inner.label)}"]'
+            yield from _cluster(inner, ids, numbers)
+            yield "end"
+
+
+def _label(box: Box) -> str:
+    parts = [f"{box.severity.upper()} {box.code}"] if box.severity in _STYLES and not box.stub else []
+    parts += [box.label, short(box.dtype) if box.dtype and box.kind != "output" else ""]
+    return "<br/>".join(_text(part) for part in parts if part)
+
+
+def _text(text: str) -> str:
+    """Words that Mermaid shows as they are: whatever could mean something else is a character number.
+
+    >>> _text('a"b`<c>|')
+    'a#34;b#96;#60;c#62;#124;'
+    """
+    shown = (c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text[:200])
+    made = "".join(c if (c.isascii() and c.isalnum()) or c in _PLAIN else f"#{ord(c)};" for c in "".join(shown))
+    return made.replace("#10;", "<br/>")

@@ -1,0 +1,136 @@
+"""A check as SARIF 2.1.0, for code scanning: rules with their pages, results with fingerprints and fixes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from json import dumps
+from pathlib import PurePosixPath
+from typing import Any, Final
+from urllib.parse import quote
+
+from analyzer.check import Check, Judged
+from analyzer.check.judgement import KNOWN, NEW, SUPPRESSED
+from analyzer.ir.proposal import Edit
+from analyzer.render.check.words import headline, message, pages, remarks
+
+SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+FINGERPRINT: Final = "analyzerKey/v1"
+ROOT: Final = "SRCROOT"
+_BASELINE: Final = {NEW: "new", KNOWN: "unchanged"}
+_LEVELS: Final = {"1": "error", "2": "warning", "3": "warning", "4": "warning", "5": "warning"}
+"""Theme of a rule's code -> the level that its results mostly have."""
+
+
+def render(check: Check) -> bytes:
+    """One run; suppressed findings are results that say so."""
+    codes = list(pages())
+    run = {
+        "tool": {
+            "driver": {
+                "name": "analyze",
+                "version": check.report.versions.get("analyzer", ""),
+                "rules": [_rule(code) for code in codes],
+            }
+        },
+        "columnKind": "unicodeCodePoints",
+        "originalUriBaseIds": {ROOT: {"description": {"text": "The root of the repository, else the working folder."}}},
+        "invocations": [
+            {
+                "executionSuccessful": True,
+                "toolExecutionNotifications": [
+                    {"level": "warning", "message": {"text": text}} for text in remarks(check)
+                ],
+            }
+        ],
+        "properties": {"summary": headline(check), "plans": [one.plan.line() for one in check.report.stages]},
+        "results": [_result(check, one, codes.index(one.finding.code)) for one in check.judged],
+    }
+    log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    return (dumps(log, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
+
+
+def _rule(code: str) -> dict[str, Any]:
+    name, page = pages()[code]
+    first = " ".join(page.split("\n\n")[0].split())
+    fenced = "\n\n".join(f"```\n{part}\n```" if part.startswith("    ") else part for part in page.split("\n\n"))
+    return {
+        "id": code,
+        "name": name,
+        "shortDescription": {"text": first},
+        "fullDescription": {"text": first},
+        "help": {"text": page, "markdown": f"# {code} {name}\n\n{fenced}\n"},
+        "defaultConfiguration": {"level": _LEVELS.get(code[2:3], "warning")},
+        "properties": {"tags": ["dtype", "pytorch"], "precision": "very-high"},
+    }
+
+
+def _result(check: Check, one: Judged, index: int) -> dict[str, Any]:
+    finding = one.finding
+    proved = [{"what": fix.what, "proved": fix.proved, "bytes": fix.bytes} for fix in finding.fixes]
+    result = {
+        "ruleId": finding.code,
+        "ruleIndex": index,
+        "level": finding.severity,
+        "message": {"text": message(one)},
+        "locations": [_location(one)],
+        "relatedLocations": list(_related(check, one)),
+        "partialFingerprints": {FINGERPRINT: one.key},
+        "properties": {"count": finding.count, "stages": list(one.stages), "fixes": proved},
+    }
+    if one.state in _BASELINE:
+        result["baselineState"] = _BASELINE[one.state]
+    if one.state == SUPPRESSED:
+        kind = "external" if "suppress[" in one.reason_at else "inSource"
+        result["suppressions"] = [{"kind": kind, "justification": one.reason}]
+    if one.edit is not None:
+        result["fixes"] = [_fix(check, one.edit)]
+    return result
+
+
+def _location(one: Judged) -> dict[str, Any]:
+    region: dict[str, Any] = {"startLine": one.spot.line}
+    if one.spot.own and one.finding.source:
+        region["snippet"] = {"text": one.finding.source}
+    where = {"artifactLocation": _artifact(one.spot.path), "region": region}
+    module = one.finding.module or "the model"
+    return {"physicalLocation": where, "logicalLocations": [{"fullyQualifiedName": module, "kind": "member"}]}
+
+
+def _related(check: Check, one: Judged) -> Iterator[dict[str, Any]]:
+    """The lines of the model folder that the dtypes come from."""
+    seen = dict.fromkeys(origin for operand in one.finding.operands for origin in operand.origins)
+    for number, origin in enumerate(o for o in seen if o.file in check.own_files and o.line > 0):
+        where = {"artifactLocation": _artifact(_inside(check, origin.file)), "region": {"startLine": origin.line}}
+        text = f"{origin.dtype} from {origin.kind} {origin.name}"
+        yield {"id": number, "physicalLocation": where, "message": {"text": text}}
+
+
+def _fix(check: Check, edit: Edit) -> dict[str, Any]:
+    change = {
+        "artifactLocation": _artifact(_inside(check, edit.file)),
+        "replacements": [
+            {"deletedRegion": region, "insertedContent": {"text": text}} for region, text in _replacements(edit)
+        ],
+    }
+    return {"description": {"text": f"cast at {edit.file}:{edit.line}, proved"}, "artifactChanges": [change]}
+
+
+def _replacements(edit: Edit) -> Iterator[tuple[dict[str, int], str]]:
+    """Each run of changed lines, without its last end of line, and the text that takes its place."""
+    before, after = edit.before.splitlines(keepends=True), edit.after.splitlines(keepends=True)
+    for kind, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if kind == "replace":
+            last = before[b - 1].rstrip("\r\n")
+            region = {"startLine": a + 1, "startColumn": 1, "endLine": b, "endColumn": len(last) + 1}
+            yield region, "".join(after[c:d]).rstrip("\r\n")
+
+
+def _inside(check: Check, file: str) -> str:
+    return str(PurePosixPath(check.folder) / file)
+
+
+def _artifact(path: str) -> dict[str, str]:
+    if path.startswith("/"):
+        return {"uri": f"file://{quote(path)}"}
+    return {"uri": quote(path), "uriBaseId": ROOT}

@@ -1,0 +1,43 @@
+"""A check for people: what is new, what else there is, and one line of totals."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+from rich.text import Text
+
+from analyzer.check import Check
+from analyzer.render.check.words import headline, remarks
+from analyzer.render.terminal import findings_table
+
+WIDTH = 100
+"""Columns of a text that no terminal shows."""
+
+
+def render(check: Check) -> bytes:
+    """The same text as `show`, without colour."""
+    text = io.StringIO()
+    show(check, Console(file=text, width=WIDTH, color_system=None))
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def show(check: Check, console: Console) -> None:
+    """Print the findings, new ones first, each with its state; then remarks and totals."""
+    for state in ("new", "known", "suppressed"):
+        found = [one for one in check.judged if one.state == state]
+        if found:
+            console.print(Text(f"{state}:", "bold"))
+        if found and state == "suppressed":
+            for one in found:
+                console.print(Text(f"{one.finding.code} at {one.spot.path}:{one.spot.line}: {one.reason}"))
+        elif found:
+            console.print(findings_table([one.finding for one in found]))
+            for one in found:
+                if one.stages:
+                    console.print(
+                        Text(f"{one.finding.code} at {one.spot.path}:{one.spot.line}: in {', '.join(one.stages)}")
+                    )
+    for said in remarks(check):
+        console.print(Text(said))
+    console.print(Text(f"{check.folder}: {headline(check)}", "bold"))

@@ -1,0 +1,58 @@
+"""What every format of a check says: the title, the message of a finding, the page of its rule."""
+
+from __future__ import annotations
+
+from functools import cache
+from inspect import cleandoc
+
+from analyzer import rules
+from analyzer.check import Check, Judged
+from analyzer.check.judgement import KNOWN, NEW, SUPPRESSED
+from analyzer.render.terminal import story
+
+
+@cache
+def pages() -> dict[str, tuple[str, str]]:
+    """Code of each rule -> its name and its page, in the order of codes."""
+    return {code: (name, cleandoc(module.__doc__ or "")) for code, name, module in rules.rules()}
+
+
+def headline(check: Check) -> str:
+    """The check in one line: `1 new error, 1 new warning, 2 known, 1 suppressed`."""
+    new = [one.finding.severity for one in check.judged if one.state == NEW]
+    parts = [f"{new.count(s)} new {s}{'s' * (new.count(s) != 1)}" for s in ("error", "warning") if s in new]
+    parts = parts or ["nothing new"]
+    parts += [f"{check.counts.get(state, 0)} {state}" for state in (KNOWN, SUPPRESSED) if check.counts.get(state)]
+    return ", ".join(parts)
+
+
+def title(one: Judged) -> str:
+    """A finding's code and name: `DT101 mixed-product`."""
+    return f"{one.finding.code} {one.finding.name}"
+
+
+def message(one: Judged) -> str:
+    """A finding in lines; the first one is the kernel's or the rule's own words."""
+    place, *rest = story(one.finding)
+    words = one.finding.message
+    said = rest[0] if rest and rest[0].startswith(words) else words  # with whose words they are
+    lines = [said, place, *(line for line in rest if line not in (said, words))]
+    if one.edit is not None:
+        lines.append(f"fix: cast at {one.edit.file}:{one.edit.line} in the source (proved)")
+    if one.stages:
+        lines.append(f"in {', '.join(one.stages)}")
+    return "\n".join(lines)
+
+
+def remarks(check: Check) -> list[str]:
+    """What a reader of the check must know beside its findings."""
+    said = [f"incomplete: {check.incomplete}"] if check.incomplete else []
+    said += [f"no longer found: {entry.key} {entry.module} {entry.message}".rstrip() for entry in check.gone]
+    for one in check.unused:
+        said.append(f"suppression at {one.where} is not valid: {one.fault}" if one.fault else unused(one.where))
+    return said
+
+
+def unused(where: str) -> str:
+    """The remark on a suppression that nothing was found for."""
+    return f"suppression at {where} suppresses nothing"

@@ -1,0 +1,146 @@
+"""Regions of operations that run wide: what an operation is and yields, and how far a wide value spreads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Final
+
+from analyzer.ir.dtypes import is_float, width
+from analyzer.ir.graph import CAST, UPDATED, Node, Ref
+
+if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
+    from analyzer.ir.flow import Flow
+
+VIEWS: Final = frozenset((
+    "_reshape_alias", "_unsafe_view", "alias", "chunk", "clone", "contiguous", "detach", "expand", "flatten",
+    "lift_fresh", "narrow", "permute", "reshape", "select", "slice", "split", "split_with_sizes", "squeeze",
+    "swapaxes", "t", "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view", "quantised.dequantize.default",
+))  # fmt: skip
+"""Operations that hand values on without computing any; a stored weight that is unpacked is no result either."""
+PRODUCTS: Final = frozenset((
+    "_scaled_dot_product_efficient_attention", "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_flash_attention_for_cpu", "addbmm", "addmm", "addmv", "baddbmm", "bmm", "convolution", "dot",
+    "einsum", "linear", "matmul", "mm", "mv", "scaled_dot_product_attention",
+))  # fmt: skip
+"""Matrix products, convolutions and attention: where running wide costs most."""
+
+
+@dataclass(slots=True, eq=False)
+class Region:
+    """The operations that run in dtype `wide` only because of `starts`, and how their values leave."""
+
+    wide: str
+    starts: list[Node]
+    nodes: list[Node] = field(default_factory=list)
+    open: bool = False
+    """Some value leaves without a cast: to the model's outputs or into something that is wide anyway."""
+    refused: bool = False
+    """Some value runs into a refused call, so that an error covers it."""
+
+    @property
+    def computing(self) -> list[Node]:
+        """The operations that compute, views left out."""
+        return [node for node in self.nodes if base(node) not in VIEWS and node.op != UPDATED]
+
+    @property
+    def strays(self) -> bool:
+        """Whether something outside the house of the first start computes wide."""
+        home = self.starts[0].module
+        return any(not _at_home(node.module, home) for node in self.computing)
+
+    def bytes(self, flow: Flow, narrow: str) -> int:
+        """What the wide results take more than they would in `narrow`."""
+        extra = width(self.wide) - width(narrow)
+        return sum(
+            prod(spec.shape) * extra
+            for node in self.computing
+            for spec, dtype in zip(node.outputs, flow.dtypes[node.id], strict=True)
+            if dtype == self.wide
+        )
+
+
+def spread(flow: Flow, starts: Callable[[Node], bool], *, alone: bool = True) -> list[Region]:
+    """The regions that grow from the operations that `starts` names, in one pass in reading order.
+
+    A reader joins if its result has the region's dtype; with `alone`, only if no other operand of that dtype
+    would have made it so anyway. Regions that meet become one.
+    """
+    member: dict[str, Region] = {}
+    regions: list[Region] = []
+    for node in flow.graph.ops():
+        if node.phase:
+            continue  # autograd gives each gradient the dtype of its tensor: what is wide was judged in the forward
+        gives, operands = yields(flow, node), floats(flow, node)
+        inside = [r for ref in operands if (r := member.get(ref.id)) and r.wide == flow.dtype(ref)]
+        if flow.refused(node.id):
+            for region in inside:
+                region.refused = True
+            continue
+        same = [r for r in inside if r.wide == gives]
+        joined = list(dict.fromkeys(same))
+        if joined and alone and sum(flow.dtype(ref) == gives for ref in operands) > len(same):
+            for region in joined:
+                region.open = True
+            continue
+        start = starts(node)
+        if not joined and not start:
+            continue
+        region = _merge(joined, regions, member) if joined else Region(gives, [])
+        if not joined:
+            regions.append(region)
+        region.nodes.append(node)
+        region.starts += [node] if start else []
+        member[node.id] = region
+    for ref in flow.graph.outputs:
+        if (last := member.get(ref.id)) and last.wide == flow.dtype(ref):
+            last.open = True
+    return regions
+
+
+def base(node: Node) -> str:
+    """The bare name of an operation: "add" of "aten.add.Tensor"."""
+    return node.op.split(".")[1] if node.op.startswith("aten.") else node.op
+
+
+def unviewed(flow: Flow, node: Node, views: frozenset[str] = VIEWS) -> Node:
+    """What a value was before it was only looked at in another shape."""
+    while node.is_op and base(node) in views and node.operands():
+        node = flow.graph[node.operands()[0].id]
+    return node
+
+
+def computes(node: Node) -> bool:
+    """Whether an operation makes a new value: no cast, no view, no write in place."""
+    name = base(node)
+    return node.op not in (CAST, UPDATED) and name not in VIEWS and (not name.endswith("_") or name.endswith("__"))
+
+
+def floats(flow: Flow, node: Node) -> list[Ref]:
+    """The float operands with at least one dimension; those of none do not take part in promotion."""
+    return [ref for ref in node.operands() if flow.graph.spec(ref).shape and is_float(flow.dtype(ref))]
+
+
+def yields(flow: Flow, node: Node) -> str:
+    """The float dtype of an operation's result; "" if it gives none."""
+    return next((dtype for dtype in flow.dtypes[node.id] if is_float(dtype)), "")
+
+
+def _merge(joined: list[Region], regions: list[Region], member: dict[str, Region]) -> Region:
+    first, *others = sorted(joined, key=regions.index) if len(joined) > 1 else joined
+    for other in others:
+        first.starts += other.starts
+        first.nodes += other.nodes
+        first.open |= other.open
+        first.refused |= other.refused
+        member.update((node.id, first) for node in other.nodes)
+        regions.remove(other)
+    return first
+
+
+def _at_home(module: str, home: str) -> bool:
+    parent = home.rpartition(".")[0]
+    if module == home or (home and module.startswith(f"{home}.")):
+        return True
+    return bool(parent) and (module == parent or module.rpartition(".")[0] == parent)

@@ -1,0 +1,178 @@
+"""One capture: puts abstract tensors into the module, runs it, and puts everything back."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from analyzer.capture import Captured, Loaded, Stop
+from analyzer.capture.assumed_values import Inventions
+from analyzer.capture.autocast.dispatch import Autocast, home
+from analyzer.capture.autocast.scope import covered
+from analyzer.capture.emulation.inference_mode import unmarked
+from analyzer.capture.module_inventory import inventory_of
+from analyzer.capture.source_lines import SourceLines
+from analyzer.capture.tensor import Abstract
+from analyzer.capture.tracing.calls import Calls
+from analyzer.capture.tracing.outcomes import Kernels
+from analyzer.capture.tracing.recorder import Recorder
+from analyzer.capture.tracing.tracer import Tracer
+from analyzer.errors import AnalyzerError
+from analyzer.ir.findings import Assumption, Coverage
+from analyzer.ir.graph import NOWHERE, Place, Ref
+from analyzer.ir.plan import Plan
+from analyzer.ir.steps import FORWARD, Step
+from analyzer.running.module_state import restored
+from analyzer.running.never_entered import never_entered, not_reached
+from analyzer.running.output_tensors import leaves
+from analyzer.running.session import Session, variant
+from analyzer.running.stops import mark
+from analyzer.running.training_step import Run, step, training
+from analyzer.running.wrapping import wrapped
+
+
+def capture(loaded: Loaded, plan: Plan) -> Captured:
+    """Run the model without weights and record every operation, up to where the model's own code stops, if it does.
+
+    Raises AnalyzerError for a plan that this model cannot have.
+    """
+    captured = _capture(loaded, plan)
+    if captured.stop is None or not loaded.spare:
+        return captured
+    names = ", ".join(loaded.spare)
+    note = Assumption("the loss", f"the mean of the outputs: the model does not take the {names} made up for it")
+    inputs = {name: value for name, value in loaded.inputs.items() if name not in loaded.spare}
+    again = _capture(replace(loaded, inputs=inputs, spare=(), assumptions=(*loaded.assumptions, note)), plan)
+    return captured if again.stop and again.coverage.ops <= captured.coverage.ops else again
+
+
+def _capture(loaded: Loaded, plan: Plan) -> Captured:
+    Abstract.running += 1
+    recorder, inventions = Recorder(), Inventions()
+    places = SourceLines(loaded.module, loaded.root)
+    tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
+    tracer.module_dtypes.parts = loaded.parts
+    calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
+    result: Any = None
+    stop: Stop | None = None
+    with restored(loaded.module), _swapped(loaded, tracer), unmarked():
+        inputs = _abstract_inputs(loaded.inputs, "", recorder)
+        run = loaded.run or _forward
+        mode: Callable[[], AbstractContextManager[Any]] = torch.no_grad
+        if plan.train:
+            run = step(run, tracer)
+            mode = partial(training, loaded.module, inputs, tracer)
+        if loaded.steps:
+            run, inputs = _session(loaded, run if plan.train else loaded.run, inputs, tracer)
+        try:
+            below = covered(plan, loaded.module, tracer)
+            around = wrapped(plan, loaded.module, loaded.inventory, tracer)
+            with mode(), tracer.passes.engine(calls), autocast.around(), calls, tracer, below, around:
+                result = run(loaded.module, inputs)
+        except AnalyzerError:
+            raise
+        except Exception as error:
+            stop = mark(error, tracer, train=plan.train)
+    recorder.graph.outputs.extend(_ref(tensor, recorder) for tensor in leaves(result))
+    return Captured(recorder.graph, _coverage(loaded, recorder, inventions, stop), stop)
+
+
+def _session(loaded: Loaded, run: Run | None, inputs: dict[str, Any], tracer: Tracer) -> tuple[Run, dict[str, Any]]:
+    """What makes the calls of all steps, and its inputs: those of every step, by label."""
+    given = {}
+    for one in loaded.steps:
+        changed = variant(loaded.inputs, one)
+        given[one.label] = inputs if changed is loaded.inputs else _abstract_inputs(changed, "", tracer.recorder)
+    noted = partial(tracer.inventions.note, place=NOWHERE)
+    return Session(loaded.steps, run, tracer.passes.begin, noted), given
+
+
+def _coverage(loaded: Loaded, recorder: Recorder, inventions: Inventions, stop: Stop | None) -> Coverage:
+    ops = sum(1 for _ in recorder.graph.ops())
+    assumptions: tuple[Assumption, ...] = tuple(sorted({*loaded.assumptions, *inventions.all()}))
+    missed = never_entered(recorder.graph, loaded.inventory) if ops else ()
+    incomplete = f"{stop.words}; not reached: {not_reached(missed, stop.module)} ({stop.hint})" if stop else ""
+    return Coverage(ops, assumptions, incomplete, missed)
+
+
+def from_callable(
+    target: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None,
+    steps: tuple[Step, ...] = (),
+) -> Loaded:
+    """A module or any function of tensors, with example arguments, as something to capture.
+
+    Raises AnalyzerError if steps need more than a call: prefill and decode a module, sizes arguments by name.
+    """
+    module = target if isinstance(target, nn.Module) else nn.Module()
+    call = target
+
+    def run(_: nn.Module, inputs: dict[str, Any]) -> Any:
+        return call(*inputs["args"], **inputs["kwargs"])
+
+    name = type(target).__name__ if isinstance(target, nn.Module) else getattr(target, "__name__", str(target))
+    if any(step.kind != FORWARD for step in steps):
+        if module is not target:
+            raise AnalyzerError("a bare function can only be called again", hint="such as steps='forward,forward'")
+        named = inspect.signature(module.forward).bind_partial(*args).arguments
+        return Loaded(module, name, "", {**named, **(kwargs or {})}, steps=steps, inventory=inventory_of(module))
+    inputs = {"args": tuple(args), "kwargs": dict(kwargs or {})}
+    return Loaded(module, name, "", inputs, run, steps=steps, inventory=inventory_of(module))
+
+
+def _forward(module: nn.Module, inputs: dict[str, Any]) -> Any:
+    return module(**inputs)
+
+
+@contextmanager
+def _swapped(loaded: Loaded, tracer: Tracer) -> Iterator[None]:
+    """Put an abstract tensor in the place of every parameter and buffer; tied ones stay one."""
+    made: dict[int, Abstract] = {}
+    undo: list[tuple[dict[str, Any], str, Any]] = []
+    for path, module in loaded.module.named_modules():
+        for kind, holder in (("parameter", module._parameters), ("buffer", module._buffers)):
+            for key, tensor in holder.items():
+                if tensor is None:
+                    continue
+                name = f"{path}.{key}" if path else key
+                if id(tensor) not in made:
+                    place = loaded.places.get(name, Place())
+                    made[id(tensor)] = tracer.recorder.stored(
+                        kind, name, tensor, known=kind == "buffer", place=place, reason=loaded.reasons.get(name, "")
+                    )
+                undo.append((holder, key, tensor))
+    tracer.lifted.update({id(t): (t, made[id(t)]) for _, _, t in undo})
+    try:
+        for holder, key, tensor in undo:
+            holder[key] = made[id(tensor)]
+        yield
+    finally:
+        for holder, key, tensor in undo:
+            holder[key] = tensor
+
+
+def _abstract_inputs(value: Any, name: str, recorder: Recorder) -> Any:
+    """Inputs with their tensors abstract: floats unknown, integers and bools with their values."""
+    if isinstance(value, torch.Tensor):
+        known = not (value.dtype.is_floating_point or value.dtype.is_complex) and value.device.type == "cpu"
+        return recorder.stored("input", name, value, known=known)
+    if isinstance(value, dict):
+        return {k: _abstract_inputs(v, f"{name}.{k}" if name else str(k), recorder) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_abstract_inputs(v, f"{name}.{i}" if name else str(i), recorder) for i, v in enumerate(value)]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
+
+
+def _ref(tensor: torch.Tensor, recorder: Recorder) -> Ref:
+    if isinstance(tensor, Abstract):
+        return recorder.read(tensor)
+    return recorder.stored("constant", "", tensor, known=True).ref

@@ -1,0 +1,49 @@
+"""Says where and why the model's own code ended a run, and marks the place in the graph."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from analyzer.capture import Stop
+from analyzer.capture.tracing.outcomes import tensors
+from analyzer.capture.tracing.tracer import Tracer
+from analyzer.ir.graph import STOPPED, Node, Ref
+
+_NO_GRADIENT: Final = "does not require grad"
+
+
+def mark(error: Exception, tracer: Tracer, *, train: bool) -> Stop:
+    """The stop that an error is; the graph's last node then stands for it.
+
+    That node reads what the call was given out of which the error came, else what the last operation gave.
+    """
+    place, module = tracer.source_lines.of_error(error)
+    said = next((line for line in str(error).splitlines() if line.strip()), "")
+    about = f"{type(error).__name__}: {said}".rstrip(": ")
+    where = f" at {str(place) or 'an unknown line'}"
+    untrained = not train and _NO_GRADIENT in said
+    hint = getattr(error, "hint", "") or (
+        "a backward pass needs --train" if untrained else "check the inputs (--inputs FILE)"
+    )
+    if tracer.recorder.graph.nodes:
+        failed, call, given = tracer.failed
+        own = failed is error or (failed is not None and failed in (error.__cause__, error.__context__))
+        read = [tracer.recorder.read(t) for t in tensors(given) if t.capture == t.running] if own else []
+        args = tuple(dict.fromkeys(read)) or _last(tracer)
+        node = Node(
+            tracer.recorder.name("stopped"),
+            STOPPED,
+            args,
+            module=module,
+            call=call * own,
+            place=place,
+            reason=about,
+            step=tracer.passes.step,
+        )
+        tracer.recorder.graph.add(node)
+    return Stop(error, place, module, f"the model stopped with {about}{where}", hint)
+
+
+def _last(tracer: Tracer) -> tuple[Ref, ...]:
+    nodes = tracer.recorder.graph.nodes
+    return next(((Ref(name),) for name in reversed(nodes) if nodes[name].is_op and nodes[name].outputs), ())

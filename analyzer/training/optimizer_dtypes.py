@@ -1,0 +1,42 @@
+"""Says in which dtype an optimizer keeps and updates a trained parameter, under a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from analyzer.ir.inventory import Held, Inventory
+from analyzer.ir.plan import Plan
+
+HALVES: Final = {"bfloat16": 512, "float16": 4096}
+"""16-bit dtypes -> the n for which every step under 1/n of a weight rounds away."""
+
+
+def updated(plan: Plan, inventory: Inventory) -> Iterator[tuple[Held, str]]:
+    """Every trained parameter with the dtype in which the optimizer updates it."""
+    for held in inventory.tensors:
+        if held.kind == "parameter" and held.trained:
+            yield held, master(held, plan, inventory)
+
+
+def master(held: Held, plan: Plan, inventory: Inventory) -> str:
+    """The dtype of the copy that the optimizer updates; it is the parameter itself where nothing widens it."""
+    training = plan.training
+    dtype = held.spec.dtype
+    if training is None or dtype not in HALVES:
+        return dtype
+    engine = training.deepspeed
+    if engine is not None and (engine.dtype or engine.stage):
+        return "float32"  # ZeRO and the engine's own optimizers keep float32 masters of what they cast
+    return "float32" if training.fsdp is not None and widened(held, plan, inventory) else dtype
+
+
+def widened(held: Held, plan: Plan, inventory: Inventory) -> bool:
+    """Whether accelerate widens a trained parameter to float32, as it does under FSDP with mixed precision.
+
+    Under FSDP2 it leaves a model with 4-bit weights of bitsandbytes as it is.
+    """
+    training = plan.training
+    if training is None or training.fsdp is None or not training.mixed_precision or not held.trained:
+        return False
+    return training.fsdp.version == 1 or "Linear4bit" not in inventory.classes.values()

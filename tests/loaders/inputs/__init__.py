@@ -1,1 +1,0 @@
-"""Mirrors analyzer/loaders/inputs."""
