@@ -1,16 +1,18 @@
-"""The model graph: operations and tensors as nodes of a networkx multigraph, one edge per operand."""
+"""The model graph: operations and tensors as nodes, one edge per operand; a networkx multigraph for who asks."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
-from typing import TypeAlias, Union
-
-import networkx as nx
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 from analyzer.ir.dtypes import is_float, width
+
+if TYPE_CHECKING:  # its import takes a tenth of a second, and drawing does without
+    import networkx
 
 CAST = "aten._to_copy.default"
 """The operation that `x.to(dtype)`, `x.float()` and autocast become."""
@@ -184,21 +186,24 @@ class Edge:
 
 @dataclass(frozen=True)
 class ModelGraph:
-    """Nodes in reading order, over an `nx.MultiDiGraph` whose edge key is the argument position."""
+    """Nodes in reading order, and the edges between them."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
-    nx: nx.MultiDiGraph = field(default_factory=nx.MultiDiGraph)
     outputs: list[Ref] = field(default_factory=list)
     """The tensors that the run returned, in order."""
     follows: dict[Ref, Ref] = field(default_factory=dict)
     """Tensors whose dtype the code took from another tensor (`x.to(y.dtype)`), and that other one."""
 
+    _unindexed: list[Node] = field(default_factory=list, repr=False)
+    """Nodes whose operands `_edges` does not hold yet."""
+    _edges: defaultdict[str, list[Edge]] = field(default_factory=lambda: defaultdict(list), repr=False)
+    """Node id -> the edges that leave it."""
+
     def add(self, node: Node) -> None:
-        """Append a node; its operands must have been added before. O(operands)."""
+        """Append a node; its operands must have been added before. O(1)."""
         self.nodes[node.id] = node
-        self.nx.add_node(node.id)
-        for position, ref in enumerate(node.operands()):
-            self.nx.add_edge(ref.id, node.id, position, index=ref.index)
+        self._unindexed.append(node)
+        self.__dict__.pop("nx", None)
 
     def __getitem__(self, node_id: str) -> Node:
         return self.nodes[node_id]
@@ -220,8 +225,22 @@ class ModelGraph:
 
     def readers(self, node_id: str) -> Iterator[Edge]:
         """Every edge that leaves a node, in reading order of the readers."""
-        for _, reader, position, index in self.nx.out_edges(node_id, keys=True, data="index"):
-            yield Edge(Ref(node_id, index), reader, position)
+        for node in self._unindexed:
+            for position, ref in enumerate(node.operands()):
+                self._edges[ref.id].append(Edge(ref, node.id, position))
+        self._unindexed.clear()
+        yield from self._edges.get(node_id, ())
+
+    @cached_property
+    def nx(self) -> networkx.MultiDiGraph:
+        """The whole graph for networkx, whose edge key is the argument position; made when it is first asked for."""
+        from networkx import MultiDiGraph
+
+        made = MultiDiGraph()
+        made.add_nodes_from(self.nodes)
+        for node in self:
+            made.add_edges_from((ref.id, node.id, at, {"index": ref.index}) for at, ref in enumerate(node.operands()))
+        return made
 
     def ops(self) -> Iterator[Node]:
         """The operations that ran, in reading order."""

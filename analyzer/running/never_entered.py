@@ -17,7 +17,7 @@ def never_entered(graph: ModelGraph, inventory: Inventory) -> tuple[Unentered, .
     Layers that differ in their numbers alone are one entry. O(operations + tensors).
     """
     homes = {node.module for node in graph if node.is_op}
-    homes |= {node.name.rpartition(".")[0] for node in graph.stored() if graph.nx.out_degree(node.id)}
+    homes |= {node.name.rpartition(".")[0] for node in graph.stored() if any(graph.readers(node.id))}
     entered = {path for home in homes for path in above(home)}
     sizes: defaultdict[str, int] = defaultdict(int)
     for held in inventory.tensors:
