@@ -14,7 +14,7 @@ from rich.text import Text
 
 from analyzer.ir.proposal import Edit
 from analyzer.ir.trial import Trial
-from analyzer.render.terminal import size
+from analyzer.render.words import size
 
 WIDE: Final = 110
 """Columns from which on a terminal shows the table; a narrower one shows a block for each proposal."""

@@ -17,7 +17,7 @@ from analyzer.picture import Box, Cluster, View
 from analyzer.picture.tree import Branch, Leaf, tree
 from analyzer.render import dot, svg
 from analyzer.render.palette import TINTS, tint
-from analyzer.render.terminal import story
+from analyzer.render.words import story
 from analyzer.report import Report
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'"

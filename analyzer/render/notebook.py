@@ -8,7 +8,7 @@ from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.render.svg import render_svg
-from analyzer.render.terminal import story, totals
+from analyzer.render.words import story, totals
 from analyzer.report import Report
 
 LISTED: Final = ("error", "warning")

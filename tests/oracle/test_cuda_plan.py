@@ -14,7 +14,7 @@ from transformers import BertConfig, BertModel
 
 import analyzer
 from analyzer import Plan, Report
-from analyzer.render.terminal import story
+from analyzer.render.words import story
 
 TOP = Path(__file__).parents[2]
 

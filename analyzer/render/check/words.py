@@ -8,7 +8,7 @@ from inspect import cleandoc
 from analyzer import rules
 from analyzer.check import Check, Judged
 from analyzer.check.judgement import KNOWN, NEW, SUPPRESSED
-from analyzer.render.terminal import story
+from analyzer.render.words import story
 
 
 @cache

@@ -8,7 +8,7 @@ from itertools import groupby
 from analyzer.diff.comparison import Edge, Item, Renamed, Stage, Tensor
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Finding
-from analyzer.render.terminal import size
+from analyzer.render.words import size
 
 Row = tuple[str, str]
 """`-`, `+` or `~`, and the words."""

@@ -1,0 +1,71 @@
+"""What the formats of a report say in the same words: a finding as a story, totals, sizes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from analyzer.ir.dtypes import short, width
+from analyzer.ir.findings import SEVERITIES, Finding, Fix, Origin
+from analyzer.report import Report
+
+RECORDED: Final = ", recorded"
+"""What a verdict that was recorded on the plan's own device carries."""
+TENSORS: Final = 4
+"""How many stored tensors of a finding are named."""
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def totals(report: Report) -> str:
+    """One line: `1 error, 0 warnings, 3 notes; 9,029 ops`, for a stage of a recipe with its name before it."""
+    counts = Counter(finding.severity for finding in report.findings)
+    parts = [f"{counts[s]} {s}{'' if counts[s] == 1 else 's'}" for s in SEVERITIES]
+    stage = f"{report.plan.stage}: " if report.plan.stage else ""
+    return f"{stage}{', '.join(parts)}; {report.coverage.ops:,} ops" + (
+        ", up to where the run stopped" if report.coverage.incomplete else ""
+    )
+
+
+def story(finding: Finding) -> list[str]:
+    """A finding in lines: place and call, the kernel's words, origins, what it widens, fixes."""
+    place = f"{finding.file}:{finding.line}" if finding.file else ""
+    call = finding.call or finding.op
+    lines = [" ".join(part for part in (place, _where(finding), call and f"({call})") if part)]
+    borrowed = finding.asked not in ("", "cpu") and RECORDED not in finding.asked
+    lines.append(f"{finding.message} [{finding.asked}]" if borrowed else finding.message)
+    origins = dict.fromkeys(origin for operand in finding.operands for origin in operand.origins)
+    lines += [_origin(one) for one in sorted(origins, key=lambda o: -width(o.dtype))[:4]]  # the wide one is the odd one
+    if finding.widened_ops:
+        lines.append(f"runs {finding.widened_ops:,} ops wide, {size(finding.widened_bytes)} more")
+    if finding.tensors:
+        more = f" and {len(finding.tensors) - TENSORS:,} more" if len(finding.tensors) > TENSORS else ""
+        lines.append(", ".join(finding.tensors[:TENSORS]) + more)
+    lines += map(_fix, finding.fixes)
+    return [line for line in lines if line]
+
+
+def size(count: float) -> str:
+    """Bytes for people: `3.2 GiB`; a loss keeps its sign."""
+    unit = 0
+    while abs(count) >= 1024 and unit + 1 < len(_UNITS):
+        count /= 1024
+        unit += 1
+    return f"{count:.1f} {_UNITS[unit]}" if unit else f"{count:.0f} B"
+
+
+def _where(finding: Finding) -> str:
+    step = f"in {finding.step}" * bool(finding.step)
+    if finding.phase:
+        return f"{step} in {finding.phase} of {finding.module or 'the model'}".lstrip()
+    return f"{step} {f'in {finding.module}' * bool(finding.module)}".strip()
+
+
+def _origin(origin: Origin) -> str:
+    made = f" at {origin.file}:{origin.line}" if origin.file else ""
+    why = f": {origin.reason}" if origin.reason else ""
+    return f"{short(origin.dtype)} from {origin.kind} {origin.name}{made}{why}"
+
+
+def _fix(fix: Fix) -> str:
+    proof = "proved" if fix.proved and not fix.errors_left else f"{fix.errors_left} errors left"
+    return f"fix: {fix.what} ({proof if fix.proved else 'not proved'}, {size(fix.bytes)})"
