@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,19 +14,18 @@ from analyzer.cli.options import Asked, plan_options
 from analyzer.cli.trace import CLEAN, FAILS_ON, FOUND
 from analyzer.deliver import STDOUT, check_file, deliver
 from analyzer.errors import AnalyzerError
+from analyzer.render.check import FORMATS
 
 if TYPE_CHECKING:
     from analyzer.check import Baseline, Check, Suppression
-
-FORMATS: Final = ("text", "sarif", "github", "gitlab", "junit", "markdown", "json")
-WITH_EDITS: Final = ("sarif", "markdown", "json")
-"""Formats that carry a change of the source, which is looked for and proved only for them."""
 
 
 @click.command("check", short_help=SUMMARIES["check"], epilog=EXAMPLES["check"])
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="F", help="Findings in this file do not fail.")
 @click.option("--update-baseline", is_flag=True, help="Write what is found now into the baseline, and exit 0.")
-@click.option("--format", "kind", type=click.Choice(FORMATS), default="text", show_default=True, help="Of the result.")
+@click.option(
+    "--format", "kind", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="Of the result."
+)
 @click.option("--out", default=STDOUT, metavar="F", help="Write the result into a file, not to stdout.")
 @click.option("--also", multiple=True, metavar="KIND=F", help="Write another format too: sarif=dtypes.sarif.")
 @click.option("--fail-on", type=click.Choice(list(FAILS_ON)), default="warning", show_default=True, help="What fails.")
@@ -66,7 +65,7 @@ def check_command(
         )
         if require_complete and check.incomplete:
             raise AnalyzerError(f"not complete: {check.incomplete}", hint="without --require-complete the part counts")
-        if check.failing and not set(WITH_EDITS).isdisjoint(targets.values()):
+        if check.failing and any(FORMATS[one].carries_edits for one in targets.values()):
             from analyzer.actions.fix import with_edits
 
             check = with_edits(check, asked.model_dir, **asked.tracing, progress=tell)
@@ -125,12 +124,11 @@ def _also(texts: tuple[str, ...]) -> dict[str, str]:
 
 
 def _write(check: Check, kind: str, out: str) -> None:
-    from analyzer.render.check import FORMATS as RENDERERS
-    from analyzer.render.check.text import show
-
     if kind == "text" and out == STDOUT:
         from rich.console import Console
 
+        from analyzer.render.check.text import show
+
         show(check, Console(file=sys.stdout))
     else:
-        deliver(out, RENDERERS[kind](check))
+        deliver(out, FORMATS[kind](check))

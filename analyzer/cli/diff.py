@@ -12,18 +12,19 @@ import click
 from click.core import ParameterSource
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
-from analyzer.cli.messages import complain, progress
+from analyzer.cli.messages import progress
 from analyzer.cli.options import Ask, Asked, trace_options
+from analyzer.cli.outputs import check_targets, chosen, rendered
 from analyzer.cli.revisions import at_revision, ends
 from analyzer.cli.trace import CLEAN, FOUND
-from analyzer.deliver import STDOUT, check_file, deliver
+from analyzer.deliver import STDOUT, deliver
 from analyzer.errors import AnalyzerError
+from analyzer.render.diff import FORMATS
 
 if TYPE_CHECKING:
     from analyzer.report import Report
 
 TRIED: Final = "--a/--b"
-SUFFIXES: Final = (".svg", ".dot", ".md", ".json", ".txt")
 _FILE: Final = click.Path(path_type=Path)
 
 
@@ -57,7 +58,7 @@ class Side:
 @click.option("--plan-b", type=_FILE, metavar="F", help="Plan of B.")
 @click.option("--recipe-a", multiple=True, type=_FILE, metavar="F", help="Recipe of A, instead of --recipe.")
 @click.option("--recipe-b", multiple=True, type=_FILE, metavar="F", help="Recipe of B.")
-@click.option("--out", multiple=True, type=_FILE, metavar="F", help="Write a file: .svg, .dot, .md, .json or .txt.")
+@click.option("--out", multiple=True, type=_FILE, metavar="F", help=f"Write a file: {', '.join(FORMATS)}.")
 @trace_options
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def diff_command(
@@ -76,32 +77,24 @@ def diff_command(
         raise AnalyzerError(f"{targets[0]} is compared with nothing", hint="give B, --rev X..Y, or --a, --b, --plan-b")
     if rev and len(targets) == 2:
         raise AnalyzerError("--rev compares revisions of one model", hint="leave B out")
-    for file in out:
-        if file.suffix.lower() not in SUFFIXES:
-            raise AnalyzerError(f"unknown output format: {file}", hint=f"use one of {', '.join(SUFFIXES)}")
-        check_file(file)
+    outs = chosen([str(file) for file in out], FORMATS)
+    check_targets(list(outs))
     revisions = ends(rev) if rev else ("", "")
-    chosen = zip((targets[0], targets[-1]), revisions, own, strict=True)
-    sides = [_side(ask, target, revision, *of) for target, revision, of in chosen]
+    asked = zip((targets[0], targets[-1]), revisions, own, strict=True)
+    sides = [_side(ask, target, revision, *of) for target, revision, of in asked]
     if all(side.asked is None for side in sides) and (written := _written()):
         hint = "give a model folder, or leave it out"
         raise AnalyzerError(f"{written[0]} changes nothing: both sides are saved reports", hint=hint)
     with progress() as tell:
         tell("importing torch")
         from analyzer.diff.comparison import compare
-        from analyzer.render.diff import FORMATS
 
         saved = [_checked(side) for side in sides]
         before, after = (one or _traced(side, tell) for one, side in zip(saved, sides, strict=True))
         difference = compare(before, after, (sides[0].name(), sides[1].name()))
         tell("drawing")
-        rendered = {}
-        for file in dict.fromkeys(out):
-            try:
-                rendered[str(file)] = FORMATS[file.suffix.lower()](difference)
-            except AnalyzerError as error:  # a layout that takes too long keeps no other file back
-                complain(f"{file} not written: {error}")
-    for target, data in rendered.items():
+        files = rendered(difference, outs)  # a layout that takes too long keeps no other file back
+    for target, data in files.items():
         deliver(target, data)
     deliver(STDOUT, FORMATS[".txt"](difference))
     return CLEAN if difference.empty else FOUND

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import click
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
-from analyzer.cli.messages import complain, progress
+from analyzer.cli.messages import progress
 from analyzer.cli.options import Asked, plan_options
-from analyzer.deliver import STDOUT, check_file, check_folder, deliver, deliver_folder
+from analyzer.cli.outputs import STDOUT_FORMAT, check_targets, chosen, deliver_scripts, rendered
+from analyzer.deliver import STDOUT, deliver
 from analyzer.errors import AnalyzerError
-from analyzer.gc_paused import gc_paused
-
-if TYPE_CHECKING:
-    from analyzer.report import Report
 
 CLEAN, FOUND = 0, 1
 """Exit codes: nothing found, something found."""
-STDOUT_FORMAT: Final = ".svg"
 FAILS_ON: Final[dict[str, tuple[str, ...]]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
 
@@ -50,10 +45,7 @@ def trace_command(
 
     Exit code: 0 nothing found, 1 something found (see --fail-on), 2 could not run.
     """
-    for target in _files(out):
-        check_file(Path(target))
-    if repro is not None:
-        check_folder(repro)
+    check_targets(out, repro)
     plans = asked.plans()
     from analyzer.picture import PLAIN, Look
 
@@ -64,7 +56,7 @@ def trace_command(
 
         from analyzer.render import FORMATS, terminal
 
-        _check_suffixes(out, FORMATS)
+        targets = chosen(out, FORMATS, STDOUT_FORMAT)
         from analyzer.actions.trace import run_stages
 
         report = run_stages(
@@ -79,46 +71,12 @@ def trace_command(
         if look != PLAIN:
             report = report.seen(look)
         tell("drawing")
-        with gc_paused():
-            rendered = _render(report, out, FORMATS)
+        files = rendered(report, targets)
     terminal.show(report, Console(file=sys.stderr if STDOUT in out else sys.stdout))
-    for target, data in rendered.items():
+    for target, data in files.items():
         deliver(target, data)
     if repro is not None:
-        _deliver_scripts(report, repro)
+        deliver_scripts(report, repro)
     if require_complete and (stopped := [c for one in report.stages if (c := one.coverage.incomplete)]):
         raise AnalyzerError(f"not complete: {stopped[0]}", hint="without --require-complete the part counts")
     return FOUND if any(finding.severity in FAILS_ON[fail_on] for _, finding in report.found()) else CLEAN
-
-
-def _check_suffixes(out: Sequence[str], formats: Mapping[str, Any]) -> None:
-    for name in _files(out):
-        if Path(name).suffix.lower() not in formats:
-            raise AnalyzerError(f"unknown output format: {name}", hint=f"use one of {', '.join(formats)}")
-
-
-def _deliver_scripts(report: Report, folder: Path) -> None:
-    """Write the scripts; name on stderr each error that has none, and why."""
-    from analyzer.render.repro import render
-    from analyzer.report import no_script
-
-    deliver_folder(folder, render(report))
-    for one, finding in report.found():
-        if reason := no_script(one.graph, finding):
-            complain(f"no script for {finding.code} at {finding.file}:{finding.line}: {reason}")
-
-
-def _files(out: Sequence[str]) -> list[str]:
-    return [name for name in out if name != STDOUT]
-
-
-def _render(report: Report, out: Sequence[str], formats: Mapping[str, Callable[[Report], bytes]]) -> dict[str, bytes]:
-    """Bytes for each target; a format that fails is named on stderr and keeps no other from its file."""
-    rendered = {}
-    for target in dict.fromkeys(out):
-        suffix = STDOUT_FORMAT if target == STDOUT else Path(target).suffix.lower()
-        try:
-            rendered[target] = formats[suffix](report)
-        except AnalyzerError as error:
-            complain(f"{target} not written: {error}")
-    return rendered

@@ -1,22 +1,24 @@
-"""Output formats: a suffix, and the pure function that turns a report into bytes."""
+"""Output formats of a report: a suffix, and the pure function that turns a report into bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.render import dot, html, json, svg, txt
-from analyzer.report import Report
+from analyzer.render.formats import Format
 
-FORMATS: Final[dict[str, Callable[[Report], bytes]]] = {
-    ".svg": svg.render_svg,
-    ".html": html.render,
-    ".dot": dot.render,
-    ".png": svg.render_png,
-    ".pdf": svg.render_pdf,
-    ".json": json.render,
-    ".txt": txt.render,
+if TYPE_CHECKING:
+    from analyzer.report import Report
+
+FORMATS: Final[dict[str, Format]] = {
+    ".svg": Format("analyzer.render.svg:render_svg"),
+    ".html": Format("analyzer.render.html:render"),
+    ".dot": Format("analyzer.render.dot:render"),
+    ".png": Format("analyzer.render.svg:render_png"),
+    ".pdf": Format("analyzer.render.svg:render_pdf"),
+    ".json": Format("analyzer.render.json:render"),
+    ".txt": Format("analyzer.render.txt:render"),
 }
 
 

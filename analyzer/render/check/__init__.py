@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-from analyzer.check import Check
-from analyzer.render.check import github, gitlab, json, junit, markdown, sarif, text
+from analyzer.render.formats import Format
 
-FORMATS: Final[dict[str, Callable[[Check], bytes]]] = {
-    "text": text.render,
-    "sarif": sarif.render,
-    "github": github.render,
-    "gitlab": gitlab.render,
-    "junit": junit.render,
-    "markdown": markdown.render,
-    "json": json.render,
+FORMATS: Final[dict[str, Format]] = {
+    "text": Format("analyzer.render.check.text:render"),
+    "sarif": Format("analyzer.render.check.sarif:render", carries_edits=True),
+    "github": Format("analyzer.render.check.github:render"),
+    "gitlab": Format("analyzer.render.check.gitlab:render"),
+    "junit": Format("analyzer.render.check.junit:render"),
+    "markdown": Format("analyzer.render.check.markdown:render", carries_edits=True),
+    "json": Format("analyzer.render.check.json:render", carries_edits=True),
 }

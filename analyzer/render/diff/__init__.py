@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-from analyzer.diff.comparison import Difference
-from analyzer.render.diff import json, markdown, txt
-from analyzer.render.diff.picture import render_dot, render_svg
+from analyzer.render.formats import Format
 
-FORMATS: Final[dict[str, Callable[[Difference], bytes]]] = {
-    ".svg": render_svg,
-    ".dot": render_dot,
-    ".md": markdown.render,
-    ".json": json.render,
-    ".txt": txt.render,
+FORMATS: Final[dict[str, Format]] = {
+    ".svg": Format("analyzer.render.diff.picture:render_svg"),
+    ".dot": Format("analyzer.render.diff.picture:render_dot"),
+    ".md": Format("analyzer.render.diff.markdown:render"),
+    ".json": Format("analyzer.render.diff.json:render"),
+    ".txt": Format("analyzer.render.diff.txt:render"),
 }
