@@ -1,22 +1,20 @@
-"""The report: everything one trace found, and its JSON form (version 1)."""
+"""The report: everything one trace found."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from math import isfinite, prod
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import SEVERITIES, Coverage, Finding
 from analyzer.ir.flow import Flow
-from analyzer.ir.graph import Arg, DtypeArg, ModelGraph, Node, Ref, Spec
-from analyzer.ir.inventory import Held
+from analyzer.ir.graph import ModelGraph, Spec
 from analyzer.ir.plan import Plan
 from analyzer.picture import PLAIN, Look, check
 
-SCHEMA = 1
 DISPLAYS: dict[str, Callable[[Report], str]] = {}
 """How a notebook shows a report, as "html" and "svg": filled by `pipeline`, which stands above the renderers."""
 
@@ -105,37 +103,9 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data, in the form that tools read: fields may be added, none renamed."""
-        data = {
-            "schema": SCHEMA,
-            "versions": self.versions,
-            "model": {"path": self.path, "class": self.class_name, "parameters": self.parameters},
-            **self._stage(),
-            "findings": [{**_finding(one.graph, f), "stage": one.plan.stage or None} for one, f in self.found()],
-        }
-        return {**data, "stages": [one._stage() for one in self.others]} if self.others else data
+        from analyzer.report_json.writer import plain_report
 
-    def _stage(self) -> dict[str, Any]:
-        return {
-            "plan": {**asdict(self.plan), "line": self.plan.line()},
-            "census": [asdict(row) for row in self.census],
-            "checkpoint": self.flow.inventory.checkpoint() or None,
-            "coverage": {
-                "ops": self.coverage.ops,
-                "assumptions": [asdict(a) for a in self.coverage.assumptions],
-                "incomplete": self.coverage.incomplete or None,
-                "never_entered": [asdict(one) for one in self.coverage.never_entered],
-                "autocast": self.autocast(),
-                "steps": self.graph.steps or None,
-            },
-            "outputs": list(self.outputs),
-            "modules": dict(self.flow.inventory.classes),
-            "tensors": [_held(held) for held in self.flow.inventory.tensors],
-            "graph": {
-                "nodes": [_node(n) for n in self.graph],
-                "edges": _edges(self.graph),
-                "outputs": _plain(tuple(self.graph.outputs)),
-            },
-        }
+        return plain_report(self)
 
 
 def take_census(graph_tensors: Iterable[tuple[str, str, Spec]]) -> tuple[CensusRow, ...]:
@@ -179,61 +149,3 @@ def no_script(graph: ModelGraph, finding: Finding) -> str:
     if node.script.lines and finding.asked != "cpu":
         return ""  # not the CPU's words, so that this machine could not try it
     return node.script.doubt
-
-
-def _finding(graph: ModelGraph, finding: Finding) -> dict[str, Any]:
-    data = asdict(finding)
-    script, reason = graph[finding.nodes[0]].script if finding.nodes else None, no_script(graph, finding)
-    data |= {"count": finding.count, "phase": finding.phase or "forward", "step": finding.step or None}
-    data["script"] = list(script.lines) if script and not reason else None
-    data["no_script"] = reason or None
-    return data
-
-
-def _held(held: Held) -> dict[str, Any]:
-    return {
-        "kind": held.kind,
-        "name": held.name,
-        "dtype": held.spec.dtype,
-        "shape": list(held.spec.shape),
-        "saved": held.saved or None,
-    }
-
-
-def _node(node: Node) -> dict[str, Any]:
-    return {
-        "id": node.id,
-        "op": node.op,
-        "call": node.call,
-        "name": node.name,
-        "module": node.module,
-        "file": node.place.file,
-        "line": node.place.line,
-        "args": _plain(node.args),
-        "kwargs": {key: _plain(value) for key, value in node.kwargs},
-        "outputs": [{"dtype": s.dtype, "shape": list(s.shape)} for s in node.outputs],
-        "refused": node.refused or None,
-        "repair": node.repair or None,
-        "reason": node.reason or None,
-        "inserted": node.inserted or None,
-        "phase": node.phase or "forward",
-        "step": node.step or None,
-    }
-
-
-def _plain(arg: Arg) -> Any:
-    if isinstance(arg, Ref):
-        return {"node": arg.id, "output": arg.index}
-    if isinstance(arg, DtypeArg):
-        return {"dtype": arg.name}
-    if isinstance(arg, tuple):
-        return [_plain(item) for item in arg]
-    return str(arg) if isinstance(arg, float) and not isfinite(arg) else arg
-
-
-def _edges(graph: ModelGraph) -> list[dict[str, Any]]:
-    return [
-        {"from": ref.id, "output": ref.index, "to": node.id, "position": position, "dtype": graph.spec(ref).dtype}
-        for node in graph
-        for position, ref in enumerate(node.operands())
-    ]

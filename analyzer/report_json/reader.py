@@ -1,139 +1,116 @@
-"""Reads a report back that was saved as JSON, version 1."""
+"""Reads back a report that was saved as JSON, version 1: the same report, or one line that says what is wrong."""
 
 from __future__ import annotations
 
-from json import JSONDecodeError, loads
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from json import loads
 from pathlib import Path
 from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.findings import Assumption, Coverage, Finding, Fix, Operand, Origin, Unentered
-from analyzer.ir.flow import Flow
-from analyzer.ir.graph import Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
-from analyzer.ir.inventory import Held, Inventory
-from analyzer.ir.plan import Engine, Plan, Training, Wrap
-from analyzer.report import SCHEMA, CensusRow, Report
+from analyzer.gc_paused import gc_paused
+from analyzer.ir.findings import SEVERITIES, Coverage, Finding
+from analyzer.ir.plan import Plan
+from analyzer.picture import PLAIN, Look, check
+from analyzer.report import CensusRow, Report
+from analyzer.report_json.graphs import read_flow, read_graph, read_inventory
+from analyzer.report_json.records import Misfit, read_record, read_value
+from analyzer.report_json.writer import FORWARD, SCHEMA
 
 _HINT: Final = "give a report as analyze trace --out FILE.json writes it"
-_FORWARD: Final = "forward"
 
 
 def read_report(file: Path) -> Report:
-    """The report in a file, as far as JSON holds it: no call can be asked about again.
-
-    Raises AnalyzerError for a file that is none, or of another version.
-    """
+    """The report in a file. Raises AnalyzerError for a file that is none, or of another version."""
     try:
-        data = loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, JSONDecodeError, RecursionError) as error:
+        data = file.read_bytes()
+    except OSError as error:
         raise AnalyzerError(f"{file} cannot be read: {error}", hint=_HINT) from error
-    if not isinstance(data, dict) or "schema" not in data or "graph" not in data:
-        raise AnalyzerError(f"{file} is no report", hint=_HINT)
-    if data["schema"] != SCHEMA:
-        raise AnalyzerError(f"{file} is a report of version {data['schema']!r}, not {SCHEMA}", hint=_HINT)
-    try:
-        return _report(data)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        what = f"{type(error).__name__}: {error}"
-        raise AnalyzerError(f"{file} is not a whole report: {what}", hint=_HINT) from error
+    return parse_report(data, str(file))
+
+
+def parse_report(data: bytes, what: str) -> Report:
+    """The report that bytes hold; `what` names them in an error, which is an AnalyzerError whatever they are."""
+    with gc_paused():
+        try:
+            found = loads(data)
+        except (ValueError, RecursionError) as error:  # of bytes that are no text, and of numbers too long to read
+            raise AnalyzerError(f"{what} cannot be read: {error}", hint=_HINT) from error
+        if type(found) is not dict or "schema" not in found or "graph" not in found:
+            raise AnalyzerError(f"{what} is no report", hint=_HINT)
+        if found["schema"] != SCHEMA:
+            version = repr(found["schema"])[:40]
+            raise AnalyzerError(f"{what} is a report of version {version}, not {SCHEMA}", hint=_HINT)
+        try:
+            return _report(found)
+        except (Misfit, KeyError, TypeError, AttributeError, RecursionError) as error:
+            wrong = f"{'' if isinstance(error, Misfit) else f'{type(error).__name__}: '}{error}"
+            raise AnalyzerError(f"{what} is not a whole report: {wrong}", hint=_HINT) from error
+
+
+def read_plan(data: Any) -> Plan:
+    """A plan as `writer.plain_plan` writes it; fields that an older version did not write are left alone.
+
+    Raises Misfit.
+    """
+    if "device" not in data:
+        raise Misfit("it is missing", "plan", "device")
+    return read_record(Plan, data)
 
 
 def _report(data: dict[str, Any]) -> Report:
-    first, *others = [_stage(data, stage) for stage in (data, *data.get("stages", ()))]
-    return Report(**first, others=tuple(Report(**other) for other in others))
+    look = read_record(Look, data["look"]) if data.get("look") else PLAIN
+    findings: defaultdict[str, list[Finding]] = defaultdict(list)
+    for number, one in enumerate(data["findings"]):
+        try:
+            findings[one.get("stage") or ""].append(_finding(one))
+        except Misfit as error:
+            raise error.within("findings", str(number)) from error
+    stages = [data, *read_value(tuple[dict[str, Any], ...], data.get("stages", []))]
+    first, *others = [_stage(data, stage, findings, look) for stage in stages]
+    if strangers := findings.keys() - {one.plan.stage for one in (first, *others)}:
+        raise Misfit(f"no stage is called {str(min(strangers, key=str))[:40]}", "findings")
+    report = replace(first, others=tuple(others))
+    try:
+        check(report.worst.flow, report.worst.findings, look)
+    except AnalyzerError as error:
+        raise Misfit(error.message, "look") from error
+    return report
 
 
-def _stage(data: dict[str, Any], stage: dict[str, Any]) -> dict[str, Any]:
-    plan = _plan(stage["plan"])
-    graph = _graph(stage["graph"])
-    tensors = tuple(_held(one) for one in stage.get("tensors", ()))
-    flow = Flow.as_captured(graph, plan)
-    coverage = stage["coverage"]
-    return {
-        "versions": data["versions"],
-        "path": data["model"]["path"],
-        "class_name": data["model"]["class"],
-        "parameters": data["model"]["parameters"],
-        "plan": plan,
-        "coverage": Coverage(
-            coverage["ops"],
-            tuple(Assumption(**one) for one in coverage["assumptions"]),
-            coverage["incomplete"] or "",
-            tuple(Unentered(**one) for one in coverage.get("never_entered", ())),
-        ),
-        "census": tuple(CensusRow(**{**row, "names": tuple(row["names"])}) for row in stage["census"]),
-        "findings": tuple(_finding(one) for one in data["findings"] if (one.get("stage") or "") == plan.stage),
-        "flow": Flow(
-            graph, plan, flow.dtypes, flow.refusals, inventory=Inventory(tensors, classes=stage.get("modules", {}))
-        ),
-        "outputs": tuple(stage["outputs"]),
-    }
+def _stage(data: dict[str, Any], stage: dict[str, Any], findings: Mapping[str, list[Finding]], look: Look) -> Report:
+    plan, graph = read_plan(stage["plan"]), read_graph(stage["graph"])
+    found = tuple(findings.get(plan.stage, ()))
+    for finding in found:
+        if not graph.nodes.keys() >= {*finding.nodes}:
+            raise Misfit(f"no node is called {min({*finding.nodes} - graph.nodes.keys())[:40]}", "findings")
+    model = data["model"]
+    return Report(
+        read_value(dict[str, str], data["versions"]),
+        read_value(str, model["path"]),
+        read_value(str, model["class"]),
+        read_value(int, model["parameters"]),
+        plan,
+        _coverage(stage["coverage"]),
+        read_value(tuple[CensusRow, ...], stage["census"]),
+        found,
+        read_flow(stage.get("flow", {}), graph, plan, read_inventory(stage)),
+        read_value(tuple[str, ...], stage["outputs"]),
+        look,
+    )
 
 
-def _plan(data: dict[str, Any]) -> Plan:
-    fields = {key: value for key, value in data.items() if key != "line"}
-    fields |= {"read": tuple(data["read"]), "notes": tuple(data["notes"])}
-    if training := data["training"]:
-        fsdp, engine = training["fsdp"], training["deepspeed"]
-        wrap = Wrap(**{**fsdp, "classes": tuple(fsdp["classes"])}) if fsdp else None
-        fields["training"] = Training(**{**training, "fsdp": wrap, "deepspeed": Engine(**engine) if engine else None})
-    return Plan(**fields)
-
-
-def _held(data: dict[str, Any]) -> Held:
-    return Held(data["kind"], data["name"], Spec(data["dtype"], tuple(data["shape"])), saved=data["saved"] or "")
-
-
-def _graph(data: dict[str, Any]) -> ModelGraph:
-    graph = ModelGraph()
-    for one in data["nodes"]:
-        node = Node(
-            one["id"], one["op"], tuple(map(_arg, one["args"])), tuple((k, _arg(v)) for k, v in one["kwargs"].items()),
-            tuple(Spec(spec["dtype"], tuple(spec["shape"])) for spec in one["outputs"]), one["name"], one["module"],
-            one["call"], Place(one["file"], one["line"]), one["refused"] or "", one.get("repair") or "",
-            one.get("reason") or "", one["inserted"] or "", phase=_phase(one), step=one.get("step") or "",
-        )  # fmt: skip
-        for ref in node.operands():
-            graph.spec(ref)  # a KeyError where nothing above has that name
-        graph.add(node)
-    graph.outputs.extend(Ref(one["node"], one["output"]) for one in data.get("outputs", ()))
-    return graph
-
-
-def _arg(data: Any) -> Arg:
-    if isinstance(data, dict):
-        return DtypeArg(data["dtype"]) if "dtype" in data else Ref(data["node"], data["output"])
-    return tuple(map(_arg, data)) if isinstance(data, list) else data
+def _coverage(data: dict[str, Any]) -> Coverage:
+    return read_record(Coverage, {**data, "incomplete": data["incomplete"] or ""})
 
 
 def _finding(data: dict[str, Any]) -> Finding:
-    origins = [tuple(Origin(**origin) for origin in operand["origins"]) for operand in data["operands"]]
-    operands = (
-        Operand(**{**operand, "shape": tuple(operand["shape"]), "origins": found})
-        for operand, found in zip(data["operands"], origins, strict=True)
-    )
-    return Finding(
-        code=data["code"],
-        name=data["name"],
-        severity=data["severity"],
-        message=data["message"],
-        op=data["op"],
-        call=data["call"],
-        module=data["module"],
-        file=data["file"],
-        line=data["line"],
-        nodes=tuple(data["nodes"]),
-        operands=tuple(operands),
-        widened_ops=data["widened_ops"],
-        widened_bytes=data["widened_bytes"],
-        asked=data["asked"],
-        fixes=tuple(Fix(**fix) for fix in data["fixes"]),
-        phase=_phase(data),
-        tensors=tuple(data["tensors"]),
-        step=data["step"] or "",
-        source=data.get("source", ""),
-    )
-
-
-def _phase(data: dict[str, Any]) -> str:
-    return "" if data.get("phase", _FORWARD) == _FORWARD else data["phase"]
+    phase = data.get("phase", FORWARD)
+    found = read_record(Finding, {**data, "phase": "" if phase == FORWARD else phase, "step": data.get("step") or ""})
+    if found.severity not in SEVERITIES:
+        raise Misfit(f"{found.severity[:40]} is no severity")
+    if not (found.nodes or found.tensors):
+        raise Misfit("it is about no node and no tensor")
+    return found

@@ -1,0 +1,152 @@
+"""Plain data, as JSON holds it, read into frozen dataclasses by the annotations of their fields."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from analyzer.errors import AnalyzerError
+
+LARGEST: Final = 1 << 63
+"""Numbers from here on are no count, line or size."""
+T = TypeVar("T")
+
+
+class Misfit(Exception):
+    """Data that are not what they should be: what is wrong, and the way to the field."""
+
+    def __init__(self, what: str, *path: str) -> None:
+        super().__init__(what)
+        self.what, self.path = what, path
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)[:80]}: {self.what}" if self.path else self.what
+
+    def within(self, *path: str) -> Misfit:
+        """The same, seen from further out."""
+        return Misfit(self.what, *path, *self.path)
+
+
+def read_record(kind: type[T], data: Any) -> T:
+    """The value of a class that plain data stand for; fields that are left out have their defaults.
+
+    Keys that the class does not know are passed over. Raises Misfit for a wrong type, and for a value that the class
+    itself refuses.
+    """
+    found: T = read_value(kind, data)
+    return found
+
+
+def read_value(kind: Any, data: Any) -> Any:
+    """The same for any annotation: `tuple[str, ...]`, `dict[str, int]`. Raises Misfit."""
+    return _reader(kind)(data)
+
+
+@cache
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if is_dataclass(kind):
+        return _record(kind)
+    if origin is tuple:
+        return _sequence(_reader(inner[0]))
+    if origin in (dict, Mapping):
+        return _mapping(_reader(inner[1]))
+    if origin in (typing.Union, types.UnionType) and inner[1:] == (type(None),):
+        return _optional(_reader(inner[0]))
+    if kind in _LEAVES:
+        return _LEAVES[kind]
+    raise TypeError(f"no field can be a {kind}")
+
+
+def _record(kind: Any) -> Callable[[Any], Any]:
+    hints = typing.get_type_hints(kind)
+    known = [(one.name, _reader(hints[one.name]), _needed(one)) for one in fields(kind)]
+
+    def read(data: Any) -> Any:
+        if type(data) is not dict:
+            raise Misfit(f"{_shown(data)} is no object")
+        values = {}
+        for name, read_field, needed in known:
+            if name in data:
+                values[name] = _inside(name, read_field, data[name])
+            elif needed:
+                raise Misfit("it is missing", name)
+        try:
+            return kind(**values)
+        except AnalyzerError as error:
+            raise Misfit(error.message) from error
+
+    return read
+
+
+def _needed(field: Any) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _sequence(read_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(data: Any) -> Any:
+        if type(data) is not list:
+            raise Misfit(f"{_shown(data)} is no list")
+        return tuple([_inside(str(i), read_item, item) for i, item in enumerate(data)])
+
+    return read
+
+
+def _mapping(read_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(data: Any) -> Any:
+        if type(data) is not dict:
+            raise Misfit(f"{_shown(data)} is no object")
+        return {key: _inside(key, read_item, item) for key, item in data.items()}
+
+    return read
+
+
+def _optional(read_some: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda data: None if data is None else read_some(data)
+
+
+def _text(data: Any) -> str:
+    if type(data) is not str:
+        raise Misfit(f"{_shown(data)} is no text")
+    return data
+
+
+def _switch(data: Any) -> bool:
+    if type(data) is not bool:
+        raise Misfit(f"{_shown(data)} is neither true nor false")
+    return data
+
+
+def _number(data: Any) -> int:
+    if type(data) is not int or not -LARGEST < data < LARGEST:
+        raise Misfit(f"{_shown(data)} is no whole number of 64 bits")
+    return data
+
+
+def _path(data: Any) -> Path:
+    return Path(_text(data))
+
+
+_LEAVES: Final[dict[Any, Callable[[Any], Any]]] = {
+    str: _text,
+    bool: _switch,
+    int: _number,
+    Path: _path,
+    Any: lambda data: data,
+}
+
+
+def _inside(name: str, read: Callable[[Any], Any], data: Any) -> Any:
+    try:
+        return read(data)
+    except Misfit as error:
+        raise error.within(name) from None
+
+
+def _shown(data: Any) -> str:
+    return repr(data)[:40]
