@@ -1,0 +1,54 @@
+"""The files that a model stands for: its folder, and the links that lead out of it to weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+# Read for their headers alone, or without running what they hold. The name that counts is the target's: the folder is a
+# stranger's, and so is the name of a link in it.
+_WEIGHTS: Final = frozenset({".safetensors", ".bin", ".pt", ".pth", ".gguf"})
+_SOURCE: Final = ".py"
+
+
+def model_paths(path: Path) -> tuple[str, ...]:
+    """Return what reading a model means, sorted.
+
+    Of a folder: the folder, and the files outside that its links lead to, if they are weights or lie in the blobs of
+    the same Hugging Face cache; other links out of it stay unreadable. Of a source file: its folder. Of any other
+    file: that file.
+    """
+    real = path.resolve()
+    if not real.is_dir():
+        return (str(real.parent if real.suffix == _SOURCE else real),)
+    blobs = _blobs(path.absolute(), real)
+    outside = {str(target) for target in _targets(real) if _may_be_read(target, real, blobs)}
+    return tuple(sorted({str(real), *outside}))
+
+
+def _targets(folder: Path) -> Iterator[Path]:
+    """Yield where the links in a folder lead; links to folders are not followed, nor are hidden folders searched."""
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            file = Path(root, name)
+            if file.is_symlink():
+                yield Path(os.path.realpath(file))
+
+
+def _may_be_read(target: Path, folder: Path, blobs: Path | None) -> bool:
+    if folder in target.parents or not target.is_file():
+        return False
+    return target.suffix in _WEIGHTS or (blobs is not None and blobs in target.parents)
+
+
+def _blobs(*folders: Path) -> Path | None:
+    """Return the blobs beside `models--X/snapshots/REVISION`, if a folder is that or lies in it."""
+    for folder in folders:
+        for inner in (folder, *folder.parents):
+            snapshots = inner.parent
+            if snapshots.name == "snapshots" and snapshots.parent.name.startswith("models--"):
+                return (snapshots.parent / "blobs").resolve()
+    return None
