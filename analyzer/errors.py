@@ -21,6 +21,10 @@ class AnalyzerError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
+class Interrupted(BaseException):
+    """A run was told to end: by a deadline, or by a person. `str(error)` says which."""
+
+
 def suggest(word: str, words: Iterable[str]) -> str:
     """A hint with the closest of the known words."""
     known = sorted(words)

@@ -1,4 +1,4 @@
-"""What every test process needs: a port of its own for process groups, and nothing left over from the test before."""
+"""What every test process needs: a port of its own, one warm worker, and nothing left over from the test before."""
 
 from __future__ import annotations
 
@@ -7,13 +7,46 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from analyzer import pipeline
+from analyzer.worker.channel import Fresh, Launch
+from analyzer.worker.warm import Warm
 
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     os.environ["MASTER_PORT"] = str(probe.getsockname()[1])
 os.environ["MASTER_ADDR"] = "127.0.0.1"
+
+
+class Shared:
+    """Workers as the command starts them, but forked from a warm one, which the first command of the process starts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.warm: Warm | None = None
+
+    def __call__(self, python: str, debug: bool) -> Launch:
+        if python or debug:
+            return Fresh(python, debug)
+        self.warm = self.warm or Warm(self._folder)
+        return self.warm
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    made = Shared(tmp_path_factory.mktemp("warm"))
+    yield made
+    if made.warm is not None:
+        made.warm.close()
+
+
+@pytest.fixture(autouse=True)
+def warm_worker(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command that a test runs in this process has its worker from the warm one."""
+    monkeypatch.setattr(pipeline, "Fresh", shared)
 
 
 @pytest.fixture(autouse=True)

@@ -6,15 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from analyzer import cli
+from analyzer import cli, pipeline, plans
 from analyzer.cli import explain
 from analyzer.errors import AnalyzerError
+from analyzer.worker.process import Ended
+from analyzer.worker.protocol import TraceRequest
 
 ROOT = Path(__file__).parent.parent
 
@@ -75,22 +78,24 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stubs(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A pipeline and renderers that answer at once; `stubs.plans` holds the plans that were traced."""
-    stubs = SimpleNamespace(severities=["error"], layout_fails=False, plans=[])
+    """A pipeline and renderers that answer at once; `stubs.requests` holds what was to be traced."""
+    stubs = SimpleNamespace(severities=["error"], ended=None, layout_fails=False, requests=[])
 
     def picture(_: Any) -> bytes:
         if stubs.layout_fails:
             raise AnalyzerError("layout ran out of time")
         return b"<svg/>"
 
-    def run_stages(_: Path, plans: Any, **__: Any) -> Any:
-        stubs.plans += plans
-        return SimpleNamespace(found=lambda: [(None, SimpleNamespace(severity=s)) for s in stubs.severities])
+    def trace(_: Any, request: TraceRequest, __: Any) -> Any:
+        stubs.requests.append(request)
+        found = [(None, SimpleNamespace(severity=severity)) for severity in stubs.severities]
+        return SimpleNamespace(found=lambda: found), stubs.ended
 
     formats = {".svg": picture, ".json": lambda _: b"{}\n"}
     terminal = SimpleNamespace(show=lambda _, console: console.print("the report"))
     monkeypatch.setitem(sys.modules, "analyzer.render", SimpleNamespace(FORMATS=formats, terminal=terminal))
-    monkeypatch.setitem(sys.modules, "analyzer.actions.trace", SimpleNamespace(run_stages=run_stages))
+    monkeypatch.setattr(pipeline, "worker", lambda *_: nullcontext())
+    monkeypatch.setattr(pipeline, "trace", trace)
     return stubs
 
 
@@ -123,7 +128,7 @@ def test_refusals_are_one_line_before_any_work(
     assert cli.main(["trace", *(a.format(tmp=model.parent, model=model) for a in args)]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("analyze: ") and captured.err.count("\n") == 1 and words in captured.err
-    assert not captured.out and not stubs.plans
+    assert not captured.out and not stubs.requests
     assert [p.name for p in model.parent.rglob("*")] == ["model", "config.json"]
 
 
@@ -138,7 +143,8 @@ def test_read_only_targets_are_refused(
 def test_flags_become_the_plan(model: Path, stubs: SimpleNamespace) -> None:
     flags = ["--dtype", "bf16", "--to", "half", "--set", "a=b=f32", "--input-dtype", "x=fp16", "--device", "cpu"]
     cli.main(["trace", str(model), *flags, "--train"])
-    (plan,) = stubs.plans
+    (request,) = stubs.requests
+    (plan,) = plans.make(request.flags)
     assert (plan.dtype, plan.to, plan.device, plan.train) == ("bfloat16", "float16", "cpu", True)
     assert (plan.set, plan.input_dtypes) == ({"a=b": "float32"}, {"x": "float16"})
 
@@ -157,6 +163,15 @@ def test_flags_become_the_plan(model: Path, stubs: SimpleNamespace) -> None:
 def test_exit_codes(severities: list[str], fail_on: str, code: int, model: Path, stubs: SimpleNamespace) -> None:
     stubs.severities = severities
     assert cli.main(["trace", str(model), "--fail-on", fail_on]) == code
+
+
+def test_a_run_that_was_ended_writes_what_there_is(
+    model: Path, stubs: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stubs.ended = Ended(130, "interrupted")
+    assert cli.main(["trace", str(model), "--out", str(model / "a.json")]) == 130
+    assert capsys.readouterr().err == "analyze: interrupted; the report holds what was reached\n"
+    assert (model / "a.json").read_bytes() == b"{}\n"
 
 
 def test_several_outputs_and_stdout(
@@ -208,7 +223,7 @@ def test_unexpected_errors_name_their_type(
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("one\ntwo")
 
-    monkeypatch.setattr(sys.modules["analyzer.actions.trace"], "run_stages", broken)
+    monkeypatch.setattr(pipeline, "trace", broken)
     assert cli.main(["trace", str(model), *(["--debug"] if debug else [])]) == 2
     err = capsys.readouterr().err
     assert err.splitlines()[-1].startswith("analyze: unexpected ZeroDivisionError: one two") and "--debug" in err

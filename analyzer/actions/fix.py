@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from analyzer import fixes, loaders
 from analyzer.actions.trace import Progress, silent
 from analyzer.capture import Captured, Loaded
 from analyzer.capture.autocast.dispatch import home
 from analyzer.capture.autocast.torch_autocast_state import present
-from analyzer.check import Check
 from analyzer.errors import AnalyzerError
 from analyzer.inputs.learning import learned
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposal import Proposal
+from analyzer.ir.proposal import Edit, Proposal
 from analyzer.ir.steps import Step
 from analyzer.ir.trial import Trial
 from analyzer.loaders.remote_code.environment import environment
-
-MOST_EDITED: Final = 4
-"""For how many errors of a check a change of the source is looked for."""
+from analyzer.report import Report
 
 
 def run_fix(
@@ -55,34 +51,33 @@ def run_fix(
         return errors, fixes.judge(cases, path, reload, asked)
 
 
-def with_edits(
-    check: Check,
+def run_edits(
     path: Path,
+    report: Report,
+    wanted: Sequence[tuple[int, int]],
     *,
     trust_remote_code: bool = False,
     inputs_file: Path | None = None,
     stubs: Sequence[str] = (),
     steps: tuple[Step, ...] = (),
     progress: Progress | None = None,
-) -> Check:
-    """The check, each failing error with a change of the folder's source that was proved to help, where there is one.
+) -> list[Edit | None]:
+    """For findings, given as numbers of their stage and in it, a change of the source that was proved to help.
 
-    It costs a capture a proposal; MOST_EDITED errors at most are looked at.
+    None where there is none. It costs a capture a proposal.
     """
     tell = progress or silent
     reload = _reloader(path, trust_remote_code, inputs_file, steps)
-    wanted = [one for one in check.failing if one.finding.severity == "error"][:MOST_EDITED]
-    edited = {}
-    for one in wanted:
-        tell(f"trying casts in the source for {one.finding.code}")
-        stage = next(stage for stage in check.report.stages if one.finding in stage.findings)
+    edits: list[Edit | None] = []
+    for number, place in wanted:
+        stage = report.stages[number]
+        finding = stage.findings[place]
+        tell(f"trying casts in the source for {finding.code}")
         case = fixes.Case(stage.plan, stage.flow, stage.findings)
         with environment(stage.plan.device, stubs):
-            trial = fixes.judge_edits(case, one.finding, path, reload)
-        if trial:
-            edited[one.key] = trial.proposal.edits[0]
-    judged = tuple(replace(one, edit=edited.get(one.key)) for one in check.judged)
-    return replace(check, judged=judged)
+            trial = fixes.judge_edits(case, finding, path, reload)
+        edits.append(trial.proposal.edits[0] if trial else None)
+    return edits
 
 
 def _reloader(path: Path, trusted: bool, inputs_file: Path | None, steps: tuple[Step, ...]) -> fixes.Reload:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from importlib import metadata
@@ -14,6 +15,7 @@ from analyzer.actions.source_quotes import quote
 from analyzer.capture import Loaded
 from analyzer.capture.autocast.dispatch import home
 from analyzer.capture.autocast.torch_autocast_state import present
+from analyzer.errors import Interrupted
 from analyzer.gc_paused import gc_paused
 from analyzer.inputs.learning import learned
 from analyzer.ir.plan import Plan
@@ -25,13 +27,36 @@ from analyzer.report import Report, count_elements, take_census
 Progress = Callable[[str], None]
 
 
-def run_stages(path: Path, plans: Sequence[Plan], **options: Any) -> Report:
+def run_stages(
+    path: Path, plans: Sequence[Plan], *, finished: Callable[[Report], None] | None = None, **options: Any
+) -> Report:
     """Trace the model in a folder under the plan of each stage: the first one's report, the others inside it.
 
-    Takes the options of `run_trace`, and raises what it raises.
+    Takes the options of `run_trace`, and raises what it raises. `finished` gets what there is after each stage but the
+    last; a run that is told to end between two stages gives the first ones, and says that the others are missing.
     """
-    first, *others = [run_trace(path, plan, **options) for plan in plans]
-    return replace(first, others=tuple(others))
+    done: list[Report] = []
+    for number, plan in enumerate(plans, 1):
+        try:
+            done.append(run_trace(path, plan, **options))
+        except Interrupted as error:
+            if not done:
+                raise
+            return _without(_joined(done), plans[number - 1 :], error)
+        if finished is not None and number < len(plans):
+            finished(_without(_joined(done), plans[number:]))
+    return _joined(done)
+
+
+def _joined(stages: Sequence[Report]) -> Report:
+    return replace(stages[0], others=tuple(stages[1:]))
+
+
+def _without(report: Report, missing: Sequence[Plan], error: Interrupted | None = None) -> Report:
+    """The report, which says that these stages were not traced."""
+    stages = ", ".join(plan.stage for plan in missing)
+    why = f"{error}; not traced: {stages}" if error else f"not traced: {stages}"
+    return replace(report, coverage=replace(report.coverage, incomplete=report.coverage.incomplete or why))
 
 
 def run_trace(
@@ -73,7 +98,9 @@ def examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
     flow = propagate(captured.graph, plan, inventory=loaded.inventory)
     findings = rules.check(flow)
     tell("proving fixes")
-    findings = fixes.prove(loaded, plan, flow, findings)
+    if captured.stop is None or not captured.stop.interrupted:
+        with suppress(Interrupted):  # findings without proofs are worth more than none
+            findings = fixes.prove(loaded, plan, flow, findings)
     tensors = loaded.inventory.tensors
     return Report(
         versions=_versions(),

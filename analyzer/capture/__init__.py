@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.ir.findings import Assumption, Coverage
 from analyzer.ir.graph import ModelGraph, Place
 from analyzer.ir.inventory import EMPTY, Inventory
@@ -51,7 +51,7 @@ class Loaded:
 class Stop:
     """Where and why the model's own code ended a run early."""
 
-    error: Exception
+    error: Exception | Interrupted
     place: Place
     """The innermost source line outside torch."""
     module: str
@@ -59,6 +59,18 @@ class Stop:
     words: str
     """All of that in one line, without what to do."""
     hint: str
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was a deadline or a person that ended it."""
+        return isinstance(self.error, Interrupted)
+
+    @property
+    def cause(self) -> Exception:
+        """The model's own error. Raises Interrupted where there is none."""
+        if isinstance(self.error, Interrupted):
+            raise self.error
+        return self.error
 
     def as_error(self) -> AnalyzerError:
         """The stop as an error of the tool, for whoever cannot do with a part."""
@@ -80,6 +92,12 @@ class Captured:
         """Itself if the run came to its end; else raises AnalyzerError with the model's error."""
         if self.stop:
             raise self.stop.as_error()
+        return self
+
+    def uninterrupted(self) -> Captured:
+        """Itself; raises Interrupted where a deadline or a person ended the run, so that nothing more is tried."""
+        if self.stop and isinstance(self.stop.error, Interrupted):
+            raise self.stop.error
         return self
 
     def some(self) -> Captured:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import click
@@ -20,11 +22,14 @@ from analyzer.cli.fix import fix_command
 from analyzer.cli.messages import complain
 from analyzer.cli.trace import CLEAN, FOUND, trace_command
 from analyzer.errors import AnalyzerError
+from analyzer.worker.process import EndedError, Signalled, WorkerFault
 
 __all__ = ["CLEAN", "FAILED", "FOUND", "main"]
 
 FAILED: Final = 2
-"""Exit code: could not run."""
+"""Exit code: could not run, or was ended by a deadline or for want of memory."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes: ended by Ctrl-C, by SIGTERM."""
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -32,16 +37,19 @@ _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; every error is one line on stderr."""
     args = list(sys.argv[1:] if argv is None else argv)
-    if "--debug" not in args:
-        _quiet()
     try:
-        return int(cli.main(args, prog_name="analyze", standalone_mode=False) or CLEAN)
+        with _ended_by_signals():
+            return int(cli.main(args, prog_name="analyze", standalone_mode=False) or CLEAN)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
     except click.ClickException as error:
         complain(error.format_message())
     except (KeyboardInterrupt, click.Abort):
         complain("interrupted")
+        return INTERRUPTED
+    except Signalled as signalled:
+        complain(signalled.ended.words)
+        return signalled.ended.code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the interpreter complains once more when it flushes
     except Exception as error:
@@ -49,17 +57,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         if isinstance(error, AnalyzerError):
             complain(str(error))
-        else:
-            complain(f"unexpected {type(error).__name__}: {error} (a fault in analyze; run again with --debug)")
+            return error.code if isinstance(error, EndedError) else FAILED
+        kind = error.kind if isinstance(error, WorkerFault) else type(error).__name__
+        complain(f"unexpected {kind}: {error} (a fault in analyze; run again with --debug)")
     return FAILED
 
 
-def _quiet() -> None:
-    """Have libraries that are imported later keep their remarks on a config to themselves."""
-    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
-        os.environ.setdefault(name, "error")
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """While this lasts, SIGTERM ends the command as Ctrl-C does: what there is is still written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminated(*_: object) -> None:
+    raise Signalled(TERMINATED, "terminated")
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
+from analyzer.cli.explain import rule_names
 from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Asked, plan_options
 from analyzer.cli.trace import CLEAN, FAILS_ON, FOUND
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def check_command(
     asked: Asked, baseline: Path | None, update_baseline: bool, kind: str, out: str, also: tuple[str, ...],
-    fail_on: str, fail_on_unused: bool, require_complete: bool, debug: bool,
+    fail_on: str, fail_on_unused: bool, require_complete: bool,
 ) -> int:  # fmt: skip
     """Check MODEL_DIR in CI: only errors and warnings that are neither known nor suppressed fail.
 
@@ -46,33 +49,35 @@ def check_command(
     for target in targets:
         if target != STDOUT:
             check_file(Path(target))
-    suppressions = _suppressions(asked.model_dir)
-    plans = asked.plans()
-    with progress() as tell:
-        tell("importing torch")
-        from analyzer.actions.trace import run_stages
+    rules = rule_names()
+    suppressions = _configured(asked.model, rules)
+    with progress() as tell, ExitStack() as stack:
+        from analyzer import pipeline
         from analyzer.check import judge
         from analyzer.render.check.words import headline
 
-        report = run_stages(asked.model_dir, plans, **asked.tracing, progress=tell)
+        worker = stack.enter_context(pipeline.worker(asked.workers, [asked.request], complain))
+        suppressions += pipeline.comments(worker, asked.model, rules, tell)
+        report, ended = pipeline.trace(worker, asked.request, tell)
         check = judge(
             report,
-            asked.model_dir,
-            _root(asked.model_dir),
+            asked.model,
+            _root(asked.model),
             baseline=known,
             suppressions=suppressions,
             fails_on=FAILS_ON[fail_on],
         )
         if require_complete and check.incomplete:
             raise AnalyzerError(f"not complete: {check.incomplete}", hint="without --require-complete the part counts")
-        if check.failing and any(FORMATS[one].carries_edits for one in targets.values()):
-            from analyzer.actions.fix import with_edits
-
-            check = with_edits(check, asked.model_dir, **asked.tracing, progress=tell)
+        if check.failing and ended is None and any(FORMATS[one].carries_edits for one in targets.values()):
+            check = pipeline.edit(worker, check, tell)
     for target, wanted in targets.items():
         _write(check, wanted, target)
     if kind != "text" or out != STDOUT:
         complain(f"{check.folder}: {headline(check)}")
+    if ended is not None:
+        complain(f"{ended.words}; the result holds what was reached")
+        return ended.code
     if update_baseline:
         deliver(str(baseline), check.baseline(known).dump())
         return CLEAN
@@ -96,14 +101,11 @@ def _baseline(file: Path | None, update: bool) -> Baseline:
     return Baseline.read(file)
 
 
-def _suppressions(model_dir: Path) -> list[Suppression]:
-    from analyzer.check.comments import commented
+def _configured(model: Path, rules: Mapping[str, str]) -> list[Suppression]:
     from analyzer.check.suppressions import configured
-    from analyzer.cli.explain import rule_names
 
-    rules = rule_names()
-    folders = (model_dir.resolve(), Path.cwd())  # of a model that is a file, the first is no folder and holds nothing
-    return [*configured(folders, rules), *commented(model_dir, rules)]
+    folders = (model.resolve(), Path.cwd())  # of a model that is a file, the first is no folder and holds nothing
+    return list(configured(folders, rules))
 
 
 def _root(model_dir: Path) -> Path:

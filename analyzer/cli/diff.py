@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
-from analyzer.cli.messages import progress
+from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Ask, Asked, trace_options
 from analyzer.cli.outputs import check_targets, chosen, rendered
 from analyzer.cli.revisions import at_revision, ends
@@ -20,6 +20,8 @@ from analyzer.cli.trace import CLEAN, FOUND
 from analyzer.deliver import STDOUT, deliver
 from analyzer.errors import AnalyzerError
 from analyzer.render.diff import FORMATS
+from analyzer.worker.process import EndedError
+from analyzer.worker.protocol import TraceRequest
 
 if TYPE_CHECKING:
     from analyzer.report import Report
@@ -64,7 +66,7 @@ class Side:
 def diff_command(
     ask: Ask, targets: tuple[Path, ...], rev: str | None, tried_a: tuple[str, ...], tried_b: tuple[str, ...],
     plan_a: Path | None, plan_b: Path | None, recipe_a: tuple[Path, ...], recipe_b: tuple[Path, ...],
-    out: tuple[Path, ...], debug: bool,
+    out: tuple[Path, ...],
 ) -> int:  # fmt: skip
     """Compare A with B: two model folders, two set-ups or revisions of one, or two reports saved as JSON.
 
@@ -86,11 +88,10 @@ def diff_command(
         hint = "give a model folder, or leave it out"
         raise AnalyzerError(f"{written[0]} changes nothing: both sides are saved reports", hint=hint)
     with progress() as tell:
-        tell("importing torch")
         from analyzer.diff.comparison import compare
 
         saved = [_checked(side) for side in sides]
-        before, after = (one or _traced(side, tell) for one, side in zip(saved, sides, strict=True))
+        before, after = _reports(sides, saved, tell)
         difference = compare(before, after, (sides[0].name(), sides[1].name()))
         tell("drawing")
         files = rendered(difference, outs)  # a layout that takes too long keeps no other file back
@@ -122,13 +123,18 @@ def _side(
         if not file.is_file():
             raise AnalyzerError(f"no such file: {file}", hint="a recipe, or a plan as analyze fix --apply writes it")
     asked = ask(target)
-    asked = replace(asked, plan_file=plan or asked.plan_file, recipes=recipes or asked.recipes)
+    request = asked.request
+    own = tuple(map(str, recipes)) or request.recipes
+    request = replace(request, plan_file=str(plan) if plan else request.plan_file, recipes=own)
+    if request.plan_file is not None and request.recipes:
+        raise AnalyzerError("--plan and --recipe exclude each other", hint="a plan file says all that a recipe does")
+    asked = replace(asked, request=request)
     return Side(target, asked, revision, tried, (*map(str, recipes), *([str(plan)] if plan else [])))
 
 
 def _checked(side: Side) -> Report | None:
     """The saved report of a side, if it is one; what else can be refused is refused here, before anything is traced."""
-    from analyzer.fixes.tries import read_asked
+    from analyzer.plans.tries import read_asked
     from analyzer.report_json import read_report
 
     for text in side.tried:
@@ -136,20 +142,31 @@ def _checked(side: Side) -> Report | None:
     return read_report(side.target) if side.asked is None else None
 
 
-def _traced(side: Side, tell: Callable[[str], None]) -> Report:
-    from analyzer.actions.trace import run_stages
-    from analyzer.fixes.tries import read_asked
+def _reports(sides: Sequence[Side], saved: Sequence[Report | None], tell: Callable[[str], None]) -> list[Report]:
+    """The report of each side, saved or traced by one worker. Raises AnalyzerError for one that ended early."""
+    from analyzer import pipeline
 
-    if side.asked is None:
-        raise AssertionError("a saved report is not traced")
+    asked = [side.asked for side in sides if side.asked is not None]
+    if not asked:
+        return [report for report in saved if report is not None]
     with ExitStack() as stack:
-        asked = stack.enter_context(at_revision(side.asked, side.revision)) if side.revision else side.asked
-        tell(f"tracing {side.name()}")
-        plans, inputs = asked.plans(), asked.inputs
-        for text in side.tried:
-            proposal = read_asked(text, asked.plans, TRIED)
-            if proposal.impossible:
-                raise AnalyzerError(proposal.impossible, hint="give --recipe")
-            plans = tuple(proposal.plan(plan) for plan in plans)
-            inputs = proposal.inputs or inputs
-        return run_stages(asked.model_dir, plans, **{**asked.tracing, "inputs_file": inputs}, progress=tell)
+        requests = [_request(side, stack) for side in sides]
+        named = [request for request in requests if request is not None]
+        worker = stack.enter_context(pipeline.worker(asked[0].workers, named, complain))
+        reports = []
+        for side, request, report in zip(sides, requests, saved, strict=True):
+            if request is not None:
+                tell(f"tracing {side.name()}")
+                report, ended = pipeline.trace(worker, request, tell)
+                if ended is not None:
+                    raise EndedError(ended)
+            reports += [report] if report is not None else []
+        return reports
+
+
+def _request(side: Side, stack: ExitStack) -> TraceRequest | None:
+    """What a worker is asked for a side, its revision extracted for as long as `stack` lasts; None if it is saved."""
+    if side.asked is None:
+        return None
+    request = replace(side.asked.request, tries=side.tried)
+    return stack.enter_context(at_revision(request, side.revision)) if side.revision else request

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
-from analyzer.cli.messages import progress
+from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Asked, plan_options
 from analyzer.deliver import check_file, deliver, deliver_all, deliver_folder
 from analyzer.errors import AnalyzerError
@@ -43,7 +44,6 @@ _PLAN: Final = "plan.json"
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def fix_command(
     asked: Asked, tries: tuple[str, ...], out: Path | None, diffs: bool, target: Path | None, in_place: bool,
-    debug: bool,
 ) -> int:  # fmt: skip
     """Propose changes that clear the errors of MODEL_DIR, each tried by running the model again.
 
@@ -51,31 +51,22 @@ def fix_command(
     not run.
     """
     _check(out, target, in_place)
-    plans = asked.plans()
+    request = replace(asked.request, tries=tries)
     with progress() as tell:
-        tell("importing torch")
         from rich.console import Console
 
-        from analyzer.actions.fix import run_fix
-        from analyzer.fixes.tries import read_asked
+        from analyzer import pipeline
         from analyzer.render import fixes
 
-        errors, trials = run_fix(
-            asked.model_dir,
-            plans,
-            asked=[read_asked(text, asked.plans) for text in tries],
-            trust_remote_code=asked.trust_remote_code,
-            inputs_file=asked.inputs,
-            stubs=asked.stubs,
-            steps=asked.steps,
-            progress=tell,
-        )
+        with pipeline.worker(asked.workers, [request], complain) as worker:
+            found = pipeline.fix(worker, request, tell)
+    errors, trials = found.errors, found.trials
     fixes.show(trials, Console(file=sys.stdout), errors, diffs)
     if out is not None:
         deliver(str(out), fixes.to_json(trials) if out.suffix == ".json" else fixes.to_markdown(trials))
     if not errors or not (target or in_place):
         return int(errors > 0)
-    _apply(asked.model_dir, plans, trials, target, in_place)
+    _apply(asked.model, found.plans, trials, target, in_place)
     return 0
 
 

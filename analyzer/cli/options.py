@@ -6,54 +6,45 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
-from analyzer.ir.steps import TWICE, Step, parse_steps
+from analyzer.ir.steps import TWICE, parse_steps
 from analyzer.ir.stubs import parse_stubs
+from analyzer.worker.process import Bounds, Workers
+from analyzer.worker.protocol import TraceRequest
 
-if TYPE_CHECKING:
-    from analyzer.ir.plan import Plan
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """What a person asked for: a model folder, and what to read the plan from."""
+    """What a person asked for: one model under one set-up, and how its worker runs."""
 
-    model_dir: Path
-    flags: dict[str, Any]
-    """Fields of the plan that flags set."""
-    recipes: tuple[Path, ...]
-    inputs: Path | None
-    trust_remote_code: bool
-    stage: str | None = None
-    """The one stage of a recipe that is asked for."""
-    plan_file: Path | None = None
-    steps: tuple[Step, ...] = ()
-    """The forward passes that are asked for; empty is one."""
-    stubs: tuple[str, ...] = ()
-    """Packages that the model's code imports and that stand-ins replace."""
+    request: TraceRequest
+    workers: Workers
 
     @property
-    def tracing(self) -> dict[str, Any]:
-        """What a trace takes besides model and plan, by the names of `pipeline.run_trace`."""
-        return {
-            "trust_remote_code": self.trust_remote_code,
-            "inputs_file": self.inputs,
-            "stubs": self.stubs,
-            "steps": self.steps,
-        }
+    def model(self) -> Path:
+        """The model's folder or file."""
+        return Path(self.request.model)
 
-    def plans(self, tried: dict[str, str] | None = None) -> tuple[Plan, ...]:
-        """The plan of each stage, with keys of the recipe that are tried instead of what it says."""
-        from analyzer import plans
 
-        if not self.recipes:
-            tried = None  # there is no recipe to put a key into
-        return plans.make(self.flags, self.recipes, stage=self.stage, tried=tried, plan_file=self.plan_file)
+class _Bound(click.ParamType[float]):
+    """Seconds or gigabytes, 0 for no bound."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; a usage error for what is none, or is below 0."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < float("inf"):
+            self.fail(f"'{value}' is no number from 0 on", param, ctx)
+        return number
 
 
 _FILES: Final = (".pt2", ".py")
@@ -80,6 +71,13 @@ _OPTIONS: Final = (
     click.option("--twice", is_flag=True, help="Call it twice, as --steps forward,forward."),
     click.option("--stub", "stubs", multiple=True, metavar="P,P", help="Stand in for missing packages: flash_attn."),
     click.option("--trust-remote-code", is_flag=True, help="Run the Python code in MODEL_DIR."),
+    click.option("--python", metavar="P", help="Trace in this interpreter, with its torch and transformers."),
+    click.option("--deadline", type=_Bound(), default=300.0, metavar="S",
+                 help="End the trace after S seconds; 0: never.  [default: 300]"),
+    click.option("--max-memory", type=_Bound(), default=8.0, metavar="GB",
+                 help="End a trace that takes more memory; 0: never.  [default: 8]"),
+    click.option("--require-confined", is_flag=True, help="Refuse to run where the worker cannot be confined."),
+    click.option("--in-process", is_flag=True, help="For debugging: no worker process, nothing confined or bounded."),
 )  # fmt: skip
 
 
@@ -106,7 +104,8 @@ def trace_options(command: Callable[..., Any]) -> Callable[..., Any]:
         adapter: Path | None, no_autocast_adapter_dtype: bool, input_dtypes: tuple[str, ...], device: str | None,
         train: bool, autocast: str | None, scope: str | None, inputs: Path | None, trust_remote_code: bool,
         stage: str | None, plan_file: Path | None, steps: str | None, twice: bool,
-        stubs: tuple[str, ...], **others: Any,
+        stubs: tuple[str, ...], python: str | None, deadline: float, max_memory: float, require_confined: bool,
+        in_process: bool, debug: bool, **others: Any,
     ) -> Any:  # fmt: skip
         flags = {
             "device": device,
@@ -132,15 +131,34 @@ def trace_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 raise AnalyzerError("--steps and --twice exclude each other", hint="give one of them")
             if scope and not (autocast or recipes or plan_file):
                 raise AnalyzerError("--scope says what autocast is around", hint="give --autocast too")
-            calls = parse_steps(steps or TWICE * twice)
-            packages = parse_stubs(stubs)
-            return Asked(model, given, recipes, inputs, trust_remote_code, stage, plan_file, calls, packages)
+            if plan_file is not None and recipes:
+                hint = "a plan file says all that a recipe does"
+                raise AnalyzerError("--plan and --recipe exclude each other", hint=hint)
+            calls = TWICE if twice else steps or ""
+            parse_steps(calls)
+            request = TraceRequest(
+                model=str(model),
+                flags=given,
+                recipes=tuple(map(str, recipes)),
+                stage=stage,
+                plan_file=_text(plan_file),
+                inputs=_text(inputs),
+                trust_remote_code=trust_remote_code,
+                stubs=parse_stubs(stubs),
+                steps=calls,
+            )
+            bounds = Bounds(deadline, int(max_memory * (1 << 30)), require_confined)
+            return Asked(request, Workers(python or "", bounds, in_process, debug))
 
         return command(ask=ask, **others)
 
     for option in reversed(_OPTIONS):
         asking = option(asking)
     return asking
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path is not None else None
 
 
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from analyzer.cli.options import Asked
 from analyzer.errors import AnalyzerError
+from analyzer.worker.protocol import TraceRequest
 
 
 def ends(text: str) -> tuple[str, str]:
@@ -29,37 +29,36 @@ def ends(text: str) -> tuple[str, str]:
 
 
 @contextmanager
-def at_revision(asked: Asked, revision: str) -> Iterator[Asked]:
-    """What is asked, as it was in a revision: the model, and recipe, plan, inputs and adapter where git has them.
+def at_revision(request: TraceRequest, revision: str) -> Iterator[TraceRequest]:
+    """A request as it was in a revision: the model, and recipe, plan, inputs and adapter where git has them.
 
     Raises AnalyzerError where git does not know the folder, the revision, or the model in it.
     """
-    model = asked.model_dir.resolve()
+    model = Path(request.model).resolve()
     top = Path(_git(model if model.is_dir() else model.parent, "rev-parse", "--show-toplevel").strip()).resolve()
     commit = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
-    adapter = Path(asked.flags["adapter"]) if "adapter" in asked.flags else None
-    files = [asked.model_dir, *asked.recipes, *filter(None, (asked.plan_file, asked.inputs, adapter))]
-    inside = [path for path in files if path.resolve().is_relative_to(top)]
+    files = [request.model, *request.recipes, *filter(None, (request.plan_file, request.inputs, request.adapter))]
+    inside = [path for path in (Path(file).resolve() for file in files) if path.is_relative_to(top)]
     with tempfile.TemporaryDirectory(prefix="analyze-") as made:
         root = Path(made).resolve()
-        for path in dict.fromkeys(path.resolve().relative_to(top) for path in inside):
+        for path in dict.fromkeys(path.relative_to(top) for path in inside):
             _extract(top, commit, path, root)
 
-        def there(path: Path) -> Path:
-            whole = path.resolve()
-            then = root / whole.relative_to(top) if whole.is_relative_to(top) else path
-            return then if then.exists() else path
+        def then(file: str) -> str:
+            whole = Path(file).resolve()
+            moved = root / whole.relative_to(top) if whole.is_relative_to(top) else whole
+            return str(moved) if moved.exists() else file
 
         moved = root / model.relative_to(top)
         if not moved.exists():
-            raise AnalyzerError(f"revision {revision} has no {asked.model_dir}", hint="compare revisions that have it")
+            raise AnalyzerError(f"revision {revision} has no {request.model}", hint="compare revisions that have it")
         yield replace(
-            asked,
-            model_dir=moved,
-            recipes=tuple(map(there, asked.recipes)),
-            plan_file=there(asked.plan_file) if asked.plan_file else None,
-            inputs=there(asked.inputs) if asked.inputs else None,
-            flags={**asked.flags, **({"adapter": str(there(adapter))} if adapter else {})},
+            request,
+            model=str(moved),
+            recipes=tuple(map(then, request.recipes)),
+            plan_file=then(request.plan_file) if request.plan_file else None,
+            inputs=then(request.inputs) if request.inputs else None,
+            flags={**request.flags, **({"adapter": then(request.adapter)} if request.adapter else {})},
         )
 
 

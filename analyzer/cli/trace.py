@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
-from analyzer.cli.messages import progress
+from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Asked, plan_options
 from analyzer.cli.outputs import STDOUT_FORMAT, check_targets, chosen, deliver_scripts, rendered
 from analyzer.deliver import STDOUT, deliver
@@ -39,35 +39,26 @@ FAILS_ON: Final[dict[str, tuple[str, ...]]] = {"error": ("error",), "warning": (
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def trace_command(
     asked: Asked, out: tuple[str, ...], repro: Path | None, focus: str, finding: int, link_base: str, fail_on: str,
-    require_complete: bool, debug: bool,
+    require_complete: bool,
 ) -> int:  # fmt: skip
     """Trace the model in MODEL_DIR and report what does not fit.
 
     Exit code: 0 nothing found, 1 something found (see --fail-on), 2 could not run.
     """
     check_targets(out, repro)
-    plans = asked.plans()
     from analyzer.picture import PLAIN, Look
 
     look = Look(focus, finding, link_base)
     with progress() as tell:
-        tell("importing torch")
         from rich.console import Console
 
         from analyzer.render import FORMATS, terminal
 
         targets = chosen(out, FORMATS, STDOUT_FORMAT)
-        from analyzer.actions.trace import run_stages
+        from analyzer import pipeline
 
-        report = run_stages(
-            asked.model_dir,
-            plans,
-            trust_remote_code=asked.trust_remote_code,
-            inputs_file=asked.inputs,
-            stubs=asked.stubs,
-            steps=asked.steps,
-            progress=tell,
-        )
+        with pipeline.worker(asked.workers, [asked.request], complain) as worker:
+            report, ended = pipeline.trace(worker, asked.request, tell)
         if look != PLAIN:
             report = report.seen(look)
         tell("drawing")
@@ -77,6 +68,9 @@ def trace_command(
         deliver(target, data)
     if repro is not None:
         deliver_scripts(report, repro)
+    if ended is not None:
+        complain(f"{ended.words}; the report holds what was reached")
+        return ended.code
     if require_complete and (stopped := [c for one in report.stages if (c := one.coverage.incomplete)]):
         raise AnalyzerError(f"not complete: {stopped[0]}", hint="without --require-complete the part counts")
     return FOUND if any(finding.severity in FAILS_ON[fail_on] for _, finding in report.found()) else CLEAN

@@ -79,7 +79,7 @@ def _try(
         if changed is None:
             return None
         try:
-            graph = capture(changed, plan).graph
+            graph = capture(changed, plan).uninterrupted().graph
         except AnalyzerError:
             return None
     if not graph.reaches_as_far_as(flow.graph):

@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 
 from analyzer.capture import Captured, Loaded
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.inputs import planned, told
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.lessons import changes
@@ -38,28 +38,53 @@ def learned(loaded: Loaded, plan: Plan) -> tuple[Loaded, Captured]:
     """The model with inputs that it runs on to its end, or as far as any, and its capture.
 
     Inputs that a person gave stay as they are; labels that were made up and do not fit are changed as others are,
-    before they are left out. Raises what `capture` raises.
+    before they are left out. A run that is told to end ends all of this: what got furthest counts. Raises what
+    `capture` raises.
     """
+    runs = _Runs(plan)
+    try:
+        return _learned(loaded, plan, runs)
+    except Interrupted:
+        if runs.furthest is None:
+            raise
+        return runs.furthest
+
+
+class _Runs:
+    """Captures a model again and again under one plan, and remembers which run got furthest."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.furthest: tuple[Loaded, Captured] | None = None
+
+    def __call__(self, loaded: Loaded) -> Captured:
+        captured = capture(loaded, self._plan)
+        if self.furthest is None or captured.coverage.ops >= self.furthest[1].coverage.ops:
+            self.furthest = loaded, captured
+        return captured.uninterrupted()
+
+
+def _learned(loaded: Loaded, plan: Plan, runs: _Runs) -> tuple[Loaded, Captured]:
     if loaded.spare and loaded.invented:
         labelled = replace(loaded, spare=())
-        captured = capture(labelled, plan)
+        captured = runs(labelled)
         if captured.stop is None:
             return loaded, captured
-        taught, captured = _climb(labelled, captured, plan)
+        taught, captured = _climb(labelled, captured, plan, runs)
         if captured.stop is None and all(name in taught.inputs for name in loaded.spare):
             return _noted(replace(taught, spare=loaded.spare)), captured
-    captured = capture(loaded, plan)
+    captured = runs(loaded)
     if captured.stop is None or not loaded.invented:
         return loaded, captured
-    best = _climb(loaded, captured, plan)
+    best = _climb(loaded, captured, plan, runs)
     if best[1].stop is not None and (alone := _text_alone(loaded)) is not None:
-        text = _climb(alone, capture(alone, plan), plan)
+        text = _climb(alone, runs(alone), plan, runs)
         if text[1].stop is None:
             best = text
     return (_noted(best[0]), best[1]) if best[0] is not loaded else best
 
 
-def _climb(loaded: Loaded, captured: Captured, plan: Plan) -> tuple[Loaded, Captured]:
+def _climb(loaded: Loaded, captured: Captured, plan: Plan, runs: _Runs) -> tuple[Loaded, Captured]:
     """Take the first change after which the run gets further, else the first that it stops at differently; go on."""
     facts = Facts(loaded.module, loaded.module.config, getattr(torch, loaded.invented))
     seen, tries, spent = {_key(loaded.inputs)}, 0, 0
@@ -67,13 +92,13 @@ def _climb(loaded: Loaded, captured: Captured, plan: Plan) -> tuple[Loaded, Capt
         if captured.stop is None:
             break
         sideways: tuple[Loaded, Captured] | None = None
-        for inputs in islice(_others(captured.stop.error, facts, loaded.inputs, seen), CHANGES):
+        for inputs in islice(_others(captured.stop.cause, facts, loaded.inputs, seen), CHANGES):
             if tries >= TRIES or spent > OPERATIONS:
                 continue
             tries += 1
             try:
                 other = replace(loaded, inputs=planned(inputs, plan))
-                again = capture(other, plan)
+                again = runs(other)
                 spent += again.coverage.ops
             except AnalyzerError:
                 continue

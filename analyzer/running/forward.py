@@ -24,7 +24,7 @@ from analyzer.capture.tracing.calls import Calls
 from analyzer.capture.tracing.outcomes import Kernels
 from analyzer.capture.tracing.recorder import Recorder
 from analyzer.capture.tracing.tracer import Tracer
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.ir.findings import Assumption, Coverage
 from analyzer.ir.graph import NOWHERE, Place, Ref
 from analyzer.ir.plan import Plan
@@ -44,7 +44,7 @@ def capture(loaded: Loaded, plan: Plan) -> Captured:
     Raises AnalyzerError for a plan that this model cannot have.
     """
     captured = _capture(loaded, plan)
-    if captured.stop is None or not loaded.spare:
+    if captured.stop is None or captured.stop.interrupted or not loaded.spare:
         return captured
     names = ", ".join(loaded.spare)
     note = Assumption("the loss", f"the mean of the outputs: the model does not take the {names} made up for it")
@@ -78,7 +78,7 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
                 result = run(loaded.module, inputs)
         except AnalyzerError:
             raise
-        except Exception as error:
+        except (Exception, Interrupted) as error:
             stop = mark(error, tracer, train=plan.train)
     recorder.graph.outputs.extend(_ref(tensor, recorder) for tensor in leaves(result))
     return Captured(recorder.graph, _coverage(loaded, recorder, inventions, stop), stop)

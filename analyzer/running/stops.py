@@ -7,19 +7,21 @@ from typing import Final
 from analyzer.capture import Stop
 from analyzer.capture.tracing.outcomes import tensors
 from analyzer.capture.tracing.tracer import Tracer
+from analyzer.errors import Interrupted
 from analyzer.ir.graph import STOPPED, Node, Ref
 
 _NO_GRADIENT: Final = "does not require grad"
 
 
-def mark(error: Exception, tracer: Tracer, *, train: bool) -> Stop:
+def mark(error: Exception | Interrupted, tracer: Tracer, *, train: bool) -> Stop:
     """The stop that an error is; the graph's last node then stands for it.
 
     That node reads what the call was given out of which the error came, else what the last operation gave.
     """
     place, module = tracer.source_lines.of_error(error)
     said = next((line for line in str(error).splitlines() if line.strip()), "")
-    about = f"{type(error).__name__}: {said}".rstrip(": ")
+    told = isinstance(error, Interrupted)
+    about = said if told else f"{type(error).__name__}: {said}".rstrip(": ")
     where = f" at {str(place) or 'an unknown line'}"
     untrained = not train and _NO_GRADIENT in said
     hint = getattr(error, "hint", "") or (
@@ -41,7 +43,8 @@ def mark(error: Exception, tracer: Tracer, *, train: bool) -> Stop:
             step=tracer.passes.step,
         )
         tracer.recorder.graph.add(node)
-    return Stop(error, place, module, f"the model stopped with {about}{where}", hint)
+    words = f"{about}{where}" if told else f"the model stopped with {about}{where}"
+    return Stop(error, place, module, words, "allow more time" if told else hint)
 
 
 def _last(tracer: Tracer) -> tuple[Ref, ...]:

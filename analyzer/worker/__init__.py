@@ -1,1 +1,1 @@
-"""The process that holds torch and a stranger's bytes, and what confines it."""
+"""The one process that holds torch and a stranger's bytes, and how the front speaks with it."""

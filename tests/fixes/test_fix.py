@@ -14,9 +14,9 @@ from analyzer.actions.fix import run_fix
 from analyzer.actions.trace import run_trace
 from analyzer.capture.tensor import dtype_name
 from analyzer.cli import main
-from analyzer.fixes.tries import read_asked
 from analyzer.ir.plan import Plan
 from analyzer.ir.trial import Trial
+from analyzer.plans.tries import read_asked
 from analyzer.running.output_tensors import leaves
 from tests.conftest import forget_remote_code
 from tests.fixes.folders import BASE, really, said, weigh
@@ -125,7 +125,7 @@ def test_errors_without_a_proposal_are_no_clean_verdict(
     folder = shrink(FAULTY, tmp_path / "m")
     for name in ("cut", "setups", "sources"):
         monkeypatch.setattr(f"analyzer.fixes.ranking.{name}", lambda *_: ())
-    assert main(["fix", str(folder), "--trust-remote-code"]) == 1
+    assert main(["fix", str(folder), "--trust-remote-code", "--in-process"]) == 1
     (first, title, reason) = capsys.readouterr().out.splitlines()
     assert first == "1 error; what could help, best first:"
     assert title == f"1. DT101 {MESSAGE}"

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from analyzer import plans
 from analyzer.cli import main
 from analyzer.errors import AnalyzerError
-from analyzer.fixes.tries import read_asked
 from analyzer.ir.plan import EVALUATE, TRAIN, Engine, Plan, Training, Wrap
 from analyzer.plans.facts import Facts
+from analyzer.plans.tries import read_asked
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "recipes"
 REAL = Path(__file__).parents[3] / "shared" / "recipes"

@@ -27,8 +27,8 @@ def test_census_then_findings_then_totals() -> None:
         text.index("1 error, 0 warnings, 1 note;"),
     )
     assert census < finding < total
-    for words in ("resampler.py:158", "f32 from parameter resampler.pos_embed at resampler.py:103", "576.0 KiB"):
-        assert words in text
+    for part in ("resampler.py:158", "f32 from parameter resampler.pos_embed at resampler.py:103", "576.0 KiB"):
+        assert part in text
     assert "DT301" not in text
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
+from analyzer.ir.adapter_bases import candidates
 from analyzer.ir.plan import Plan
 
 
@@ -22,7 +23,7 @@ def find_base(root: Path, settings: dict[str, Any], plan: Plan) -> tuple[Path, P
         raise AnalyzerError(f"{root} is itself a PEFT adapter", hint="give the folder of its base model with --adapter")
     name = settings.get("base_model_name_or_path")
     own = (root / "config.json").is_file()
-    tried = [root] if own else list(dict.fromkeys(_candidates(root, str(name)))) if name else []
+    tried = [root] if own else list(dict.fromkeys(candidates(root, str(name)))) if name else []
     for folder in tried:
         if folder.is_dir() and (own or folder.resolve() != root.resolve()):
             return folder, replace(plan, adapter=str(root))
@@ -46,12 +47,3 @@ def load(
 
     base, full = find_base(root, settings, plan)
     return loaders.load(base, full, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=progress)
-
-
-def _candidates(root: Path, name: str) -> Iterator[Path]:
-    """Where a base of this name may lie: `owner/name` is also looked for as `name` and as `owner--name`."""
-    yield Path(name)
-    for folder in (root, root.parent):
-        yield folder / name
-        yield folder / Path(name).name
-        yield folder / name.replace("/", "--")

@@ -1,0 +1,87 @@
+"""The front's program: a request goes to a worker, its answer becomes a report, and that becomes files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, Protocol
+
+from analyzer.check.judgement import Check
+from analyzer.check.suppressions import Suppression
+from analyzer.errors import AnalyzerError
+from analyzer.ir.proposal import Edit
+from analyzer.report import Report
+from analyzer.report_json import parse_report
+from analyzer.trials_json import Tried, parse_trials
+from analyzer.worker.channel import Fresh
+from analyzer.worker.in_process import InProcess
+from analyzer.worker.process import Answer, Ended, Tell, Workers, started
+from analyzer.worker.protocol import Action, TraceRequest
+from analyzer.worker.readable import readable
+
+MOST_EDITED: Final = 4
+"""For how many errors of a check a change of the source is looked for."""
+_AS_IF: Final = 3
+"""How many times its memory a worker may reserve: an import of torch for CUDA reserves gigabytes that it never uses."""
+_RESERVED: Final = 16 << 30
+"""Bytes that it may reserve besides."""
+
+
+class Asker(Protocol):
+    """Whoever answers: a process, or for debugging this one."""
+
+    def ask(self, action: Action, data: Mapping[str, Any], tell: Tell) -> Answer:
+        """The answer to one request."""
+
+
+@contextmanager
+def worker(how: Workers, requests: Sequence[TraceRequest], warn: Tell) -> Iterator[Asker]:
+    """Whoever will answer these requests, and may read what they name; `warn` hears that it is not confined."""
+    if how.in_process:
+        if how.bounds.require_confined or how.python:
+            raise AnalyzerError("--in-process is neither confined nor another Python", hint="leave one of them out")
+        warn("not confined: --in-process")
+        with TemporaryDirectory(prefix="analyze-") as scratch:
+            yield InProcess(Path(scratch))
+        return
+    space = how.bounds.max_memory * _AS_IF + _RESERVED if how.bounds.max_memory else 0
+    setup = {"readable": readable(requests), "address_space": space, "debug": how.debug}
+    with started(Fresh(how.python, how.debug), how.bounds, setup, warn) as one:
+        yield one
+
+
+def trace(asker: Asker, request: TraceRequest, tell: Tell) -> tuple[Report, Ended | None]:
+    """The report on a model, and why it is but a part where it is."""
+    answer = asker.ask("trace", {"request": request.to_json()}, tell)
+    return parse_report(answer.data, "the worker's report"), answer.ended
+
+
+def fix(asker: Asker, request: TraceRequest, tell: Tell) -> Tried:
+    """What could clear the errors of a model, each tried."""
+    answer = asker.ask("fix", {"request": request.to_json()}, tell)
+    return parse_trials(answer.data, "the worker's table")
+
+
+def comments(asker: Asker, model: Path, rules: Mapping[str, str], tell: Tell) -> list[Suppression]:
+    """The suppressions in the source files of a model, with the code of each rule by its name."""
+    answer = asker.ask("comments", {"model": str(model), "rules": dict(rules)}, tell)
+    return [Suppression(**{**one, "codes": tuple(one["codes"])}) for one in json.loads(answer.data)]
+
+
+def edit(asker: Asker, check: Check, tell: Tell) -> Check:
+    """The check, its first failing errors with a change of the source that was proved to help, where there is one."""
+    wanted = [one for one in check.failing if one.finding.severity == "error"][:MOST_EDITED]
+    stages = check.report.stages
+    places = [
+        next((number, stage.findings.index(one.finding)) for number, stage in enumerate(stages)
+             if one.finding in stage.findings)
+        for one in wanted
+    ]  # fmt: skip
+    answer = asker.ask("edits", {"findings": places}, tell)
+    found = [Edit(**one) if one else None for one in json.loads(answer.data)]
+    edits = {one.key: made for one, made in zip(wanted, found, strict=True) if made}
+    return replace(check, judged=tuple(replace(one, edit=edits.get(one.key)) for one in check.judged))

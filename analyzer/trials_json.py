@@ -1,0 +1,73 @@
+"""What came of proposed fixes as JSON, there and back: all that a table, a diff and applying one of them need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from json import dumps, loads
+from typing import Any, Final, get_type_hints
+
+from analyzer.errors import AnalyzerError
+from analyzer.ir.plan import Plan
+from analyzer.ir.proposal import KINDS
+from analyzer.ir.trial import Trial
+from analyzer.report_json.records import Misfit, read_record, read_value
+
+SCHEMA: Final = 1
+_HINT: Final = "it is not what trials_to_json writes"
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The trials over all stages, best first."""
+
+    errors: int
+    """How many errors there are without any change."""
+    trials: tuple[Trial, ...]
+    plans: tuple[Plan, ...] = ()
+    """The plan of each stage that the proposals change."""
+
+
+def trials_to_json(errors: int, trials: Sequence[Trial], plans: Sequence[Plan] = ()) -> bytes:
+    """The trials as JSON, their proposals whole: plans, and the text of each source file before and after."""
+    tried = {
+        "schema": SCHEMA,
+        "errors": errors,
+        "trials": [_plain(trial) for trial in trials],
+        "plans": list(map(asdict, plans)),
+    }
+    return (dumps(tried, allow_nan=False) + "\n").encode()
+
+
+def parse_trials(data: bytes, what: str) -> Tried:
+    """What `trials_to_json` wrote; `what` names the bytes in an error.
+
+    Raises AnalyzerError, in one line, for whatever else they hold.
+    """
+    try:
+        found = loads(data)
+        if type(found) is not dict or found.get("schema") != SCHEMA:
+            raise Misfit(f"it holds no trials of version {SCHEMA}")
+        tried = read_record(Tried, found)
+        return replace(tried, trials=tuple(map(_checked, tried.trials)))
+    except (Misfit, ValueError, RecursionError) as error:
+        raise AnalyzerError(f"{what} cannot be read: {error}", hint=_HINT) from error
+
+
+def _plain(trial: Trial) -> dict[str, Any]:
+    data = asdict(trial)
+    inputs = trial.proposal.inputs
+    data["proposal"]["inputs"] = None if inputs is None else str(inputs)
+    return data
+
+
+def _checked(trial: Trial) -> Trial:
+    """The trial, the values of its change being what the fields of a plan hold. Raises Misfit."""
+    proposal = trial.proposal
+    if proposal.kind not in KINDS:
+        raise Misfit(f"{proposal.kind[:40]} is no kind of proposal")
+    fields = get_type_hints(Plan)
+    if strangers := proposal.change.keys() - fields.keys():
+        raise Misfit(f"a plan has no field {min(strangers)[:40]}")
+    change = {name: read_value(fields[name], value) for name, value in proposal.change.items()}
+    return replace(trial, proposal=replace(proposal, change=change))

@@ -1,0 +1,139 @@
+"""Starts the process of a worker, in this interpreter or another, and holds its two pipes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, Protocol
+
+from analyzer.errors import AnalyzerError
+from analyzer.worker.confinement import scrubbed
+
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
+BOOT: Final = """
+import sys
+sys.path[:] = [path for path in sys.path if path]  # the working directory may be a stranger's
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("analyzer", {init!r}, submodule_search_locations=[{package!r}])
+sys.modules["analyzer"] = module_from_spec(spec)
+spec.loader.exec_module(sys.modules["analyzer"])
+from analyzer.worker.{entry} import main
+main()
+"""
+"""What an interpreter runs that need not have analyzer: this package, by its place, and nothing else of its folder."""
+_WORDS: Final = 4096
+"""Bytes at the end of what a worker wrote on stderr that are looked at for its last words."""
+_END: Final = 5.0
+"""Seconds that a worker has to leave once nobody asks it any more."""
+
+
+class Channel(Protocol):
+    """A running worker: two pipes, and what can be done to it from outside."""
+
+    reader: IO[bytes]
+    writer: IO[bytes]
+
+    def memory(self) -> int:
+        """Bytes of memory that it holds; 0 where that cannot be told."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+    def end(self) -> None:
+        """Let it leave, and end it if it does not."""
+
+    def last_words(self) -> str:
+        """Why it is gone, as far as that can be told."""
+
+
+Launch = Callable[[Path], Channel]
+"""Starts a worker that keeps its files in a scratch folder."""
+
+
+def boot(entry: str) -> str:
+    """The program of a worker that begins in a module of this room."""
+    return BOOT.format(init=str(_PACKAGE / "__init__.py"), package=str(_PACKAGE), entry=entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A process of its own for one conversation, run by `python`; with `debug` it writes on this stderr."""
+
+    python: str = ""
+    debug: bool = False
+
+    def __call__(self, scratch: Path) -> Channel:
+        """Start it. Raises AnalyzerError where the interpreter cannot be started."""
+        python = self.python or sys.executable
+        words = scratch / "stderr"
+        environment = scrubbed(os.environ, str(scratch))
+        with words.open("wb") as errors:
+            try:
+                process = subprocess.Popen(
+                    [python, "-c", boot("inside")],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=None if self.debug else errors,
+                    env=environment,
+                    start_new_session=True,  # Ctrl-C is the front's to hear, which then asks for what there is
+                )
+            except OSError as error:
+                hint = "--python takes the path of a Python interpreter"
+                raise AnalyzerError(f"{python} cannot be started: {error.strerror}", hint=hint) from error
+        return _Process(process, words)
+
+
+class _Process:
+    def __init__(self, process: subprocess.Popen[bytes], words: Path) -> None:
+        assert process.stdin is not None and process.stdout is not None  # both are pipes
+        self.reader, self.writer = process.stdout, process.stdin
+        self._process, self._words = process, words
+
+    def memory(self) -> int:
+        return resident(self._process.pid)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self) -> None:
+        with suppress(OSError):
+            self.writer.close()
+        try:
+            self._process.wait(_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self.reader.close()
+
+    def last_words(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END)
+        return gone(self._process.returncode, self._words)
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds, as Linux tells; 0 elsewhere."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0
+
+
+def gone(code: int | None, words: Path) -> str:
+    """Why a worker is gone, from its exit status and the last line that it wrote on stderr."""
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name if -code in {int(one) for one in signal.Signals} else f"signal {-code}"
+        why = "; the system kills what takes too much memory" if name == "SIGKILL" else ""
+        return f"the process that traces was ended by {name}{why}"
+    said = b""
+    with suppress(OSError):
+        said = words.read_bytes()[-_WORDS:]
+    lines = said.decode("utf-8", "replace").strip().splitlines()
+    last = f": {lines[-1]}" if lines else ""
+    return f"the process that traces ended with status {code}{last}"

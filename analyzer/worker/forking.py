@@ -1,0 +1,54 @@
+"""The inside of a warm worker: imports what every trace needs, then forks one worker for each conversation."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from importlib import import_module
+from typing import Final
+
+from analyzer.worker.confinement import scrubbed
+from analyzer.worker.inside import converse, quiet
+
+_NEEDED: Final = ("torch", "transformers.modeling_utils", "analyzer.actions.fix", "analyzer.worker.desk")
+_REQUEST: Final = 1 << 14
+
+
+def main() -> None:
+    """Fork until the front closes its end."""
+    quiet()
+    for name in _NEEDED:
+        import_module(name)
+    gc.collect()
+    gc.freeze()  # or the first collection in each child would copy every page
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(fileno=int(sys.argv[1])) as front:
+        while True:
+            message, handles, _, _ = socket.recv_fds(front, _REQUEST, 3)
+            if not message:
+                return
+            pid = os.fork()
+            if pid == 0:
+                front.close()
+                _worker(json.loads(message)["scratch"], *handles)
+            for handle in handles:
+                os.close(handle)
+            front.sendall(str(pid).encode())
+
+
+def _worker(scratch: str, requests: int, events: int, errors: int) -> None:
+    """Be a worker, and never come back."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.environ.update(scrubbed(os.environ, scratch))
+    tempfile.tempdir = None
+    for number in (1, 2):
+        os.dup2(errors, number)
+    try:
+        converse(os.fdopen(requests, "rb"), os.fdopen(events, "wb"))
+    finally:
+        os._exit(0)

@@ -1,0 +1,31 @@
+"""A worker that is this very process, for debugging: nothing is confined or bounded, and errors come as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from analyzer.worker.process import Answer, Tell
+from analyzer.worker.protocol import Action
+
+
+class InProcess:
+    """Answers as a worker does, by the same code."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._tell: Tell = lambda _: None
+        # by its name: the front must not reach torch by any import that is written down
+        self._desk = import_module("analyzer.worker.desk").Desk(scratch, self._emit)
+
+    def ask(self, action: Action, data: Mapping[str, Any], tell: Tell) -> Answer:
+        """Answer here and now; raises whatever is raised."""
+        self._tell = tell
+        name = self._desk.answer({"action": action, **data})
+        return Answer((self._scratch / name).read_bytes())
+
+    def _emit(self, event: str, **texts: str) -> None:
+        if event == "step":
+            self._tell(texts["text"])

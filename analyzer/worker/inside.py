@@ -1,0 +1,155 @@
+"""The worker's own side: confines itself, then answers one request after the other until nobody asks any more."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import signal
+import sys
+import traceback
+import warnings
+from _thread import interrupt_main
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread, main_thread
+from typing import Any, BinaryIO, Final
+
+from analyzer.errors import AnalyzerError, Interrupted
+from analyzer.worker import protocol
+from analyzer.worker.confinement import Confined, Rules, confine, interpreter_paths
+from analyzer.worker.protocol import Setup
+
+Emit = Callable[..., None]
+_PARENT_DIED: Final = 1
+"""PR_SET_PDEATHSIG of prctl(2)."""
+
+
+def main() -> None:
+    """Talk on standard input and output, which from here on are nobody else's."""
+    converse(sys.stdin.buffer, _own_stdout())
+
+
+def converse(requests: BinaryIO, events: BinaryIO) -> None:
+    """One conversation: the set-up, then requests, until the front closes its end."""
+
+    def emit(event: protocol.Event, **texts: str) -> None:
+        events.write(protocol.line({"event": event, **texts}))
+        events.flush()
+
+    _die_with_the_front()
+    try:
+        setup = Setup.from_json(protocol.read_line(requests.readline(protocol.LINE)))
+    except (ValueError, TypeError, KeyError, AnalyzerError) as error:
+        emit("error", **_refused(AnalyzerError(str(error))))
+        return
+    emit("hello", python=sys.version.split()[0])
+    emit("confined", line=_confine(setup, requests, events).line())
+    if not setup.debug:
+        quiet()
+    mailbox = _Mailbox(requests)
+    desk: Any = None
+    while (message := mailbox.next()) is not None:
+        try:
+            if desk is None:
+                desk = _desk(Path(setup.scratch), emit)
+            emit("answer", file=desk.answer(message))
+        except Interrupted as error:
+            emit("error", **_refused(AnalyzerError(str(error))))
+        except AnalyzerError as error:
+            emit("error", **_refused(error))
+        except MemoryError:
+            emit("error", **_refused(AnalyzerError("it needs more memory than the worker may have (--max-memory)")))
+        except Exception as error:
+            emit("error", **_fault(error))
+
+
+def _desk(scratch: Path, emit: Emit) -> Any:
+    from analyzer.worker.desk import Desk
+
+    return Desk(scratch, emit)
+
+
+class _Mailbox:
+    """Requests as they come; the word to stop reaches the main thread in the middle of its work."""
+
+    def __init__(self, requests: BinaryIO) -> None:
+        self._requests = requests
+        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._words = "stopped"
+        self._busy = False
+        signal.signal(signal.SIGTERM, self._told)
+        Thread(target=self._read, daemon=True).start()
+
+    def next(self) -> dict[str, Any] | None:
+        """The next request; None when the front has gone."""
+        self._busy = False
+        message = self._messages.get()
+        self._busy = True
+        return message
+
+    def _read(self) -> None:
+        while raw := self._requests.readline(protocol.LINE):
+            try:
+                message = protocol.read_line(raw)
+            except ValueError:
+                break
+            if message.get("action") == protocol.STOP:
+                self._words = str(message.get("words"))
+                _raise_in_main_thread(signal.SIGTERM)
+            else:
+                self._messages.put(message)
+        self._messages.put(None)
+        if self._busy:  # nobody waits for the answer
+            os._exit(0)
+
+    def _told(self, *_: Any) -> None:
+        if self._busy:
+            self._busy = False  # once is enough: what follows is how it answers
+            raise Interrupted(self._words)
+
+
+def _raise_in_main_thread(number: signal.Signals) -> None:
+    """Raise a signal there; where the system can, a real one, which also wakes it out of a system call."""
+    if hasattr(signal, "pthread_kill") and (ident := main_thread().ident) is not None:
+        signal.pthread_kill(ident, number)
+    else:
+        interrupt_main(number)
+
+
+def _own_stdout() -> BinaryIO:
+    """Standard output for events alone; what a model's code prints goes to stderr."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(kept, "wb")
+
+
+def _confine(setup: Setup, *pipes: BinaryIO) -> Confined:
+    rules = Rules((*interpreter_paths(), *setup.readable), (setup.scratch,), setup.address_space)
+    return confine(rules, keep=tuple(pipe.fileno() for pipe in pipes))
+
+
+def _die_with_the_front() -> None:
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGKILL, 0, 0, 0)
+
+
+def quiet() -> None:
+    """Have libraries that are imported later keep their remarks on a config to themselves."""
+    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        os.environ.setdefault(name, "error")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+def _refused(error: AnalyzerError) -> Mapping[str, str]:
+    return {"kind": "refused", "type": type(error).__name__, "message": error.message, "hint": error.hint,
+            "traceback": traceback.format_exc()}  # fmt: skip
+
+
+def _fault(error: Exception) -> Mapping[str, str]:
+    return {"kind": "fault", "type": type(error).__name__, "message": str(error), "hint": "",
+            "traceback": traceback.format_exc()}  # fmt: skip

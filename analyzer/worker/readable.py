@@ -1,0 +1,64 @@
+"""Which folders and files a request lets a worker read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from analyzer.ir.adapter_bases import candidates
+from analyzer.worker.confinement import model_paths
+from analyzer.worker.protocol import TraceRequest
+
+_SMALL: Final = 1 << 20
+"""Bytes of a recipe or of an adapter's settings that are looked at for names of other files."""
+_NAMED: Final = re.compile(r"[\w./\\~-]+\.(?:json|ya?ml)")
+_SETTINGS: Final = (".json", ".yaml", ".yml")
+
+
+def readable(requests: Iterable[TraceRequest]) -> tuple[str, ...]:
+    """What the requests name, and what it names in turn: an adapter its base, a recipe other set-up files."""
+    found = [str(path) for request in requests for path in _paths(request)]
+    return tuple(dict.fromkeys(found))
+
+
+def _paths(request: TraceRequest) -> Iterator[Path | str]:
+    for folder in (request.model, *filter(None, (request.adapter,))):
+        yield from model_paths(Path(folder))
+        yield from (one for base in _bases(Path(folder)) for one in model_paths(base))
+    for name in (request.inputs, *request.runs):
+        yield from [Path(name).absolute().parent] if name else []  # it may import what lies beside it
+    for name in (*request.recipes, request.plan_file):
+        yield from _recipe(Path(name).absolute()) if name else []
+
+
+def _recipe(file: Path) -> Iterator[Path]:
+    """A set-up file, and the set-up files that it names, below its folder or the working directory."""
+    yield file
+    for name in _NAMED.findall(_text(file)):
+        for place in (file.parent / name, Path.cwd() / name):
+            inside = any(place.resolve().is_relative_to(top.resolve()) for top in (file.parent, Path.cwd()))
+            if inside and place.suffix in _SETTINGS and place.is_file():
+                yield place
+
+
+def _bases(folder: Path) -> Iterator[Path]:
+    """Folders of a model that an adapter may mean by the name of its base."""
+    settings = folder / "adapter_config.json"
+    try:
+        name = json.loads(_text(settings)).get("base_model_name_or_path")
+    except (ValueError, AttributeError, RecursionError):
+        return
+    for place in candidates(folder, name) if isinstance(name, str) and name else ():
+        if (place / "config.json").is_file():
+            yield place
+
+
+def _text(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_SMALL).decode("utf-8", "replace")
+    except OSError:
+        return ""
