@@ -23,7 +23,9 @@ NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "migrate_pages": (256, 238), "prlimit64": (302, 261), "setrlimit": (160, 164), "setpgid": (109, 154),
     "setsid": (112, 157), "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setaffinity": (203, 122),
     "sched_setscheduler": (144, 119), "sched_setparam": (142, 118), "sched_setattr": (314, 274), "shmget": (29, 194),
-    "shmat": (30, 196), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
+    "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190), "semctl": (66, 191), "semop": (65, 193),
+    "semtimedop": (220, 192), "msgget": (68, 186), "msgctl": (71, 187), "msgsnd": (69, 189), "msgrcv": (70, 188),
+    "mq_open": (240, 180), "mq_unlink": (241, 181),
     # rights
     "capget": (125, 90),
     "setuid": (105, 146), "setgid": (106, 144), "setreuid": (113, 145), "setregid": (114, 143),

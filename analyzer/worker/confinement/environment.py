@@ -61,4 +61,4 @@ def scrubbed(environ: Mapping[str, str], scratch: str) -> dict[str, str]:
         if folders:
             kept[name] = os.pathsep.join(folders)
     caches = {name: str(Path(scratch, folder)) for name, folder in _CACHES.items()}
-    return {**kept, **_SET, **dict.fromkeys(_SCRATCH, scratch), **caches}
+    return {"HOME": scratch, **kept, **_SET, **dict.fromkeys(_SCRATCH, scratch), **caches}

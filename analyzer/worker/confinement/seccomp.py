@@ -39,7 +39,7 @@ _NOT_THERE: Final = ("clone3", "openat2", "io_uring_setup", "io_uring_enter", "i
 # Answered with success, and nothing happens: `shutil.copy` and thread pools take a refusal for a failure of the whole.
 _WITHOUT_EFFECT: Final = (
     "chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "futimesat", "utimensat",
-    "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr",
+    "sched_setscheduler", "sched_setparam", "sched_setattr",
 )  # fmt: skip
 
 _CLONE_THREAD: Final = 0x00010000
@@ -96,26 +96,26 @@ def assembled(machine: str, process: int) -> list[Instruction]:
         (_AT_LEAST, 0, 1, _X32), _DENY,
         (_AT_LEAST, 0, 1, LAST_KNOWN + 1), _UNKNOWN,
     ]  # fmt: skip
+    answers = _answers(process)
     for name, numbers in NUMBERS.items():
         number = numbers[COLUMNS[machine]]
         if number is not None:
-            answer = _answer_to(name, process)
+            answer = answers.get(name, [_DENY])
             program += [(_EQUAL, 0, len(answer), number), *answer]
     return [*program, _ALLOW]
 
 
-def _answer_to(name: str, process: int) -> list[Instruction]:
-    if name in _NOT_THERE:
-        return [_UNKNOWN]
-    if name in _WITHOUT_EFFECT:
-        return [_DONE]
-    checked = {
+def _answers(process: int) -> dict[str, list[Instruction]]:
+    """Return what is said to each call of the table that is not simply denied."""
+    to_itself = [*_load(0), *_if_any((process,), _ALLOW), _DENY]
+    signals = ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
+    return {
+        **{name: [_UNKNOWN] for name in _NOT_THERE},
+        **{name: [_DONE] for name in _WITHOUT_EFFECT},
+        **dict.fromkeys(signals, to_itself),
         "capget": [_ALLOW],
         "clone": [*_load(0, _CLONE_THREAD | _NOT_OF_A_THREAD), *_if_any((_CLONE_THREAD,), _ALLOW), _DENY],
-        "kill": [*_load(0), *_if_any((process,), _ALLOW), _DENY],
-        "tgkill": [*_load(0), *_if_any((process,), _ALLOW), _DENY],
-        "rt_sigqueueinfo": [*_load(0), *_if_any((process,), _ALLOW), _DENY],
-        "rt_tgsigqueueinfo": [*_load(0), *_if_any((process,), _ALLOW), _DENY],
+        "sched_setaffinity": [*_load(0), *_if_any((0,), _ALLOW), _DONE],
         "prlimit64": _only_null(2),
         "sendto": _only_null(4),
         "prctl": [*_load(0), *_if_any(_HARMLESS_PRCTL, _ALLOW), _DENY],
@@ -124,7 +124,6 @@ def _answer_to(name: str, process: int) -> list[Instruction]:
         "open": [*_load(1, os.O_TRUNC | 3), *_if_any(_NO_WRITER, _DENY), _ALLOW],
         "openat": [*_load(2, os.O_TRUNC | 3), *_if_any(_NO_WRITER, _DENY), _ALLOW],
     }
-    return checked.get(name, [_DENY])
 
 
 def _load(argument: int, mask: int = 0) -> list[Instruction]:
