@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from analyzer.worker.confinement.calls import COLUMNS, NUMBERS
 
 SECRET = "what nobody may read"
 _NEIGHBOUR = """
@@ -108,3 +112,19 @@ def raw_call(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) 
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
+
+
+def call(name: str, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
+    number = NUMBERS[name][COLUMNS[platform.machine()]]
+    if number is None:
+        raise OSError(errno.ENOSYS, f"no {name} on this architecture")
+    return raw_call(number, *arguments)
+
+
+def succeed(condition: object) -> None:
+    if not condition:
+        raise PermissionError(errno.EPERM, "without effect")
+
+
+def buffer(text: str | bytes | Path) -> ctypes.Array[ctypes.c_char]:
+    return ctypes.create_string_buffer(text if isinstance(text, bytes) else os.fsencode(text))
