@@ -15,6 +15,7 @@ from analyzer.ir.steps import parse_steps
 from analyzer.ir.stubs import parse_stubs
 from analyzer.report import DISPLAYS, Report
 from analyzer.running.forward import from_callable
+from analyzer.running.process_state import left_as_found
 
 
 def trace(
@@ -51,7 +52,8 @@ def trace(
         raise AnalyzerError(
             "a plan with dtypes needs a model folder", hint="cast the module and its arguments before tracing"
         )
-    return examine(from_callable(target, args, kwargs, parse_steps(steps)), plan, silent)
+    with left_as_found():
+        return examine(from_callable(target, args, kwargs, parse_steps(steps)), plan, silent)
 
 
 def _html(report: Report) -> str:

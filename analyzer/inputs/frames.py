@@ -6,7 +6,7 @@ import ast
 import linecache
 import textwrap
 from collections.abc import Iterable
-from functools import cache
+from functools import lru_cache
 from types import FrameType
 
 _LONGEST = 40
@@ -72,10 +72,14 @@ def _stored(body: list[ast.stmt]) -> list[str]:
     return [n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
 
 
-@cache
 def _file(name: str) -> ast.AST:
+    return _parsed("".join(linecache.getlines(name)))
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> ast.AST:
     try:
-        return ast.parse("".join(linecache.getlines(name)))
+        return ast.parse(text)
     except SyntaxError:
         return ast.Module([], [])
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError, suggest
 from analyzer.ir.findings import Assumption
 from analyzer.ir.graph import Place
@@ -109,11 +110,11 @@ def _load(model: Any, config: Any, stored: dict[str, Stored]) -> tuple[dict[str,
         given.update(state)
         return load(state, *args, **kwargs)
 
-    model.load_state_dict = noting
-    try:
+    with patched(
+        model, "load_state_dict", noting, what="load_state_dict of the one model that peft has wrapped",
+        why="What peft gives it says which tensors it reads, and in which dtypes.",
+    ):  # fmt: skip
         result: Any = set_peft_model_state_dict(model, values, adapter_name=_NAME)
-    finally:
-        del model.load_state_dict
     names = dict(model.named_parameters()) | dict(model.named_buffers())
     if config.is_prompt_learning:
         path = f"prompt_encoder.{_NAME}.embedding.weight"

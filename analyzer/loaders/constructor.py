@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
-from unittest.mock import patch
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from analyzer.capture.emulation.cuda import stay
+from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
 from analyzer.loaders.versions import installed
 
@@ -66,7 +66,7 @@ class _Here(TorchFunctionMode):
 
 def construct_own(build: Callable[[], Any]) -> Any:
     """What `build()` gives, with small tensors real and large ones on the meta device."""
-    with torch.device("meta"), _Here(small=True), patch.object(torch, "load", _load):
+    with torch.device("meta"), _Here(small=True), _loading():
         return build()
 
 
@@ -76,8 +76,12 @@ def _around(cls: Any, dtype: torch.dtype, *, small: bool) -> Iterator[None]:
         for context in installed.constructing(cls, dtype):
             stack.enter_context(context)
         stack.enter_context(_Here(small))
-        stack.enter_context(patch.object(torch, "load", _load))
+        stack.enter_context(_loading())
         yield
+
+
+def _loading() -> contextlib.AbstractContextManager[None]:
+    return patched(torch, "load", _load, why="A constructor that loads a pickle must not run the code in it.")
 
 
 _TORCH_LOAD: Final = torch.load

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+from analyzer.capture.patching import patched
 
 
 @contextmanager
@@ -29,7 +30,8 @@ def faked(model: nn.Module) -> Iterator[None]:
                 fakes[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if leaf in module._parameters else fake
             originals[id(fakes[id(tensor)])] = tensor
         holder[leaf] = fakes[id(tensor)]
-    with mode, patch.object(nn.Module, "_apply", _apply):
+    why = "`nn.Module.to` swaps fake tensors, which refuse while something refers to them weakly."
+    with mode, patched(nn.Module, "_apply", _apply, why=why):
         yield
     # peft has put the model into another: its modules are still the same objects
     for part in model.modules():

@@ -11,10 +11,12 @@ from typing import Any, Final
 
 from torch import nn
 
+from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError, suggest
 from analyzer.inputs import DEFAULT_NAME, Inputs, Run, given, made_up
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
+from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import plain_path, user_code
 
 _WANTED: Final = "define inputs(config) returning the keyword arguments of forward as a dict"
@@ -64,7 +66,12 @@ def _import(file: Path) -> Any:
     if spec is None or spec.loader is None:
         raise AnalyzerError(f"{file} is no Python file", hint="its name must end in .py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    current().stack.enter_context(
+        patched(
+            sys.modules, name, module, what="sys.modules: the inputs file",
+            why="Dataclasses and pickle look its classes up by the name of their module.",
+        )
+    )  # fmt: skip
     with user_code(file.parent, f"importing {file.name}"):
         spec.loader.exec_module(module)
     return module

@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from analyzer.capture.patching import patched
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir.dtypes import parse_autocast
 from analyzer.ir.plan import Plan
@@ -36,7 +37,7 @@ def covered(plan: Plan, module: nn.Module, tracer: Tracer) -> Iterator[None]:
         with context:
             yield
         return
-    own, forward = "forward" in vars(module), module.forward
+    forward = module.forward
 
     @wraps(forward)
     def inside(*args: Any, **kwargs: Any) -> Any:
@@ -45,14 +46,10 @@ def covered(plan: Plan, module: nn.Module, tracer: Tracer) -> Iterator[None]:
         with tracer.inserting(BY_ACCELERATE):
             return _in_float32(result)
 
-    module.forward = inside
-    try:
+    with patched(
+        module, "forward", inside, what="forward of the traced model", why="Accelerate puts autocast around it alike."
+    ):
         yield
-    finally:
-        if own:
-            module.forward = forward
-        else:
-            del module.__dict__["forward"]
 
 
 def _in_float32(value: Any) -> Any:

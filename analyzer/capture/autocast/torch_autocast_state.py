@@ -9,13 +9,14 @@ from typing import Any, Final
 import torch
 from torch.amp import autocast_mode
 
+from analyzer.capture.patching import patched
+
 _ALIASES: Final = ("cpu", "meta")
 """What `x.device.type` says during a capture, whatever device is meant."""
 _SET_ENABLED: Final = torch.set_autocast_enabled
 _SET_DTYPE: Final = torch.set_autocast_dtype
 _CLEAR: Final = torch.clear_autocast_cache
-_GIVEN: Final = "_given_in_presence"
-"""Attribute of autocast objects made while the device stood in: what they were given is what they are."""
+_DEVICES: Final = ("cpu", "cuda", "xpu")
 
 
 @contextmanager
@@ -27,9 +28,11 @@ def present(device: str) -> Iterator[None]:
         meant = device if device_type in _ALIASES else device_type
         with _there() if meant == device == "cuda" else ExitStack():
             make(self, meant, *args, **kwargs)
-        setattr(self, _GIVEN, True)
+        self.was_given_in_presence = True  # what it was given is what it is
 
-    with _put(autocast_mode.autocast, "__init__", init):
+    with patched(
+        autocast_mode.autocast, "__init__", init, why="Autocast switches itself off where the plan's device is missing."
+    ):
         yield
 
 
@@ -63,7 +66,7 @@ def standing_in(
         _CLEAR()
 
     def entered(self: Any) -> Any:
-        if not hasattr(self, _GIVEN) and not self._enabled and self.device == device != "cpu":
+        if not hasattr(self, "was_given_in_presence") and not self._enabled and self.device == device != "cpu":
             note("an autocast region that was made before the trace, on a machine without the device", "off")
         return enter(self)
 
@@ -85,9 +88,25 @@ def standing_in(
     with ExitStack() as stack:
         stack.enter_context(present(device))
         for name, function in {**current, **legacy}.items():
-            stack.enter_context(_put(torch, name, function))
-        stack.enter_context(_put(autocast_mode.autocast, "__enter__", entered))
-        stack.enter_context(_put(autocast_mode, "_cast", cast_of_custom_fwd))
+            stack.enter_context(
+                patched(
+                    torch, name, function,
+                    what="torch.set_autocast_enabled, set_autocast_dtype, clear_autocast_cache, and the older names",
+                    why="Autocast of the plan's device and of the CPU, where tensors are, have to be one and the same.",
+                )
+            )  # fmt: skip
+        stack.enter_context(
+            patched(
+                autocast_mode.autocast, "__enter__", entered,
+                why="The report notes a region that was made before the trace, and so without the device.",
+            )
+        )  # fmt: skip
+        stack.enter_context(
+            patched(
+                autocast_mode, "_cast", cast_of_custom_fwd,
+                why="`custom_fwd(cast_inputs=...)` casts tensors of one device, and here they are on the CPU.",
+            )
+        )  # fmt: skip
         set_dtype(device, torch.get_autocast_dtype(device))
         yield
 
@@ -95,13 +114,19 @@ def standing_in(
 @contextmanager
 def clean_state() -> Iterator[None]:
     """Start with autocast off and nothing kept, as in a fresh process; put back what the caller had."""
-    devices = ("cpu", "cuda", "xpu")
-    before = [(d, torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in devices]
+    with kept_state():
+        _deepen(-_depth())
+        for device in _DEVICES:
+            _SET_ENABLED(device, False)
+        torch.set_autocast_cache_enabled(True)
+        yield
+
+
+@contextmanager
+def kept_state() -> Iterator[None]:
+    """Whatever happens to autocast while this lasts: put back what the caller had."""
+    before = [(d, torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in _DEVICES]
     depth, keeps = _depth(), torch.is_autocast_cache_enabled()
-    _deepen(-depth)
-    for device in devices:
-        _SET_ENABLED(device, False)
-    torch.set_autocast_cache_enabled(True)
     try:
         yield
     finally:
@@ -126,20 +151,13 @@ def _deepen(by: int) -> None:
 @contextmanager
 def _there() -> Iterator[None]:
     """What `torch.autocast("cuda")` asks of the machine while it is made."""
-    common = torch.cuda.amp.common
-    with _put(common, "amp_definitely_not_available", lambda: False), _put(torch.cuda, "is_bf16_supported", _yes):
+    why = '`torch.autocast("cuda")` asks the machine while it is made.'
+    with (
+        patched(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False, why=why),
+        patched(torch.cuda, "is_bf16_supported", _yes, why=why),
+    ):
         yield
 
 
 def _yes(*_: Any, **__: Any) -> bool:
     return True
-
-
-@contextmanager
-def _put(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)

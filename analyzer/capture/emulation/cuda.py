@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import torch
 
+from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
 
 Asks = Callable[[Any], str]
@@ -57,8 +58,13 @@ def answering(device: str, asks: Asks, note: Note) -> Iterator[None]:
         for name, answer in _ANSWERS.items():
             before = getattr(torch.cuda, name, None)
             if before is not None:
-                setattr(torch.cuda, name, _asked(name, before, answer, asks, note))
-                stack.callback(setattr, torch.cuda, name, before)
+                asked = _asked(name, before, answer, asks, note)
+                stack.enter_context(
+                    patched(
+                        torch.cuda, name, asked, what="torch.cuda.is_available, device_count, synchronize and the like",
+                        why="The model's own code asks for a GPU that the plan has and this machine lacks.",
+                    )
+                )  # fmt: skip
         yield
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from typing import Any
-from unittest.mock import patch
 
 import torch
+
+from analyzer.capture.patching import patched
 
 
 def unmarked() -> AbstractContextManager[Any]:
@@ -14,4 +15,7 @@ def unmarked() -> AbstractContextManager[Any]:
 
     A tensor that is marked as made for inference takes no view of one that is not, as values from buffers are.
     """
-    return patch.object(torch._C, "_InferenceMode", lambda mode: torch.set_grad_enabled(not mode))
+    return patched(
+        torch._C, "_InferenceMode", lambda mode: torch.set_grad_enabled(not mode),
+        why="Tensors made in inference mode take no views of those that are not, and a trace mixes both.",
+    )  # fmt: skip

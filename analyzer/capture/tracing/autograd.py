@@ -10,13 +10,13 @@ import torch
 from torch._C._autograd import _get_sequence_nr as _next_number
 from torch.overrides import TorchFunctionMode
 
+from analyzer.capture.patching import patched
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
 from analyzer.ir.graph import NOWHERE, Place
 
 BACKWARD: Final = "backward"
 RECOMPUTE: Final = "recompute"
-_ENGINE: Final = "_engine_run_backward"
 
 
 def in_backward() -> bool:
@@ -63,18 +63,15 @@ class Passes:
 
         PyTorch takes function modes off before it runs a call, and `backward` is one; this is its way to the engine.
         """
-        original = getattr(torch.autograd, _ENGINE)
+        original = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
 
         def run(*args: Any, **kwargs: Any) -> Any:
             with calls:
                 return original(*args, **kwargs)
 
         self._places.stops.add(run.__code__)
-        setattr(torch.autograd, _ENGINE, run)
-        try:
+        with patched(torch.autograd, "_engine_run_backward", run, why="Function modes are off while the engine runs."):
             yield
-        finally:
-            setattr(torch.autograd, _ENGINE, original)
 
     def _of(self, node: Any, call: str) -> dict[str, Any]:
         self.ran = True

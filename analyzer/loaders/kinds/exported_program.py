@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any, Final
-from unittest.mock import patch
 
 import torch
 from torch.utils._pytree import tree_leaves, tree_unflatten
 
 from analyzer.capture import Loaded
 from analyzer.capture.module_inventory import inventory_of
+from analyzer.capture.patching import patched
 from analyzer.capture.source_lines import told
 from analyzer.errors import AnalyzerError
 from analyzer.inputs import override
@@ -84,7 +84,8 @@ def _read(path: Path, *, trust: bool) -> Any:
     try:
         if trust:
             return torch.export.load(path)
-        with patch.object(pickle, "loads", refused), patch.object(torch, "load", load):
+        why = "An exported program holds pickles, and without trust none is run."
+        with patched(pickle, "loads", refused, why=why), patched(torch, "load", load, why=why):
             return torch.export.load(path)
     except pickle.UnpicklingError as error:
         raise AnalyzerError(f"{path}: {error}", hint="where you trust the file, pass --trust-remote-code") from error

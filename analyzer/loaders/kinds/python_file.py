@@ -13,6 +13,7 @@ from torch import nn
 
 from analyzer.capture import Loaded
 from analyzer.capture.module_inventory import inventory_of
+from analyzer.capture.patching import patched, prepended
 from analyzer.errors import AnalyzerError
 from analyzer.inputs import override
 from analyzer.ir.plan import Plan
@@ -83,24 +84,21 @@ def load(
 def _import(path: Path) -> Any:
     place = current()
     folder = plain_path(path.parent)
-    sys.path.insert(0, folder)  # as for a script
-    place.stack.callback(_forget, folder)
+    place.forget()  # a file beside it that was loaded from another folder, or edited
+    place.stack.enter_context(prepended(sys.path, folder, what="sys.path", why="A script finds the files beside it."))
     with user_code(path.parent, f"importing {path.name}"):
         lend(path.parent, path.stem)
         spec = importlib.util.spec_from_file_location(_NAME + path.stem, plain_path(path))
         assert spec is not None and spec.loader is not None  # its suffix is .py
         module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
+        place.stack.enter_context(
+            patched(
+                sys.modules, spec.name, module, what="sys.modules: the file with build()",
+                why="Dataclasses and pickle look its classes up by the name of their module.",
+            )
+        )  # fmt: skip
         spec.loader.exec_module(module)
     return module
-
-
-def _forget(folder: str) -> None:
-    """Take the folder back from where Python looks, and drop the modules that came from there."""
-    sys.path.remove(folder)
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None) or "").startswith(folder):
-            del sys.modules[name]
 
 
 def _inputs(file: Any, inputs_file: Path | None, given: Any, module: Any) -> tuple[dict[str, Any], Any]:

@@ -8,12 +8,12 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
-from unittest.mock import patch
 
 from torch import nn
 
 from analyzer.capture import Loaded
 from analyzer.capture.module_inventory import inventory_of
+from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
@@ -156,7 +156,11 @@ def _behind(root: Path, entry: dict[str, Any], *, trust: bool) -> nn.Module:
         if not hasattr(base, "Module") and holder is None:  # before 5.0: load(folder)
             made = construct_own(lambda: cls.load(str(root / str(entry.get("path") or ""))))
         else:
-            with patch.object(holder, "load_torch_weights", unread):
+            with patched(
+                holder, "load_torch_weights", unread,
+                what="load_torch_weights of a sentence_transformers module", why="Weights are never read.",
+                versions="sentence-transformers 5",
+            ):  # fmt: skip
                 made = construct_own(lambda: cls.load(str(root), **arguments))
     to_meta(made)
     return made  # type: ignore[no-any-return]

@@ -13,6 +13,7 @@ import torch
 
 from analyzer.capture import Loaded
 from analyzer.capture.module_inventory import inventory_of
+from analyzer.capture.patching import GONE, reset
 from analyzer.errors import AnalyzerError
 from analyzer.inputs import override
 from analyzer.ir.findings import Assumption
@@ -103,4 +104,7 @@ def _close(timm: Any, name: str) -> str:
 def _forget() -> None:
     """A timm that was imported beside a stand-in is not for anybody else."""
     for name in [name for name in sys.modules if name.split(".")[0] == "timm"]:
-        del sys.modules[name]
+        reset(
+            sys.modules, name, GONE, what="sys.modules: timm", versions="where torchvision is missing",
+            why="It was imported beside a stand-in for torchvision.",
+        )  # fmt: skip

@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any, Final
-from unittest.mock import patch
 
 from torch import nn
 
+from analyzer.capture.patching import patched
 from analyzer.loaders.quantised.layer import StandIn, named
 
 _NAMES: Final = ("Linear4bit", "Linear8bitLt")
@@ -37,7 +37,12 @@ def known_to_peft(model: nn.Module) -> Iterator[bool]:
     owner.is_loaded_in_8bit = not owner.is_loaded_in_4bit
     with ExitStack() as stack:
         for name in _NAMES:
-            stack.enter_context(patch.object(bnb.nn, name, named(name)))
+            stack.enter_context(
+                patched(
+                    bnb.nn, name, named(name), what="bitsandbytes.nn.Linear4bit, Linear8bitLt",
+                    why="peft wraps our stand-ins in its layers for k bits only where they are instances of these.",
+                )
+            )  # fmt: skip
         yield True
 
 

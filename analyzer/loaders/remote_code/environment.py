@@ -8,15 +8,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, Final
-from unittest.mock import patch
+from typing import Any
 
 import torch
 
 from analyzer.capture.emulation.cuda import OWN, answering
+from analyzer.capture.patching import patched
 from analyzer.ir.findings import Assumption
+from analyzer.loaders.remote_code.forgetting import forget
+from analyzer.loaders.remote_code.offline import offline
 from analyzer.loaders.stubs import Finder, standing_in
 from analyzer.loaders.stubs.packages import PACKAGES, release
+from analyzer.running.process_state import left_as_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Environment:
     """What had to be assumed."""
     lent: set[str] = field(default_factory=set)
     """What was lent once for all folders."""
+    known: frozenset[str] = field(default_factory=lambda: frozenset(sys.modules))
+    """Modules that were imported before."""
 
     def note(self, what: str, value: str) -> None:
         """Remember an assumption."""
@@ -49,6 +54,10 @@ class Environment:
         if (prefix := root + os.sep) not in self.roots:
             self.roots.append(prefix)
 
+    def forget(self) -> None:
+        """Forget what was imported of the model's own code, so that an edited file is read again."""
+        forget(self.known, self.roots)
+
     def assumptions(self) -> tuple[Assumption, ...]:
         """What was assumed so far, the stand-ins that were imported, and stubs that nothing imported."""
         stood = {Assumption(f"the package {name}", _stood(name)) for name in self.finder.imported}
@@ -63,8 +72,6 @@ def _stood(name: str) -> str:
     return f"stood in for by the dtype contract of {known[0]} {known[1]}" if known else "an inert stand-in"
 
 
-_OFFLINE: Final = (("huggingface_hub.constants", "HF_HUB_OFFLINE"), ("transformers.utils.hub", "_is_offline_mode"))
-"""Flags that keep libraries from fetching."""
 _NOW: list[Environment] = []
 
 
@@ -76,33 +83,28 @@ def environment(device: str, stubs: Sequence[str] = ()) -> Iterator[Environment]
         return
     with ExitStack() as stack:
         installed = [name for name in PACKAGES if device == "cuda" and find_spec(name)]  # they take no abstract tensors
+        stack.enter_context(left_as_found())
+        stack.enter_context(offline())
         made = Environment(stack, stack.enter_context(standing_in((*stubs, *installed))), tuple(stubs))
+        stack.callback(made.forget)
         stack.enter_context(answering(device, made.asks, made.note))
-        for module, name in _OFFLINE:  # read from the environment when imported, perhaps before we set it there
-            if hasattr(sys.modules.get(module), name):
-                stack.enter_context(patch.object(sys.modules[module], name, True))
-        stack.enter_context(_plain(torch, "compile", made))
-        stack.enter_context(_plain(torch.jit, "script", made))
+        why = "What the model's own code compiles stays the Python that it is written in."
+        stack.enter_context(patched(torch, "compile", _plain(torch.compile, made), why=why))
+        stack.enter_context(patched(torch.jit, "script", _plain(torch.jit.script, made), why=why))
         _NOW.append(made)
         stack.callback(_NOW.remove, made)
         yield made
 
 
-@contextmanager
-def _plain(owner: Any, name: str, place: Environment) -> Iterator[None]:
-    """While this lasts, what the model's own code compiles stays the Python that it is written in."""
-    before = getattr(owner, name)
+def _plain(before: Any, place: Environment) -> Any:
+    """A compiler that leaves the model's own code as it is."""
 
     def compiled(function: Any = None, *args: Any, **kwargs: Any) -> Any:
         if place.asks(sys._getframe(1)) != OWN:
             return before(function, *args, **kwargs)
         return function if function is not None else lambda later: later
 
-    setattr(owner, name, compiled)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
+    return compiled
 
 
 def current() -> Environment:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from torch import nn
 
+from analyzer.capture.patching import patched
 from analyzer.capture.source_lines import SourceLines
 from analyzer.errors import AnalyzerError
 from analyzer.loaders.remote_code.environment import current
@@ -24,6 +25,8 @@ _PIP_NAMES: Final = {
     "mamba_ssm": "mamba-ssm", "causal_conv1d": "causal-conv1d", "skimage": "scikit-image", "google": "protobuf",
 }  # fmt: skip
 """Packages that pip knows by another name than Python does."""
+_TEXTS: Final = "_texts"
+"""Attribute of the package: file -> what it held when it was imported."""
 
 
 def import_class(root: Path, entry: str) -> Any:
@@ -34,6 +37,7 @@ def import_class(root: Path, entry: str) -> Any:
     with user_code(root, f"importing {file.name}", package=package):
         lend(root, module_name)
         module = importlib.import_module(f"{package}.{module_name}")
+        _remember(package)
     if not hasattr(module, class_name):
         raise AnalyzerError(f"auto_map names {entry}, but {file} has no {class_name}", hint="correct config.json")
     return getattr(module, class_name)
@@ -76,10 +80,9 @@ def plain_path(path: Path) -> str:
 @contextmanager
 def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
     """Run code of the model folder: whatever it raises becomes an AnalyzerError that names the line."""
-    quiet = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True  # the folder is not ours to write to
     try:
-        yield
+        with patched(sys, "dont_write_bytecode", True, why="The model's folder is not ours to write to."):
+            yield
     except AnalyzerError:
         raise
     except ModuleNotFoundError as error:
@@ -96,20 +99,41 @@ def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
             hint = f"the code loads {_asked_for(error)} by name, and nothing is fetched: let it name a folder on disk"
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint) from error
-    finally:
-        sys.dont_write_bytecode = quiet
 
 
 def _package(root: Path) -> str:
     folder = root.resolve()
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
     name = f"_model_{re.sub(r'[^0-9A-Za-z]', '_', folder.name)}_{digest}"
-    if name not in sys.modules:
+    held = sys.modules.get(name)
+    if held is None or any(_bytes(file) != text for file, text in vars(held)[_TEXTS].items()):
+        current().forget()
         package = types.ModuleType(name)
         package.__path__ = [plain_path(root)]
-        sys.modules[name] = package
+        vars(package)[_TEXTS] = {}
+        current().stack.enter_context(
+            patched(
+                sys.modules, name, package, what="sys.modules: the model's folder as a package",
+                why="Its files import each other relatively, from where they lie.",
+            )
+        )  # fmt: skip
     importlib.invalidate_caches()
     return name
+
+
+def _remember(package: str) -> None:
+    """Keep what the files held when they were imported: a folder that is edited is imported again."""
+    texts = vars(sys.modules[package])[_TEXTS]
+    for name, module in list(sys.modules.items()):
+        if name.startswith(f"{package}.") and (file := getattr(module, "__file__", None)) and file not in texts:
+            texts[file] = _bytes(file)
+
+
+def _bytes(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError:
+        return b""
 
 
 def _missing(error: ModuleNotFoundError, root: Path, package: str) -> AnalyzerError:

@@ -6,12 +6,13 @@ import importlib
 import sys
 import types
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any
 
+from analyzer.capture.patching import GONE, patched, prepended, reset
 from analyzer.loaders.stubs.inert import Inert
 from analyzer.loaders.stubs.packages import fill, release
 
@@ -84,21 +85,32 @@ class _Distribution(metadata.Distribution):
 def standing_in(names: Sequence[str]) -> Iterator[Finder]:
     """While this lasts these packages, and those added to the finder's names, can be imported; never afterwards."""
     finder = Finder()
-    before = {name: module for name, module in sys.modules.items() if name.split(".")[0] in names}
-    for name in before:
-        del sys.modules[name]
-    sys.meta_path.insert(0, finder)
-    for name in names:
-        finder.add(name)
-    try:
+    with ExitStack() as stack:
+        stack.callback(_look_again, finder)
+        for name in [name for name in sys.modules if name.split(".")[0] in names]:
+            stack.enter_context(
+                patched(
+                    sys.modules, name, GONE, what="sys.modules: packages named by --stub, kernels such as flash_attn",
+                    why="The stand-in has to be imported although the package was imported before the trace.",
+                )
+            )  # fmt: skip
+        stack.callback(_drop, finder)
+        stack.enter_context(
+            prepended(sys.meta_path, finder, what="sys.meta_path", why="It finds the stand-ins before the packages.")
+        )
+        for name in names:
+            finder.add(name)
         yield finder
-    finally:
-        sys.meta_path.remove(finder)
-        for name in [name for name in sys.modules if name.split(".")[0] in finder.names]:
-            del sys.modules[name]
-        sys.modules.update(before)
-        if finder.names:
-            _forget()
+
+
+def _drop(finder: Finder) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] in finder.names]:
+        reset(sys.modules, name, GONE, what="sys.modules: the stand-ins", why="They are for one trace alone.")
+
+
+def _look_again(finder: Finder) -> None:
+    if finder.names:
+        _forget()
 
 
 def _forget() -> None:
@@ -110,4 +122,8 @@ def _forget() -> None:
             value.cache_clear()
     kernels = sys.modules.get("transformers.modeling_flash_attention_utils")
     if hasattr(kernels, "_loaded_implementation"):
-        kernels._loaded_implementation = None  # type: ignore[union-attr]
+        reset(
+            kernels, "_loaded_implementation", None,
+            what="transformers.modeling_flash_attention_utils._loaded_implementation",
+            why="It remembers which package of kernels was there.",
+        )  # fmt: skip

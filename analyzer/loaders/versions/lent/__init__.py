@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Note
 from analyzer.loaders.stubs.inert import Inert
@@ -45,8 +46,13 @@ def prepare(root: Path, entry: str, stack: ExitStack, note: Note) -> None:
         module = _module(wanted, stack, note)
         if module is None or _has(module, wanted.name):
             continue
-        setattr(module, wanted.name, _stand_in(wanted, note))
-        stack.callback(delattr, module, wanted.name)
+        stack.enter_context(
+            patched(
+                module, wanted.name, _stand_in(wanted, note),
+                what="names in modules of transformers that the model's files import",
+                why="The files were written for an older release that had them.", versions="all but that release",
+            )
+        )  # fmt: skip
 
 
 def _module(wanted: Wanted, stack: ExitStack, note: Note) -> Any:
@@ -65,8 +71,12 @@ def _module(wanted: Wanted, stack: ExitStack, note: Note) -> Any:
         said = aliases.MODULES[wanted.module]
         own = "the tool's own copy" if said.startswith("analyzer.") else said
         note(f"{wanted.module}, which the installed transformers lacks", own)
-    sys.modules[wanted.module] = made
-    stack.callback(sys.modules.pop, wanted.module, None)
+    stack.enter_context(
+        patched(
+            sys.modules, wanted.module, made, what="sys.modules: modules of transformers that the model's files import",
+            why="The files were written for an older release that had them.", versions="all but that release",
+        )
+    )  # fmt: skip
     return made
 
 

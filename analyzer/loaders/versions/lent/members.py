@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 
 from analyzer.capture.emulation.cuda import Asks
+from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
 from analyzer.loaders.versions.lent import caches
 from analyzer.loaders.versions.lent.outputs import as_declared
@@ -61,14 +62,24 @@ def restored(note: Note, asks: Asks) -> Iterator[None]:
                 _lend(stack, getattr(cache_utils, kind), name, _noting(value, f"{kind}.{name}", note))
         for kind, made in caches.FROM_LEGACY.items():
             _lend(stack, getattr(cache_utils, kind), "from_legacy_cache", caches.from_legacy(kind, made, note))
-        tied = transformers.PreTrainedModel
+        tied: Any = transformers.PreTrainedModel
         if hasattr(tied, "get_expanded_tied_weights_keys"):
-            _swap(stack, tied, "get_expanded_tied_weights_keys", _expanded(tied.get_expanded_tied_weights_keys, note))
+            stack.enter_context(
+                patched(
+                    tied, "get_expanded_tied_weights_keys", _expanded(tied.get_expanded_tied_weights_keys, note),
+                    what="transformers.PreTrainedModel.get_expanded_tied_weights_keys",
+                    why="Old code gives the names of tied weights as a list.", versions="transformers 5",
+                )
+            )  # fmt: skip
         stack.enter_context(as_declared(note))
         rope = modeling_rope_utils.ROPE_INIT_FUNCTIONS
         if "default" not in rope:
-            rope["default"] = _rope(note)
-            stack.callback(rope.pop, "default")
+            stack.enter_context(
+                patched(
+                    rope, "default", _rope(note), what="transformers.modeling_rope_utils.ROPE_INIT_FUNCTIONS",
+                    why="Old code looks the plain rotary frequencies up there.", versions="transformers 5",
+                )
+            )  # fmt: skip
         yield
 
 
@@ -181,11 +192,10 @@ def _noting(value: Any, what: str, note: Note) -> Any:
 def _lend(stack: ExitStack, owner: Any, name: str, value: Any) -> None:
     """Give a class an attribute that it lacks, for as long as the stack lasts."""
     if not hasattr(owner, name):
-        setattr(owner, name, value)
-        stack.callback(delattr, owner, name)
-
-
-def _swap(stack: ExitStack, owner: Any, name: str, value: Any) -> None:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    stack.callback(setattr, owner, name, before)
+        stack.enter_context(
+            patched(
+                owner, name, value,
+                what="attributes and methods of transformers' PretrainedConfig, PreTrainedModel and caches",
+                why="Code written for transformers 4 uses them.", versions="transformers 5",
+            )
+        )  # fmt: skip

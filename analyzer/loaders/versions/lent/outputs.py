@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
-from unittest.mock import patch
 
+from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
 
 _OLD: Final = "past_key_values"
+_RENAMING: Final = "transformers 5"
 
 
 @contextmanager
@@ -37,5 +38,15 @@ def as_declared(note: Note) -> Iterator[None]:
     def own_name(self: Any, name: str) -> Any:
         return name if name == _OLD and _OLD in self.__dataclass_fields__ else naming(self, name)
 
-    with patch.object(kind, "__setattr__", __setattr__), patch.object(outputs, "_replace_old_cache_name", own_name):
+    why = "Remote code declares outputs with `past_key_values`, which the installed release renames `cache`."
+    with (
+        patched(
+            kind, "__setattr__", __setattr__, what="__setattr__ of the metaclass of transformers' ModelOutput", why=why,
+            versions=_RENAMING,
+        ),
+        patched(
+            outputs, "_replace_old_cache_name", own_name,
+            what="transformers.utils.generic.ModelOutput._replace_old_cache_name", why=why, versions=_RENAMING,
+        ),
+    ):  # fmt: skip
         yield
