@@ -99,14 +99,15 @@ def _apply(
         kind = "change of the set-up alone" if wants_plan else "cast in the source"
         raise AnalyzerError(f"no {kind} was proved to clear all errors", hint="see the table for what helps")
     best = fitting[0].proposal
+    folder = model_dir if model_dir.is_dir() else model_dir.parent
     changed = {Path(edit.file): edit.after.encode() for edit in best.edits}
     plan = dump([best.plan(plan) for plan in plans]) if best.sets else b""
     if target is None:
-        kept = {model_dir / name: (model_dir / name).with_name(f"{name.name}.orig") for name in changed}
+        kept = {folder / name: (folder / name).with_name(f"{name.name}.orig") for name in changed}
         if there := [one for one in kept.values() if one.exists()]:
             raise AnalyzerError(f"{there[0]} is there already", hint="move it away first")
         copies = {kept[file]: file.read_bytes() for file in kept}
-        deliver_all(copies | {model_dir / name: data for name, data in changed.items()}, str(model_dir))
+        deliver_all(copies | {folder / name: data for name, data in changed.items()}, str(folder))
     elif wants_plan:
         deliver(str(target), plan)
     else:
@@ -117,8 +118,16 @@ def _apply(
     click.echo(f"applied: {best.what}", err=True)
 
 
-def _code(folder: Path) -> dict[Path, bytes]:
-    """The code and the settings of a model folder and of the folders in it, never its weights."""
-    found = (file.relative_to(folder) for file in sorted(folder.rglob("*")) if file.suffix in _CODE and file.is_file())
+def _code(model: Path) -> dict[Path, bytes]:
+    """The code and the settings of a model folder and of the folders in it, never its weights.
+
+    Of a Python file it is the file, and the modules and packages beside it: its folder may hold anything.
+    """
+    folder, files = model, model.rglob("*")
+    if model.is_file():
+        folder = model.parent
+        files = (file for one in ("*.py", "*/__init__.py") for top in folder.glob(one)
+                 for file in ([top] if top.parent == folder else top.parent.rglob("*.py")))  # fmt: skip
+    found = (file.relative_to(folder) for file in sorted(files) if file.suffix in _CODE and file.is_file())
     kept = [name for name in found if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)]
     return {name: (folder / name).read_bytes() for name in kept}

@@ -11,6 +11,7 @@ from analyzer.fixes.minimum_cut import cut
 from analyzer.fixes.plan_changes import setups
 from analyzer.fixes.search import predicted
 from analyzer.fixes.source_casts import sources
+from analyzer.fixes.source_file import folder_of
 from analyzer.fixes.training_changes import trainings, unproposed
 from analyzer.fixes.trial import Case, Reload, attempt
 from analyzer.ir.findings import Finding
@@ -21,24 +22,25 @@ RUN: Final = 10
 """How many of the tool's own proposals are put to the proof; those that a person asks for are all run."""
 
 
-def judge(cases: Sequence[Case], folder: Path, reload: Reload, asked: Sequence[Proposal] = ()) -> list[Trial]:
-    """Every proposal tried, best first: those of a person, and at most RUN of the tool's own."""
+def judge(cases: Sequence[Case], model: Path, reload: Reload, asked: Sequence[Proposal] = ()) -> list[Trial]:
+    """Every proposal for a model's folder or file tried, best first: those of a person, and RUN of the tool's own."""
+    folder = folder_of(model)
     given: dict[str, Proposal] = {}
     for case in cases:
         for one in _proposals(case, folder):
             if not any(one.does(other) for other in given.values()):
                 given.setdefault(one.what, one)
     own = sorted(given.values(), key=lambda one: _promise(cases, one))
-    tried = [attempt(cases, folder, reload, one) for one in (*asked, *own[:RUN])]
+    tried = [attempt(cases, model, reload, one) for one in (*asked, *own[:RUN])]
     skipped = [_not_run(cases, one) for one in own[RUN:]]
     without = [_without(cases, case, finding, folder) for case in cases for finding in case.findings]
     return sorted([*tried, *skipped, *filter(None, without)], key=lambda trial: trial.rank)
 
 
-def judge_edits(case: Case, finding: Finding, folder: Path, reload: Reload) -> Trial | None:
-    """The best proved change of the folder's source for one finding of a stage; None if none of RUN helps."""
-    own = list(sources(case.flow, [finding], folder))
-    tried = [attempt([case], folder, reload, one) for one in own[:RUN]]
+def judge_edits(case: Case, finding: Finding, model: Path, reload: Reload) -> Trial | None:
+    """The best proved change of the model's source for one finding of a stage; None if none of RUN helps."""
+    own = list(sources(case.flow, [finding], folder_of(model)))
+    tried = [attempt([case], model, reload, one) for one in own[:RUN]]
     return next((trial for trial in sorted(tried, key=lambda trial: trial.rank) if trial.proved), None)
 
 

@@ -93,6 +93,11 @@ class Code:
         return sum(map(len, self.text.encode().splitlines(keepends=True)[: line - 1])) + column
 
 
+def folder_of(model: Path) -> Path:
+    """The folder that a graph's names of files are relative to: the model's own, or that of its Python file."""
+    return model.parent if model.suffix == ".py" and model.is_file() else model
+
+
 def read(folder: Path, name: str) -> Code | None:
     """A Python file inside a model folder by the name that a graph has for it; None if it is none."""
     file = folder / name

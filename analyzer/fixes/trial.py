@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Final
 from analyzer import rules
 from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError
+from analyzer.fixes.source_file import folder_of
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
@@ -25,9 +26,10 @@ from analyzer.propagate import propagate
 
 _LINKED: Final = 1 << 20
 """Bytes; larger files of the model folder are linked into a trial copy, not copied."""
+_LEFT_OUT: Final = (".*", "__pycache__")
 
 Reload = Callable[[Plan, "Path | None", "Path | None"], tuple[Loaded, Captured]]
-"""Loads and runs the model again under a plan, from another folder and with another inputs file where given."""
+"""Loads and runs the model again under a plan, from another folder or file and with another inputs file where given."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,14 @@ class Case:
         return sum(finding.severity == "error" for finding in self.findings)
 
 
-def attempt(cases: Sequence[Case], folder: Path, reload: Reload, proposal: Proposal) -> Trial:
+def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Proposal) -> Trial:
     """The trial of one proposal, over all stages."""
     before = sum(case.errors for case in cases)
     failed = proposal.impossible
     after: list[tuple[Case, Case]] = []
     if not failed:
         try:
-            with _patched(folder, proposal) as at:
+            with _patched(model, proposal) as at:
                 after = [(case, _again(case, proposal, reload, at)) for case in cases]
             failed = next((reason for pair in after if (reason := _falls_short(*pair))), "")
         except AnalyzerError as error:
@@ -86,17 +88,38 @@ def _again(case: Case, proposal: Proposal, reload: Reload, at: Path | None) -> C
 
 
 @contextmanager
-def _patched(folder: Path, proposal: Proposal) -> Iterator[Path | None]:
-    """A copy of the folder with the edits made, for as long as the trial runs; None where there is none."""
+def _patched(model: Path, proposal: Proposal) -> Iterator[Path | None]:
+    """A copy of the folder or file with the edits made, for as long as the trial runs; None where there is none."""
     if not proposal.edits:
         yield None
         return
     with tempfile.TemporaryDirectory() as made:
         target = Path(made).resolve() / "model"
-        shutil.copytree(folder, target, copy_function=_copy_or_link, ignore=shutil.ignore_patterns(".*", "__pycache__"))
-        for edit in proposal.edits:
-            (target / edit.file).write_bytes(edit.after.encode())
+        files = {Path(edit.file): edit.after.encode() for edit in proposal.edits}
+        folder = folder_of(model)
+        if folder != model:  # it may lie in a folder of anything
+            _mirror(folder, target, files)
+            yield target / model.name
+            return
+        shutil.copytree(folder, target, copy_function=_copy_or_link, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+        for name, content in files.items():
+            (target / name).write_bytes(content)
         yield target
+
+
+def _mirror(folder: Path, target: Path, files: Mapping[Path, bytes]) -> None:
+    """Make `target` what `folder` is, by links, but for some files with another content."""
+    target.mkdir()
+    left_out = shutil.ignore_patterns(*_LEFT_OUT)
+    names = [entry.name for entry in folder.iterdir()]
+    for name in sorted({*names} - left_out(str(folder), names)):
+        inside = {Path(*file.parts[1:]): content for file, content in files.items() if file.parts[0] == name}
+        if not inside:
+            (target / name).symlink_to((folder / name).resolve())
+        elif Path() in inside:
+            (target / name).write_bytes(inside[Path()])
+        else:
+            _mirror(folder / name, target / name, inside)
 
 
 def _copy_or_link(source: str, target: str) -> None:
