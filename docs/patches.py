@@ -1,8 +1,9 @@
-"""`python docs/patches.py` writes docs/patches.md: what the tool changes in other libraries, read from its sources."""
+"""`python docs/patches.py` writes docs/patches.md, from the sources: patches of libraries, and module state."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,44 @@ public ways, which give a handle to end them.
 | What | Why | Releases | Lasts | Where |
 |---|---|---|---|---|
 """
+STATE_HEAD = """
+## Module state
+
+What a module of the tool itself holds that is written to after its import. There is no other: a test looks.
+
+| Where | What it holds, and why |
+|---|---|
+"""
+_OF_DATA = "A cache of a data file that comes with the tool."
+STATE = {
+    "analyzer/actions/source_quotes.py: packages()": "A cache of where packages are installed.",
+    "analyzer/api.py: DISPLAYS": "How a report shows itself in a notebook: filled at import, from a floor above.",
+    "analyzer/capture/autocast/policies.py: _ANSWERS": "A cache of what autocast's kernels do, by signature.",
+    "analyzer/capture/autocast/policies.py: _TURNS": "A counter; only the order of its numbers in one answer counts.",
+    "analyzer/capture/autocast/policies.py: keeps_gradients()": "A cache of one answer of the installed torch.",
+    "analyzer/capture/refusals/replay.py: _SAID": "A cache of what torch says of a refused call, by signature.",
+    "analyzer/capture/refusals/repro_script.py: _TRIED": "A cache of scripts that were run, by their text.",
+    "analyzer/capture/source_lines.py: _TOLD": "A stack of the lines that were told; empty outside of a trace.",
+    "analyzer/capture/tracing/signature.py: signature()": "A cache of schemas, by operator.",
+    "analyzer/fixes/source_file.py: _parsed()": "A cache of parsed files, by their text; 32 at most.",
+    "analyzer/inputs/frames.py: _parsed()": "A cache of parsed files, by their text; 32 at most.",
+    "analyzer/loaders/quantised/experts.py: _reading()": "A cache of classes: modules of one class stay so.",
+    "analyzer/loaders/quantised/layer.py: named()": "A cache of classes: modules of one class stay so.",
+    "analyzer/loaders/remote_code/environment.py: _NOW": "The environment that lasts now; empty outside of a trace. "
+    "Calls that come back to us through a library have no other way to it.",
+    "analyzer/loaders/versions/lent/history.py: _read()": _OF_DATA,
+    "analyzer/oracle/__init__.py: _ANSWERS": "A cache of what kernels answer, by signature: they are asked once.",
+    "analyzer/oracle/answers.py: _ARGUMENTS": "A cache of names of arguments, by operator.",
+    "analyzer/oracle/answers.py: _by_op()": _OF_DATA,
+    "analyzer/oracle/answers.py: load()": _OF_DATA,
+    "analyzer/plans/known_keys.py: known()": _OF_DATA,
+    "analyzer/render/check/words.py: pages()": "A cache of the pages of the rules.",
+    "analyzer/running/forward.py: Abstract.running": "A counter of captures, by which tensors that a model kept "
+    "from an earlier one are told apart.",
+}
+"""Where and what -> why it is there."""
+_WRITES = {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
+"""Methods that change what they are called on."""
 
 
 @dataclass(frozen=True, order=True)
@@ -46,7 +85,56 @@ def patches() -> list[Patch]:
 def page() -> str:
     """The page."""
     rows = (f"| {p.what} | {p.why} | {p.versions} | {p.lasts} | `{p.where}` |\n" for p in patches())
-    return HEAD + "".join(rows)
+    state = (f"| `{where}` | {why} |\n" for where, why in sorted(STATE.items()))
+    return HEAD + "".join(rows) + STATE_HEAD + "".join(state)
+
+
+def module_state() -> set[str]:
+    """Every name of a module that its functions write to, or that caches what it gives."""
+    files = sorted((ROOT / "analyzer").rglob("*.py"))
+    return {f"{file.relative_to(ROOT)}: {name}" for file in files for name in _written(file)}
+
+
+def _written(file: Path) -> Iterator[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    names = set(_bound(tree))
+    for one in tree.body:
+        if isinstance(one, ast.FunctionDef) and any("cache" in ast.unparse(how) for how in one.decorator_list):
+            yield f"{one.name}()"
+    for one in ast.walk(tree):
+        if isinstance(one, ast.Global):
+            yield from one.names
+        for place in _changed(one):
+            if place in names or re.fullmatch(r"_?[A-Z]\w+\.\w+", place):
+                yield place
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    """Names that a module gives a value, or takes from another module of the tool."""
+    for one in tree.body:
+        if isinstance(one, ast.ImportFrom) and (one.module or "").startswith("analyzer"):
+            yield from (alias.asname or alias.name for alias in one.names)
+        elif isinstance(one, (ast.Assign, ast.AnnAssign)):
+            yield from (
+                inner.id for inner in ast.walk(one) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
+            )
+
+
+def _changed(one: ast.AST) -> Iterator[str]:
+    """What a statement or a call changes: the dict of `d[k] = v`, the list of `l.append(x)`, `C.n` of `C.n += 1`."""
+    if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr in _WRITES:
+        yield ast.unparse(one.func.value)
+    if isinstance(one, ast.Call) and isinstance(one.func, ast.Name) and one.func.id == "next" and one.args:
+        yield ast.unparse(one.args[0])
+    targets = one.targets if isinstance(one, (ast.Assign, ast.Delete)) else []
+    if isinstance(one, ast.AugAssign):
+        targets = [one.target]
+    for target in targets:
+        for place in target.elts if isinstance(target, ast.Tuple) else [target]:
+            if isinstance(place, ast.Subscript):
+                yield ast.unparse(place.value)
+            elif isinstance(place, ast.Attribute):
+                yield ast.unparse(place)
 
 
 def _of(file: Path) -> Iterator[Patch]:
@@ -84,7 +172,9 @@ def _imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
 def _texts(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     """Names that stand for a string which several calls share."""
     for one in ast.walk(tree):
-        target = one.targets[0] if isinstance(one, ast.Assign) else one.target if isinstance(one, ast.AnnAssign) else None
+        target = (
+            one.targets[0] if isinstance(one, ast.Assign) else one.target if isinstance(one, ast.AnnAssign) else None
+        )
         value = getattr(one, "value", None)
         if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str):
             yield target.id, value

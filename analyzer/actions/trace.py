@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -117,12 +116,7 @@ def examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
 
 
 def _versions() -> dict[str, str]:
-    return {"analyzer": __version__, **{name: _version(name) for name in ("torch", "transformers")}}
-
-
-@cache
-def _version(name: str) -> str:
-    return metadata.version(name)
+    return {"analyzer": __version__, **{name: metadata.version(name) for name in ("torch", "transformers")}}
 
 
 def silent(_: str) -> None:
