@@ -38,14 +38,17 @@ def choose(root: Path, settings: dict[str, Any], *, trust: bool) -> tuple[Any, A
     if entry is not None and trust:
         return import_class(root, entry), config, []
     cls = native or _mapped_class(config, [*_tasks(auto_map, entry), *_task_of(names)])
-    config = _part(root, cls, config)
-    if auto_map and not trust:
-        what = Assumption("auto_map in config.json", f"not run; transformers' own {cls.__name__}", "config.json")
-        return cls, config, [what]
+    said = _instead(cls, native, names, ignored=bool(auto_map) and not trust)
+    return cls, _part(root, cls, config), said
+
+
+def _instead(cls: Any, native: Any, names: list[str], *, ignored: bool) -> list[Assumption]:
+    """What to say of a class of transformers: that the folder's is ignored, or the one that it names is missing."""
+    if ignored:
+        return [Assumption("auto_map in config.json", f"not run; transformers' own {cls.__name__}", "config.json")]
     if native is None and names:
-        what = Assumption(f"the class {names[0]} is not in transformers", cls.__name__, "config.json")
-        return cls, config, [what]
-    return cls, config, []
+        return [Assumption(f"the class {names[0]} is not in transformers", cls.__name__, "config.json")]
+    return []
 
 
 def _refuse(root: Path, entry: str, *, known: bool) -> None:

@@ -33,12 +33,7 @@ def read(values: Mapping[str, Any], where: str) -> Facts:
         raise AnalyzerError(f"{where}: no mixed_precision '{said}'", hint=f"use one of {', '.join(_PRECISIONS)}")
     kind = str(values.get("distributed_type") or "NO").upper()
     facts: dict[str, Any] = {"launcher": precision}
-    names = known("accelerate")
-    notes = [
-        f"{where}: unknown key '{key}': accelerate refuses the file"
-        for key in values
-        if names and key not in names and key not in _OLD
-    ]
+    notes = _unknown(values, where)
     if truth(values.get("use_cpu"), f"{where}: use_cpu") or kind == "MULTI_CPU":
         facts["use_cpu"] = True
     if truth(values.get("downcast_bf16"), f"{where}: downcast_bf16"):
@@ -52,10 +47,24 @@ def read(values: Mapping[str, Any], where: str) -> Facts:
         notes.append(f"{where}: distributed_type MEGATRON_LM: its own mixed precision is not traced")
         facts["launcher"] = "no"  # Accelerator.__init__ leaves autocast to Megatron
     if kind == "DEEPSPEED":
-        inner = section(values.get("deepspeed_config"), f"{where}: deepspeed_config")
-        # DeepSpeedPlugin of accelerate 1.15 makes a configuration whose precision is the launcher's
-        stage = whole(inner.get("zero_stage"), f"{where}: zero_stage", 2)
-        facts |= {"deepspeed": True, "deepspeed.stage": stage, "deepspeed.bf16": AUTO, "deepspeed.fp16": AUTO}
-        if file := inner.get("deepspeed_config_file"):
-            facts["deepspeed_file"] = str(file)
+        facts |= _deepspeed(values, where)
     return Facts(facts, tuple(notes))
+
+
+def _unknown(values: Mapping[str, Any], where: str) -> list[str]:
+    names = known("accelerate")
+    return [
+        f"{where}: unknown key '{key}': accelerate refuses the file"
+        for key in values
+        if names and key not in names and key not in _OLD
+    ]
+
+
+def _deepspeed(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """DeepSpeedPlugin of accelerate 1.15 makes a configuration whose precision is the launcher's."""
+    inner = section(values.get("deepspeed_config"), f"{where}: deepspeed_config")
+    stage = whole(inner.get("zero_stage"), f"{where}: zero_stage", 2)
+    facts = {"deepspeed": True, "deepspeed.stage": stage, "deepspeed.bf16": AUTO, "deepspeed.fp16": AUTO}
+    if file := inner.get("deepspeed_config_file"):
+        facts["deepspeed_file"] = str(file)
+    return facts

@@ -96,14 +96,8 @@ def _full_eval(said: Mapping[str, Any]) -> str | None:
 def _engine(said: Mapping[str, Any], precision: str, full: str | None) -> tuple[Engine | None, tuple[str, ...]]:
     if not said.get("deepspeed"):
         return None, ()
-    on = {name: said.get(f"deepspeed.{name}", False) for name in ("bf16", "fp16")}
-    # set_mixed_precision of accelerate's plugin gives a configuration without the section one that is on
-    added = said.get("launcher") or said.get("trainer")
-    mixed = {"bf16": precision in ("bf16", "fp8"), "fp16": precision == "fp16"}
-    on = {name: bool(added and mixed[name]) if value == ABSENT else value for name, value in on.items()}
+    on = _halves(said, precision, full)
     decided = bool(said.get("trainer")) or "launcher" in said
-    meant = {"bf16": mixed["bf16"] or full == "bfloat16", "fp16": mixed["fp16"] or full == "float16"}
-    on = {name: meant[name] if value == AUTO else value for name, value in on.items()}
     auto = [name for name in ("bf16", "fp16") if said.get(f"deepspeed.{name}") == AUTO]
     notes = () if decided or not auto else (
         f"DeepSpeed's {' and '.join(auto)} 'auto': read as off: give the TrainingArguments as another --recipe",
@@ -115,6 +109,17 @@ def _engine(said: Mapping[str, Any], precision: str, full: str | None) -> tuple[
         communication_dtype=said.get("deepspeed.communication_dtype", ""),
         accumulation_dtype=said.get("deepspeed.accumulation_dtype", ""),
     ), notes
+
+
+def _halves(said: Mapping[str, Any], precision: str, full: str | None) -> dict[str, Any]:
+    """Which of DeepSpeed's sections bf16 and fp16 is on, once those that are "auto" or absent are filled in."""
+    on = {name: said.get(f"deepspeed.{name}", False) for name in ("bf16", "fp16")}
+    # set_mixed_precision of accelerate's plugin gives a configuration without the section one that is on
+    added = said.get("launcher") or said.get("trainer")
+    mixed = {"bf16": precision in ("bf16", "fp8"), "fp16": precision == "fp16"}
+    on = {name: bool(added and mixed[name]) if value == ABSENT else value for name, value in on.items()}
+    meant = {"bf16": mixed["bf16"] or full == "bfloat16", "fp16": mixed["fp16"] or full == "float16"}
+    return {name: meant[name] if value == AUTO else value for name, value in on.items()}
 
 
 def _trainer_casts_inputs(said: Mapping[str, Any], engine: Engine | None) -> str | None:

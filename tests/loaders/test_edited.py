@@ -93,6 +93,22 @@ def test_an_inputs_file_is_read_again(tmp_path: Path) -> None:
     assert sizes == [3, 5] and not ours()
 
 
+def test_a_package_under_development_inside_of_the_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(FILE.replace("from beside", "import developed.inner\nfrom beside"))
+    (tmp_path / "beside.py").write_text("def widen(x): return x\n")
+    (tmp_path / "src" / "developed").mkdir(parents=True)
+    for name in ("__init__.py", "inner.py"):
+        (tmp_path / "src" / "developed" / name).write_text("")
+    sys.path.append(str(tmp_path / "src"))
+    try:
+        assert codes(tmp_path / "model.py") == []
+        assert {"developed", "developed.inner"} <= set(sys.modules) and "beside" not in sys.modules
+    finally:
+        sys.path.remove(str(tmp_path / "src"))
+        for name in ("developed", "developed.inner"):
+            sys.modules.pop(name, None)
+
+
 def test_packages_in_an_environment_inside_of_the_folder_stay(tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text(FILE.replace("from beside", "import installed_here\nfrom beside"))
     (tmp_path / "beside.py").write_text("def widen(x): return x\n")

@@ -47,27 +47,12 @@ def load(
 ) -> Loaded:
     """The pipeline as `DiffusionPipeline.from_pretrained(root, torch_dtype=plan.dtype)` puts it together."""
     refuse(plan, "a diffusers pipeline", "adapter", "train")
-    say = progress or (lambda _: None)
     cls = find_class("diffusers", str(settings.get("_class_name")), root)
     entries = {k: v for k, v in settings.items() if isinstance(v, list) and len(v) == 2 and k[0] != "_"}
-    built: dict[str, Built] = {}
-    parts: dict[str, Any] = {}
     notes: list[Assumption] = []
     with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
-        for name, (library, class_name) in entries.items():
-            say(f"building {name}")
-            parts[name] = None
-            if class_name is None:
-                continue
-            folder = root / name
-            if not folder.is_dir() and not _is_prepared(class_name):
-                raise AnalyzerError(f"{root / 'model_index.json'} names {name}, but {folder} is missing",
-                                    hint="download the pipeline's other folders too")  # fmt: skip
-            made = _part(find_class(library, class_name, root), class_name, folder, plan, notes)
-            if isinstance(made, Built):
-                built[name], made = made, made.module
-            parts[name] = made
+        built, parts = _parts(root, entries, plan, notes, progress or (lambda _: None))
         _introduce(parts)
         plain = {k: v for k, v in settings.items() if k not in entries and k[0] != "_"}
         taken = inspect.signature(cls.__init__).parameters
@@ -78,14 +63,7 @@ def load(
     reasons = _merged(built, "reasons")
     places = _merged(built, "places")
     reasons = apply_plan(module, plan, reasons)
-    signature = inspect.signature(pipeline.__call__)
-    run = None
-    if inputs_file is not None:
-        values, run = read_inputs_file(inputs_file, settings, signature)
-    else:
-        values = {name: value for name, value in _CALL.items() if name in signature.parameters}
-        notes += [Assumption(f"input {name}", str(value)) for name, value in values.items()]
-        _check(cls, signature, values)
+    values, run = _inputs(cls, inspect.signature(pipeline.__call__), inputs_file, settings, notes)
     if plan.input_dtypes:
         raise AnalyzerError("a pipeline makes its own tensors: there is no input to set a dtype for",
                             hint="--set gives a part another dtype")  # fmt: skip
@@ -103,6 +81,40 @@ def load(
         inventory=inventory_of(module, reasons=reasons, places=places, saved=saved),
         parts=tuple(built),
     )
+
+
+def _parts(
+    root: Path, entries: dict[str, Any], plan: Plan, notes: list[Assumption], say: Callable[[str], None]
+) -> tuple[dict[str, Built], dict[str, Any]]:
+    """The models among the parts as they were built, and every part that the pipeline takes, None where it has none."""
+    built: dict[str, Built] = {}
+    parts: dict[str, Any] = {}
+    for name, (library, class_name) in entries.items():
+        say(f"building {name}")
+        parts[name] = None
+        if class_name is None:
+            continue
+        folder = root / name
+        if not folder.is_dir() and not _is_prepared(class_name):
+            raise AnalyzerError(f"{root / 'model_index.json'} names {name}, but {folder} is missing",
+                                hint="download the pipeline's other folders too")  # fmt: skip
+        made = _part(find_class(library, class_name, root), class_name, folder, plan, notes)
+        if isinstance(made, Built):
+            built[name], made = made, made.module
+        parts[name] = made
+    return built, parts
+
+
+def _inputs(
+    cls: Any, signature: inspect.Signature, file: Path | None, settings: dict[str, Any], notes: list[Assumption]
+) -> tuple[dict[str, Any], Any]:
+    """What the pipeline is called with, and how, from the inputs file; else values of our own, each noted."""
+    if file is not None:
+        return read_inputs_file(file, settings, signature)
+    values = {name: value for name, value in _CALL.items() if name in signature.parameters}
+    notes += [Assumption(f"input {name}", str(value)) for name, value in values.items()]
+    _check(cls, signature, values)
+    return values, None
 
 
 def _part(cls: Any, name: str, folder: Path, plan: Plan, notes: list[Assumption]) -> Any:

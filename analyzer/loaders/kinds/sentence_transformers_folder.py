@@ -58,11 +58,7 @@ def load(
         loaded = transformers_folder.load(
             folder, read_settings(config_file), plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file
         )
-        names = ", ".join(str(one["type"]).rpartition(".")[2] for one in settings[1:])
-        said = Assumption(
-            f"{names} behind the encoder", "not traced: pip install sentence-transformers", "modules.json"
-        )
-        return _with(loaded, said)
+        return _with(loaded, _untraced(settings[1:]))
     cls, config, notes = choose(folder, read_settings(config_file), trust=trust_remote_code)
     stored = read_headers(folder).tensors
     dtype, assumed = transformers_folder.dtype_of(config, plan, stored)
@@ -168,6 +164,11 @@ def _behind(root: Path, entry: dict[str, Any], *, trust: bool) -> nn.Module:
 
 def _saved(encoder: Built, inner: str) -> dict[str, tuple[str, str]]:
     return {f"0.{inner}.{name}": fact for name, fact in saved_of(encoder).items()}
+
+
+def _untraced(entries: list[dict[str, Any]]) -> Assumption:
+    names = ", ".join(str(one["type"]).rpartition(".")[2] for one in entries)
+    return Assumption(f"{names} behind the encoder", "not traced: pip install sentence-transformers", "modules.json")
 
 
 def _with(loaded: Loaded, said: Assumption) -> Loaded:

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from torch import nn
+
 from analyzer.errors import AnalyzerError
+from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
 from analyzer.loaders.building import Built
 from analyzer.loaders.checkpoint_headers import Stored
@@ -32,15 +35,7 @@ def quantise(built: Built, found: Quantisation, dtype: str, stored: Mapping[str,
         raise AnalyzerError(f"model.to({plan.to}): {scheme.frozen_dtype}", hint="load it in that dtype with --dtype")
     reasons, places = dict(built.reasons), dict(built.places)
     for path, module in _replace(model, scheme, found, dtype).items():
-        gone = [name for name in reasons if name.startswith(f"{path}.")]
-        place = places.get(f"{path}.weight") or next((places[name] for name in gone if name in places), None)
-        for name in gone:
-            del reasons[name]
-        for leaf, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
-            made = str(tensor.dtype).removeprefix("torch.")
-            reasons[f"{path}.{leaf}"] = f"{made} in {scheme.module} of {found.method}"
-            if place is not None:
-                places[f"{path}.{leaf}"] = place
+        _tell(path, module, f"in {scheme.module} of {found.method}", reasons, places)
     saved, unused = match(model, dict(stored))
     held = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     taken = consumed(unused, scheme, held)
@@ -48,6 +43,19 @@ def quantise(built: Built, found: Quantisation, dtype: str, stored: Mapping[str,
     return replace(
         built, reasons=reasons, places=places, saved=saved, unused=[name for name in unused if name not in taken]
     )
+
+
+def _tell(path: str, module: nn.Module, where: str, reasons: dict[str, str], places: dict[str, Place]) -> None:
+    """Write down of each tensor of a replaced module why it has its dtype, and the line that made the module."""
+    gone = [name for name in reasons if name.startswith(f"{path}.")]
+    place = places.get(f"{path}.weight") or next((places[name] for name in gone if name in places), None)
+    for name in gone:
+        del reasons[name]
+    for leaf, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+        made = str(tensor.dtype).removeprefix("torch.")
+        reasons[f"{path}.{leaf}"] = f"{made} {where}"
+        if place is not None:
+            places[f"{path}.{leaf}"] = place
 
 
 def consumed(names: Iterable[str], scheme: Scheme, held: set[str]) -> dict[str, str]:

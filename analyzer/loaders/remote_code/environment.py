@@ -38,6 +38,8 @@ class Environment:
     """What was lent once for all folders."""
     known: frozenset[str] = field(default_factory=lambda: frozenset(sys.modules))
     """Modules that were imported before."""
+    path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
+    """Where Python looked for modules before."""
 
     def note(self, what: str, value: str) -> None:
         """Remember an assumption."""
@@ -56,7 +58,7 @@ class Environment:
 
     def forget(self) -> None:
         """Forget what was imported of the model's own code, so that an edited file is read again."""
-        forget(self.known, self.roots)
+        forget(self.known, self.path, self.roots)
 
     def assumptions(self) -> tuple[Assumption, ...]:
         """What was assumed so far, the stand-ins that were imported, and stubs that nothing imported."""

@@ -16,13 +16,14 @@ _REMOTE: Final = ("_model_", "transformers_modules")
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 
 
-def forget(known: Collection[str], roots: Collection[str]) -> None:
-    """Forget every module that is not `known` and is the model's own: by its name, or by a file below a root.
+def forget(known: Collection[str], path: Collection[str], roots: Collection[str]) -> None:
+    """Forget every module that is the model's own, by its name, or by a file below a root.
 
-    Packages that lie in an environment inside of the folder are not the model's own.
+    Not the model's own are parts of what was `known` before, and packages that lie in an environment inside of the
+    folder, or in another folder inside of it that was on the `path` before, as a package under development does.
     """
     for name, module in list(sys.modules.items()):
-        if name not in known and (name.startswith(_REMOTE) or _lies_in(module, roots)):
+        if name.split(".")[0] not in known and (name.startswith(_REMOTE) or _is_own(name, module, path, roots)):
             reset(
                 sys.modules, name, GONE, what="sys.modules: modules of the model's own code",
                 why="A file that is edited between two traces has to be read again.",
@@ -31,6 +32,10 @@ def forget(known: Collection[str], roots: Collection[str]) -> None:
     linecache.checkcache()
 
 
-def _lies_in(module: Any, roots: Collection[str]) -> bool:
-    file = str(getattr(module, "__file__", None) or "")
-    return any(file.startswith(root) and not _INSTALLED & set(Path(file[len(root) :]).parts) for root in roots)
+def _is_own(name: str, module: Any, path: Collection[str], roots: Collection[str]) -> bool:
+    file = Path(str(getattr(module, "__file__", None) or ""))
+    above = file.parents[min(name.count(".") + (file.stem == "__init__"), len(file.parents) - 1)] if file.name else file
+    inside = [root for root in map(Path, roots) if file.is_relative_to(root)]
+    if not inside or _INSTALLED & set(file.relative_to(inside[0]).parts):
+        return False
+    return above in inside or str(above) not in path

@@ -68,10 +68,15 @@ def _modules(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
             continue
         tree = _parsed(file)
         found = dict(_names(tree.body))
-        if len(parts) <= 3 and parts[-1] == "__init__":  # names that it hands on lazily stand in strings
-            strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-            found |= {name: name[0].isupper() and not name.isupper() for name in strings if name.isidentifier()}
+        if len(parts) <= 3 and parts[-1] == "__init__":
+            found |= _lazy(tree)
         yield module, {n: called for n, called in found.items() if not _PRIVATE.search(n)}
+
+
+def _lazy(tree: ast.AST) -> dict[str, bool]:
+    """Names that a package hands on lazily, which stand in strings."""
+    strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    return {name: name[0].isupper() and not name.isupper() for name in strings if name.isidentifier()}
 
 
 def _files(folder: Path) -> list[Path]:
