@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, cast
 
 import torch
 
+from analyzer.ir import walk
 from analyzer.ir.graph import Ref, Spec
 
 SMALL: Final = 1 << 18
@@ -89,21 +90,17 @@ class Abstract(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         """Outside its capture an abstract tensor is its known value; one without refuses."""
-        inside = _known((args, kwargs or {}), func)
-        return func(*inside[0], **inside[1])
+
+        def known(tensor: Abstract) -> torch.Tensor:
+            if tensor.known is None:
+                raise RuntimeError(f"{func} reached an abstract tensor outside its capture")
+            return tensor.known
+
+        known_args, known_kwargs = walk.changed((args, kwargs or {}), Abstract, known)
+        return func(*known_args, **known_kwargs)
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"Abstract({dtype_name(self.dtype)}{list(self.shape)} {self.ref.id})"
-
-
-def _known(arg: Any, func: Any) -> Any:
-    if type(arg) is Abstract:
-        if arg.known is None:
-            raise RuntimeError(f"{func} reached an abstract tensor outside its capture")
-        return arg.known
-    if type(arg) is dict:
-        return {k: _known(v, func) for k, v in arg.items()}
-    return type(arg)([_known(item, func) for item in arg]) if type(arg) in (list, tuple) else arg
 
 
 def computing(floats: Iterable[Abstract]) -> list[Abstract]:

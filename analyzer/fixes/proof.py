@@ -13,6 +13,7 @@ from torch import nn
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.fixes.search import odd_origins
+from analyzer.ir import walk
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Finding, Fix, Origin
 from analyzer.ir.flow import Flow
@@ -107,7 +108,7 @@ def _in_dtype(loaded: Loaded, origin: Origin, dtype: str) -> Iterator[tuple[Load
     """The model with one stored tensor in another dtype, and the bytes that this adds; undone afterwards."""
     target = getattr(torch, dtype)
     if origin.kind == "input":
-        yield replace(loaded, inputs=_cast_input(loaded.inputs, origin.name.split("."), target)), 0
+        yield replace(loaded, inputs=_cast_input(loaded.inputs, origin.name, target)), 0
         return
     holder, key = _holder(loaded.module, origin)
     if holder is None:
@@ -133,11 +134,8 @@ def _holder(module: nn.Module, origin: Origin) -> tuple[dict[str, Any] | None, s
     return (holder, key) if holder.get(key) is not None else (None, key)
 
 
-def _cast_input(value: Any, path: list[str], dtype: torch.dtype) -> Any:
-    if not path:
-        return value.to(dtype) if isinstance(value, torch.Tensor) else value
-    if isinstance(value, dict):
-        return {k: _cast_input(v, path[1:], dtype) if str(k) == path[0] else v for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)([_cast_input(v, path[1:], dtype) if str(i) == path[0] else v for i, v in enumerate(value)])
-    return value
+def _cast_input(inputs: Any, name: str, dtype: torch.dtype) -> Any:
+    def cast(tensor: torch.Tensor, path: walk.Path) -> torch.Tensor:
+        return tensor.to(dtype) if ".".join(map(str, path)) == name else tensor
+
+    return walk.changed_with_path(inputs, torch.Tensor, cast)

@@ -14,6 +14,7 @@ from analyzer.inputs.facts import Facts
 from analyzer.inputs.labels import make_labels
 from analyzer.inputs.makers import choose
 from analyzer.inputs.video_sessions import session
+from analyzer.ir import walk
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
 
@@ -77,11 +78,11 @@ def planned(values: dict[str, Any], plan: Plan) -> dict[str, Any]:
 
 def cast_floats(value: Any, dtype: torch.dtype) -> Any:
     """Every float of the inputs in this dtype, as `Trainer._prepare_input` does under DeepSpeed."""
-    if isinstance(value, torch.Tensor):
-        return value.to(dtype) if value.is_floating_point() or value.is_complex() else value
-    if isinstance(value, dict):
-        return {key: cast_floats(item, dtype) for key, item in value.items()}
-    return type(value)(cast_floats(item, dtype) for item in value) if type(value) in (list, tuple) else value
+
+    def cast(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(dtype) if tensor.is_floating_point() or tensor.is_complex() else tensor
+
+    return walk.changed(value, torch.Tensor, cast, exact=True)
 
 
 def _invent(facts: Facts) -> dict[str, Any]:
@@ -106,18 +107,13 @@ def override(values: dict[str, Any], dtypes: dict[str, str]) -> dict[str, Any]:
     """The inputs with the dtypes that a plan sets by name. Raises AnalyzerError for a name that is none."""
     names: set[str] = set()
 
-    def cast(value: Any, path: str) -> Any:
-        if isinstance(value, torch.Tensor):
-            names.add(path)
-            hit = next((d for key, d in dtypes.items() if path == key or path.startswith(f"{key}.")), None)
-            return value.to(getattr(torch, hit)) if hit else value
-        if isinstance(value, dict):
-            return {key: cast(item, f"{path}.{key}" if path else str(key)) for key, item in value.items()}
-        if type(value) in (list, tuple):
-            return type(value)(cast(item, path) for item in value)
-        return value
+    def cast(tensor: torch.Tensor, path: walk.Path) -> torch.Tensor:
+        name = ".".join(part for part in path if isinstance(part, str))  # what is in a list goes by the list's name
+        names.add(name)
+        hit = next((d for key, d in dtypes.items() if name == key or name.startswith(f"{key}.")), None)
+        return tensor.to(getattr(torch, hit)) if hit else tensor
 
-    changed: dict[str, Any] = cast(values, "")
+    changed: dict[str, Any] = walk.changed_with_path(values, torch.Tensor, cast, exact=True)
     for key in dtypes:
         if not any(name == key or name.startswith(f"{key}.") for name in names):
             raise AnalyzerError(f"the model has no input '{key}' to set a dtype for", hint=suggest(key, names))

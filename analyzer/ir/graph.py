@@ -167,7 +167,11 @@ def causes(refused: Iterable[Node]) -> list[Node]:
 
 
 def refs(arg: Arg) -> Iterator[Ref]:
-    """Every operand inside an argument, depth first."""
+    """Every operand inside an argument, depth first.
+
+    Hot: 0.9 us for each of 700 nodes of 8 Llama layers, in a capture (55 ms) and again in every reader of a graph;
+    `walk.leaves` would add 0.5 % to a capture.
+    """
     if type(arg) is Ref:
         yield arg
     elif type(arg) is tuple:

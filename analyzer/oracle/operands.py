@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import torch
 
+from analyzer.ir import walk
 from analyzer.ir.graph import DtypeArg, Spec
 
 KEPT_SIZE: Final = 16
@@ -47,16 +48,12 @@ def real(arg: Any, sizes: dict[int, int], way: Way) -> Any:
 
 def elements(arg: Any) -> int:
     """How many elements the specs in an argument have."""
-    if type(arg) is Spec:
-        return prod(arg.shape)
-    return sum(map(elements, arg)) if type(arg) is tuple else 0
+    return sum(prod(spec.shape) for spec in walk.leaves(arg, Spec))
 
 
 def numel(result: Any) -> int:
     """How many elements the tensors that a call gave have."""
-    if isinstance(result, torch.Tensor):
-        return result.numel()
-    return sum(map(numel, result)) if isinstance(result, (tuple, list)) else 0
+    return sum(tensor.numel() for tensor in walk.leaves(result, torch.Tensor))
 
 
 def chosen(op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import torch
 
+from analyzer.ir import walk
 from analyzer.ir.graph import Spec
 from analyzer.oracle.answers import FROM_SOURCE, RECORDED, Row
 from analyzer.oracle.signatures import SIGNATURES, Signature, fill
@@ -86,15 +87,14 @@ def _overload(op: str) -> Any:
 
 
 def _real(arg: Any, device: str) -> Any:
-    if isinstance(arg, Spec):
-        return torch.zeros(arg.shape, device=device).to(getattr(torch, arg.dtype))
-    return [_real(item, device) for item in arg] if isinstance(arg, tuple) else arg
+    def real(spec: Spec) -> torch.Tensor:
+        return torch.zeros(spec.shape, device=device).to(getattr(torch, spec.dtype))
+
+    return walk.changed(arg, Spec, real, into=list)
 
 
 def _names(arg: Any) -> list[str | None]:
-    if isinstance(arg, tuple):
-        return [name for item in arg for name in _names(item)]
-    return [arg.dtype if isinstance(arg, Spec) else None]
+    return [end.dtype if isinstance(end, Spec) else None for end in walk.leaves(arg, object)]
 
 
 def _count(arg: Any) -> int:

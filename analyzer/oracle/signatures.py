@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
+from analyzer.ir import walk
 from analyzer.ir.graph import Spec
 
 FLOATS: Final = ("float32", "bfloat16", "float16", "float64")
@@ -31,7 +32,7 @@ class Signature:
 
     def letters(self) -> tuple[str, ...]:
         """The dtypes that vary, in the order in which they appear."""
-        return tuple(dict.fromkeys(s.dtype for s in specs((self.args, self.kwargs)) if s.dtype in VARIED))
+        return tuple(dict.fromkeys(s.dtype for s in walk.leaves((self.args, self.kwargs), Spec) if s.dtype in VARIED))
 
     def calls(self) -> Iterator[dict[str, str]]:
         """Every choice of dtypes to try."""
@@ -43,29 +44,9 @@ class Signature:
 def fill(arg: Any, chosen: Sequence[str] | dict[str, str]) -> Any:
     """An argument with dtypes filled in: by letter, or one for each tensor in order."""
     if isinstance(chosen, dict):
-        return _by_letter(arg, chosen)
-    return _in_order(arg, iter(chosen))
-
-
-def specs(arg: Any) -> Iterator[Spec]:
-    """Every tensor inside an argument, depth first."""
-    if isinstance(arg, Spec):
-        yield arg
-    elif isinstance(arg, tuple):
-        for item in arg:
-            yield from specs(item)
-
-
-def _by_letter(arg: Any, chosen: dict[str, str]) -> Any:
-    if isinstance(arg, Spec):
-        return Spec(chosen.get(arg.dtype, arg.dtype), arg.shape)
-    return tuple(_by_letter(item, chosen) for item in arg) if isinstance(arg, tuple) else arg
-
-
-def _in_order(arg: Any, chosen: Iterator[str]) -> Any:
-    if isinstance(arg, Spec):
-        return Spec(next(chosen), arg.shape)
-    return tuple(_in_order(item, chosen) for item in arg) if isinstance(arg, tuple) else arg
+        return walk.changed(arg, Spec, lambda spec: Spec(chosen.get(spec.dtype, spec.dtype), spec.shape))
+    in_order = iter(chosen)
+    return walk.changed(arg, Spec, lambda spec: Spec(next(in_order), spec.shape))
 
 
 def _a(*shape: int) -> Spec:

@@ -25,6 +25,7 @@ from analyzer.capture.tracing.outcomes import Kernels
 from analyzer.capture.tracing.recorder import Recorder
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.errors import AnalyzerError, Interrupted
+from analyzer.ir import walk
 from analyzer.ir.findings import Assumption, Coverage
 from analyzer.ir.graph import NOWHERE, Place, Ref
 from analyzer.ir.plan import Plan
@@ -63,7 +64,7 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
     result: Any = None
     stop: Stop | None = None
     with restored(loaded.module), _swapped(loaded, tracer), unmarked():
-        inputs = _abstract_inputs(loaded.inputs, "", recorder)
+        inputs = _abstract_inputs(loaded.inputs, recorder)
         run = loaded.run or _forward
         mode: Callable[[], AbstractContextManager[Any]] = torch.no_grad
         if plan.train:
@@ -89,7 +90,7 @@ def _session(loaded: Loaded, run: Run | None, inputs: dict[str, Any], tracer: Tr
     given = {}
     for one in loaded.steps:
         changed = variant(loaded.inputs, one)
-        given[one.label] = inputs if changed is loaded.inputs else _abstract_inputs(changed, "", tracer.recorder)
+        given[one.label] = inputs if changed is loaded.inputs else _abstract_inputs(changed, tracer.recorder)
     noted = partial(tracer.inventions.note, place=NOWHERE)
     return Session(loaded.steps, run, tracer.passes.begin, noted), given
 
@@ -159,17 +160,15 @@ def _swapped(loaded: Loaded, tracer: Tracer) -> Iterator[None]:
             holder[key] = tensor
 
 
-def _abstract_inputs(value: Any, name: str, recorder: Recorder) -> Any:
+def _abstract_inputs(inputs: dict[str, Any], recorder: Recorder) -> dict[str, Any]:
     """Inputs with their tensors abstract: floats unknown, integers and bools with their values."""
-    if isinstance(value, torch.Tensor):
-        known = not (value.dtype.is_floating_point or value.dtype.is_complex) and value.device.type == "cpu"
-        return recorder.stored("input", name, value, known=known)
-    if isinstance(value, dict):
-        return {k: _abstract_inputs(v, f"{name}.{k}" if name else str(k), recorder) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        items = [_abstract_inputs(v, f"{name}.{i}" if name else str(i), recorder) for i, v in enumerate(value)]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
+
+    def stored(tensor: torch.Tensor, path: walk.Path) -> Abstract:
+        known = not (tensor.dtype.is_floating_point or tensor.dtype.is_complex) and tensor.device.type == "cpu"
+        return recorder.stored("input", ".".join(map(str, path)), tensor, known=known)
+
+    made: dict[str, Any] = walk.changed_with_path(inputs, torch.Tensor, stored)
+    return made
 
 
 def _ref(tensor: torch.Tensor, recorder: Recorder) -> Ref:

@@ -14,6 +14,7 @@ from analyzer.capture.autocast import policies, torch_autocast_state
 from analyzer.capture.tensor import CARRIER, Abstract
 from analyzer.capture.tracing import composite_calls
 from analyzer.capture.tracing.tracer import Tracer
+from analyzer.ir import walk
 from analyzer.ir.dtypes import parse_autocast
 from analyzer.ir.plan import Plan
 
@@ -91,12 +92,13 @@ class Autocast:
             with torch._C._ExcludeDispatchKeyGuard(_OFF):
                 if isinstance(answer, str):
                     return self._refused(op, args, kwargs, answer)
-                made = [self._tracer.lift(t) for t in policies.leaves((args, kwargs))]
-                for slot in sorted(policies.slots((answer.args, answer.kwargs)), key=attrgetter("turn")):
+                made = [self._tracer.lift(t) for t in walk.leaves((args, kwargs), torch.Tensor)]
+                for slot in sorted(walk.leaves((answer.args, answer.kwargs), policies.Slot), key=attrgetter("turn")):
                     if slot.dtype is not None:
                         made[slot.index] = self._cast(made[slot.index], slot.dtype, lower)
                 with self._tracer.inserting(BY_AUTOCAST if answer.widens else ""):
-                    return answer.op(*policies.filled(answer.args, made), **policies.filled(answer.kwargs, made))
+                    filled, named = walk.changed((answer.args, answer.kwargs), policies.Slot, lambda s: made[s.index])
+                    return answer.op(*filled, **named)
 
         return kernel
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +13,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from analyzer import oracle
+from analyzer.ir import walk
 
 _SET_ENABLED: Final = torch.set_autocast_enabled
 _SET_DTYPE: Final = torch.set_autocast_dtype
@@ -63,7 +64,7 @@ def treatment(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     The kernel is run on tensors that say they are on the device and own no memory, and stopped before it reaches
     the operator. So nothing but dtypes decides, as in aten/src/ATen/autocast_mode.h.
     """
-    key = (device, lower, op, _key(args), _key(tuple(kwargs.items())))
+    key = (device, lower, op, walk.key(args, _key), walk.key(kwargs, _key))
     answer = _ANSWERS.get(key)
     if answer is None:
         answer = _ANSWERS[key] = _ask(device, op, args, kwargs, lower)
@@ -89,40 +90,6 @@ def registry(namespace: str, key: str) -> Any:
     """A `torch.library.Library` that puts kernels at a dispatch key until its `_destroy()`."""
     make: Any = torch.library.Library
     return make(namespace, "IMPL", key)
-
-
-def leaves(arg: Any) -> Iterator[torch.Tensor]:
-    """Every tensor of a call, depth first: the order that `Slot.index` counts in."""
-    if isinstance(arg, torch.Tensor):
-        yield arg
-    elif isinstance(arg, (list, tuple)):
-        for item in arg:
-            yield from leaves(item)
-    elif isinstance(arg, dict):
-        for item in arg.values():
-            yield from leaves(item)
-
-
-def filled(template: Any, made: list[torch.Tensor]) -> Any:
-    """A template with every slot filled from `made`."""
-    if type(template) is Slot:
-        return made[template.index]
-    if isinstance(template, (list, tuple)):
-        return type(template)([filled(item, made) for item in template])
-    if isinstance(template, dict):
-        return {key: filled(item, made) for key, item in template.items()}
-    return template
-
-
-def slots(template: Any) -> Iterator[Slot]:
-    """Every slot of a template."""
-    if type(template) is Slot:
-        yield template
-    elif isinstance(template, (list, tuple)):
-        for item in template:
-            yield from slots(item)
-    elif isinstance(template, dict):
-        yield from slots(tuple(template.values()))
 
 
 class _Probe(torch.Tensor):
@@ -155,7 +122,7 @@ class _Reached(BaseException):
 def _ask(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lower: torch.dtype) -> Answer:
     reached: list[tuple[Any, Any, Any]] = []
     numbers = count()
-    probes = _probes(args, device, numbers), _probes(kwargs, device, numbers)
+    probes = walk.changed((args, kwargs), torch.Tensor, lambda tensor: _Probe.make(tensor.dtype, device, next(numbers)))
     try:
         with _disable_current_modes(), torch.inference_mode(False), _watched(op, device, reached), _on(device, lower):
             op(*probes[0], **probes[1])
@@ -165,14 +132,6 @@ def _ask(device: str, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lo
     except (RuntimeError, TypeError) as error:
         return oracle.words(error)
     raise RuntimeError(f"the autocast kernel of {op} for {device} did not call it")
-
-
-def _probes(arg: Any, device: str, numbers: Iterator[int]) -> Any:
-    if isinstance(arg, torch.Tensor):
-        return _Probe.make(arg.dtype, device, next(numbers))
-    if isinstance(arg, (list, tuple)):
-        return type(arg)([_probes(item, device, numbers) for item in arg])
-    return {k: _probes(v, device, numbers) for k, v in arg.items()} if isinstance(arg, dict) else arg
 
 
 @contextmanager
@@ -191,25 +150,18 @@ def _watched(op: Any, device: str, reached: list[tuple[Any, Any, Any]]) -> Itera
 
 def _watcher(packet: Any, overload: str, reached: list[tuple[Any, Any, Any]]) -> Any:
     def watcher(*args: Any, **kwargs: Any) -> NoReturn:
-        reached.append((getattr(packet, overload), _slotted(args), _slotted(kwargs)))
+        reached.append((getattr(packet, overload), *walk.changed((args, kwargs), _Probe, _slot)))
         raise _Reached
 
     return watcher
 
 
-def _slotted(arg: Any) -> Any:
-    if isinstance(arg, _Probe):
-        return Slot(arg.number, arg.dtype if arg.dtype != arg.first else None, arg.turn)
-    if isinstance(arg, (list, tuple)):
-        return type(arg)([_slotted(item) for item in arg])
-    return {k: _slotted(v) for k, v in arg.items()} if isinstance(arg, dict) else arg
+def _slot(probe: _Probe) -> Slot:
+    return Slot(probe.number, probe.dtype if probe.dtype != probe.first else None, probe.turn)
 
 
 def _dtypes(arg: Any) -> list[torch.dtype]:
-    if isinstance(arg, torch.dtype):
-        return [arg]
-    items = arg.values() if isinstance(arg, dict) else arg if isinstance(arg, (list, tuple)) else ()
-    return [dtype for item in items for dtype in _dtypes(item)]
+    return list(walk.leaves(arg, torch.dtype))
 
 
 @contextmanager
@@ -235,13 +187,11 @@ def _keeping() -> Iterator[None]:
         _CLEAR()
 
 
-def _key(arg: Any) -> Any:
-    if isinstance(arg, torch.Tensor):
-        return arg.dtype
-    if isinstance(arg, (list, tuple)):
-        return (type(arg), tuple([_key(item) for item in arg]))
+def _key(end: Any) -> Hashable:
+    if isinstance(end, torch.Tensor):
+        return end.dtype
     try:
-        hash(arg)
+        hash(end)
     except TypeError:
         return object()  # never asked again
-    return (type(arg), arg)
+    return (type(end), end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Final
@@ -12,6 +12,7 @@ from torch import nn
 
 from analyzer.capture.patching import patched
 from analyzer.capture.tracing.tracer import Tracer
+from analyzer.ir import walk
 from analyzer.ir.dtypes import parse_autocast
 from analyzer.ir.plan import Plan
 
@@ -44,7 +45,7 @@ def covered(plan: Plan, module: nn.Module, tracer: Tracer) -> Iterator[None]:
         with context:
             result = forward(*args, **kwargs)
         with tracer.inserting(BY_ACCELERATE):
-            return _in_float32(result)
+            return walk.changed(result, torch.Tensor, _widened, mappings=True)
 
     with patched(
         module, "forward", inside, what="forward of the traced model", why="Accelerate puts autocast around it alike."
@@ -52,13 +53,5 @@ def covered(plan: Plan, module: nn.Module, tracer: Tracer) -> Iterator[None]:
         yield
 
 
-def _in_float32(value: Any) -> Any:
-    """Tensors inside lists, tuples and mappings; other objects, such as caches, stay as they are."""
-    if isinstance(value, torch.Tensor):
-        return value.float() if value.dtype in _HALVES else value
-    if isinstance(value, Mapping):
-        return type(value)({key: _in_float32(item) for key, item in value.items()})  # type: ignore[call-arg]
-    if isinstance(value, (list, tuple)):
-        items = [_in_float32(item) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
+def _widened(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.dtype in _HALVES else tensor

@@ -17,6 +17,7 @@ from analyzer import oracle
 from analyzer.capture.assumed_values import plausible
 from analyzer.capture.refusals.repro_script import Call
 from analyzer.capture.tensor import Abstract
+from analyzer.ir import walk
 from analyzer.oracle.operands import KEPT_SIZE
 
 _SAID: dict[Any, tuple[str, str]] = {}
@@ -33,7 +34,7 @@ def words(told: str, call: Call) -> str:
     function, args, kwargs = call
     if not resolve_name(function):  # a function of somebody else may do more than compute
         return told
-    key = (function, torch.is_grad_enabled(), _key(args), _key(kwargs))
+    key = (function, torch.is_grad_enabled(), walk.key(args, _key), walk.key(kwargs, _key))
     said = _SAID.get(key)
     if said is None:
         said = _SAID[key] = _said(call)
@@ -136,11 +137,7 @@ def _like(stride: tuple[int, ...], shape: torch.Size) -> tuple[int, ...]:
     return tuple(made)
 
 
-def _key(arg: Any) -> Any:
-    if isinstance(arg, torch.Tensor):
-        return (tuple(arg.shape), arg.stride(), arg.dtype, arg.requires_grad)
-    if isinstance(arg, (list, tuple)):
-        return (type(arg), tuple([_key(item) for item in arg]))
-    if isinstance(arg, dict):
-        return tuple([(name, _key(item)) for name, item in arg.items()])
-    return (type(arg), arg) if type(arg) in (int, float, bool, str, torch.dtype) else type(arg)
+def _key(end: Any) -> Any:
+    if isinstance(end, torch.Tensor):
+        return (tuple(end.shape), end.stride(), end.dtype, end.requires_grad)
+    return (type(end), end) if type(end) in (int, float, bool, str, torch.dtype) else type(end)

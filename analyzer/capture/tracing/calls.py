@@ -15,6 +15,7 @@ from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing import composite_calls
 from analyzer.capture.tracing.dtype_reads import Following
 from analyzer.capture.tracing.tracer import Tracer
+from analyzer.ir import walk
 
 _QUIET: Final = frozenset({"__get__", "__set__"})
 _SET_DATA: Final = torch.Tensor.data.__set__  # type: ignore[attr-defined]
@@ -75,12 +76,11 @@ class Calls(TorchFunctionMode):
 
     def _plain(self, args: Any) -> Any:
         """Arguments with the values of the abstract tensors that stand inside lists of numbers."""
-        return tuple([self._inside(a) if isinstance(a, (list, tuple)) else a for a in args])
 
-    def _inside(self, item: Any) -> Any:
-        if type(item) is Abstract:
-            return self._value(item)
-        return type(item)([self._inside(i) for i in item]) if type(item) in (list, tuple) else item
+        def inside(value: Any) -> Any:
+            return walk.changed(value, Abstract, self._value, exact=True)
+
+        return tuple([inside(a) if isinstance(a, (list, tuple)) else a for a in args])
 
 
 def _formatted(tensor: Abstract, form: str) -> str:

@@ -16,6 +16,7 @@ from analyzer.capture.tensor import Abstract, computing, dtype_name, spec_of
 from analyzer.capture.tracing.autograd import in_backward
 from analyzer.capture.tracing.layouts import stride
 from analyzer.capture.tracing.signature import Signature, argument
+from analyzer.ir import walk
 from analyzer.ir.graph import DtypeArg, Spec
 
 Strided = tuple[Spec, tuple[int, ...]]
@@ -91,18 +92,22 @@ class Kernels:
 
 def as_specs(arg: Any) -> Any:
     """An argument as the oracle wants it: tensors as specs, dtypes by name, no devices or layouts."""
-    if isinstance(arg, torch.Tensor):
-        return spec_of(arg)
-    kind = type(arg)
-    if kind is torch.dtype:
-        return DtypeArg(dtype_name(arg))
-    if isinstance(arg, (list, tuple)):
-        return tuple([as_specs(item) for item in arg])
-    return arg if kind in (int, float, bool, str, complex) else None
+    return walk.changed(arg, object, _as_spec, into=tuple)
+
+
+def _as_spec(end: Any) -> Any:
+    if isinstance(end, torch.Tensor):
+        return spec_of(end)
+    if type(end) is torch.dtype:
+        return DtypeArg(dtype_name(end))
+    return end if type(end) in (int, float, bool, str, complex) else None
 
 
 def tensors(arg: Any) -> Iterator[Abstract]:
-    """Every abstract tensor inside an argument, depth first."""
+    """Every abstract tensor inside an argument, depth first.
+
+    Hot: 0.7 us for each of 2,500 calls in 8 Llama layers (55 ms); `walk.leaves` would add 0.5 % to a capture.
+    """
     if type(arg) is Abstract:
         yield arg
     elif isinstance(arg, (list, tuple)):
@@ -115,9 +120,7 @@ def tensors(arg: Any) -> Iterator[Abstract]:
 
 def results(result: Any) -> list[torch.Tensor]:
     """The tensors that an operation returned, alone, several, or in lists, in order."""
-    if isinstance(result, torch.Tensor):
-        return [result]
-    return [t for item in result for t in results(item)] if isinstance(result, (tuple, list)) else []
+    return list(walk.leaves(result, torch.Tensor))
 
 
 def holes(result: Any) -> tuple[int, ...]:
@@ -146,13 +149,13 @@ def repair_dtype(sig: Signature | None, args: tuple[Any, ...], kwargs: dict[str,
     return max(Counter(voters).items(), key=lambda item: (item[1], everyone[item[0]], -item[0].itemsize))[0]
 
 
-def recast(arg: Any, dtype: torch.dtype, cast: Callable[[Abstract, torch.dtype], Any] = Abstract.like) -> Any:
+def recast(arg: Any, dtype: torch.dtype) -> Any:
     """The argument with every float tensor in `dtype`, making no node."""
-    if type(arg) is Abstract:
-        return cast(arg, dtype) if arg.dtype.is_floating_point and arg.dtype != dtype else arg
-    if isinstance(arg, (list, tuple)):
-        return type(arg)([recast(item, dtype, cast) for item in arg])
-    return arg
+
+    def other(tensor: Abstract) -> Abstract:
+        return tensor.like(dtype) if tensor.dtype.is_floating_point and tensor.dtype != dtype else tensor
+
+    return walk.changed(arg, Abstract, other)
 
 
 def _shaped(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...], tuple[int, ...]]:
@@ -172,22 +175,21 @@ def _shaped(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...],
 
 
 def _meta(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...], tuple[int, ...]]:
-    named = {k: _on_meta(v) for k, v in kwargs.items()}
+    given, named = walk.changed((args, kwargs), object, _on_meta, into=list)
     with torch.no_grad():
-        result = function(*[_on_meta(a) for a in args], **named)
+        result = function(*given, **named)
     made = tuple((spec_of(t), stride(str(function), args, i, t)) for i, t in enumerate(results(result)))
     return made, holes(result)
 
 
-def _on_meta(arg: Any) -> Any:
-    if isinstance(arg, Abstract):
-        return torch.empty_strided(arg.shape, arg.stride(), dtype=arg.dtype, device="meta")
-    if isinstance(arg, (list, tuple)):
-        return [_on_meta(item) for item in arg]
-    return torch.device("meta") if isinstance(arg, torch.device) else arg
+def _on_meta(end: Any) -> Any:
+    if isinstance(end, Abstract):
+        return torch.empty_strided(end.shape, end.stride(), dtype=end.dtype, device="meta")
+    return torch.device("meta") if isinstance(end, torch.device) else end
 
 
 def _key(arg: Any) -> Any:
+    """Hot: 1.4 us for each of 660 calls in 8 Llama layers (55 ms); `walk.key` would add 0.6 % to a capture."""
     kind = type(arg)
     if kind is Abstract:
         return (arg.shape, arg.stride(), arg.dtype, arg.held)
