@@ -43,9 +43,11 @@ def stay(name: str, args: Any, kwargs: Any) -> tuple[bool, Any, Any]:
     away = "device" in kwargs and is_away(kwargs["device"])
     if away:
         kwargs = {key: value for key, value in kwargs.items() if key != "device"}
-    if name == "to" and len(args) > 1 and (is_away(args[1]) or type(args[1]) is int):
+    if name != "to":
+        return False, args, kwargs
+    if len(args) > 1 and (is_away(args[1]) or type(args[1]) is int):
         away, args = True, (args[0], *[arg for arg in args[2:3] if arg is not None])
-    return away and name == "to" and len(args) == 1 and kwargs.get("dtype") is None, args, kwargs
+    return away and len(args) == 1 and kwargs.get("dtype") is None, args, kwargs
 
 
 @contextmanager

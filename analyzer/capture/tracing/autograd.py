@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -27,6 +28,17 @@ def in_backward() -> bool:
     return torch._C._current_autograd_node() is not None and not torch.is_grad_enabled()
 
 
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """Who runs an operation, as a graph node has it."""
+
+    module: str
+    call: str
+    place: Place
+    phase: str
+    step: str
+
+
 class Passes:
     """Joins autograd's nodes to the calls that made them, by their sequence numbers.
 
@@ -36,18 +48,18 @@ class Passes:
 
     def __init__(self, places: SourceLines) -> None:
         self._places = places
-        self._calls: dict[int, dict[str, Any]] = {}
+        self._calls: dict[int, NodeFacts] = {}
         self._next = _next_number()
         self.ran = False
         """Whether anything ran backward."""
         self.step = ""
 
-    def facts(self, call: str) -> dict[str, Any]:
-        """Module, call, place, phase and step of the operation that is being dispatched."""
+    def facts(self, call: str) -> NodeFacts:
+        """Those of the operation that is being dispatched."""
         node = torch._C._current_autograd_node()
         if node is None:
             place, module = self._places.here()
-            facts = {"module": module, "call": call, "place": place, "phase": "", "step": self.step}
+            facts = NodeFacts(module, call, place, "", self.step)
         else:
             facts = self._of(node, call)
         self._number(facts)
@@ -73,27 +85,27 @@ class Passes:
         with patched(torch.autograd, "_engine_run_backward", run, why="Function modes are off while the engine runs."):
             yield
 
-    def _of(self, node: Any, call: str) -> dict[str, Any]:
+    def _of(self, node: Any, call: str) -> NodeFacts:
         self.ran = True
         owner = self._owner(node)
         place, module = self._places.here()
         if place == NOWHERE:  # the engine itself
-            return {**owner, "phase": BACKWARD}
+            return NodeFacts(owner.module, owner.call, owner.place, BACKWARD, owner.step)
         phase = BACKWARD if in_backward() else RECOMPUTE
-        return {"module": module or owner["module"], "call": call, "place": place, "phase": phase, "step": self.step}
+        return NodeFacts(module or owner.module, call, place, phase, self.step)
 
-    def _owner(self, node: Any) -> dict[str, Any]:
+    def _owner(self, node: Any) -> NodeFacts:
         """What is known of the forward call that made a node of autograd's."""
         variable = getattr(node, "variable", None)
         if variable is not None:  # AccumulateGrad, which no call made
             name = variable.ref.id if type(variable) is Abstract else ""
-            return {"module": name.rpartition(".")[0], "call": "", "place": NOWHERE, "step": self.step}
+            return NodeFacts(name.rpartition(".")[0], "", NOWHERE, "", self.step)
         number = node._sequence_nr()
         if node.name() == "CopySlices":  # made after its operation, when that wrote through a view
             number -= 1
-        return self._calls.get(number, {"module": "", "call": "", "place": Place(), "step": self.step})
+        return self._calls.get(number) or NodeFacts("", "", Place(), "", self.step)
 
-    def _number(self, facts: dict[str, Any]) -> None:
+    def _number(self, facts: NodeFacts) -> None:
         """Autograd's nodes that are new since the last operation belong to this one."""
         following = _next_number()
         for number in range(self._next, following):

@@ -32,15 +32,11 @@ class Calls(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Name the call, run it, and pass it repaired if it is refused for its dtypes."""
+        kwargs = kwargs or {}
         name = getattr(func, "__name__", "") or str(func)
         name = name.partition(".")[0]  # of an overload, as exported programs call them
         if name in _QUIET:
-            self._following.read(func, args[0])
-            result = func(*args, **(kwargs or {}))
-            if func == _SET_DATA and type(args[0]) is type(args[1]) is Abstract:
-                args[0].become(args[1])
-            return result
-        kwargs = kwargs or {}
+            return self._attribute(func, args, kwargs)
         host = _HOST.get(name)
         if host is not None and args and type(args[0]) is Abstract:
             value = self._value(args[0])
@@ -69,6 +65,14 @@ class Calls(TorchFunctionMode):
             raise
         finally:
             tracer.call, tracer.calling = outer
+
+    def _attribute(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """A read or a write of an attribute of a tensor, which is no call that a person wrote."""
+        self._following.read(func, args[0])
+        result = func(*args, **kwargs)
+        if func == _SET_DATA and type(args[0]) is type(args[1]) is Abstract:
+            args[0].become(args[1])
+        return result
 
     def _value(self, tensor: Abstract) -> torch.Tensor:
         with torch._C._DisableTorchDispatch():  # the tracer would turn an invented value into an abstract one

@@ -13,7 +13,7 @@ from analyzer.capture.assumed_values import plausible
 from analyzer.capture.refusals import replay, repro_script
 from analyzer.capture.tensor import Abstract, Cell, dtype_name, spec_of
 from analyzer.capture.tracing.outcomes import recast, repair_dtype, results, tensors
-from analyzer.capture.tracing.recorder import strides
+from analyzer.capture.tracing.recorder import Refusal, strides
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir.graph import CALLED, Ref
 
@@ -40,7 +40,7 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
     for dtype in _remedies(args, kwargs, home):
         try:
             with tracer.recorder.muted(), torch.no_grad():
-                result = run(func, recast(args, dtype), {k: recast(v, dtype) for k, v in kwargs.items()})
+                result = run(func, recast(args, dtype), recast(kwargs, dtype))
         except oracle.KERNEL_ERRORS:
             continue
         said = replay.words(oracle.words(error), (func, args, kwargs))
@@ -52,22 +52,29 @@ def one_node(tracer: Tracer, args: Any, kwargs: Any, result: Any, words: str = "
     """Record the whole call on the operands that were passed; what its repaired run did is left out."""
     operands = list(tensors((args, kwargs)))
     facts = tracer.passes.facts(tracer.call)
-    mixed = len({t.dtype for t in operands if t.dtype.is_floating_point}) > 1
-    if words and oracle.is_gap(words, mixed) and tracer.kernels.device != "cpu":
-        tracer.inventions.note("a kernel that the CPU lacks", words, facts["place"])
+    if words and tracer.kernels.device != "cpu" and _is_gap(words, operands):
+        tracer.inventions.note("a kernel that the CPU lacks", words, facts.place)
         words = repair = ""
     given = {id(t): t for t in operands}
     made = [t for t in results(result) if id(t) not in given]
-    again = repro_script.write(words, [tracer.calling]) if words and tracer.calling else None
-    callers = tracer.source_lines.callers() if words else ()
-    facts = {**facts, "refused": words, "repair": repair, "script": again, "callers": callers}
+    refusal = _refusal(tracer, words, repair) if words else Refusal("", repair)
     specs = tuple(spec_of(t) for t in made)
-    node_id = tracer.recorder.op(tracer.call, CALLED + tracer.call, args, kwargs, specs, **facts)
+    node_id = tracer.recorder.op(tracer.call, CALLED + tracer.call, args, kwargs, specs, facts, refusal)
     handed = tuple(_handed_out(t, Ref(node_id, i)) for i, t in enumerate(made))
     if torch.is_grad_enabled() and any(t.requires_grad for t in operands):
         handed = _Whole.apply(tracer, tracer.call, handed, *operands)  # type: ignore[no-untyped-call]
-    numbered = {id(t): h for t, h in zip(made, handed, strict=True)}
-    return tree_map_only(torch.Tensor, lambda t: given.get(id(t)) if id(t) in given else numbered[id(t)], result)
+    standing = given | {id(t): h for t, h in zip(made, handed, strict=True)}
+    return tree_map_only(torch.Tensor, lambda t: standing[id(t)], result)
+
+
+def _is_gap(words: str, operands: list[Abstract]) -> bool:
+    floats = {t.dtype for t in operands if t.dtype.is_floating_point}
+    return oracle.is_gap(words, len(floats) > 1)
+
+
+def _refusal(tracer: Tracer, words: str, repair: str) -> Refusal:
+    again = repro_script.write(words, [tracer.calling]) if tracer.calling else None
+    return Refusal(words, repair, again, tracer.source_lines.callers())
 
 
 class _Whole(torch.autograd.Function):
@@ -84,9 +91,8 @@ class _Whole(torch.autograd.Function):
         wanted = [t for t in operands if t.dtype.is_floating_point]
         args = [*[g for g in grads if g is not None], *operands]
         specs = tuple(spec_of(t) for t in wanted)
-        node_id = tracer.recorder.op(
-            f"{call}_backward", f"{CALLED}{call}_backward", args, {}, specs, **tracer.passes.facts(call)
-        )
+        name, facts = f"{call}_backward", tracer.passes.facts(call)
+        node_id = tracer.recorder.op(name, CALLED + name, args, {}, specs, facts)
         made = {id(t): _handed_out(t, Ref(node_id, i)) for i, t in enumerate(wanted)}
         return None, None, None, *[made.get(id(t)) for t in operands]
 

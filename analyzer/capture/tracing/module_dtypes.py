@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from analyzer.capture.tensor import Abstract, computing, dtype_name
 from analyzer.ir.graph import ModelGraph, Node, above
@@ -31,22 +31,31 @@ class ModuleDtypes:
             self._count()
         floats = computing(t for t in operands if t.dtype.is_floating_point)
         held = [node for t in floats if t.held and (node := self._stored(t)) is not None]
+        dtypes = {dtype_name(t.dtype) for t in floats}
         votes: Counter[str] = Counter()
-        own = module.split(".")[0] in self.parts
-        for path in above(module):
-            if own and not path:
+        for path in self._voters(module):
+            others = self._others(path, held)
+            if others is None:
                 continue
-            counts = self._matrices[path]
-            inside = [self._dtype(node) for node in held if _inside(node.name, path)]
-            alike = len(counts) < 2
-            if inside and alike and path:
-                continue
-            others = Counter(counts)
-            others.subtract([] if alike else inside)
-            for dtype in {dtype_name(t.dtype) for t in floats}:
+            for dtype in dtypes:
                 votes[dtype] += others[dtype] / max(others.total(), 1)  # type: ignore[assignment]
-        best = votes.most_common(2)
-        return best[0][0] if best and (len(best) == 1 or best[0][1] > best[1][1]) else ""
+        return _most(votes)
+
+    def _voters(self, module: str) -> Iterator[str]:
+        """The module and all that hold it, up to the model, or to a part that is a model of its own."""
+        own = module.split(".")[0] in self.parts
+        return (path for path in above(module) if path or not own)
+
+    def _others(self, path: str, held: list[Node]) -> Counter[str] | None:
+        """How many matrices a module has of each dtype, those in the call left out; None if it has no vote."""
+        counts = self._matrices[path]
+        inside = [self._dtype(node) for node in held if _inside(node.name, path)]
+        alike = len(counts) < 2
+        if inside and alike and path:
+            return None
+        others = Counter(counts)
+        others.subtract([] if alike else inside)
+        return others
 
     def _count(self) -> None:
         for node in self._graph.stored():
@@ -63,6 +72,11 @@ class ModuleDtypes:
         while node is not None and node.is_op:
             node = self._graph.nodes.get(node.operands()[0].id)
         return node if node is not None and node.is_matrix else None
+
+
+def _most(votes: Counter[str]) -> str:
+    best = votes.most_common(2)
+    return best[0][0] if best and (len(best) == 1 or best[0][1] > best[1][1]) else ""
 
 
 def _inside(name: str, path: str) -> bool:

@@ -71,19 +71,19 @@ class Kernels:
         if isinstance(answer, oracle.Refused) and answer.uniform and replay.runs((function, args, kwargs)):
             answer = oracle.Unanswered("it runs in the layout that its operands have")
         if isinstance(answer, oracle.Refused) and not answer.gap:
-            repair = repair_dtype(sig, args, kwargs, home)
-            meant = oracle.ask(sig.op, specs, named)
-            if isinstance(meant, oracle.Dtypes) and meant.names:  # the CPU runs it: what it gives starts no cascade
-                repair = getattr(torch, meant.names[0])
-            fixed = recast(args, repair), {k: recast(v, repair) for k, v in kwargs.items()}
-            outputs, absent = _meta(function, *fixed)
+            on_cpu = oracle.ask(sig.op, specs, named)
+            if isinstance(on_cpu, oracle.Dtypes) and on_cpu.names:  # what it gives starts no cascade
+                repair = getattr(torch, on_cpu.names[0])
+            else:
+                repair = repair_dtype(sig, args, kwargs, home)
+            outputs, absent = _meta(function, recast(args, repair), recast(kwargs, repair))
             told = dtype_name(repair) if in_backward() else home or dtype_name(repair)
             return Outcome(outputs, answer.message, told, asked=answer.asked, absent=absent)
-        shaped = _shaped if isinstance(answer, oracle.Dtypes) else _meta
-        outputs, absent = shaped(function, args, kwargs)
-        if isinstance(answer, oracle.Dtypes) and len(answer.names) == len(outputs):
-            outputs = tuple((replace(s, dtype=d), stride) for (s, stride), d in zip(outputs, answer.names, strict=True))
-        if not isinstance(answer, oracle.Refused):
+        if isinstance(answer, oracle.Dtypes):
+            outputs, absent = _shaped(function, args, kwargs)
+            return Outcome(_in_dtypes(outputs, answer.names), absent=absent)
+        outputs, absent = _meta(function, args, kwargs)
+        if isinstance(answer, oracle.Unanswered):
             return Outcome(outputs, absent=absent)
         if self.device == "cpu":
             return Outcome(outputs, answer.message, absent=absent)
@@ -158,6 +158,13 @@ def recast(arg: Any, dtype: torch.dtype) -> Any:
     return walk.changed(arg, Abstract, other)
 
 
+def _in_dtypes(outputs: tuple[Strided, ...], dtypes: tuple[str, ...]) -> tuple[Strided, ...]:
+    """The outputs in the dtypes that the kernel gave, where these are as many."""
+    if len(dtypes) != len(outputs):
+        return outputs
+    return tuple((replace(spec, dtype=dtype), at) for (spec, at), dtype in zip(outputs, dtypes, strict=True))
+
+
 def _shaped(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...], tuple[int, ...]]:
     """As `_meta`, also where the meta kernel takes fewer dtypes than the real one, as that of `_grouped_mm` does.
 
@@ -168,9 +175,7 @@ def _shaped(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...],
     except (RuntimeError, NotImplementedError):
         for other in (torch.bfloat16, torch.float32):
             with suppress(RuntimeError, NotImplementedError):
-                return _meta(
-                    function, recast(args, other), {key: recast(value, other) for key, value in kwargs.items()}
-                )
+                return _meta(function, recast(args, other), recast(kwargs, other))
         raise
 
 

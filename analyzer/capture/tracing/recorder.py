@@ -5,13 +5,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from analyzer.capture.tensor import Abstract, Cell, dtype_name, small, spec_of
-from analyzer.ir.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.capture.tracing.autograd import NodeFacts
+from analyzer.ir.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Script, Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a refused call leaves in its node, as `Node` has it."""
+
+    words: str
+    repair: str
+    script: Script | None = None
+    callers: tuple[Place, ...] = ()
+
+
+TAKEN: Final = Refusal("", "")
+"""Of a call that is not refused."""
 
 
 class Recorder:
@@ -29,14 +45,21 @@ class Recorder:
         self._count[base] += 1
         return f"{base}_{n}" if n else base
 
-    def op(self, base: str, op: str, args: Any, kwargs: dict[str, Any], outputs: tuple[Spec, ...], **facts: Any) -> str:
+    def op(
+        self, base: str, op: str, args: Any, kwargs: dict[str, Any], outputs: tuple[Spec, ...], facts: NodeFacts,
+        refusal: Refusal = TAKEN, inserted: str = "",
+    ) -> str:  # fmt: skip
         """Append an operation; its id is returned."""
         if self._muted:
             return ""
         taken = tuple([self.arg(a) for a in args])
         named = tuple([(k, self.arg(v)) for k, v in kwargs.items()]) if kwargs else ()
         node_id = self.name(base)
-        self.graph.add(Node(node_id, op, taken, named, outputs, **facts))
+        self.graph.add(Node(
+            node_id, op, taken, named, outputs, module=facts.module, call=facts.call, place=facts.place,
+            refused=refusal.words, repair=refusal.repair, inserted=inserted, script=refusal.script,
+            callers=refusal.callers, phase=facts.phase, step=facts.step,
+        ))  # fmt: skip
         return node_id
 
     def stored(
@@ -80,8 +103,9 @@ class Recorder:
         if tensor.seen != cell.version and cell.writer is not None:
             node_id, write = self.name("updated"), self.graph[cell.writer.id]
             operands, outputs = (tensor.ref, cell.writer), (spec_of(tensor),)
-            facts: dict[str, Any] = {"module": write.module, "place": write.place, "step": write.step}
-            self.graph.add(Node(node_id, UPDATED, operands, (), outputs, **facts))
+            self.graph.add(Node(
+                node_id, UPDATED, operands, (), outputs, module=write.module, place=write.place, step=write.step
+            ))  # fmt: skip
             tensor.ref, tensor.seen = Ref(node_id), cell.version
         return tensor.ref
 

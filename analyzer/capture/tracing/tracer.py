@@ -18,11 +18,11 @@ from analyzer.capture.tensor import Abstract, Cell, grows, small, spec_of
 from analyzer.capture.tracing.autograd import Passes
 from analyzer.capture.tracing.module_dtypes import ModuleDtypes
 from analyzer.capture.tracing.outcomes import Kernels, Outcome, holes, results, tensors
-from analyzer.capture.tracing.recorder import Recorder
+from analyzer.capture.tracing.recorder import TAKEN, Recorder, Refusal
 from analyzer.capture.tracing.signature import VIEW, Signature, argument, ranked, signature
 from analyzer.capture.tracing.special_ops import SPECIAL
 from analyzer.ir import walk
-from analyzer.ir.graph import Ref, Script, Spec
+from analyzer.ir.graph import Place, Ref, Script, Spec
 from analyzer.oracle.operands import regular
 
 _CPU = torch.device("cpu")
@@ -87,8 +87,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         operands = list(tensors((args, kwargs)))
         if not operands and not sig.gives_tensors:  # the profiler's marks, which optimizers make
             return func(*args, **kwargs)
-        ours = sig.op.startswith("aten.")  # an operator of another library may have no CPU kernel
-        if ours and not sig.random and all(t.known is not None and small(t) for t in operands):
+        if _can_be_known(sig, operands):
             done, result = self._really(func, args, kwargs)
             if done:
                 return self.realised(sig, args, kwargs, operands, result)
@@ -187,47 +186,68 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         real: list[Any] | None = None, again: Script | None = None,
     ) -> Any:  # fmt: skip
         facts = self.passes.facts(self.call)
-        place = facts["place"]
         if outcome.gap:
-            self.inventions.note("a kernel that the CPU lacks", outcome.gap, place)
-        facts = {**facts, "refused": outcome.refused, "repair": outcome.repair, "script": again}
-        facts["callers"] = self.source_lines.callers() if outcome.refused else ()
-        facts["inserted"] = self.inserted * (sig.base in _CASTS)
+            self.inventions.note("a kernel that the CPU lacks", outcome.gap, facts.place)
+        refusal = TAKEN
+        if outcome.refused:
+            refusal = Refusal(outcome.refused, outcome.repair, again, self.source_lines.callers())
         written = [(i, t) for i in sig.written for t in tensors(argument(sig, i, args, kwargs))]
         specs: tuple[Spec, ...] = tuple(s for s, _ in outcome.outputs)
         if not sig.returns:  # as `_foreach_add_`: what it wrote stands for what it gives
             specs = tuple(spec_of(t) for _, t in written)
-        node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, **facts)
+        inserted = self.inserted if sig.base in _CASTS else ""
+        node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, facts, refusal, inserted)
+        made = self._made(sig, args, kwargs, operands, outcome, real, node_id, facts.place)
+        for number, (index, target) in enumerate(written):
+            self.recorder.wrote(target, Ref(node_id, _position(sig, index) if sig.returns else number))
+        return _returned(sig, made)
+
+    def _made(
+        self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outcome: Outcome,
+        real: list[Any] | None, node_id: str, place: Place,
+    ) -> list[Any]:  # fmt: skip
+        """What the operation returns, in order: new abstract tensors, operands that it wrote into, and None."""
         made: list[Any] = []
         for index, (spec, stride) in enumerate(outcome.outputs):
             while len(made) in outcome.absent:
                 made.append(None)
             how = sig.returns[0 if sig.many else min(len(made), len(sig.returns) - 1)]
-            ref = Ref(node_id, index)
             if type(how) is int:
                 made.append(argument(sig, how, args, kwargs))
                 continue
             value = real[index] if real is not None else None
             shares = how == VIEW and bool(operands)
             cell = operands[0].cell if shares else Cell(known=value is not None)
-            tensor = Abstract.make(spec, stride, ref, cell, value)
+            tensor = Abstract.make(spec, stride, Ref(node_id, index), cell, value)
             tensor.held = shares and operands[0].held
-            chooses = sig.base in RANKED and (index > 0 or sig.base not in VALUES_FIRST)
-            if value is None and chooses and not spec.dtype.startswith(("float", "bfloat")) and operands:
+            if value is None and sig.base in RANKED and operands and _is_choice(sig, index, spec):
                 self._rank(tensor, ranked(sig, args, kwargs), operands, place)
             made.append(tensor)
-        for number, (index, target) in enumerate(written):
-            self.recorder.wrote(target, Ref(node_id, _position(sig, index) if sig.returns else number))
-        if sig.many:
-            return made
-        made += [None] * (len(sig.returns) - len(made))
-        return (made[0] if made else None) if len(sig.returns) <= 1 else tuple(made)
+        return made
 
-    def _rank(self, tensor: Abstract, dim: int | None, operands: list[Abstract], place: Any) -> None:
+    def _rank(self, tensor: Abstract, dim: int | None, operands: list[Abstract], place: Place) -> None:
         shape = operands[0].shape
         choices = operands[0].numel() if dim is None or not shape else shape[dim]
         tensor.value = self.inventions.ranking(tensor, int(choices), dim, place)
         tensor.cell.known = tensor.value is not None
+
+
+def _returned(sig: Signature, made: list[Any]) -> Any:
+    """What was made as the operation gives it: alone, as a list, or as a tuple with None for what is absent."""
+    if sig.many:
+        return made
+    made += [None] * (len(sig.returns) - len(made))
+    return (made[0] if made else None) if len(sig.returns) <= 1 else tuple(made)
+
+
+def _is_choice(sig: Signature, index: int, spec: Spec) -> bool:
+    """Whether an output of an operation that ranks holds positions or masks, not the values that were ranked."""
+    return (index > 0 or sig.base not in VALUES_FIRST) and not spec.dtype.startswith(("float", "bfloat"))
+
+
+def _can_be_known(sig: Signature, operands: list[Abstract]) -> bool:
+    """Whether the operation can be run for real; one of another library may have no CPU kernel."""
+    return sig.op.startswith("aten.") and not sig.random and all(t.known is not None and small(t) for t in operands)
 
 
 def _counts(operands: list[Abstract], result: Any) -> bool:
