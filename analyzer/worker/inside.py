@@ -127,7 +127,8 @@ def _own_stdout() -> BinaryIO:
 
 
 def _confine(setup: Setup, *pipes: BinaryIO) -> Confined:
-    rules = Rules((*interpreter_paths(), *setup.readable), (setup.scratch,), setup.address_space)
+    ours = str(Path(__file__).resolve().parents[1])  # another interpreter need not have analyzer
+    rules = Rules((*interpreter_paths(), ours, *setup.readable), (setup.scratch,), setup.address_space)
     return confine(rules, keep=tuple(pipe.fileno() for pipe in pipes))
 
 

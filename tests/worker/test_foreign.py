@@ -1,0 +1,64 @@
+"""A worker in another interpreter, which has torch and transformers but nothing that the front draws and prints with."""
+
+from __future__ import annotations
+
+import site
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from analyzer.cli import main
+from tests.worker.models import clean, written
+
+__all__ = ["clean"]
+SAMPLE = Path(__file__).parents[2] / "samples" / "minicpm_v_2"
+MISSING = ("analyzer", "click", "rich", "graphviz", "graphviz_pure", "pygraphviz", "tomli", "peft", "accelerate")
+WITHOUT = f"""
+import sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {MISSING} and name not in sys.modules:
+            raise ModuleNotFoundError(f"no {{name}} here", name=name)
+sys.meta_path.insert(0, Without())
+"""
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter of its own, with the packages of this one but those that are missing."""
+    folder = tmp_path_factory.mktemp("foreign")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", str(folder)], check=True)
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    places = sysconfig.get_paths(vars={"base": str(folder), "platbase": str(folder)})
+    packages = Path(places["purelib"])
+    (packages / "ours.pth").write_text("\n".join([sysconfig.get_path("purelib"), *site.getsitepackages()]) + "\n")
+    (packages / "sitecustomize.py").write_text(WITHOUT)
+    return str(python)
+
+
+def test_it_lacks_what_the_front_has(foreign: str) -> None:
+    there = [name for name in ("click", "analyzer", "torch") if _imports(foreign, name)]
+    assert there == ["torch"] and _imports(sys.executable, "click")
+
+
+def _imports(python: str, name: str) -> bool:
+    done = subprocess.run([python, "-c", f"import {name}"], capture_output=True, cwd="/", check=False)
+    return done.returncode == 0
+
+
+def test_it_finds_the_same(foreign: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = []
+    for number, more in enumerate(([], ["--python", foreign])):
+        out = tmp_path / f"{number}.json"
+        assert main(["trace", str(SAMPLE), "--trust-remote-code", "--out", str(out), *more]) == 1
+        seen.append((out.read_bytes(), capsys.readouterr()))
+    assert seen[0] == seen[1]
+
+
+def test_whose_interpreter_it_is_shows(foreign: str, tmp_path: Path) -> None:
+    marker = f"assert sys.prefix == {str(Path(foreign).parents[1])!r}, sys.prefix"
+    assert main(["trace", written(tmp_path, marker), "--require-complete", "--python", foreign]) == 0
+    assert main(["trace", written(tmp_path, marker), "--require-complete"]) == 2
