@@ -193,6 +193,32 @@ def test_a_forked_child_is_confined_alone(tmp_path: Path) -> None:
     assert done.stdout == "True True True False ''\n216000000.0\nfree\n"
 
 
+GIVEN = """
+import errno, os, sys
+from analyzer.worker.confinement import Rules, confine, interpreter_paths
+kept, lost, scratch = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+assert confine(Rules(interpreter_paths(), (scratch,), file_size=1 << 20), keep=(kept,)).line() == ""
+os.write(lost, b"lost")
+try:
+    with open(scratch + "/large", "wb") as file:
+        file.write(bytes(2 << 20))
+except OSError as error:
+    os.write(kept, errno.errorcode[error.errno].encode())
+os.close(lost)
+"""
+
+
+def test_a_given_descriptor_stays_and_a_large_file_does_not_fit(tmp_path: Path) -> None:
+    kept, given = os.pipe()
+    lost, stray = os.pipe()
+    command = [sys.executable, "-c", GIVEN, str(given), str(stray), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, pass_fds=(given, stray), capture_output=True, text=True, check=False)
+    os.close(given)
+    os.close(stray)
+    with os.fdopen(kept, "rb") as from_given, os.fdopen(lost, "rb") as from_stray:
+        assert (done.returncode, done.stderr, from_given.read(), from_stray.read()) == (0, "", b"EFBIG", b"")
+
+
 LATE = """
 import sys, threading
 from analyzer.worker.confinement import Rules, confine, interpreter_paths
@@ -202,7 +228,9 @@ print(confine(Rules(interpreter_paths(), (sys.argv[1],))).line())
 
 
 def test_a_process_with_threads_is_not_called_confined(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", LATE, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LATE, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.stdout == "not confined: threads were running already\n", done.stderr
 
 

@@ -23,7 +23,7 @@ OWN, OTHER = 4321, 1
 
 def test_the_interpreter_reads_its_packages_and_no_home_or_process() -> None:
     paths = [Path(path) for path in interpreter_paths()]
-    for needed in (os.__file__, pytest.__file__, "/proc/self/status"):
+    for needed in (os.__file__, pytest.__file__, applying.__file__, "/proc/self/status"):
         assert any(path == Path(needed) or path in Path(needed).parents for path in paths), needed
     for denied in (
         Path.home(),

@@ -28,6 +28,8 @@ _SET: Final = {
     "HF_DATASETS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
+    # From Python 3.11, `-m` and `-c` do not import from the current folder, which may be the model's.
+    "PYTHONSAFEPATH": "1",
     # The list of users is not readable in there; `getpass.getuser` asks these first.
     "LOGNAME": "worker",
     "USER": "worker",

@@ -60,12 +60,13 @@ _KERNEL: Final = (
     "/dev/random",
     "/dev/urandom",
 )
+_THIS_PACKAGE: Final = str(Path(__file__).resolve().parents[2])
 _LINKER_SETTINGS: Final = "/etc/ld.so.conf.d"
 
 
 def interpreter_paths() -> tuple[str, ...]:
     """Return what the running interpreter must read, sorted; nothing of it is a person's own folder as a whole."""
-    found = {*_prefixes(), *_import_paths(), *_editable_packages(), *_library_folders()}
+    found = {_THIS_PACKAGE, *_prefixes(), *_import_paths(), *_editable_packages(), *_library_folders()}
     own = {path for path in found if not _too_wide(path)}
     return tuple(sorted({*own, *_LIBRARIES, *_DATA, *_SETTINGS, *_KERNEL}))
 

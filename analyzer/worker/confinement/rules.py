@@ -27,6 +27,7 @@ class Confined:
     network: bool
     processes: bool
     memory: bool
+    """False, too, if no limit was asked for."""
     reason: str = ""
     """Why something that was asked for does not hold; empty if all of it does."""
 
