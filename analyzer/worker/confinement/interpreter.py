@@ -38,7 +38,9 @@ _SETTINGS: Final = (
     "/etc/os-release",
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
-    "/etc/pki/tls",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/openssl.cnf",
+    "/etc/pki/ca-trust/extracted",
 )
 # Never the whole of /proc: it holds the environment and the memory of every other process.
 _KERNEL: Final = (

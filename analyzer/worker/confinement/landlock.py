@@ -35,6 +35,7 @@ _SCOPES_FROM: Final = 6
 _ABSTRACT_SOCKETS_AND_SIGNALS: Final = 0b11
 _LOG_FROM: Final = 7
 
+_PROCESSES: Final = "/proc/"
 _WRITABLE_DEVICES: Final = ("/dev/null",)
 
 
@@ -53,8 +54,6 @@ def restrict_files(read: tuple[str, ...], write: tuple[str, ...]) -> None:
             _allow(ruleset, path, _WRITE & rights)
         for path in _WRITABLE_DEVICES:
             _allow(ruleset, path, _READ_FILE | _WRITE_FILE)
-        # Kept open for good: the rule for /proc/self lives as long as its entry in the kernel's cache.
-        os.open("/proc/self", os.O_PATH | os.O_CLOEXEC)
         system_call(_RESTRICT_SELF, ruleset, _NO_LOG if version >= _LOG_FROM else 0)
     finally:
         os.close(ruleset)
@@ -74,9 +73,9 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return  # what is not there needs no rule
-    try:
-        granted = rights if stat.S_ISDIR(os.fstat(descriptor).st_mode) else rights & _OF_A_FILE
-        rule = ctypes.create_string_buffer(struct.pack("=Qi", granted, descriptor), 12)
-        system_call(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)
-    finally:
+    granted = rights if stat.S_ISDIR(os.fstat(descriptor).st_mode) else rights & _OF_A_FILE
+    rule = ctypes.create_string_buffer(struct.pack("=Qi", granted, descriptor), 12)
+    system_call(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)
+    # A file of /proc is made anew, and unknown to the rule, once it has left the kernel's cache: an open one stays.
+    if not path.startswith(_PROCESSES):
         os.close(descriptor)
