@@ -16,6 +16,7 @@ import click
 from analyzer import __version__
 from analyzer.cli.check import check_command
 from analyzer.cli.diff import diff_command
+from analyzer.cli.draw import draw_command
 from analyzer.cli.examples import EXAMPLES
 from analyzer.cli.explain import explain_command
 from analyzer.cli.fix import fix_command
@@ -97,6 +98,7 @@ def cli() -> None:
 
 
 cli.add_command(trace_command)
+cli.add_command(draw_command)
 cli.add_command(fix_command)
 cli.add_command(check_command)
 cli.add_command(diff_command)

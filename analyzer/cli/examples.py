@@ -23,6 +23,14 @@ Examples:
   analyze trace model --autocast cuda:bfloat16 --scope run
   analyze trace model --steps prefill,decode --out report.json
 """,
+    "draw": """
+\b
+Examples:
+  analyze trace model --out report.json
+  analyze draw report.json --out graph.svg --out report.html
+  analyze draw report.json --finding 1 --out finding.png
+  analyze draw report.json --focus resampler --out - > resampler.svg
+""",
     "check": """
 \b
 Examples:
@@ -64,6 +72,7 @@ Examples:
 
 SUMMARIES: Final = {
     "trace": "Report what does not fit in a model, and draw it.",
+    "draw": "Draw a report that was saved as JSON.",
     "check": "For CI: fail on what is not known yet.",
     "diff": "Compare two models, set-ups, revisions or reports.",
     "fix": "Propose changes that clear the errors, each tried.",

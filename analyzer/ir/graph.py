@@ -198,9 +198,9 @@ class ModelGraph:
     follows: dict[Ref, Ref] = field(default_factory=dict)
     """Tensors whose dtype the code took from another tensor (`x.to(y.dtype)`), and that other one."""
 
-    _unindexed: list[Node] = field(default_factory=list, repr=False)
+    _unindexed: list[Node] = field(default_factory=list, init=False, repr=False)
     """Nodes whose operands `_edges` does not hold yet."""
-    _edges: defaultdict[str, list[Edge]] = field(default_factory=lambda: defaultdict(list), repr=False)
+    _edges: defaultdict[str, list[Edge]] = field(default_factory=lambda: defaultdict(list), init=False, repr=False)
     """Node id -> the edges that leave it."""
 
     def add(self, node: Node) -> None:

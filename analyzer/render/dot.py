@@ -212,7 +212,8 @@ def _line(link: Link, source: Box) -> dict[str, str]:
 
 
 def _caption(view: View, over: Caption) -> str:
-    used = sorted({box.dtype for box in view.boxes if box.dtype}, key=list(DTYPES).index)
+    order = {name: i for i, name in enumerate(DTYPES)}
+    used = sorted({box.dtype for box in view.boxes if box.dtype}, key=lambda d: (order.get(d, len(order)), d))
     cells = [f'<TD BGCOLOR="{tint(d).full}" STYLE="ROUNDED">{short(d)}</TD><TD>{escape(d)}</TD>' for d in used]
     if met := [link.label for link in view.links if link.mixed]:
         cells.append(f'<TD><FONT COLOR="{MIXED}"><B>{escape(met[0])}</B></FONT></TD><TD>dtypes meet here</TD>')

@@ -17,7 +17,9 @@ def render(report: Report) -> dict[str, bytes]:
             continue
         stem = _safe(f"{finding.code}-{PurePath(finding.file).name or finding.call or finding.op}-{finding.line}")
         number = sum(name == f"{stem}.py" or name.startswith(f"{stem}.again") for name in files)
-        files[f"{stem}.again{number}.py" if number else f"{stem}.py"] = _source(one, finding).encode()
+        files[f"{stem}.again{number}.py" if number else f"{stem}.py"] = _source(one, finding).encode(
+            "utf-8", "backslashreplace"
+        )
     return files
 
 
