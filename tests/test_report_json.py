@@ -5,15 +5,26 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import Phase, assume, given, settings
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.flow import Flow
+from analyzer.ir.graph import DtypeArg, ModelGraph, Place, Ref, Script, Spec
+from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
+from analyzer.ir.text import print_graph
+from analyzer.picture.tree import tree
 from analyzer.render import FORMATS
+from analyzer.render.repro import render
 from analyzer.report import Report
-from analyzer.report_json import read_report
+from analyzer.report_json import parse_report, read_report
+from analyzer.report_json.arguments import plain_argument, read_argument
+from tests.ir.test_text import graphs
+from tests.mutations import mutated
 from tests.render.models import many_layers, report, seed
 
 FULL = Plan(
@@ -28,23 +39,17 @@ def _save(made: Report, file: Path) -> Any:
     return json.loads(file.read_bytes())
 
 
-def _told(data: Any) -> Any:
-    """Without what only a capture has: the lines that raise a refused call."""
-    scriptless = [{k: v for k, v in one.items() if k not in ("script", "no_script")} for one in data["findings"]]
-    return {**data, "findings": scriptless}
-
-
 def test_a_report_with_stages_is_read_back(tmp_path: Path) -> None:
     flow, found = seed()
-    first = replace(report(flow, found), plan=FULL)
+    first = report(replace(flow, plan=FULL), found)
     flow, found = many_layers(2, faulty=True)
-    second = replace(report(flow, found), plan=Plan(stage="eval"))
+    second = report(replace(flow, plan=Plan(stage="eval")), found)
     made = replace(first, others=(second,))
     data = _save(made, tmp_path / "a.json")
     again = read_report(tmp_path / "a.json")
     assert [one.plan for one in again.stages] == [FULL, second.plan]
     assert again.graph == first.graph and again.findings == first.findings
-    assert _told(_save(again, tmp_path / "b.json")) == _told(data)
+    assert _save(again, tmp_path / "b.json") == data and again == made
     assert FORMATS[".dot"](again) == FORMATS[".dot"](made)
 
 
@@ -57,6 +62,15 @@ def test_a_report_with_stages_is_read_back(tmp_path: Path) -> None:
         ({"findings": [{}]}, "not a whole report"),
         ({"graph": {"nodes": [{"id": "a"}]}}, "not a whole report"),
         ({"coverage": 3}, "not a whole report"),
+        ({"versions": {"torch": 2}}, "2 is no text"),
+        ({"outputs": ["float32", None]}, r"1: None is no text"),
+        ({"graph": {"nodes": [], "outputs": [{"node": "y", "output": 0}]}}, "no node above has the output y#0"),
+        ({"graph": {"nodes": []}}, "findings: no node is called"),
+        ({"flow": {"refusals": {"nowhere": "no"}}}, "names no node: nowhere"),
+        ({"flow": {"dtypes": {"wide": []}}}, "flow.dtypes.wide: not one dtype for each output"),
+        ({"stages": [{}]}, "not a whole report"),
+        ({"look": {"finding": 9}}, "there is no finding 9"),
+        ({"look": {"link_base": "javascript:0"}}, "no link can begin with 'javascript:'"),
     ],
 )
 def test_what_is_no_report_is_refused(change: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -66,7 +80,62 @@ def test_what_is_no_report_is_refused(change: dict[str, Any], words: str, tmp_pa
         read_report(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', "[" * 100_000])
+@given(graphs())
+@settings(deadline=None, phases=[Phase.generate])
+def test_any_graph_comes_back(graph: ModelGraph) -> None:
+    assume(all(node.outputs for node in graph.stored()))
+    for node in graph:  # a call has each keyword once
+        graph.nodes[node.id] = replace(node, kwargs=tuple(dict(node.kwargs).items()), script=None)
+    made = report(Flow.as_captured(graph, Plan()), ())
+    again = parse_report(FORMATS[".json"](made), "it")
+    assert print_graph(again.graph) == print_graph(graph) and again.graph == graph
+
+
+@pytest.mark.parametrize(
+    "arg", ["inf", "nan", "text", float("inf"), float("-inf"), -0.0, 1, True, 2 - 1j, complex("inf")]
+)
+def test_arguments_keep_what_they_are(arg: Any) -> None:
+    data = json.loads(json.dumps(plain_argument((arg, DtypeArg("float32"), Spec("int8", (2,)), ()))))
+    again = read_argument(data, {})
+    assert again == (arg, DtypeArg("float32"), Spec("int8", (2,)), ()) and repr(again[0]) == repr(arg)
+
+
+def test_what_a_flow_says_beyond_the_capture_comes_back() -> None:
+    flow, found = seed()
+    script = replace(flow.graph["refused"], script=Script(("x",), "not tried"), callers=(Place("m.py", 3),))
+    flow.graph.nodes["refused"] = script
+    flow.graph.follows[Ref("p")] = Ref("a")
+    other = Flow(
+        flow.graph, flow.plan, {**flow.dtypes, "p": ("float64",)}, {"a": "not this"}, {"a": "cuda, from source"},
+        Inventory((Held("parameter", "w", Spec("int8", (3,)), True, False, "int4", "a.bin", Place("m.py", 1), "why"),),
+                  {"": "M"}, ("L",), (("a", "b"),), "float16", "auto", {"u": "int8"}, {"w": (1, 2)}, True, ("x.*",)),
+    )  # fmt: skip
+    again = parse_report(FORMATS[".json"](report(other, found)), "it").flow
+    assert again == other and again.graph.follows == flow.graph.follows
+    assert again.graph["refused"].script == script.script and again.graph["refused"].callers == script.callers
+
+
+def test_changed_data_are_a_report_or_are_refused_in_one_line() -> None:
+    flow, found = many_layers(2, faulty=True)
+    first = replace(report(*seed()), plan=FULL)
+    made = replace(first, others=(replace(report(flow, found), plan=Plan(stage="eval")),))
+    data, refused = json.loads(FORMATS[".json"](made)), 0
+    data["graph"]["edges"] = data["stages"][0]["graph"]["edges"] = []  # which nothing reads
+    for seed_ in range(200):
+        changed = mutated(data, Random(seed_))
+        try:
+            again = parse_report(json.dumps(changed).encode(), "it")
+        except AnalyzerError as error:
+            refused += 1
+            assert str(error).startswith("it is ") and "\n" not in str(error), seed_
+            continue
+        for suffix in (".dot", ".txt", ".json"):
+            FORMATS[suffix](again)
+        render(again), tree(again.flow, again.findings)
+    assert 50 < refused < 200
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', "[" * 100_000, "9" * 5000])
 def test_other_json_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(AnalyzerError, match=r"cannot be read|is no report"):

@@ -134,11 +134,13 @@ def _side(
 
 def _checked(side: Side) -> Report | None:
     """The saved report of a side, if it is one; what else can be refused is refused here, before anything is traced."""
-    from analyzer.plans.tries import read_asked
     from analyzer.report_json import read_report
 
-    for text in side.tried:
-        read_asked(text, option=TRIED)
+    if side.tried:
+        from analyzer.plans.tries import read_asked
+
+        for text in side.tried:
+            read_asked(text, option=TRIED)
     return read_report(side.target) if side.asked is None else None
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from analyzer.render import terminal, words
+from analyzer.render import terminal
+from analyzer.render.words import size
 from tests.render.models import report, seed
 
 
@@ -42,7 +43,7 @@ def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sizes_are_for_people() -> None:
-    assert [words.size(n) for n in (0, 1023, 3 << 30, -2048)] == ["0 B", "1023 B", "3.0 GiB", "-2.0 KiB"]
+    assert [size(n) for n in (0, 1023, 3 << 30, -2048)] == ["0 B", "1023 B", "3.0 GiB", "-2.0 KiB"]
 
 
 def test_a_finding_says_that_it_is_in_the_backward_pass() -> None:
