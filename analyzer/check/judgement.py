@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -119,26 +119,33 @@ def judge(
                 continue
             covering = [one for one in suppressions if one.covers(finding)]
             used.update(covering)
-            state = SUPPRESSED if covering else KNOWN if identity.key in known else NEW
-            reason, where = (covering[0].reason, covering[0].where) if covering else ("", "")
             names = (stage.plan.stage,) if stage.plan.stage else ()
-            before = judged.get(identity.key)
-            if before is None:
-                spot = _spot(finding, model, folder, root)
-                judged[identity.key] = Judged(finding, identity, state, spot, reason, where, names)
-            else:
+            if before := judged.get(identity.key):
                 judged[identity.key] = replace(before, stages=(*before.stages, *names))
+            else:
+                one = _judged(finding, identity, covering, known, _spot(finding, model, folder, root))
+                judged[identity.key] = replace(one, stages=names)
     ordered = tuple(sorted(judged.values(), key=lambda one: SEVERITIES.index(one.finding.severity)))
+    entries = baseline.entries if baseline else ()
     return Check(
         report,
         ordered,
         fails_on,
-        tuple(entry for entry in (baseline.entries if baseline else ()) if entry.key not in judged),
+        tuple(entry for entry in entries if entry.key not in judged),
         tuple(one for one in suppressions if one not in used),
         within(folder, root),
-        frozenset(file for one in ordered for file in _files(one.finding) if _own(file, folder)),
-        {state: sum(one.state == state for one in ordered) for state in (NEW, KNOWN, SUPPRESSED)},
+        _own_files(ordered, folder),
+        _counts(ordered),
     )
+
+
+def _judged(
+    finding: Finding, identity: Identity, covering: Sequence[Suppression], known: Set[str], spot: Spot
+) -> Judged:
+    """One finding: suppressed by the first suppression that covers it, else known, else new."""
+    if covering:
+        return Judged(finding, identity, SUPPRESSED, spot, covering[0].reason, covering[0].where)
+    return Judged(finding, identity, KNOWN if identity.key in known else NEW, spot)
 
 
 def within(path: Path, root: Path) -> str:
@@ -156,6 +163,14 @@ def _spot(finding: Finding, model: Path, folder: Path, root: Path) -> Spot:
             return Spot(within(folder / file, root), max(line, 1), file == finding.file and line == finding.line)
     manifests = (model / name for name in MANIFESTS)
     return Spot(within(next((one for one in manifests if one.is_file()), model), root), 1, False)
+
+
+def _own_files(judged: Iterable[Judged], folder: Path) -> frozenset[str]:
+    return frozenset(file for one in judged for file in _files(one.finding) if _own(file, folder))
+
+
+def _counts(judged: Sequence[Judged]) -> dict[str, int]:
+    return {state: sum(one.state == state for one in judged) for state in (NEW, KNOWN, SUPPRESSED)}
 
 
 def _own(file: str, folder: Path) -> bool:

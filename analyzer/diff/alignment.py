@@ -38,8 +38,7 @@ def align(a: Words, b: Words) -> Iterator[Pair]:
     parts = [(list(range(len(a))), list(range(len(b))), 0)]
     while parts:
         mine, its, depth = parts.pop()
-        known, others = {a[i] for i in mine}, {b[j] for j in its}
-        mine, its = [i for i in mine if a[i] in others], [j for j in its if b[j] in known]
+        mine, its = _on_both_sides(a, b, mine, its)
         x, y = [a[i] for i in mine], [b[j] for j in its]
         if len(x) * len(y) <= SMALL:
             found += [(mine[i], its[j]) for i, j in _runs(x, y)]
@@ -51,6 +50,12 @@ def align(a: Words, b: Words) -> Iterator[Pair]:
                 parts.append((mine[i + 1 : k], its[j + 1 : m], depth + 1))
     yield from found
     yield from _moved(a, b, found)
+
+
+def _on_both_sides(a: Words, b: Words, mine: list[int], its: list[int]) -> tuple[list[int], list[int]]:
+    """The positions whose words stand on the other side too."""
+    known, others = {a[i] for i in mine}, {b[j] for j in its}
+    return [i for i in mine if a[i] in others], [j for j in its if b[j] in known]
 
 
 def _ends(a: Words, b: Words) -> list[Pair]:

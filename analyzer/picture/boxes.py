@@ -76,7 +76,7 @@ def _box(scene: Scene, box: str, numbers: tuple[int, ...]) -> Box:
     dtypes = [flow.dtype(Ref(n.id)) for n in nodes if n.outputs]
     finding = worst([scene.findings[number - 1] for number in numbers])
     stories = sorted({number for node in nodes for number in seen.stories.get(node.id, ())})
-    told = finding is not None and seen.faults.get(nodes[0].id, 0) in numbers
+    told = seen.faults.get(nodes[0].id, 0) in numbers
     return Box(
         box,
         _closed_label(scene.folded, places.modules[box], cluster)
@@ -85,9 +85,7 @@ def _box(scene: Scene, box: str, numbers: tuple[int, ...]) -> Box:
         kind,
         _tooltip(flow, nodes),
         tuple(levels(cluster)[1:]),
-        finding.code if finding else "",
-        finding.severity if finding else "",
-        finding.message if finding and told else "",
+        *((finding.code, finding.severity, finding.message if told else "") if finding else ("", "", "")),
         dtypes[-1] if dtypes else "",
         len(nodes),
         details=_details(scene, nodes[0], kind) if stories and kind not in ("module", "glue") else (),

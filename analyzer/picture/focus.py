@@ -39,8 +39,12 @@ def attempts(flow: Reading, findings: Sequence[Finding], folded: Folded, look: L
             seen = interest(flow, findings, folded, 1, look.finding)
             seen.drawn.update(dict.fromkeys(_around(flow, folded, seen, hops)))
             yield seen
-        return
-    module = folded.path(look.focus)
+    else:
+        yield from _in_module(flow, findings, folded, folded.path(look.focus))
+
+
+def _in_module(flow: Reading, findings: Sequence[Finding], folded: Folded, module: str) -> Iterator[Interest]:
+    """All operations in a module, those of its own code alone, and only what was found there."""
     inside = [node for node in flow.graph.ops() if _within(folded.path(node.module), module)]
     own = [node for node in inside if folded.path(node.module) == module]
     for nodes in (inside, own, []):

@@ -98,16 +98,30 @@ def worst(findings: Iterable[Finding]) -> Finding | None:
 
 
 def _follow(flow: Reading, node_id: str, number: int, finding: Finding, folded: Folded, found: Interest) -> None:
-    odd, _ = mixture(flow, node_id)
     origins = {origin.name: origin for operand in finding.operands for origin in operand.origins}
     found.tell(number, [node_id])
+    for way in _ways(flow, node_id, set(origins), folded, found):
+        meet = [w for w in way if mixture(flow, w)[1]]
+        keep = way if len(way) <= LONG_WAY else [way[0], *meet[-LONG_WAY:], way[-1]]
+        found.drawn.update(dict.fromkeys(keep))
+        found.tell(number, [*dict.fromkeys(way), node_id])
+        named = [origin for name, origin in origins.items() if name in _names(flow, way[0])]
+        found.origins.update(dict.fromkeys(way[:1], *named[:1]) if named else {})
+
+
+def _ways(flow: Reading, node_id: str, names: set[str], folded: Folded, found: Interest) -> list[list[str]]:
+    """The ways to tell: those that the odd dtypes took to a node, each from its origin, one for each module and dtype.
+
+    Other stored tensors that belong with them have a box of their own at the node.
+    """
+    odd, _ = mixture(flow, node_id)
     ways: dict[tuple[str, str], list[str]] = {}
     for ref in dict.fromkeys(flow.graph[node_id].operands()):
         dtype = flow.dtype(ref)
         if not is_float(dtype):
             continue
         told = dtype in odd or not odd
-        way = [folded.twins[w] for w in _way(flow, ref, set(origins) if told else set())]
+        way = [folded.twins[w] for w in _way(flow, ref, names if told else set())]
         if told and way:
             begins = flow.graph[way[0]]
             key = (dtype, begins.id if begins.is_op else home(begins))
@@ -117,13 +131,7 @@ def _follow(flow: Reading, node_id: str, number: int, finding: Finding, folded: 
                 found.drawn[way[0]] = None  # the bias beside the weight, which tells the same
         elif way and home(flow.graph[way[0]]) in {*above(flow.graph[node_id].module)} - {""}:
             found.drawn[way[0]] = None  # the weight that the odd operand meets
-    for way in ways.values():
-        meet = [w for w in way if mixture(flow, w)[1]]
-        keep = way if len(way) <= LONG_WAY else [way[0], *meet[-LONG_WAY:], way[-1]]
-        found.drawn.update(dict.fromkeys(keep))
-        found.tell(number, [*dict.fromkeys(way), node_id])
-        named = [origin for name, origin in origins.items() if name in _names(flow, way[0])]
-        found.origins.update(dict.fromkeys(way[:1], *named[:1]) if named else {})
+    return list(ways.values())
 
 
 def _names(flow: Reading, node_id: str) -> set[str]:

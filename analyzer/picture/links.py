@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from analyzer.ir.dtypes import DTYPES, is_float, short
+from analyzer.ir.graph import Node, Ref
 from analyzer.picture.boxes import Scene, described
 from analyzer.picture.interest import meeting
 from analyzer.picture.marks import told
@@ -28,6 +29,12 @@ class _Bundle:
     marks: list[str] = field(default_factory=list)
     tooltip: str = ""
     count: int = 0
+
+    def link(self, ends: tuple[str, str]) -> Link:
+        """The one line that stands for all of them."""
+        label = ", ".join(self.mixed or self.dtypes)
+        stories = tuple(sorted(self.stories))
+        return Link(*ends, label, bool(self.mixed), self.tooltip, self.count, stories, told(self.marks, self.count))
 
 
 def links(scene: Scene, boxes: Mapping[str, Box]) -> tuple[list[Link], list[Box]]:
@@ -55,34 +62,28 @@ def _bundled(scene: Scene, order: Sequence[str]) -> list[Link]:
             continue
         if rank[source] > rank[target] and twins[ref.id] != ref.id:
             continue  # from one copy of a folded layer to the next: "x 40" says it
-        bundle = bundles[source, target]
-        dtype = flow.dtype(ref)
-        bundle.count += 1
-        bundle.dtypes[short(dtype)] = None
-        mixed = meeting(flow, reader.id, dtype) if reader and places.kinds[target] == "op" else ""
-        if mixed:
-            bundle.mixed[mixed] = None
-        if reader:
-            bundle.stories.update(scene.interest.ways.get((twins[ref.id], twins[reader.id]), ()))
-        if reader and (mark := scene.marks.edges.get((ref.id, reader.id))):
-            bundle.marks.append(mark)
-        if mixed or not bundle.tooltip:
-            node = flow.graph[ref.id]
-            to = f" to {reader.name or reader.id} {reader.place}".rstrip() if reader else ""
-            bundle.tooltip = f"{described(flow, node, ref.index, flow.graph.spec(ref))} from {node.name or node.id}{to}"
+        _bundle(bundles[source, target], scene, ref, reader, to_op=places.kinds.get(target) == "op")
     ordered = sorted(bundles.items(), key=lambda item: (rank[item[0][0]], rank[item[0][1]]))
-    return [
-        Link(
-            *ends,
-            ", ".join(b.mixed or b.dtypes),
-            bool(b.mixed),
-            b.tooltip,
-            b.count,
-            tuple(sorted(b.stories)),
-            told(b.marks, b.count),
-        )
-        for ends, b in ordered
-    ]
+    return [bundle.link(ends) for ends, bundle in ordered]
+
+
+def _bundle(bundle: _Bundle, scene: Scene, ref: Ref, reader: Node | None, to_op: bool) -> None:
+    """Add one tensor to a bundle, and who reads it (None: the output); only a single operation mixes dtypes."""
+    flow, twins = scene.flow, scene.folded.twins
+    dtype, mixed = flow.dtype(ref), ""
+    bundle.count += 1
+    bundle.dtypes[short(dtype)] = None
+    if reader:
+        mixed = meeting(flow, reader.id, dtype) if to_op else ""
+        bundle.stories.update(scene.interest.ways.get((twins[ref.id], twins[reader.id]), ()))
+        if mark := scene.marks.edges.get((ref.id, reader.id)):
+            bundle.marks.append(mark)
+    if mixed:
+        bundle.mixed[mixed] = None
+    if mixed or not bundle.tooltip:
+        node = flow.graph[ref.id]
+        to = f" to {reader.name or reader.id} {reader.place}".rstrip() if reader else ""
+        bundle.tooltip = f"{described(flow, node, ref.index, flow.graph.spec(ref))} from {node.name or node.id}{to}"
 
 
 def _cut_outputs(scene: Scene, made: list[Link]) -> list[Link]:

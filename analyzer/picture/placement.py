@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from analyzer.ir.dtypes import is_float
@@ -70,10 +70,7 @@ def place(flow: Reading, folded: Folded, interest: Interest, effort: DetailLevel
         own = node.id in interest.drawn or node.id in interest.also
         if folded.twins[node.id] != node.id or (node.id in folded.aside and not own):
             continue
-        path = folded.path(home(node))
-        closed = next((level for level in levels(path) if level not in open_), None)
-        cluster = [level for level in levels(path) if level in open_][: 99 if closed is None else _rank(path, closed)]
-        where = cluster[-1] if cluster else ""
+        closed, where = _around(folded.path(home(node)), open_)
         if not node.is_op:
             if node.id in interest.drawn or (node.op == "input" and is_float(node.dtype)):
                 places.put(node, f"{node.op}:{node.id}", node.op, where)
@@ -91,16 +88,27 @@ def place(flow: Reading, folded: Folded, interest: Interest, effort: DetailLevel
             box = f"glue:{glue}"
         places.put(node, box, kind, where)
         previous = box
+    _put_copies(flow, folded, places)
+    return places
+
+
+def _around(path: str, open_: Set[str]) -> tuple[str | None, str]:
+    """The outermost closed module on the way down to a path, None if all are open, and the open one around that."""
+    where = ""
+    for level in levels(path):
+        if level not in open_:
+            return level, where
+        where = level
+    return None, where
+
+
+def _put_copies(flow: Reading, folded: Folded, places: SourceLines) -> None:
+    """Put what is folded away into the box of its original."""
     for node in flow.graph:
         twin = folded.twins[node.id]
         if twin != node.id and twin in places.box_of:
             box = places.box_of[twin]
             places.put(node, box, places.kinds[box], places.clusters[box])
-    return places
-
-
-def _rank(path: str, closed: str) -> int:
-    return levels(path).index(closed)
 
 
 def _open(flow: Reading, folded: Folded, interest: Interest, effort: DetailLevel) -> set[str]:

@@ -118,15 +118,9 @@ def _box(box: Box, name: str) -> dict[str, str]:
     colors = tint(box.dtype)
     attrs = {"id": name, "tooltip": escaped(box.tooltip or box.label), "class": " ".join(_classes(box))}
     attrs |= {"fillcolor": colors.full if told else colors.pale, "color": QUIET, "penwidth": "0.6"}
-    attrs |= {"shape": SHAPES.get(box.kind, "box")}
+    attrs |= _frame(box)
     if box.href:
         attrs |= {"URL": escaped(box.href)} | ({} if box.href.startswith("#") else {"target": "_blank"})
-    if box.kind in SHAPES:
-        attrs["style"] = "filled"
-    if box.kind == "missed":
-        attrs["style"] = "rounded,dashed"
-    if box.stub:
-        attrs["style"] = "dashed,filled"
     if told:
         attrs |= {"color": colors.line, "penwidth": "1.6", "fontsize": "12"}
     elif box.kind != "module":
@@ -142,6 +136,17 @@ def _box(box: Box, name: str) -> dict[str, str]:
     if box.kind == "stop":
         attrs |= {"color": "black", "penwidth": "3.5", "style": "dashed,filled", "fontsize": "14", "fontcolor": "black"}
     return {"label": escaped("\n".join(_lines(box))), **attrs}
+
+
+def _frame(box: Box) -> dict[str, str]:
+    frame = {"shape": SHAPES.get(box.kind, "box")}
+    if box.stub:
+        frame["style"] = "dashed,filled"
+    elif box.kind == "missed":
+        frame["style"] = "rounded,dashed"
+    elif box.kind in SHAPES:
+        frame["style"] = "filled"
+    return frame
 
 
 def _classes(box: Box) -> list[str]:

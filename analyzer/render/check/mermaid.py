@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Final
 
@@ -26,21 +26,32 @@ def draw(view: View) -> str:
     links = [link for link in view.links if link.source != link.target]
     if len(links) > EDGES:
         links = _near(view)
-    boxes = {box.id for box in view.boxes}
-    kept = {end for link in links for end in (link.source, link.target)} if len(links) < len(view.links) else boxes
-    ids = {box.id: f"n{i}" for i, box in enumerate(b for b in view.boxes if b.id in kept)}
-    lines = ["flowchart TD", *_cluster(view.root, ids, count())]
-    for link in links:
-        arrow = f'== "{_text(link.label)}" ==>' if link.mixed else "-->"
-        lines.append(f"{ids[link.source]} {arrow} {ids[link.target]}")
-    for severity in ("error", "warning"):
-        if flagged := [ids[b.id] for b in view.boxes if b.severity == severity and not b.stub and b.id in ids]:
-            lines.append(f"classDef {severity} {_STYLES[severity]}")
-            lines.append(f"class {','.join(flagged)} {severity}")
-    if mixed := [str(i) for i, link in enumerate(links) if link.mixed]:
-        lines.append(f"linkStyle {','.join(mixed)} {_STYLES['mixed']}")
+    ids = _names(view, links)
+    arrows = [f"{ids[link.source]} {_arrow(link)} {ids[link.target]}" for link in links]
+    lines = ["flowchart TD", *_cluster(view.root, ids, count()), *arrows, *_styled(view, links, ids)]
     text = "\n".join(lines) + "\n"
     return text if len(links) <= EDGES and len(text) <= CHARACTERS else ""
+
+
+def _names(view: View, links: Sequence[Link]) -> dict[str, str]:
+    """Box id -> name in Mermaid; where links were left out, only of the boxes at those that are kept."""
+    ends = {end for link in links for end in (link.source, link.target)}
+    every = len(links) >= len(view.links)
+    return {box.id: f"n{i}" for i, box in enumerate(b for b in view.boxes if every or b.id in ends)}
+
+
+def _arrow(link: Link) -> str:
+    return f'== "{_text(link.label)}" ==>' if link.mixed else "-->"
+
+
+def _styled(view: View, links: Sequence[Link], ids: Mapping[str, str]) -> Iterator[str]:
+    """Lines that colour what was found and where dtypes meet."""
+    for severity in ("error", "warning"):
+        if flagged := [ids[b.id] for b in view.boxes if b.severity == severity and not b.stub and b.id in ids]:
+            yield f"classDef {severity} {_STYLES[severity]}"
+            yield f"class {','.join(flagged)} {severity}"
+    if mixed := [str(i) for i, link in enumerate(links) if link.mixed]:
+        yield f"linkStyle {','.join(mixed)} {_STYLES['mixed']}"
 
 
 def _near(view: View) -> list[Link]:
