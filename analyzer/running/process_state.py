@@ -76,9 +76,10 @@ def _numpy() -> Any:
 
 
 def _numpy_state() -> tuple[Any, ...]:
-    if _numpy() is None:
+    state = _numpy().get_state() if _numpy() is not None else ()
+    if not isinstance(state, tuple) or not state:  # a generator of another kind
         return ()
-    kind, keys, *rest = _numpy().get_state()
+    kind, keys, *rest = state
     return (kind, keys.tobytes(), *rest)
 
 
@@ -88,6 +89,19 @@ def _seed_numpy(state: tuple[Any, ...]) -> None:
 
         kind, keys, *rest = state
         _numpy().set_state((kind, np.frombuffer(keys, dtype=np.uint32), *rest))
+
+
+def _precision() -> str:
+    """That of float32 matmuls; "" where it was set for single backends, and torch refuses to give one for all."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return ""
+
+
+def _set_precision(precision: str) -> None:
+    if precision:
+        torch.set_float32_matmul_precision(precision)
 
 
 def _levels() -> dict[str, int]:
@@ -120,7 +134,7 @@ _FACTS: Final = (
     _Fact(torch.is_grad_enabled, torch.set_grad_enabled),
     _Fact(torch.get_rng_state, torch.set_rng_state),
     _Fact(torch.get_num_threads, torch.set_num_threads),
-    _Fact(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    _Fact(_precision, _set_precision),
     _Fact(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     _Fact(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
     _Fact(random.getstate, random.setstate),

@@ -6,6 +6,8 @@ import inspect
 import sys
 from pathlib import Path
 
+import pytest
+
 import analyzer
 from analyzer.ir.plan import Plan
 from analyzer.loaders import load
@@ -91,6 +93,16 @@ def test_an_inputs_file_is_read_again(tmp_path: Path) -> None:
         report = analyzer.trace(root, trust_remote_code=True, inputs_file=file)
         sizes.append(next(node.outputs[0].shape[1] for node in report.flow.graph if node.name == "input_ids"))
     assert sizes == [3, 5] and not ours()
+
+
+@pytest.mark.parametrize("defines", [
+    "torch.library.define('own_ops::two', '(Tensor x) -> Tensor')",
+    "lib = torch.library.Library('own_ops', 'FRAGMENT')\nlib.define('three(Tensor x) -> Tensor')",
+    "@torch.library.custom_op('own_ops::four', mutates_args=())\ndef four(x: torch.Tensor) -> torch.Tensor: return 2 * x",
+])  # fmt: skip
+def test_operators_that_a_folder_defines_are_defined_again(defines: str, tmp_path: Path) -> None:
+    root = Code(imports=defines).write(tmp_path)
+    assert [codes(root), codes(root)] == [[], []]
 
 
 def test_a_package_under_development_inside_of_the_folder_stays(tmp_path: Path) -> None:

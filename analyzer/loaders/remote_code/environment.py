@@ -15,7 +15,7 @@ import torch
 from analyzer.capture.emulation.cuda import OWN, answering
 from analyzer.capture.patching import patched
 from analyzer.ir.findings import Assumption
-from analyzer.loaders.remote_code.forgetting import forget
+from analyzer.loaders.remote_code.forgetting import forget, gathered
 from analyzer.loaders.remote_code.offline import offline
 from analyzer.loaders.stubs import Finder, standing_in
 from analyzer.loaders.stubs.packages import PACKAGES, release
@@ -40,6 +40,8 @@ class Environment:
     """Modules that were imported before."""
     path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
     """Where Python looked for modules before."""
+    libraries: list[Any] = field(default_factory=list)
+    """What holds the operators that the model's own code has defined."""
 
     def note(self, what: str, value: str) -> None:
         """Remember an assumption."""
@@ -57,8 +59,10 @@ class Environment:
             self.roots.append(prefix)
 
     def forget(self) -> None:
-        """Forget what was imported of the model's own code, so that an edited file is read again."""
+        """Forget the modules and operators of the model's own code, so that an edited file is read again."""
         forget(self.known, self.path, self.roots)
+        while self.libraries:
+            self.libraries.pop()._destroy()
 
     def assumptions(self) -> tuple[Assumption, ...]:
         """What was assumed so far, the stand-ins that were imported, and stubs that nothing imported."""
@@ -89,6 +93,7 @@ def environment(device: str, stubs: Sequence[str] = ()) -> Iterator[Environment]
         stack.enter_context(offline())
         made = Environment(stack, stack.enter_context(standing_in((*stubs, *installed))), tuple(stubs))
         stack.callback(made.forget)
+        stack.enter_context(gathered(made.asks, made.libraries))
         stack.enter_context(answering(device, made.asks, made.note))
         why = "What the model's own code compiles stays the Python that it is written in."
         stack.enter_context(patched(torch, "compile", _plain(torch.compile, made), why=why))

@@ -1,19 +1,45 @@
-"""Forgets the modules of a model's own code, so that files which were edited since are read again."""
+"""Forgets a model's own code, its modules and operators, so that files which were edited since are read again."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import linecache
+import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from analyzer.capture.patching import GONE, reset
+import torch
+
+from analyzer.capture.emulation.cuda import OWN, Asks
+from analyzer.capture.patching import GONE, patched, reset
 
 _REMOTE: Final = ("_model_", "transformers_modules")
 """How names of packages begin that are a folder's own code; those of transformers where it imports one itself."""
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
+_TORCH: Final = (str(Path(torch.__file__).parent) + os.sep, functools.__file__)
+"""Files of torch, whose `define` is a `singledispatch`."""
+
+
+@contextmanager
+def gathered(asks: Asks, libraries: list[Any]) -> Iterator[None]:
+    """While this lasts, add each `torch.library.Library` that the model's own code makes, itself or through torch."""
+    make: Any = torch.library.Library.__init__
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_filename.startswith(_TORCH):
+            frame = frame.f_back
+        if asks(frame) == OWN:
+            libraries.append(self)
+
+    why = "Operators of the model's own code are taken back, as nothing else lets it define them again."
+    with patched(torch.library.Library, "__init__", init, why=why):
+        yield
 
 
 def forget(known: Collection[str], path: Collection[str], roots: Collection[str]) -> None:
