@@ -19,7 +19,6 @@ with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     os.environ["MASTER_PORT"] = str(probe.getsockname()[1])
 os.environ["MASTER_ADDR"] = "127.0.0.1"
-os.environ["HF_HUB_OFFLINE"] = "1"  # a real load that a test compares with looks nowhere either
 
 
 class Shared:

@@ -98,7 +98,7 @@ def test_an_inputs_file_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("defines", [
     "torch.library.define('own_ops::two', '(Tensor x) -> Tensor')",
     "lib = torch.library.Library('own_ops', 'FRAGMENT')\nlib.define('three(Tensor x) -> Tensor')",
-    "@torch.library.custom_op('own_ops::four', mutates_args=())\ndef four(x: torch.Tensor) -> torch.Tensor: return 2 * x",
+    "@torch.library.custom_op('own_ops::four', mutates_args=())\ndef f(x: torch.Tensor) -> torch.Tensor: return 2 * x",
 ])  # fmt: skip
 def test_operators_that_a_folder_defines_are_defined_again(defines: str, tmp_path: Path) -> None:
     root = Code(imports=defines).write(tmp_path)
