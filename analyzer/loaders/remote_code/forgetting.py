@@ -59,9 +59,11 @@ def forget(known: Collection[str], path: Collection[str], roots: Collection[str]
 
 
 def _is_own(name: str, module: Any, path: Collection[str], roots: Collection[str]) -> bool:
-    file = Path(str(getattr(module, "__file__", None) or ""))
-    above = file.parents[min(name.count(".") + (file.stem == "__init__"), len(file.parents) - 1)] if file.name else file
-    inside = [root for root in map(Path, roots) if file.is_relative_to(root)]
-    if not inside or _INSTALLED & set(file.relative_to(inside[0]).parts):
+    text = str(getattr(module, "__file__", None) or "")
+    inside = [Path(root) for root in roots if text.startswith(root)]
+    if not inside or _INSTALLED & set(Path(text).relative_to(inside[0]).parts):
         return False
-    return above in inside or str(above) not in path
+    file = Path(text)
+    depth = name.count(".") + (file.stem == "__init__")
+    found_in = file.parents[min(depth, len(file.parents) - 1)]
+    return found_in in inside or str(found_in) not in path
