@@ -37,16 +37,24 @@ def propagate(
                 said_by[node.id] = answer.asked
         elif node.refused and not _differs(graph, node, dtypes):
             refusals[node.id] = node.refused
-        if isinstance(answer, oracle.Dtypes) and node.id not in refusals and len(answer.names) == len(node.outputs):
-            dtypes[node.id] = answer.names
-        else:
-            dtypes[node.id] = tuple(s.dtype for s in node.outputs)
+        dtypes[node.id] = _captured(node) if node.id in refusals else _given(node, answer)
     return Flow(graph, plan, dtypes, refusals, said_by, inventory)
+
+
+def _captured(node: Node) -> tuple[str, ...]:
+    return tuple([s.dtype for s in node.outputs])
+
+
+def _given(node: Node, answer: oracle.Answer) -> tuple[str, ...]:
+    """The dtypes of an operation's outputs: as the kernel gave them, or as captured where it did not give as many."""
+    if isinstance(answer, oracle.Dtypes) and len(answer.names) == len(node.outputs):
+        return answer.names
+    return _captured(node)
 
 
 def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]], device: str) -> oracle.Answer:
     if node.op == STOPPED or not node.operands():
-        return oracle.Dtypes(tuple(s.dtype for s in node.outputs))
+        return oracle.Dtypes(_captured(node))
     if node.op.startswith(CALLED):
         return _called(graph, node, dtypes)
     if node.op == UPDATED:
@@ -61,7 +69,7 @@ def _called(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]
     """A call that no kernel can be asked about is refused until all its operands have one dtype."""
     floats = {dtypes[ref.id][ref.index] for ref in node.operands() if is_float(dtypes[ref.id][ref.index])}
     if not node.refused or not _differs(graph, node, dtypes):
-        given = oracle.Dtypes(tuple(s.dtype for s in node.outputs))
+        given = oracle.Dtypes(_captured(node))
         return oracle.Refused(node.refused) if node.refused else given
     if len(floats) > 1:
         return oracle.Refused(node.refused)
@@ -71,7 +79,7 @@ def _called(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]
 
 def _as_captured(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]], answer: oracle.Answer) -> Any:
     """A capture knew the layout of the operands, which the oracle does not: its verdict on the same dtypes stands."""
-    return answer if _differs(graph, node, dtypes) else oracle.Dtypes(tuple(s.dtype for s in node.outputs))
+    return answer if _differs(graph, node, dtypes) else oracle.Dtypes(_captured(node))
 
 
 def _filled(arg: Arg, graph: ModelGraph, dtypes: Mapping[str, tuple[str, ...]]) -> Arg:
@@ -90,6 +98,6 @@ def _differs(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]
 def disagreements(flow: Flow) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
     """Nodes whose propagated dtypes are not the captured ones: (id, propagated, captured). Empty when all agree."""
     for node in flow.graph:
-        captured = tuple(s.dtype for s in node.outputs)
+        captured = _captured(node)
         if flow.dtypes[node.id] != captured:
             yield node.id, flow.dtypes[node.id], captured

@@ -35,23 +35,43 @@ def at_call(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: st
         return ()
     one, path = found[0]
     exprs = operands(one, code)
-    if path and (own := _own_dtype(flow, nodes, wanted, path)):
-        odd, dtype = exprs if len(exprs) == 1 else [], _held_dtype(one, path, flow, own)
-    elif path:
-        odd, fine = _by_ends(code, line, flow, nodes, wanted, exprs, lambda node: _under(node, path))
-        odd = odd or (exprs if len(exprs) == 1 else [])
-        dtype = _held_dtype(one, path, flow, wanted)
+    if path:
+        odd, dtype = _odd_argument(code, line, flow, nodes, wanted, one, path, exprs)
     elif isinstance(one, ast.Assign):  # what is written into has its dtype, and cannot be cast there
-        odd, dtype = exprs[1:], f"{ast.unparse(exprs[0])}.dtype" if pure(exprs[0]) else ""
+        odd, dtype = exprs[1:], _dtype_of(exprs[:1])
     else:
-        odd, fine = _by_position(flow, nodes[0], wanted, exprs)
-        if not odd:
-            odd, fine = _by_ends(code, line, flow, nodes, wanted, exprs, lambda node: node.place == nodes[0].place)
-        dtype = next((f"{ast.unparse(expr)}.dtype" for expr in fine if pure(expr)), "")
+        odd, dtype = _odd_expression(code, line, flow, nodes, wanted, exprs)
     dtype = dtype or (f"torch.{wanted}" if code.imports("torch") else "")
     if not odd or not dtype or (isinstance(one, ast.AugAssign) and one.target in odd):
         return ()
     return tuple(insertion for expr in odd for insertion in code.cast(expr, dtype))
+
+
+def _odd_argument(
+    code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, one: Mixing, path: str,
+    exprs: Sequence[ast.expr],
+) -> tuple[Sequence[ast.expr], str]:  # fmt: skip
+    """The odd arguments of a module that is called, and the source of the dtype that they are to have."""
+    only = exprs if len(exprs) == 1 else []
+    if own := _own_dtype(flow, nodes, wanted, path):
+        return only, _held_dtype(one, path, flow, own)
+    odd, _ = _by_ends(code, line, flow, nodes, wanted, exprs, lambda node: _under(node, path))
+    return odd or only, _held_dtype(one, path, flow, wanted)
+
+
+def _odd_expression(
+    code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, exprs: Sequence[ast.expr]
+) -> tuple[Sequence[ast.expr], str]:
+    """The odd operands of an operator or a function, and the source of the dtype that they are to have."""
+    odd, fine = _by_position(flow, nodes[0], wanted, exprs)
+    if not odd:
+        odd, fine = _by_ends(code, line, flow, nodes, wanted, exprs, lambda node: node.place == nodes[0].place)
+    return odd, _dtype_of(fine)
+
+
+def _dtype_of(exprs: Iterable[ast.expr]) -> str:
+    """The source of the dtype of the first that may be evaluated twice; "" if none may."""
+    return next((f"{ast.unparse(expr)}.dtype" for expr in exprs if pure(expr)), "")
 
 
 def at_value(code: Code, node: Node, wanted: str) -> tuple[Insertion, ...]:
@@ -148,20 +168,28 @@ def _gives(code: Code, line: int, expr: ast.expr, end: Node) -> bool:
         said = ast.unparse(expr).partition(".")[2]
         return not end.is_op and pure(expr) and (end.name == said or end.name.endswith(f".{said}"))
     if not isinstance(expr, ast.Name):
-        return end.is_op and end.place.file == code.name and expr.lineno <= end.place.line <= (expr.end_lineno or 0)
+        return _is_at(end, code, expr.lineno, expr.end_lineno or 0)
     made = code.assigned(expr.id, line)
     for one in made:
-        at = end.place.line
-        if end.is_op and end.place.file == code.name and one.lineno <= at <= (one.end_lineno or at):
+        if _is_at(end, code, one.lineno, one.end_lineno or end.place.line):
             return True
         if one.value is not None and _value_gives(code, line, one.value, expr, end):
             return True
+    return not made and _is_handed_in(code, line, expr.id, end)
+
+
+def _is_at(end: Node, code: Code, start: int, stop: int) -> bool:
+    """Whether an operation was called at one of some lines."""
+    return end.is_op and end.place.file == code.name and start <= end.place.line <= stop
+
+
+def _is_handed_in(code: Code, line: int, name: str, end: Node) -> bool:
+    """Whether a name is an argument of the function around a line, and what the node gave was made outside of it."""
     function = code.function(line)
     arguments = getattr(function, "args", None)
     names = {arg.arg for arg in (*arguments.args, *arguments.kwonlyargs)} if arguments else set()
     start, stop = getattr(function, "lineno", 0), getattr(function, "end_lineno", 0)
-    outside = not end.is_op or end.place.file != code.name or not start <= end.place.line <= stop
-    return expr.id in names and outside and not made
+    return name in names and not _is_at(end, code, start, stop)
 
 
 def _value_gives(code: Code, line: int, value: ast.expr, expr: ast.expr, end: Node) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any, Final
@@ -12,7 +12,7 @@ from analyzer.fixes.plan_changes import stored
 from analyzer.ir.dtypes import is_float, short
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
-from analyzer.ir.plan import Plan, Training
+from analyzer.ir.plan import Plan, Training, Wrap
 from analyzer.ir.proposal import Proposal
 from analyzer.training.fsdp_units import fsdp_units
 
@@ -42,15 +42,7 @@ def _flat(flow: Flow, finding: Finding) -> Iterator[Proposal]:
     training = flow.plan.training
     if training is None or training.fsdp is None:
         return
-    wanted: dict[str, str] = {}
-    for unit in fsdp_units(flow.inventory, training.fsdp):
-        sizes: Counter[str] = Counter()
-        for held in unit.parameters:
-            if is_float(held.spec.dtype) and (training.fsdp.version == 1 or held.trained):
-                sizes[held.spec.dtype] += prod(held.spec.shape)
-        most = sizes.most_common(1)[0][0] if sizes else ""
-        odd = [held for held in unit.parameters if held.name in finding.tensors and is_float(held.spec.dtype)]
-        wanted |= {held.name: most for held in odd if most != held.spec.dtype}
+    wanted = _as_in_their_units(flow, training.fsdp, finding.tensors)
     for dtype in dict.fromkeys(wanted.values()):
         yield stored([name for name, one in wanted.items() if one == dtype], dtype)
     if len(set(wanted.values())) > 1:
@@ -62,6 +54,20 @@ def _flat(flow: Flow, finding: Finding) -> Iterator[Proposal]:
         policy = replace(training.fsdp, param_dtype=half, reduce_dtype=half, output_dtype=half)
         change = {"mixed_precision": "bf16", "fsdp": policy}
         yield _recipe(flow.plan, "mixed_precision: bf16, for which accelerate widens what is trained", change)
+
+
+def _as_in_their_units(flow: Flow, fsdp: Wrap, tensors: Container[str]) -> dict[str, str]:
+    """Those of some float parameters that are not in the dtype of most elements of their unit -> that dtype."""
+    wanted: dict[str, str] = {}
+    for unit in fsdp_units(flow.inventory, fsdp):
+        floats = [held for held in unit.parameters if is_float(held.spec.dtype)]
+        sizes: Counter[str] = Counter()
+        for held in floats:
+            if fsdp.version == 1 or held.trained:
+                sizes[held.spec.dtype] += prod(held.spec.shape)
+        most = sizes.most_common(1)[0][0] if sizes else ""
+        wanted |= {held.name: most for held in floats if held.name in tensors and most != held.spec.dtype}
+    return wanted
 
 
 def _scaled(flow: Flow, _: Finding) -> Iterator[Proposal]:

@@ -154,9 +154,14 @@ def _as_long(name: str, axis: int, size: int, inputs: Inputs) -> Change:
     for other, value in inputs.items():
         if other != name and isinstance(value, torch.Tensor) and axis > 0 and old > 1:
             last = range(1 if square else value.dim() - 1, value.dim()) if "mask" in other else axes
-            follows = [n for n in last if 0 < n < value.dim() and value.shape[n] == old]
+            follows = _along(value, last, old)
             change |= {other: _resized(value, follows, size)} if follows else {}
     return change
+
+
+def _along(value: torch.Tensor, axes: Sequence[int], size: int) -> list[int]:
+    """Those of some axes, the batch's left out, along which a tensor has a size."""
+    return [n for n in axes if 0 < n < value.dim() and value.shape[n] == size]
 
 
 def _resized(value: torch.Tensor, axes: Sequence[int], size: int) -> torch.Tensor:

@@ -14,7 +14,6 @@ from analyzer.ir.proposal import Proposal
 Reread = Callable[[dict[str, str]], tuple[Plan, ...]]
 """Keys of a recipe to set -> the plan of each stage under them."""
 _NAMES: Final = "to, dtype, inputs_to, autocast, scope, train, set.NAME, input_dtypes.NAME, recipe.KEY, run"
-_DTYPES: Final = ("to", "dtype", "inputs_to")
 _SWITCHES: Final = {"true": True, "false": False}
 
 
@@ -29,7 +28,7 @@ def read_asked(text: str, reread: Reread | None = None, option: str = "--try") -
     """
     change: dict[str, Any] = {}
     tried: dict[str, str] = {}
-    inputs, impossible = None, ""
+    inputs = None
     for part in text.split(","):
         name, equals, value = part.strip().rpartition("=")
         if not (equals and name and value):
@@ -37,23 +36,38 @@ def read_asked(text: str, reread: Reread | None = None, option: str = "--try") -
         field, _, key = name.partition(".")
         if field in MERGED and key:
             change.setdefault(field, {})[key] = parse_dtype(value)
-        elif name in _DTYPES:
-            change[name] = parse_dtype(value)
-        elif name == "autocast":
-            change[name] = ":".join(parse_autocast(value)) if value != "none" else None
-        elif name == "scope":
-            change[name] = value
-        elif name == "train" and value in _SWITCHES:
-            change[name] = _SWITCHES[value]
         elif name == "run":
-            inputs = Path(value)
-            if not inputs.is_file():
-                raise AnalyzerError(f"no such inputs file: {value}", hint="a Python file that defines inputs(config)")
+            inputs = _inputs_file(value)
         elif field == "recipe" and key:
             tried[key] = value
+        elif name in _FIELDS and not (name == "train" and value not in _SWITCHES):
+            change[name] = _FIELDS[name](value)
         else:
             raise AnalyzerError(f"{option} knows no '{name}={value}'", hint=f"use one of {_NAMES}")
     stages = reread(tried) if tried and reread is not None else ()
-    if tried and not any(plan.stage for plan in stages):
-        impossible = f"cannot be set: no recipe is read here, so 'recipe.{next(iter(tried))}' changes nothing"
-    return Proposal("asked", text, change, stages, inputs=inputs, impossible=impossible)
+    return Proposal("asked", text, change, stages, inputs=inputs, impossible=_unread(tried, stages))
+
+
+def _inputs_file(value: str) -> Path:
+    path = Path(value)
+    if not path.is_file():
+        raise AnalyzerError(f"no such inputs file: {value}", hint="a Python file that defines inputs(config)")
+    return path
+
+
+def _unread(tried: dict[str, str], stages: tuple[Plan, ...]) -> str:
+    """Why keys of a recipe cannot be tried; "" where they can."""
+    if not tried or any(plan.stage for plan in stages):
+        return ""
+    return f"cannot be set: no recipe is read here, so 'recipe.{next(iter(tried))}' changes nothing"
+
+
+_FIELDS: Final[dict[str, Callable[[str], Any]]] = {
+    "to": parse_dtype,
+    "dtype": parse_dtype,
+    "inputs_to": parse_dtype,
+    "autocast": lambda value: ":".join(parse_autocast(value)) if value != "none" else None,
+    "scope": str,
+    "train": _SWITCHES.__getitem__,
+}
+"""Field of a plan -> how a typed value of it is read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Final
@@ -73,7 +73,7 @@ def spread(flow: Flow, starts: Callable[[Node], bool], *, alone: bool = True) ->
         if node.phase:
             continue  # autograd gives each gradient the dtype of its tensor: what is wide was judged in the forward
         gives, operands = yields(flow, node), floats(flow, node)
-        inside = [r for ref in operands if (r := member.get(ref.id)) and r.wide == flow.dtype(ref)]
+        inside = _reached(flow, operands, member)
         if flow.refused(node.id):
             for region in inside:
                 region.refused = True
@@ -87,15 +87,12 @@ def spread(flow: Flow, starts: Callable[[Node], bool], *, alone: bool = True) ->
         start = starts(node)
         if not joined and not start:
             continue
-        region = _merge(joined, regions, member) if joined else Region(gives, [])
-        if not joined:
-            regions.append(region)
+        region = _merge(joined, gives, regions, member)
         region.nodes.append(node)
         region.starts += [node] if start else []
         member[node.id] = region
-    for ref in flow.graph.outputs:
-        if (last := member.get(ref.id)) and last.wide == flow.dtype(ref):
-            last.open = True
+    for last in _reached(flow, flow.graph.outputs, member):
+        last.open = True
     return regions
 
 
@@ -127,7 +124,16 @@ def yields(flow: Flow, node: Node) -> str:
     return next((dtype for dtype in flow.dtypes[node.id] if is_float(dtype)), "")
 
 
-def _merge(joined: list[Region], regions: list[Region], member: dict[str, Region]) -> Region:
+def _reached(flow: Flow, operands: Iterable[Ref], member: dict[str, Region]) -> list[Region]:
+    """For every operand that comes wide out of a region, that region."""
+    return [r for ref in operands if (r := member.get(ref.id)) and r.wide == flow.dtype(ref)]
+
+
+def _merge(joined: list[Region], wide: str, regions: list[Region], member: dict[str, Region]) -> Region:
+    """Those that meet at an operation as one, or a new one where none does."""
+    if not joined:
+        regions.append(Region(wide, []))
+        return regions[-1]
     first, *others = sorted(joined, key=regions.index) if len(joined) > 1 else joined
     for other in others:
         first.starts += other.starts
