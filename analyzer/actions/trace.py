@@ -78,7 +78,7 @@ def run_trace(
     tell("building the model without weights")
     path, plan = loaders.settle(path, plan)
     with environment(plan.device, stubs) as place:
-        with present(home(plan)):
+        with present(home(plan)), gc_paused():
             loaded = loaders.load(
                 path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=tell
             )

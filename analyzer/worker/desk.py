@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyzer import plans
 from analyzer.errors import AnalyzerError
+from analyzer.gc_paused import importing
 from analyzer.ir.plan import Plan
 from analyzer.ir.steps import parse_steps
 from analyzer.plans.tries import read_asked
@@ -48,8 +49,9 @@ class Desk:
         request = TraceRequest.from_json(message["request"])
         request, made = _changed(request, _plans(request))
         self._tell("importing torch")
-        from analyzer.actions.trace import run_stages
-        from analyzer.render.json import render
+        with importing():
+            from analyzer.actions.trace import run_stages
+            from analyzer.render.json import render
 
         report = run_stages(Path(request.model), made, finished=self._partial, **self._options(request))
         self._last = request, report
@@ -60,8 +62,9 @@ class Desk:
         made = _plans(request)
         asked = [read_asked(text, _reread(request)) for text in request.tries]
         self._tell("importing torch")
-        from analyzer.actions.fix import run_fix
-        from analyzer.trials_json import trials_to_json
+        with importing():
+            from analyzer.actions.fix import run_fix
+            from analyzer.trials_json import trials_to_json
 
         errors, trials = run_fix(Path(request.model), made, asked=asked, **self._options(request))
         return trials_to_json(errors, trials, made)

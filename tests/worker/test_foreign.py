@@ -1,4 +1,4 @@
-"""A worker in another interpreter, which has torch and transformers but nothing that the front draws and prints with."""
+"""A worker in another interpreter, which has torch and transformers and nothing that the front prints or draws with."""
 
 from __future__ import annotations
 
