@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from math import isfinite, prod
 from typing import Any
 
+from analyzer.ir.closed_sets import SEVERITIES
 from analyzer.ir.dtypes import short
-from analyzer.ir.findings import SEVERITIES, Coverage, Finding
+from analyzer.ir.findings import Coverage, Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Arg, DtypeArg, ModelGraph, Node, Ref, Spec
 from analyzer.ir.inventory import Held
@@ -33,7 +34,7 @@ class CensusRow:
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Report:
     """What one trace of one model under one plan found."""
 
@@ -183,6 +184,8 @@ def no_script(graph: ModelGraph, finding: Finding) -> str:
 
 def _finding(graph: ModelGraph, finding: Finding) -> dict[str, Any]:
     data = asdict(finding)
+    for origin in (origin for operand in data["operands"] for origin in operand["origins"]):
+        origin |= {"reason": origin["reason"]["text"], "reason_kind": origin["reason"]["kind"]}
     script, reason = graph[finding.nodes[0]].script if finding.nodes else None, no_script(graph, finding)
     data |= {"count": finding.count, "phase": finding.phase or "forward", "step": finding.step or None}
     data["script"] = list(script.lines) if script and not reason else None
@@ -214,7 +217,8 @@ def _node(node: Node) -> dict[str, Any]:
         "outputs": [{"dtype": s.dtype, "shape": list(s.shape)} for s in node.outputs],
         "refused": node.refused or None,
         "repair": node.repair or None,
-        "reason": node.reason or None,
+        "reason": node.reason.text or None,
+        "reason_kind": node.reason.kind or None,
         "inserted": node.inserted or None,
         "phase": node.phase or "forward",
         "step": node.step or None,

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.closed_sets import HELD, INSERTERS, ORIGINS, PHASES, REASONS, SEVERITIES, Phase, one_of
 from analyzer.ir.findings import Assumption, Coverage, Finding, Fix, Operand, Origin, Unentered
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
 from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
+from analyzer.ir.reason import Reason
 from analyzer.report import SCHEMA, CensusRow, Report
 
 _HINT: Final = "give a report as analyze trace --out FILE.json writes it"
@@ -81,7 +83,9 @@ def _plan(data: dict[str, Any]) -> Plan:
 
 
 def _held(data: dict[str, Any]) -> Held:
-    return Held(data["kind"], data["name"], Spec(data["dtype"], tuple(data["shape"])), saved=data["saved"] or "")
+    return Held(
+        one_of(HELD, data["kind"]), data["name"], Spec(data["dtype"], tuple(data["shape"])), saved=data["saved"] or ""
+    )
 
 
 def _graph(data: dict[str, Any]) -> ModelGraph:
@@ -91,7 +95,7 @@ def _graph(data: dict[str, Any]) -> ModelGraph:
             one["id"], one["op"], tuple(map(_arg, one["args"])), tuple((k, _arg(v)) for k, v in one["kwargs"].items()),
             tuple(Spec(spec["dtype"], tuple(spec["shape"])) for spec in one["outputs"]), one["name"], one["module"],
             one["call"], Place(one["file"], one["line"]), one["refused"] or "", one.get("repair") or "",
-            one.get("reason") or "", one["inserted"] or "", phase=_phase(one), step=one.get("step") or "",
+            _reason(one), one_of(INSERTERS, one["inserted"] or ""), phase=_phase(one), step=one.get("step") or "",
         )  # fmt: skip
         for ref in node.operands():
             graph.spec(ref)  # a KeyError where nothing above has that name
@@ -106,8 +110,17 @@ def _arg(data: Any) -> Arg:
     return tuple(map(_arg, data)) if isinstance(data, list) else data
 
 
+def _reason(data: dict[str, Any]) -> Reason:
+    return Reason(data.get("reason") or "", one_of(REASONS, data.get("reason_kind") or ""))
+
+
+def _origin(data: dict[str, Any]) -> Origin:
+    fields = {key: value for key, value in data.items() if key != "reason_kind"}
+    return Origin(**{**fields, "kind": one_of(ORIGINS, data["kind"]), "reason": _reason(data)})
+
+
 def _finding(data: dict[str, Any]) -> Finding:
-    origins = [tuple(Origin(**origin) for origin in operand["origins"]) for operand in data["operands"]]
+    origins = [tuple(map(_origin, operand["origins"])) for operand in data["operands"]]
     operands = (
         Operand(**{**operand, "shape": tuple(operand["shape"]), "origins": found})
         for operand, found in zip(data["operands"], origins, strict=True)
@@ -115,7 +128,7 @@ def _finding(data: dict[str, Any]) -> Finding:
     return Finding(
         code=data["code"],
         name=data["name"],
-        severity=data["severity"],
+        severity=one_of(SEVERITIES, data["severity"]),
         message=data["message"],
         op=data["op"],
         call=data["call"],
@@ -135,5 +148,6 @@ def _finding(data: dict[str, Any]) -> Finding:
     )
 
 
-def _phase(data: dict[str, Any]) -> str:
-    return "" if data.get("phase", _FORWARD) == _FORWARD else data["phase"]
+def _phase(data: dict[str, Any]) -> Phase:
+    phase = data.get("phase", _FORWARD)
+    return one_of(PHASES, "" if phase == _FORWARD else phase)

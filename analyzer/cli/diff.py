@@ -156,7 +156,7 @@ def _traced(side: Side, tell: Callable[[str], None]) -> Report:
         for text in side.tried:
             proposal = read_asked(text, asked.plans, TRIED)
             if proposal.impossible:
-                raise AnalyzerError(proposal.impossible, hint="give --recipe")
+                raise AnalyzerError(str(proposal.impossible), hint="give --recipe")
             plans = tuple(proposal.plan(plan) for plan in plans)
             inputs = proposal.inputs or inputs
         return run_stages(asked.model_dir, plans, **{**asked.tracing, "inputs_file": inputs}, progress=tell)

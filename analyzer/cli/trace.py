@@ -17,12 +17,13 @@ from analyzer.errors import AnalyzerError
 from analyzer.gc_paused import gc_paused
 
 if TYPE_CHECKING:
+    from analyzer.ir.closed_sets import Severity
     from analyzer.report import Report
 
 CLEAN, FOUND = 0, 1
 """Exit codes: nothing found, something found."""
 STDOUT_FORMAT: Final = ".svg"
-FAILS_ON: Final[dict[str, tuple[str, ...]]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
+FAILS_ON: Final[dict[str, tuple[Severity, ...]]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
 
 @click.command("trace", short_help=SUMMARIES["trace"], epilog=EXAMPLES["trace"])

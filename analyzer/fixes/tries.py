@@ -9,7 +9,7 @@ from typing import Any, Final
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
 from analyzer.ir.plan import MERGED, Plan
-from analyzer.ir.proposal import Proposal
+from analyzer.ir.proposal import Failure, Proposal
 
 Reread = Callable[[dict[str, str]], tuple[Plan, ...]]
 """Keys of a recipe to set -> the plan of each stage under them."""
@@ -29,7 +29,7 @@ def read_asked(text: str, reread: Reread | None = None, option: str = "--try") -
     """
     change: dict[str, Any] = {}
     tried: dict[str, str] = {}
-    inputs, impossible = None, ""
+    inputs, impossible = None, None
     for part in text.split(","):
         name, equals, value = part.strip().rpartition("=")
         if not (equals and name and value):
@@ -55,5 +55,6 @@ def read_asked(text: str, reread: Reread | None = None, option: str = "--try") -
             raise AnalyzerError(f"{option} knows no '{name}={value}'", hint=f"use one of {_NAMES}")
     stages = reread(tried) if tried and reread is not None else ()
     if tried and not any(plan.stage for plan in stages):
-        impossible = f"cannot be set: no recipe is read here, so 'recipe.{next(iter(tried))}' changes nothing"
+        why = f"no recipe is read here, so 'recipe.{next(iter(tried))}' changes nothing"
+        impossible = Failure("cannot be set", why)
     return Proposal("asked", text, change, stages, inputs=inputs, impossible=impossible)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.closed_sets import AUTOCAST_DEVICES, AUTOCAST_DTYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,6 @@ _ROWS: Final = (
 )
 DTYPES: Final = {row.name: row for row in _ROWS}
 _BY_SHORT: Final = {row.short: row for row in _ROWS}
-AUTOCAST_DEVICES: Final = ("cuda", "cpu", "xpu")
-AUTOCAST_DTYPES: Final = ("bfloat16", "float16")
 _ALIASES: Final = {"half": "float16", "float": "float32", "double": "float64", "fp16": "float16", "fp32": "float32"}
 
 

@@ -18,7 +18,7 @@ AS_ON_CPU: Final = "as on CPU"
 """Who refused, where nothing is known of the plan's device itself."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # no slots: cached_property needs a __dict__
 class Flow:
     """One reading of the graph: the dtype on every edge, what is refused, and where each dtype comes from."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import TypeAlias, Union
+from typing import Final, TypeAlias, Union
 
 import networkx as nx
 
+from analyzer.ir.closed_sets import STORED, Inserter, Phase, StoredKind
 from analyzer.ir.dtypes import is_float, width
+from analyzer.ir.reason import UNKNOWN, Reason
 
 CAST = "aten._to_copy.default"
 """The operation that `x.to(dtype)`, `x.float()` and autocast become."""
@@ -24,9 +26,6 @@ Its `reason` is the error in one line; it gives nothing.
 """
 CALLED = "torch.call."
 """Prefix of the operation of a refused call that never reached a kernel, on the operands that a person passed."""
-
-STORED = ("parameter", "buffer", "input", "constant")
-"""Kinds of nodes that are not operations: tensors that the model holds or is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,7 @@ class Place:
         return f"{self.file}:{self.line}" if self.file else ""
 
 
+_STORED: Final[Mapping[str, StoredKind]] = {kind: kind for kind in STORED}
 NOWHERE = Place()
 """The place of a node that no source line made."""
 
@@ -104,15 +104,15 @@ class Node:
     """The kernel's words when it would not take these dtypes; the node then shows the repaired call."""
     repair: str = ""
     """The dtype that the repair gave to the odd operands of a refused call, or of a step inside one."""
-    reason: str = ""
+    reason: Reason = UNKNOWN
     """Why a stored tensor has its dtype; why a run stopped."""
-    inserted: str = ""
+    inserted: Inserter = ""
     """Who made the call if nobody wrote it: "autocast" for its casts, "accelerate" for those of a model's outputs."""
     script: Script | None = field(default=None, compare=False)
     """The refused call, to be run alone."""
     callers: tuple[Place, ...] = field(default=(), compare=False)
     """Lines of the model's own folder that a refused call runs under, nearest first."""
-    phase: str = ""
+    phase: Phase = ""
     """"backward" for what `backward()` runs, "recompute" for what gradient checkpointing then runs once more.
 
     What autograd runs has the module, call and place of the forward call; Python code in a backward, its own place.
@@ -129,6 +129,11 @@ class Node:
     def is_op(self) -> bool:
         """Whether this is an operation rather than a stored tensor."""
         return self.op not in STORED
+
+    @property
+    def stored_as(self) -> StoredKind | None:
+        """What kind of stored tensor this is; None for an operation."""
+        return _STORED.get(self.op)
 
     @property
     def is_matrix(self) -> bool:
@@ -182,7 +187,7 @@ class Edge:
     position: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModelGraph:
     """Nodes in reading order, over an `nx.MultiDiGraph` whose edge key is the argument position."""
 

@@ -16,7 +16,7 @@ ABSENT: Final = "absent"
 """A section that a DeepSpeed configuration does not have: accelerate puts one there, the Trainer does not see it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Facts by name (`bf16`, `fsdp.version`, ...), and in words what has no effect on a trace.
 

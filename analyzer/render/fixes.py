@@ -45,12 +45,12 @@ def _as_table(trials: Sequence[Trial], console: Console) -> None:
         table.add_column(name.replace(" ", "\n"), justify=justify, overflow="fold", ratio=1 if name == "fix" else None)
     for trial in trials:
         what, verdict, *numbers = _cells(trial)
-        cells = (what, verdict if trial.ran else verdict.partition(": ")[0], *numbers)
+        cells = (what, trial.failed.kind if trial.failed else verdict, *numbers)
         table.add_row(*(Text(cell, "bold" if trial.clears else "") for cell in cells))
     console.print(table)
     for trial in trials:  # a reason is a sentence, too long for a column
-        if not trial.ran and ": " in trial.verdict():
-            console.print(Text(f"{trial.proposal.what}: {trial.verdict().partition(': ')[2]}"))
+        if trial.failed:
+            console.print(Text(f"{trial.proposal.what}: {trial.failed.why}"))
 
 
 def _as_blocks(trials: Sequence[Trial], console: Console) -> None:

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from analyzer.ir.closed_sets import SEVERITIES
 from analyzer.ir.dtypes import short, width
-from analyzer.ir.findings import SEVERITIES, Finding, Unentered
+from analyzer.ir.findings import Finding, Unentered
 from analyzer.report import CensusRow, Report
 
 STYLES: Final = {"error": "bold red", "warning": "yellow", "note": "dim"}

@@ -14,6 +14,7 @@ from analyzer.ir.graph import Node, Ref, above, in_any_layer
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
     from types import ModuleType
 
+    from analyzer.ir.closed_sets import Severity
     from analyzer.ir.flow import Flow
     from analyzer.ir.inventory import Held
 
@@ -28,7 +29,7 @@ class Hit:
     node: str
     """Id of the node; "" where the fault is in `tensors` and no call shows it."""
     message: str
-    severity: str
+    severity: Severity
     key: tuple[str, ...] = ()
     operands: tuple[Operand, ...] = ()
     """Filled from the flow where a rule leaves it out."""

@@ -25,7 +25,7 @@ _IDS: Final = ("decoder_input_ids", "input_ids", "decoder_inputs_embeds", "input
 """What a decoder reads, the first that is given."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Session:
     """How the steps of one trace are run: `begin` is told the label of each, `note` what had to be assumed."""
 

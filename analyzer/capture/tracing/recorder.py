@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from analyzer.capture.tensor import Abstract, Cell, dtype_name, small, spec_of
+from analyzer.ir.closed_sets import StoredKind
 from analyzer.ir.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.ir.reason import UNKNOWN, Reason
 
 
 class Recorder:
@@ -40,8 +42,9 @@ class Recorder:
         return node_id
 
     def stored(
-        self, kind: str, name: str, tensor: torch.Tensor, *, known: bool, place: Place = NOWHERE, reason: str = ""
-    ) -> Abstract:
+        self, kind: StoredKind, name: str, tensor: torch.Tensor, *, known: bool, place: Place = NOWHERE,
+        reason: Reason = UNKNOWN,
+    ) -> Abstract:  # fmt: skip
         """Append a parameter, buffer, input or constant, and give the tensor that stands for it."""
         node_id = self.name(_identifier(name) if name else kind)
         spec = spec_of(tensor)

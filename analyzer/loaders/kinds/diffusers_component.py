@@ -17,8 +17,9 @@ from analyzer.capture import Loaded
 from analyzer.capture.module_inventory import hidden, inventory_of
 from analyzer.errors import AnalyzerError, suggest
 from analyzer.inputs import override
-from analyzer.ir.findings import KEPT, Assumption
+from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason, kept_in_fp32
 from analyzer.loaders.building import Built, ConstructorLines, retype, to_meta
 from analyzer.loaders.checkpoint_headers import read_headers
 from analyzer.loaders.checkpoint_names import match
@@ -55,9 +56,7 @@ def load(
         values, run = read_inputs_file(inputs_file, settings, inspect.signature(built.module.forward))
     else:
         values = _inputs(built.module, root, getattr(torch, plan.to or plan.dtype or "float32"))
-        notes = [
-            Assumption(f"input {name}", f"{value.dtype} {tuple(value.shape)}"[6:]) for name, value in values.items()
-        ]
+        notes = [Assumption.of_input(name, f"{value.dtype} {tuple(value.shape)}"[6:]) for name, value in values.items()]
     return Loaded(
         module=built.module,
         name=cls.__name__,
@@ -89,11 +88,12 @@ def build_part(cls: Any, root: Path, settings: dict[str, Any], dtype: str | None
     reasons, kept, unsaved = {}, set(getattr(cls, "_keep_in_fp32_modules", None) or ()), set(hidden(module))
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         built = str(tensor.dtype).removeprefix("torch.")
-        reasons[name] = f"made in {built} by the constructor under {call}"
+        reasons[name] = Reason(f"made in {built} by the constructor under {call}", "built_by_constructor")
         if name in unsaved or not tensor.is_floating_point():
             continue
         wide = bool(kept & set(name.split(".")))
-        reasons[name] = f"{KEPT} _keep_in_fp32_modules" if wide else f"dtype of {call}"
+        given = Reason(f"dtype of {call}", "default_dtype")
+        reasons[name] = kept_in_fp32("_keep_in_fp32_modules") if wide else given
         if dtype is not None:
             retype(module, name, torch.float32 if wide else wanted)
     saved, unused = match(module, stored)

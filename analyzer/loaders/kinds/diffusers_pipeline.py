@@ -84,7 +84,7 @@ def load(
         values, run = read_inputs_file(inputs_file, settings, signature)
     else:
         values = {name: value for name, value in _CALL.items() if name in signature.parameters}
-        notes += [Assumption(f"input {name}", str(value)) for name, value in values.items()]
+        notes += [Assumption.of_input(name, str(value)) for name, value in values.items()]
         _check(cls, signature, values)
     if plan.input_dtypes:
         raise AnalyzerError("a pipeline makes its own tensors: there is no input to set a dtype for",

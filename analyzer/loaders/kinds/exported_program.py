@@ -22,6 +22,7 @@ from analyzer.inputs import override
 from analyzer.ir.findings import Assumption
 from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.loaders.building import to_meta
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.plan_application import apply_plan
@@ -49,7 +50,7 @@ def load(
     module = program.module()
     to_meta(module)
     names = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
-    reasons = apply_plan(module, plan, dict.fromkeys(names, "as it was exported"))
+    reasons = apply_plan(module, plan, dict.fromkeys(names, Reason("as it was exported", "exported")))
     given, spec, notes = _inputs(program)
     module._forward_pre_hooks.clear()  # they check what the nodes themselves do
     module.forward = _forward(module, list(given), spec)
@@ -105,7 +106,7 @@ def _inputs(program: Any) -> tuple[dict[str, Any], Any, list[Assumption]]:
         return dict(zip(names, values, strict=True)), spec, []
     kept = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     made = {name: _made(kept[name]) if name in kept else name for name in names}  # no tensor: a constant's own value
-    notes = [Assumption(f"input {name}", "made like the one of the export") for name in made]
+    notes = [Assumption.of_input(name, "made like the one of the export") for name in made]
     return made, spec, notes
 
 

@@ -16,6 +16,7 @@ from analyzer.capture.module_inventory import inventory_of
 from analyzer.errors import AnalyzerError
 from analyzer.inputs import override
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.loaders.adapters import inject
 from analyzer.loaders.building import Built, ConstructorLines, to_meta
 from analyzer.loaders.constructor import construct_own
@@ -60,7 +61,8 @@ def load(
     to_meta(module)
     module.eval()
     names = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
-    built = Built(module, dict.fromkeys(names, f"as build() of {path.name} made it"), lines.by_name(module))
+    reason = Reason(f"as build() of {path.name} made it", "built_by_constructor")
+    built = Built(module, dict.fromkeys(names, reason), lines.by_name(module))
     notes: tuple[Any, ...] = ()
     if plan.adapter:
         built, remarks, _ = inject(built, plan, root)

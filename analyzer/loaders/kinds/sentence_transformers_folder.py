@@ -17,6 +17,7 @@ from analyzer.capture.module_inventory import inventory_of
 from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.loaders.attention_packages import lend
 from analyzer.loaders.building import Built, build, to_meta
 from analyzer.loaders.checkpoint_headers import read_headers
@@ -76,7 +77,8 @@ def load(
     reasons = {f"0.{inner}.{name}": reason for name, reason in encoder.reasons.items()}
     for name, _ in (*module.named_parameters(), *module.named_buffers()):
         if name not in reasons:
-            reasons[name] = f"cast by SentenceTransformer to {first}, the dtype of the encoder's first parameter"
+            text = f"cast by SentenceTransformer to {first}, the dtype of the encoder's first parameter"
+            reasons[name] = Reason(text, "cast_by_library")
     reasons = apply_plan(module, plan, reasons)
     places = {f"0.{inner}.{name}": place for name, place in encoder.places.items()}
     inputs = inputs_of(

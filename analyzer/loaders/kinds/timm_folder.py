@@ -13,10 +13,11 @@ import torch
 
 from analyzer.capture import Loaded
 from analyzer.capture.module_inventory import inventory_of
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, did_you_mean
 from analyzer.inputs import override
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.loaders.building import Built, ConstructorLines, to_meta
 from analyzer.loaders.checkpoint_headers import read_headers
 from analyzer.loaders.checkpoint_names import match
@@ -58,13 +59,17 @@ def load(
         import timm
 
         if not timm.is_model(name):
-            raise AnalyzerError(f"timm {timm.__version__} knows no architecture '{name}'", hint=_close(timm, name))
+            raise AnalyzerError(
+                f"timm {timm.__version__} knows no architecture '{name}'",
+                hint=did_you_mean(name, timm.list_models()) or "a newer timm may know it",
+            )
         module = construct_own(lambda: timm.create_model(name, pretrained=False, **arguments))
     to_meta(module)
     module.eval()
     tensors = [*module.named_parameters(), *module.named_buffers()]
     saved, unused = match(module, read_headers(root).tensors)
-    reasons = {key: f"made in {str(one.dtype)[6:]} by timm.create_model" for key, one in tensors}
+    made = {key: f"made in {str(one.dtype)[6:]} by timm.create_model" for key, one in tensors}
+    reasons = {key: Reason(text, "built_by_constructor") for key, text in made.items()}
     built = Built(module, reasons, lines.by_name(module), saved, unused)
     reasons = apply_plan(module, plan, reasons)
     values, run, notes = _inputs(settings, plan, inputs_file, module)
@@ -89,15 +94,8 @@ def _inputs(settings: dict[str, Any], plan: Plan, file: Path | None, module: Any
     size = tuple((settings.get("pretrained_cfg") or {}).get("input_size") or _IMAGE)
     dtype = plan.to or "float32"
     name = next(iter(signature(module.forward).parameters))
-    note = Assumption(f"input {name}", f"{dtype} {(1, *size)}")
+    note = Assumption.of_input(name, f"{dtype} {(1, *size)}")
     return {name: torch.zeros((1, *size), dtype=getattr(torch, dtype))}, None, [note]
-
-
-def _close(timm: Any, name: str) -> str:
-    from analyzer.errors import suggest
-
-    close = suggest(name, timm.list_models())
-    return close if close.startswith("did") else "a newer timm may know it"
 
 
 def _forget() -> None:

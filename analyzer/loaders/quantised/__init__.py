@@ -8,6 +8,7 @@ from typing import Any
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.loaders.building import Built
 from analyzer.loaders.checkpoint_headers import Stored
 from analyzer.loaders.checkpoint_names import match
@@ -38,7 +39,7 @@ def quantise(built: Built, found: Quantisation, dtype: str, stored: Mapping[str,
             del reasons[name]
         for leaf, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
             made = str(tensor.dtype).removeprefix("torch.")
-            reasons[f"{path}.{leaf}"] = f"{made} in {scheme.module} of {found.method}"
+            reasons[f"{path}.{leaf}"] = Reason(f"{made} in {scheme.module} of {found.method}", "quantised")
             if place is not None:
                 places[f"{path}.{leaf}"] = place
     saved, unused = match(model, dict(stored))
