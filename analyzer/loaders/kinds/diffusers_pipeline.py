@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from analyzer.loaders.kinds.transformers_folder import dtype_of
 from analyzer.loaders.offline_processors import StandInExtractor, StandInTokenizer
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.importing import plain_path, user_code
+from analyzer.loaders.request import LoadRequest
 from analyzer.loaders.unsupported_plan import refuse
 
 _CALL: Final[dict[str, Any]] = {
@@ -36,18 +36,11 @@ _CALL: Final[dict[str, Any]] = {
 _STAND_INS: Final = ("Tokenizer", "TokenizerFast", "Processor", "FeatureExtractor", "ProcessorFast")
 
 
-def load(
-    root: Path,
-    settings: dict[str, Any],
-    plan: Plan,
-    *,
-    trust_remote_code: bool,
-    inputs_file: Path | None,
-    progress: Callable[[str], None] | None = None,
-) -> Loaded:
+def load(request: LoadRequest, settings: dict[str, Any]) -> Loaded:
     """The pipeline as `DiffusionPipeline.from_pretrained(root, torch_dtype=plan.dtype)` puts it together."""
+    root, plan = request.path, request.plan
     refuse(plan, "a diffusers pipeline", "adapter", "train")
-    say = progress or (lambda _: None)
+    say = request.progress
     cls = find_class("diffusers", str(settings.get("_class_name")), root)
     entries = {k: v for k, v in settings.items() if isinstance(v, list) and len(v) == 2 and k[0] != "_"}
     built: dict[str, Built] = {}
@@ -80,8 +73,8 @@ def load(
     reasons = apply_plan(module, plan, reasons)
     signature = inspect.signature(pipeline.__call__)
     run = None
-    if inputs_file is not None:
-        values, run = read_inputs_file(inputs_file, settings, signature)
+    if request.inputs_file is not None:
+        values, run = read_inputs_file(request.inputs_file, settings, signature)
     else:
         values = {name: value for name, value in _CALL.items() if name in signature.parameters}
         notes += [Assumption.of_input(name, str(value)) for name, value in values.items()]

@@ -21,32 +21,25 @@ from analyzer.errors import AnalyzerError
 from analyzer.inputs import override
 from analyzer.ir.findings import Assumption
 from analyzer.ir.graph import Place
-from analyzer.ir.plan import Plan
 from analyzer.ir.reason import Reason
 from analyzer.loaders.building import to_meta
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.plan_application import apply_plan
+from analyzer.loaders.request import LoadRequest
 from analyzer.loaders.unsupported_plan import refuse
 
 _LINE: Final = re.compile(r'File "([^"]+)", line (\d+)')
 _TORCH: Final = str(Path(torch.__file__).parent)
 
 
-def load(
-    path: Path,
-    settings: Any,
-    plan: Plan,
-    *,
-    trust_remote_code: bool,
-    inputs_file: Path | None,
-    progress: Callable[[str], None] | None = None,
-) -> Loaded:
+def load(request: LoadRequest, settings: Any) -> Loaded:
     """The program as `torch.export.load(path).module()` runs it; weights are read once, and dropped.
 
     Raises AnalyzerError for a file that cannot be read, or holds pickled objects and is not trusted.
     """
+    path, plan = request.path, request.plan
     refuse(plan, "an exported program", "dtype", "adapter", "train")
-    program = _read(path, trust=trust_remote_code)
+    program = _read(path, trust=request.trust_remote_code)
     module = program.module()
     to_meta(module)
     names = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
@@ -55,9 +48,9 @@ def load(
     module._forward_pre_hooks.clear()  # they check what the nodes themselves do
     module.forward = _forward(module, list(given), spec)
     run: Any = None
-    if inputs_file is not None:
+    if request.inputs_file is not None:
         signature = Signature([Parameter(name, Parameter.KEYWORD_ONLY) for name in given])
-        values, own = read_inputs_file(inputs_file, None, signature)
+        values, own = read_inputs_file(request.inputs_file, None, signature)
         given, run, notes = {name: values[name] for name in given} if own is None else values, own, []
     return Loaded(
         module=module,

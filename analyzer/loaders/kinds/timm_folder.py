@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
@@ -27,24 +26,18 @@ from analyzer.loaders.kinds.diffusers_component import saved_of
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import plain_path, user_code
+from analyzer.loaders.request import LoadRequest
 from analyzer.loaders.unsupported_plan import refuse
 
 _IMAGE: Final = (3, 224, 224)
 
 
-def load(
-    root: Path,
-    settings: dict[str, Any],
-    plan: Plan,
-    *,
-    trust_remote_code: bool,
-    inputs_file: Path | None,
-    progress: Callable[[str], None] | None = None,
-) -> Loaded:
+def load(request: LoadRequest, settings: dict[str, Any]) -> Loaded:
     """The model as `timm.create_model("local-dir:FOLDER")` makes it, in float32; `plan.to` casts it.
 
     Raises AnalyzerError where timm is not there, or does not know the architecture.
     """
+    root, plan = request.path, request.plan
     refuse(plan, "a timm model", "dtype", "adapter")
     if not find_spec("timm"):
         raise AnalyzerError(f"{root} needs the package timm, which is not installed", hint="pip install timm")
@@ -72,7 +65,7 @@ def load(
     reasons = {key: Reason(text, "built_by_constructor") for key, text in made.items()}
     built = Built(module, reasons, lines.by_name(module), saved, unused)
     reasons = apply_plan(module, plan, reasons)
-    values, run, notes = _inputs(settings, plan, inputs_file, module)
+    values, run, notes = _inputs(settings, plan, request.inputs_file, module)
     return Loaded(
         module=module,
         name=f"{type(module).__name__} ({name})",
