@@ -11,6 +11,7 @@ from analyzer.ir.flow import Flow
 from analyzer.ir.graph import CALLED, STOPPED, UPDATED, Arg, ModelGraph, Node, Ref, Spec
 from analyzer.ir.inventory import EMPTY, Inventory
 from analyzer.ir.plan import Plan
+from analyzer.ir.witness import Witness
 
 
 def propagate(
@@ -23,7 +24,7 @@ def propagate(
     changed = changed or {}
     dtypes: dict[str, tuple[str, ...]] = {}
     refusals: dict[str, str] = {}
-    said_by: dict[str, str] = {}
+    said_by: dict[str, Witness] = {}
     for node in graph:
         if not node.is_op:
             dtypes[node.id] = (changed.get(node.id, node.dtype),)

@@ -15,6 +15,7 @@ from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Arg, DtypeArg, ModelGraph, Node, Ref, Spec
 from analyzer.ir.inventory import Held
 from analyzer.ir.plan import Plan
+from analyzer.ir.witness import CPU
 from analyzer.picture import PLAIN, Look, check
 
 SCHEMA = 1
@@ -177,13 +178,14 @@ def no_script(graph: ModelGraph, finding: Finding) -> str:
     node = graph[finding.nodes[0]]
     if node.script is None:
         return "the graph does not hold the call as it was written"
-    if node.script.lines and finding.asked != "cpu":
+    if node.script.lines and finding.asked != CPU:
         return ""  # not the CPU's words, so that this machine could not try it
     return node.script.doubt
 
 
 def _finding(graph: ModelGraph, finding: Finding) -> dict[str, Any]:
     data = asdict(finding)
+    data |= {"asked": finding.asked.text, "asked_kind": finding.asked.kind}
     for origin in (origin for operand in data["operands"] for origin in operand["origins"]):
         origin |= {"reason": origin["reason"]["text"], "reason_kind": origin["reason"]["kind"]}
     script, reason = graph[finding.nodes[0]].script if finding.nodes else None, no_script(graph, finding)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.closed_sets import HELD, INSERTERS, ORIGINS, PHASES, REASONS, SEVERITIES, Phase, one_of
+from analyzer.ir.closed_sets import HELD, INSERTERS, ORIGINS, PHASES, REASONS, SEVERITIES, WITNESSES, Phase, one_of
 from analyzer.ir.findings import Assumption, Coverage, Finding, Fix, Operand, Origin, Unentered
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
 from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
 from analyzer.ir.reason import Reason
+from analyzer.ir.witness import Witness
 from analyzer.report import SCHEMA, CensusRow, Report
 
 _HINT: Final = "give a report as analyze trace --out FILE.json writes it"
@@ -119,6 +120,11 @@ def _origin(data: dict[str, Any]) -> Origin:
     return Origin(**{**fields, "kind": one_of(ORIGINS, data["kind"]), "reason": _reason(data)})
 
 
+def _witness(text: str, kind: str | None) -> Witness:
+    """Reports that were saved before there were kinds have the words alone; those of the CPU are their kind."""
+    return Witness(one_of(WITNESSES, kind or (text if text in WITNESSES else "from source")), text)
+
+
 def _finding(data: dict[str, Any]) -> Finding:
     origins = [tuple(map(_origin, operand["origins"])) for operand in data["operands"]]
     operands = (
@@ -139,7 +145,7 @@ def _finding(data: dict[str, Any]) -> Finding:
         operands=tuple(operands),
         widened_ops=data["widened_ops"],
         widened_bytes=data["widened_bytes"],
-        asked=data["asked"],
+        asked=_witness(data["asked"], data.get("asked_kind")),
         fixes=tuple(Fix(**fix) for fix in data["fixes"]),
         phase=_phase(data),
         tensors=tuple(data["tensors"]),

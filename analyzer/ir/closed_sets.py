@@ -65,6 +65,10 @@ ReasonKind: TypeAlias = Literal[
 """How the dtype of a stored tensor arose, "" where only words are known; "stopped" is why a run did."""
 REASONS: Final[tuple[ReasonKind, ...]] = get_args(ReasonKind)
 
+WitnessKind: TypeAlias = Literal["", "cpu", "as on CPU", "recorded", "from source"]
+"""How a verdict is known: "" of no kernel, else asked of the CPU, or of another device recorded, or read."""
+WITNESSES: Final[tuple[WitnessKind, ...]] = get_args(WitnessKind)
+
 AssumptionKind: TypeAlias = Literal["", "input", "absent_input"]
 """Whether an assumption is a value that was made up for an input, or an input that was left out."""
 ASSUMPTIONS: Final[tuple[AssumptionKind, ...]] = get_args(AssumptionKind)

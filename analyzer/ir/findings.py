@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from analyzer.ir.closed_sets import SEVERITIES, AssumptionKind, OriginKind, Phase, Severity
 from analyzer.ir.reason import UNKNOWN, Reason
+from analyzer.ir.witness import NOBODY, Witness
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,8 +69,8 @@ class Finding:
     operands: tuple[Operand, ...] = ()
     widened_ops: int = 0
     widened_bytes: int = 0
-    asked: str = ""
-    """Whose kernel gave the words: "cpu", another device with its source, or "as on CPU"; "" if none was asked."""
+    asked: Witness = NOBODY
+    """Whose kernel gave the words."""
     fixes: tuple[Fix, ...] = ()
     phase: Phase = ""
     """As in a graph node: "backward" or "recompute", where the fault is in no forward pass."""

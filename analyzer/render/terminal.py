@@ -17,7 +17,6 @@ from analyzer.report import CensusRow, Report
 
 STYLES: Final = {"error": "bold red", "warning": "yellow", "note": "dim"}
 LISTED: Final = ("error", "warning")
-RECORDED: Final = ", recorded"
 """What a verdict that was recorded on the plan's own device carries."""
 TENSORS: Final = 4
 """How many stored tensors of a finding are named."""
@@ -99,7 +98,7 @@ def story(finding: Finding) -> list[str]:
     place = f"{finding.file}:{finding.line}" if finding.file else ""
     call = finding.call or finding.op
     lines = [" ".join(part for part in (place, _where(finding), call and f"({call})") if part)]
-    borrowed = finding.asked not in ("", "cpu") and RECORDED not in finding.asked
+    borrowed = finding.asked.kind in ("as on CPU", "from source")
     lines.append(f"{finding.message} [{finding.asked}]" if borrowed else finding.message)
     origins = dict.fromkeys(origin for operand in finding.operands for origin in operand.origins)
     for origin in sorted(origins, key=lambda o: -width(o.dtype))[:4]:  # the wide one is the odd one

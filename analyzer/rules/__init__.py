@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.findings import Finding, Operand, Origin
 from analyzer.ir.graph import Node, Ref, above, in_any_layer
+from analyzer.ir.witness import NOBODY
 
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
     from types import ModuleType
@@ -98,7 +99,7 @@ def _finding(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
         operands=first.operands or _operands(flow, node),
         widened_ops=sum(hit.widened_ops for hit in hits),
         widened_bytes=sum(hit.widened_bytes for hit in hits),
-        asked=flow.asked(first.node) if flow.refused(first.node) else "",
+        asked=flow.asked(first.node) if flow.refused(first.node) else NOBODY,
         phase=node.phase,
         step=node.step,
         tensors=_names(hits),

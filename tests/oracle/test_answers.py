@@ -89,7 +89,7 @@ def test_without_a_row_the_cpu_answers_and_the_refusal_says_so() -> None:
     call = ("aten.mv.default", (Spec("float32", (2, 3)), Spec("bfloat16", (3,))))
     here, there = ask(*call), ask(*call, device="cuda")
     assert isinstance(here, Refused) and isinstance(there, Refused)
-    assert (here.message, here.asked, there.asked) == (there.message, "cpu", "as on CPU")
+    assert (here.message, here.asked.text, there.asked.text) == (there.message, "cpu", "as on CPU")
 
 
 def test_a_recorded_row_goes_before_one_from_source(monkeypatch: pytest.MonkeyPatch) -> None:

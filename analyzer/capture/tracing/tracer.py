@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from analyzer import oracle
 from analyzer.capture.assumed_values import RANKED, VALUES_FIRST, Inventions, plausible
 from analyzer.capture.refusals import replay, repro_script
 from analyzer.capture.source_lines import SourceLines
@@ -151,7 +150,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _words(self, outcome: Outcome) -> str:
         """The words that a person will see; the whole call has but one error, its first."""
-        call, ours = self.calling, outcome.asked in ("cpu", oracle.AS_ON_CPU)
+        call, ours = self.calling, outcome.asked.was_asked
         if call is None or call is self._refused or not ours or torch._C._current_autograd_node() is not None:
             return outcome.refused
         self._refused = call
