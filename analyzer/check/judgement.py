@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.check.baseline import Baseline, Entry, union
 from analyzer.check.keys import Identity, identities
-from analyzer.check.suppressions import Suppression
+from analyzer.check.suppressions import NOT_SUPPRESSED, Suppression
 from analyzer.ir.closed_sets import SEVERITIES, STATES, Severity, State
 from analyzer.ir.dtypes import width
 from analyzer.ir.findings import Finding
@@ -49,6 +49,8 @@ class Judged:
     """Why it is suppressed."""
     reason_at: str = ""
     """Where that is written."""
+    in_comment: bool = False
+    """Whether that is a comment at the source line itself."""
     stages: tuple[str, ...] = ()
     edit: Edit | None = None
     """A change of the source that was proved to help."""
@@ -123,12 +125,14 @@ def judge(
             covering = [one for one in suppressions if one.covers(finding)]
             used.update(covering)
             state: State = SUPPRESSED if covering else KNOWN if identity.key in known else NEW
-            reason, where = (covering[0].reason, covering[0].where) if covering else ("", "")
+            accepted = covering[0] if covering else NOT_SUPPRESSED
             names = (stage.plan.stage,) if stage.plan.stage else ()
             before = judged.get(identity.key)
             if before is None:
                 spot = _spot(finding, model, folder, root)
-                judged[identity.key] = Judged(finding, identity, state, spot, reason, where, names)
+                judged[identity.key] = Judged(
+                    finding, identity, state, spot, accepted.reason, accepted.where, accepted.in_comment, names
+                )
             else:
                 judged[identity.key] = replace(before, stages=(*before.stages, *names))
     ordered = tuple(sorted(judged.values(), key=lambda one: SEVERITIES.index(one.finding.severity)))

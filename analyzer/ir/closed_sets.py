@@ -17,12 +17,12 @@ Scope: TypeAlias = Literal["forward", "run"]
 """What a plan's autocast covers: the model's forward, as Accelerate does, or the whole run."""
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
-Device: TypeAlias = Literal["cuda", "cpu"]
-"""The device whose kernels a plan means."""
+Device: TypeAlias = Literal["cuda", "cpu", "xpu"]
+"""The device whose kernels, or whose autocast, a plan means."""
 DEVICES: Final[tuple[Device, ...]] = get_args(Device)
+TARGETS: Final[tuple[Device, ...]] = ("cuda", "cpu")
+"""Those that the command offers; of xpu only the autocast is known."""
 
-AutocastDevice: TypeAlias = Literal["cuda", "cpu", "xpu"]
-AUTOCAST_DEVICES: Final[tuple[AutocastDevice, ...]] = get_args(AutocastDevice)
 AutocastDtype: TypeAlias = Literal["bfloat16", "float16"]
 AUTOCAST_DTYPES: Final[tuple[AutocastDtype, ...]] = get_args(AutocastDtype)
 

@@ -98,8 +98,7 @@ def story(finding: Finding) -> list[str]:
     place = f"{finding.file}:{finding.line}" if finding.file else ""
     call = finding.call or finding.op
     lines = [" ".join(part for part in (place, _where(finding), call and f"({call})") if part)]
-    borrowed = finding.asked.kind in ("as on CPU", "from source")
-    lines.append(f"{finding.message} [{finding.asked}]" if borrowed else finding.message)
+    lines.append(spoken(finding))
     origins = dict.fromkeys(origin for operand in finding.operands for origin in operand.origins)
     for origin in sorted(origins, key=lambda o: -width(o.dtype))[:4]:  # the wide one is the odd one
         made = f" at {origin.file}:{origin.line}" if origin.file else ""
@@ -114,6 +113,12 @@ def story(finding: Finding) -> list[str]:
         proof = "proved" if fix.proved and not fix.errors_left else f"{fix.errors_left} errors left"
         lines.append(f"fix: {fix.what} ({proof if fix.proved else 'not proved'}, {size(fix.bytes)})")
     return [line for line in lines if line]
+
+
+def spoken(finding: Finding) -> str:
+    """The words of a finding, and whose they are where no device of that kind has said them."""
+    borrowed = finding.asked.kind in ("as on CPU", "from source")
+    return f"{finding.message} [{finding.asked}]" if borrowed else finding.message
 
 
 def _missed(missed: Sequence[Unentered]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -12,7 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
-from analyzer.ir.graph import NOWHERE, Place
+from analyzer.capture.tracing.site import Site
+from analyzer.ir.graph import NOWHERE
 
 BACKWARD: Final = "backward"
 RECOMPUTE: Final = "recompute"
@@ -36,22 +38,22 @@ class Passes:
 
     def __init__(self, places: SourceLines) -> None:
         self._places = places
-        self._calls: dict[int, dict[str, Any]] = {}
+        self._calls: dict[int, Site] = {}
         self._next = _next_number()
         self.ran = False
         """Whether anything ran backward."""
         self.step = ""
 
-    def facts(self, call: str) -> dict[str, Any]:
+    def site(self, call: str) -> Site:
         """Module, call, place, phase and step of the operation that is being dispatched."""
         node = torch._C._current_autograd_node()
         if node is None:
             place, module = self._places.here()
-            facts = {"module": module, "call": call, "place": place, "phase": "", "step": self.step}
+            site = Site(module, call, place, "", self.step)
         else:
-            facts = self._of(node, call)
-        self._number(facts)
-        return facts
+            site = self._of(node, call)
+        self._number(site)
+        return site
 
     def begin(self, step: str) -> None:
         """From here on the operations belong to this step."""
@@ -76,29 +78,28 @@ class Passes:
         finally:
             setattr(torch.autograd, _ENGINE, original)
 
-    def _of(self, node: Any, call: str) -> dict[str, Any]:
+    def _of(self, node: Any, call: str) -> Site:
         self.ran = True
         owner = self._owner(node)
         place, module = self._places.here()
         if place == NOWHERE:  # the engine itself
-            return {**owner, "phase": BACKWARD}
-        phase = BACKWARD if in_backward() else RECOMPUTE
-        return {"module": module or owner["module"], "call": call, "place": place, "phase": phase, "step": self.step}
+            return replace(owner, phase=BACKWARD)
+        return Site(module or owner.module, call, place, BACKWARD if in_backward() else RECOMPUTE, self.step)
 
-    def _owner(self, node: Any) -> dict[str, Any]:
+    def _owner(self, node: Any) -> Site:
         """What is known of the forward call that made a node of autograd's."""
         variable = getattr(node, "variable", None)
         if variable is not None:  # AccumulateGrad, which no call made
             name = variable.ref.id if type(variable) is Abstract else ""
-            return {"module": name.rpartition(".")[0], "call": "", "place": NOWHERE, "step": self.step}
+            return Site(name.rpartition(".")[0], step=self.step)
         number = node._sequence_nr()
         if node.name() == "CopySlices":  # made after its operation, when that wrote through a view
             number -= 1
-        return self._calls.get(number, {"module": "", "call": "", "place": Place(), "step": self.step})
+        return self._calls.get(number, Site(step=self.step))
 
-    def _number(self, facts: dict[str, Any]) -> None:
+    def _number(self, site: Site) -> None:
         """Autograd's nodes that are new since the last operation belong to this one."""
         following = _next_number()
         for number in range(self._next, following):
-            self._calls[number] = facts
+            self._calls[number] = site
         self._next = following

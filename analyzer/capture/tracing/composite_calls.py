@@ -14,6 +14,7 @@ from analyzer.capture.refusals import replay, repro_script
 from analyzer.capture.tensor import Abstract, Cell, dtype_name, spec_of
 from analyzer.capture.tracing.outcomes import recast, repair_dtype, results, tensors
 from analyzer.capture.tracing.recorder import strides
+from analyzer.capture.tracing.site import Refusal
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir.graph import CALLED, Ref
 
@@ -51,18 +52,18 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
 def one_node(tracer: Tracer, args: Any, kwargs: Any, result: Any, words: str = "", repair: str = "") -> Any:
     """Record the whole call on the operands that were passed; what its repaired run did is left out."""
     operands = list(tensors((args, kwargs)))
-    facts = tracer.passes.facts(tracer.call)
+    site = tracer.passes.site(tracer.call)
     mixed = len({t.dtype for t in operands if t.dtype.is_floating_point}) > 1
     if words and oracle.is_gap(words, mixed) and tracer.kernels.device != "cpu":
-        tracer.inventions.note("a kernel that the CPU lacks", words, facts["place"])
+        tracer.inventions.note("a kernel that the CPU lacks", words, site.place)
         words = repair = ""
     given = {id(t): t for t in operands}
     made = [t for t in results(result) if id(t) not in given]
     again = repro_script.write(words, [tracer.calling]) if words and tracer.calling else None
     callers = tracer.source_lines.callers() if words else ()
-    facts = {**facts, "refused": words, "repair": repair, "script": again, "callers": callers}
+    refusal = Refusal(words, repair, again, callers)
     specs = tuple(spec_of(t) for t in made)
-    node_id = tracer.recorder.op(tracer.call, CALLED + tracer.call, args, kwargs, specs, **facts)
+    node_id = tracer.recorder.op(tracer.call, CALLED + tracer.call, args, kwargs, specs, site, refusal)
     handed = tuple(_handed_out(t, Ref(node_id, i)) for i, t in enumerate(made))
     if torch.is_grad_enabled() and any(t.requires_grad for t in operands):
         handed = _Whole.apply(tracer, tracer.call, handed, *operands)  # type: ignore[no-untyped-call]
@@ -85,7 +86,7 @@ class _Whole(torch.autograd.Function):
         args = [*[g for g in grads if g is not None], *operands]
         specs = tuple(spec_of(t) for t in wanted)
         node_id = tracer.recorder.op(
-            f"{call}_backward", f"{CALLED}{call}_backward", args, {}, specs, **tracer.passes.facts(call)
+            f"{call}_backward", f"{CALLED}{call}_backward", args, {}, specs, tracer.passes.site(call)
         )
         made = {id(t): _handed_out(t, Ref(node_id, i)) for i, t in enumerate(wanted)}
         return None, None, None, *[made.get(id(t)) for t in operands]

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from analyzer.capture.tensor import Abstract, Cell, dtype_name, small, spec_of
-from analyzer.ir.closed_sets import StoredKind
+from analyzer.capture.tracing.site import ACCEPTED, Refusal, Site
+from analyzer.ir.closed_sets import Inserter, StoredKind
 from analyzer.ir.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
 from analyzer.ir.reason import UNKNOWN, Reason
 
@@ -31,14 +32,23 @@ class Recorder:
         self._count[base] += 1
         return f"{base}_{n}" if n else base
 
-    def op(self, base: str, op: str, args: Any, kwargs: dict[str, Any], outputs: tuple[Spec, ...], **facts: Any) -> str:
+    def op(
+        self, base: str, op: str, args: Any, kwargs: dict[str, Any], outputs: tuple[Spec, ...], site: Site,
+        refusal: Refusal = ACCEPTED, inserted: Inserter = "",
+    ) -> str:  # fmt: skip
         """Append an operation; its id is returned."""
         if self._muted:
             return ""
         taken = tuple([self.arg(a) for a in args])
         named = tuple([(k, self.arg(v)) for k, v in kwargs.items()]) if kwargs else ()
         node_id = self.name(base)
-        self.graph.add(Node(node_id, op, taken, named, outputs, **facts))
+        self.graph.add(
+            Node(
+                node_id, op, taken, named, outputs, "", site.module, site.call, site.place, refusal.refused,
+                refusal.repair, inserted=inserted, script=refusal.script, callers=refusal.callers, phase=site.phase,
+                step=site.step,
+            )
+        )  # fmt: skip
         return node_id
 
     def stored(
@@ -80,8 +90,9 @@ class Recorder:
         if tensor.seen != cell.version and cell.writer is not None:
             node_id, write = self.name("updated"), self.graph[cell.writer.id]
             operands, outputs = (tensor.ref, cell.writer), (spec_of(tensor),)
-            facts: dict[str, Any] = {"module": write.module, "place": write.place, "step": write.step}
-            self.graph.add(Node(node_id, UPDATED, operands, (), outputs, **facts))
+            self.graph.add(
+                Node(node_id, UPDATED, operands, (), outputs, module=write.module, place=write.place, step=write.step)
+            )
             tensor.ref, tensor.seen = Ref(node_id), cell.version
         return tensor.ref
 

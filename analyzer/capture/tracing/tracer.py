@@ -19,7 +19,9 @@ from analyzer.capture.tracing.module_dtypes import ModuleDtypes
 from analyzer.capture.tracing.outcomes import Kernels, Outcome, holes, results, tensors
 from analyzer.capture.tracing.recorder import Recorder
 from analyzer.capture.tracing.signature import VIEW, Signature, argument, ranked, signature
+from analyzer.capture.tracing.site import Refusal
 from analyzer.capture.tracing.special_ops import SPECIAL
+from analyzer.ir.closed_sets import Inserter
 from analyzer.ir.graph import Ref, Script, Spec
 from analyzer.oracle.operands import regular
 
@@ -48,7 +50,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The last call in which a kernel refused."""
         self.failed: tuple[BaseException | None, str, Any] = None, "", ()
         """The last error that came out of a call, the call's name and what it was given."""
-        self.inserted = ""
+        self.inserted: Inserter = ""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
 
     @classmethod
@@ -64,7 +66,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return self._operation(func, args, kwargs)
 
     @contextmanager
-    def inserting(self, who: str) -> Iterator[None]:
+    def inserting(self, who: Inserter) -> Iterator[None]:
         """While this lasts, casts say that `who` inserted them; "" is nobody."""
         outer, self.inserted = self.inserted, who
         try:
@@ -181,18 +183,18 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outcome: Outcome,
         real: list[Any] | None = None, again: Script | None = None,
     ) -> Any:  # fmt: skip
-        facts = self.passes.facts(self.call)
-        place = facts["place"]
+        site = self.passes.site(self.call)
+        place = site.place
         if outcome.gap:
             self.inventions.note("a kernel that the CPU lacks", outcome.gap, place)
-        facts = {**facts, "refused": outcome.refused, "repair": outcome.repair, "script": again}
-        facts["callers"] = self.source_lines.callers() if outcome.refused else ()
-        facts["inserted"] = self.inserted * (sig.base in _CASTS)
+        callers = self.source_lines.callers() if outcome.refused else ()
+        refusal = Refusal(outcome.refused, outcome.repair, again, callers)
+        inserted: Inserter = self.inserted if sig.base in _CASTS else ""
         written = [(i, t) for i in sig.written for t in tensors(argument(sig, i, args, kwargs))]
         specs: tuple[Spec, ...] = tuple(s for s, _ in outcome.outputs)
         if not sig.returns:  # as `_foreach_add_`: what it wrote stands for what it gives
             specs = tuple(spec_of(t) for _, t in written)
-        node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, **facts)
+        node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, site, refusal, inserted)
         made: list[Any] = []
         for index, (spec, stride) in enumerate(outcome.outputs):
             while len(made) in outcome.absent:

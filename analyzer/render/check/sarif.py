@@ -81,7 +81,7 @@ def _result(check: Check, one: Judged, index: int) -> dict[str, Any]:
     if one.state in _BASELINE:
         result["baselineState"] = _BASELINE[one.state]
     if one.state == SUPPRESSED:
-        kind = "external" if "suppress[" in one.reason_at else "inSource"
+        kind = "inSource" if one.in_comment else "external"
         result["suppressions"] = [{"kind": kind, "justification": one.reason}]
     if one.edit is not None:
         result["fixes"] = [_fix(check, one.edit)]
