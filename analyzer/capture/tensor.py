@@ -92,7 +92,7 @@ class Abstract(torch.Tensor):
         inside = _known((args, kwargs or {}), func)
         return func(*inside[0], **inside[1])
 
-    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+    def __repr__(self, **_: object) -> str:  # type: ignore[override]
         return f"Abstract({dtype_name(self.dtype)}{list(self.shape)} {self.ref.id})"
 
 

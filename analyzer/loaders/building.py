@@ -193,7 +193,7 @@ class ConstructorLines:
                     places[f"{path}.{leaf}" if path else leaf] = Place(self._show(seen[0]), seen[1])
         return places
 
-    def _note(self, module: nn.Module, name: str, _: Any) -> None:
+    def _note(self, module: nn.Module, name: str, _: object) -> None:
         frame = sys._getframe(1)
         while frame is not None:
             file = frame.f_code.co_filename

@@ -83,7 +83,7 @@ def _around(cls: Any, dtype: torch.dtype, *, small: bool) -> Iterator[None]:
 _TORCH_LOAD: Final = torch.load
 
 
-def _load(file: Any, *_: Any, **__: Any) -> Any:
+def _load(file: Any, *_: object, **__: object) -> Any:
     """`torch.load` that runs no code of a pickle, and does not read what it maps into memory before it is used."""
     mapped = isinstance(file, (str, Path))
     try:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Sequence
 from difflib import unified_diff
 from textwrap import wrap
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from analyzer.ir.json_value import Json
 from analyzer.ir.proposal import Edit
 from analyzer.ir.trial import Trial
 from analyzer.render.terminal import size
@@ -106,7 +107,7 @@ def _cells(trial: Trial) -> tuple[str, ...]:
     return (what, trial.verdict(), *numbers)
 
 
-def _plain(trial: Trial) -> dict[str, Any]:
+def _plain(trial: Trial) -> dict[str, Json]:
     ran = trial.ran
     return {
         "kind": trial.proposal.kind,

@@ -80,7 +80,7 @@ class Session:
         """Begin a step with every forward of the outermost of these parts, and keep what it gives."""
         inside: list[nn.Module] = []
 
-        def entered(part: nn.Module, *_: Any) -> None:
+        def entered(part: nn.Module, *_: object) -> None:
             if not inside and len(seen) < len(labels):
                 self.begin(labels[len(seen)])
                 seen.append(None)

@@ -65,7 +65,7 @@ def load(request: LoadRequest, settings: Any) -> Loaded:
 
 
 def _read(path: Path, *, trust: bool) -> Any:
-    def refused(*_: Any, **__: Any) -> Any:
+    def refused(*_: object, **__: object) -> Any:
         raise pickle.UnpicklingError("it holds pickled objects")
 
     plain = torch.load

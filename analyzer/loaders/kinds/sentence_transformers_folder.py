@@ -142,7 +142,7 @@ def _behind(root: Path, entry: dict[str, Any], *, trust: bool) -> nn.Module:
         cls = import_class(root, kind) if own else getattr(import_module(module), name)
         holder = next((one for one in cls.__mro__ if "load_torch_weights" in vars(one)), None)
 
-        def unread(*_: Any, model: Any = None, **__: Any) -> Any:
+        def unread(*_: object, model: Any = None, **__: object) -> Any:
             return model
 
         arguments: dict[str, Any] = {"subfolder": str(entry.get("path") or ""), "local_files_only": True}

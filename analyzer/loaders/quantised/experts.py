@@ -54,7 +54,7 @@ def _store(module: Any, stored: nn.Module, scheme: Scheme) -> None:
 def _reading(kind: Any, names: tuple[str, ...]) -> type[nn.Module]:
     """The class with weights that are dequantised, to the dtype of the input, whenever its code reads them."""
 
-    def forward(self: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    def forward(self: Any, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> Any:
         self.quantised_input = hidden_states
         try:
             return kind.forward(self, hidden_states, *args, **kwargs)

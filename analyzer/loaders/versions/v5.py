@@ -87,7 +87,7 @@ def _filled(module: nn.Module, fill: Any) -> Iterator[tuple[nn.Module, Any]]:
         yield from _filled(child, fill)
 
 
-def assigned(_: Any, __: torch.dtype, ___: Mapping[str, Stored]) -> dict[str, str]:
+def assigned(_: object, __: torch.dtype, ___: Mapping[str, Stored]) -> dict[str, str]:
     """None: a stored tensor is cast to the dtype of the place that it loads into."""
     return {}
 
