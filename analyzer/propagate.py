@@ -24,7 +24,7 @@ def propagate(
     changed = changed or {}
     dtypes: dict[str, tuple[str, ...]] = {}
     refusals: dict[str, str] = {}
-    said_by: dict[str, Witness] = {}
+    witnesses: dict[str, Witness] = {}
     for node in graph:
         if not node.is_op:
             dtypes[node.id] = (changed.get(node.id, node.dtype),)
@@ -35,14 +35,14 @@ def propagate(
         if isinstance(answer, oracle.Refused) and not (answer.gap and plan.device != "cpu"):
             refusals[node.id] = node.refused or answer.message
             if not node.op.startswith(CALLED):  # the words of such a call were asked of the CPU alone
-                said_by[node.id] = answer.asked
+                witnesses[node.id] = answer.asked
         elif node.refused and not _differs(graph, node, dtypes):
             refusals[node.id] = node.refused
         if isinstance(answer, oracle.Dtypes) and node.id not in refusals and len(answer.names) == len(node.outputs):
             dtypes[node.id] = answer.names
         else:
             dtypes[node.id] = tuple(s.dtype for s in node.outputs)
-    return Flow(graph, plan, dtypes, refusals, said_by, inventory)
+    return Flow(graph, plan, dtypes, refusals, witnesses, inventory)
 
 
 def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]], device: str) -> oracle.Answer:

@@ -25,7 +25,7 @@ class Flow:
     """Node id -> the dtypes of its outputs."""
     refusals: Mapping[str, str]
     """Node id -> the kernel's words, for refused calls."""
-    said_by: Mapping[str, Witness] = field(default_factory=dict)
+    witnesses: Mapping[str, Witness] = field(default_factory=dict)
     """Node id -> whose words they are, where it is known of the plan's device itself."""
     inventory: Inventory = EMPTY
     """What the model holds, for rules about tensors that no call reads."""
@@ -64,7 +64,7 @@ class Flow:
 
     def asked(self, node_id: str) -> Witness:
         """Who refused a call: the CPU, another device with its source, or the CPU in its place."""
-        return self.said_by.get(node_id) or (CPU if self.plan.device == "cpu" else AS_ON_CPU)
+        return self.witnesses.get(node_id) or (CPU if self.plan.device == "cpu" else AS_ON_CPU)
 
     def origins(self, ref: Ref) -> tuple[Origin, ...]:
         """The nearest origins that gave an operand its dtype, through every operation that only handed it on.

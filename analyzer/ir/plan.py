@@ -124,7 +124,7 @@ class Plan:
             facts.pop("scope")
         if self.adapter is None:
             facts.pop("autocast_adapter_dtype", None)
-        said = ", ".join(f"{key}={_said(value)}" for key, value in facts.items())
+        said = ", ".join(f"{key}={_shown(value)}" for key, value in facts.items())
         return ": ".join(part for part in (" + ".join(self.read), said) if part)
 
 
@@ -137,8 +137,8 @@ def names(pattern: str, name: str) -> bool:
     return name == pattern or any(fnmatchcase(name, glob) for glob in (pattern, f"{pattern}.*"))
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        inside = " ".join(f"{key}={_said(item)}" for key, item in value.items() if item not in ("", None, False, ()))
+        inside = " ".join(f"{key}={_shown(item)}" for key, item in value.items() if item not in ("", None, False, ()))
         return f"({inside})"
     return " ".join(map(str, value)) if isinstance(value, tuple) else short(str(value))

@@ -60,7 +60,7 @@ def build(
             model: Any = construct(cls, config, wanted, note)
         kept = _keep_in_fp32(model, wanted, stored)
         to_meta(model)
-        installed.settle(model)
+        installed.mark_trained(model)
         installed.compute(model)
         model.eval()
         _tie(model)

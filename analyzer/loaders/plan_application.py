@@ -51,11 +51,11 @@ def _matching(model: nn.Module, pattern: str) -> list[str]:
     known = {name: {name, _without_adapter(name)} for name in floats}
     found = [n for n in floats if any(names(pattern, one) for one in known[n])] or ([*floats] if not pattern else [])
     if not found:
-        raise NoMatch(f"'{pattern}' matches no parameter, buffer or module", hint=_meant(model, pattern))
+        raise NoMatch(f"'{pattern}' matches no parameter, buffer or module", hint=_suggestion(model, pattern))
     return found
 
 
-def _meant(model: nn.Module, pattern: str) -> str:
+def _suggestion(model: nn.Module, pattern: str) -> str:
     """The name that was meant: one spelt alike, else a part whose class is called so, else what parts there are.
 
     People write a component's name from another model: the `vision_encoder` of one is another's `vpm`, which is a

@@ -93,7 +93,7 @@ def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu"
     function = overload(op)
     row = answers.find(device, op, function._schema, args, kwargs)
     if row is not None:
-        return Refused(row.refused, asked=row.said_by(device)) if row.refused else Dtypes(row.gives)
+        return Refused(row.refused, asked=row.witness(device)) if row.refused else Dtypes(row.gives)
     answer = _of_cpu(function, op, args, kwargs)
     if isinstance(answer, Refused) and (source := _own_source(function, args)):
         return replace(answer, asked=Witness.of_device(device, answers.FROM_SOURCE, source))

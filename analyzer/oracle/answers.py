@@ -44,7 +44,7 @@ class Row:
         """What rows are sorted by, and told apart by."""
         return (self.op, tuple(_short(d) or "" for d in _trimmed(self.dtypes)), repr(self.static))
 
-    def said_by(self, device: str) -> Witness:
+    def witness(self, device: str) -> Witness:
         """Whose answer this is, for a report: `cuda, from source: pytorch#135969`."""
         return Witness.of_device(device, self.source, self.reference.split("; ")[0])
 

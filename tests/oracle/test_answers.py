@@ -81,7 +81,7 @@ def test_no_row_says_what_the_cpu_says_anyway(op: str) -> None:
 @pytest.mark.parametrize("op", sorted({row.op for row in ROWS}))
 def test_the_row_decides_for_its_device_alone(op: str) -> None:
     for row in (row for row in ROWS if row.op == op):
-        expected = Refused(row.refused, asked=row.said_by("cuda")) if row.refused else Dtypes(row.gives)
+        expected = Refused(row.refused, asked=row.witness("cuda")) if row.refused else Dtypes(row.gives)
         assert _asked(row, "cuda") == expected
 
 

@@ -116,12 +116,12 @@ def _forward(module: Any, names: Sequence[str], spec: Any) -> Callable[..., Any]
     def forward(*args: Any, **kwargs: Any) -> Any:
         if not args and set(kwargs) == set(names):
             args, kwargs = tree_unflatten([kwargs[name] for name in names], spec)
-        return _Told(module).run(*torch.fx._pytree.tree_flatten_spec((args, kwargs), module._in_spec))
+        return _PlacedInterpreter(module).run(*torch.fx._pytree.tree_flatten_spec((args, kwargs), module._in_spec))
 
     return forward
 
 
-class _Told(torch.fx.Interpreter):
+class _PlacedInterpreter(torch.fx.Interpreter):
     """Runs the nodes, telling for each which line and which module it comes from."""
 
     def run_node(self, n: torch.fx.Node) -> Any:

@@ -69,7 +69,7 @@ def _reading(kind: Any, names: tuple[str, ...]) -> type[nn.Module]:
             scheme, scale = self.quantised_scheme, self._parameters[f"{name}_scale_inv"]
             shape = list(self.quantised_shapes[name])
             dequantize = torch.ops.quantised.dequantize
-            return dequantize([packed, scale], given, shape, None, "", "", scheme.said)  # type: ignore[no-any-return]
+            return dequantize([packed, scale], given, shape, None, "", "", scheme.reference)  # type: ignore[no-any-return]
 
         return property(read)
 

@@ -116,7 +116,7 @@ PACKAGES: Final[dict[str, tuple[str, str, dict[str, Callable[[], Names]]]]] = {
 """Package -> its distribution's name, the version whose functions these are, and modules with contracts."""
 
 
-def fill(module: types.ModuleType) -> None:
+def populate(module: types.ModuleType) -> None:
     """Give a stand-in module the functions that are known of it."""
     known = PACKAGES.get(module.__name__.split(".")[0])
     if known is not None and module.__name__ in known[2]:

@@ -40,7 +40,7 @@ def kept_wide(model: Any, dtype: torch.dtype) -> dict[str, str]:
     }
 
 
-def settle(_: nn.Module) -> None:
+def mark_trained(_: nn.Module) -> None:
     """Loading leaves it to the constructor which parameters are trained."""
 
 

@@ -34,7 +34,7 @@ def kept_wide(model: Any, dtype: torch.dtype) -> dict[str, str]:
     }
 
 
-def settle(model: nn.Module) -> None:
+def mark_trained(model: nn.Module) -> None:
     """Loading puts a new parameter in each place, and every float one of these is trained.
 
     So what a constructor froze is frozen no more (`set_param_for_module`, transformers/core_model_loading.py).
