@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from math import isfinite, prod
 from typing import Any
 
-from analyzer.ir.closed_sets import SEVERITIES
+from analyzer.ir.closed_sets import SEVERITIES, HeldKind
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Coverage, Finding
 from analyzer.ir.flow import Flow
@@ -28,7 +28,7 @@ class CensusRow:
     """Parameters or buffers of one component in one dtype; `names` is filled where they are the odd ones out."""
 
     component: str
-    kind: str
+    kind: HeldKind
     dtype: str
     count: int
     bytes: int
@@ -140,9 +140,9 @@ class Report:
         }
 
 
-def take_census(graph_tensors: Iterable[tuple[str, str, Spec]]) -> tuple[CensusRow, ...]:
+def take_census(graph_tensors: Iterable[tuple[HeldKind, str, Spec]]) -> tuple[CensusRow, ...]:
     """Count (kind, full name, spec) of stored tensors by component, kind and dtype."""
-    groups: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
+    groups: dict[tuple[str, HeldKind, str], list[tuple[str, int]]] = {}
     for kind, name, spec in graph_tensors:
         component = name.split(".")[0] if "." in name else ""
         groups.setdefault((component, kind, spec.dtype), []).append((name, spec.bytes))

@@ -26,6 +26,12 @@ TARGETS: Final[tuple[Device, ...]] = ("cuda", "cpu")
 AutocastDtype: TypeAlias = Literal["bfloat16", "float16"]
 AUTOCAST_DTYPES: Final[tuple[AutocastDtype, ...]] = get_args(AutocastDtype)
 
+DtypeKind: TypeAlias = Literal["bool", "int", "float", "complex"]
+
+WrapPolicy: TypeAlias = Literal["transformer", "size", "none"]
+"""How FSDP chooses its units: a module of the named classes, one of at least so many elements, or the whole model."""
+WRAP_POLICIES: Final[tuple[WrapPolicy, ...]] = get_args(WrapPolicy)
+
 Phase: TypeAlias = Literal["", "backward", "recompute"]
 """What runs an operation: "" the forward pass, `backward()`, or what gradient checkpointing then runs once more."""
 PHASES: Final[tuple[Phase, ...]] = get_args(Phase)

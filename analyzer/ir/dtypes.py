@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.closed_sets import AUTOCAST_DTYPES, DEVICES, AutocastDtype, Device, one_of
+from analyzer.ir.closed_sets import AUTOCAST_DTYPES, DEVICES, AutocastDtype, Device, DtypeKind, one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class DType:
     name: str
     short: str
     bytes: int
-    kind: str
+    kind: DtypeKind
 
 
 _ROWS: Final = (

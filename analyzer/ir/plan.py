@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.closed_sets import DEVICES, SCOPES, STAGES, Device, Scope, Stage
+from analyzer.ir.closed_sets import DEVICES, SCOPES, STAGES, WRAP_POLICIES, Device, Scope, Stage, WrapPolicy
 from analyzer.ir.dtypes import parse_autocast, short
 
 MERGED: Final = ("set", "input_dtypes")
@@ -23,7 +23,7 @@ class Wrap:
     """How FSDP cuts the model into units, and the dtypes of its mixed precision; "" where none is set."""
 
     version: int = 1
-    policy: str = "transformer"
+    policy: WrapPolicy = "transformer"
     """"transformer" (a unit for each module of `classes`), "size" (of at least `min_params` elements), or "none"."""
     classes: tuple[str, ...] = ()
     """Class names of the modules that become units; empty: those that the model's `_no_split_modules` names."""
@@ -33,6 +33,9 @@ class Wrap:
     reduce_dtype: str = ""
     buffer_dtype: str = ""
     output_dtype: str = ""
+
+    def __post_init__(self) -> None:
+        _check("policy", self.policy, WRAP_POLICIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +101,9 @@ class Plan:
     def __post_init__(self) -> None:
         if self.autocast is not None:
             parse_autocast(self.autocast)
-        for kind, word, words in (
-            ("scope", self.scope, SCOPES), ("device", self.device, DEVICES), ("stage", self.stage, STAGES)
-        ):  # fmt: skip
-            if word not in words:  # a plan file and `--try` have words of their own
-                raise AnalyzerError(f"unknown {kind} '{word}'", hint=f"use one of {', '.join(filter(None, words))}")
+        _check("scope", self.scope, SCOPES)
+        _check("device", self.device, DEVICES)
+        _check("stage", self.stage, STAGES)
 
     def changed(self, fields: Mapping[str, Any]) -> Plan:
         """The plan with these fields; those of MERGED are added to, the others replaced.
@@ -135,6 +136,12 @@ def names(pattern: str, name: str) -> bool:
     (True, True, False)
     """
     return name == pattern or any(fnmatchcase(name, glob) for glob in (pattern, f"{pattern}.*"))
+
+
+def _check(what: str, word: str, words: Sequence[str]) -> None:
+    """Refuse a word that is none of its set: plan files and `--try` have words of their own."""
+    if word not in words:
+        raise AnalyzerError(f"unknown {what} '{word}'", hint=f"use one of {', '.join(filter(None, words))}")
 
 
 def _shown(value: Any) -> str:

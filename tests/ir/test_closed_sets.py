@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from subprocess import run
 from sys import executable
@@ -12,7 +13,7 @@ import pytest
 from analyzer.errors import AnalyzerError
 from analyzer.ir import closed_sets
 from analyzer.ir.closed_sets import SEVERITIES, one_of
-from analyzer.ir.plan import Plan
+from analyzer.ir.plan import Plan, Wrap
 
 SNIPPET = """
 from analyzer.ir.plan import Plan
@@ -65,3 +66,8 @@ def test_a_word_of_a_file_is_looked_up() -> None:
 def test_a_plan_takes_no_other_word_at_run_time_either(fields: dict[str, str]) -> None:
     with pytest.raises(AnalyzerError, match=f"unknown {next(iter(fields))}"):
         Plan().changed(fields)
+
+
+def test_a_wrap_takes_no_other_policy() -> None:
+    with pytest.raises(AnalyzerError, match="unknown policy 'modules'"):
+        replace(Wrap(), policy="modules")
