@@ -25,10 +25,23 @@ class Interrupted(BaseException):
     """A run was told to end: by a deadline, or by a person. `str(error)` says which."""
 
 
+class NoMatch(AnalyzerError):
+    """A pattern, of a plan or of a change that is tried, names nothing in the model."""
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """A hint with the closest of the known words; "" where none is close.
+
+    >>> did_you_mean("bias", ["weight", "bais"]), did_you_mean("bias", ["weight"])
+    ("did you mean 'bais'?", '')
+    """
+    close = get_close_matches(word, sorted(words), n=1, cutoff=0.65)  # one letter of three
+    return f"did you mean '{close[0]}'?" if close else ""
+
+
 def suggest(word: str, words: Iterable[str]) -> str:
-    """A hint with the closest of the known words."""
+    """A hint with the closest of the known words, else with some of them."""
     known = sorted(words)
-    close = get_close_matches(word, known, n=1, cutoff=0.65)  # one letter of three
-    if close:
-        return f"did you mean '{close[0]}'?"
+    if close := did_you_mean(word, known):
+        return close
     return f"there is {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else ""

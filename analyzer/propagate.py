@@ -11,6 +11,7 @@ from analyzer.ir.flow import Flow
 from analyzer.ir.graph import CALLED, STOPPED, UPDATED, Arg, ModelGraph, Node, Ref, Spec
 from analyzer.ir.inventory import EMPTY, Inventory
 from analyzer.ir.plan import Plan
+from analyzer.ir.witness import Witness
 
 
 def propagate(
@@ -23,7 +24,7 @@ def propagate(
     changed = changed or {}
     dtypes: dict[str, tuple[str, ...]] = {}
     refusals: dict[str, str] = {}
-    said_by: dict[str, str] = {}
+    witnesses: dict[str, Witness] = {}
     for node in graph:
         if not node.is_op:
             dtypes[node.id] = (changed.get(node.id, node.dtype),)
@@ -34,11 +35,11 @@ def propagate(
         if isinstance(answer, oracle.Refused) and not (answer.gap and plan.device != "cpu"):
             refusals[node.id] = node.refused or answer.message
             if not node.op.startswith(CALLED):  # the words of such a call were asked of the CPU alone
-                said_by[node.id] = answer.asked
+                witnesses[node.id] = answer.asked
         elif node.refused and not _differs(graph, node, dtypes):
             refusals[node.id] = node.refused
         dtypes[node.id] = _captured(node) if node.id in refusals else _given(node, answer)
-    return Flow(graph, plan, dtypes, refusals, said_by, inventory)
+    return Flow(graph, plan, dtypes, refusals, witnesses, inventory)
 
 
 def _captured(node: Node) -> tuple[str, ...]:

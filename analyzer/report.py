@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from analyzer.ir.closed_sets import SEVERITIES, HeldKind
 from analyzer.ir.dtypes import short
-from analyzer.ir.findings import SEVERITIES, Coverage, Finding
+from analyzer.ir.findings import Coverage, Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import ModelGraph, Spec
 from analyzer.ir.plan import Plan
+from analyzer.ir.witness import CPU
 from analyzer.picture import PLAIN, Look, check
 
 DISPLAYS: dict[str, Callable[[Report], str]] = {}
@@ -24,14 +26,14 @@ class CensusRow:
     """Parameters or buffers of one component in one dtype; `names` is filled where they are the odd ones out."""
 
     component: str
-    kind: str
+    kind: HeldKind
     dtype: str
     count: int
     bytes: int
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Report:
     """What one trace of one model under one plan found."""
 
@@ -108,9 +110,9 @@ class Report:
         return plain_report(self)
 
 
-def take_census(graph_tensors: Iterable[tuple[str, str, Spec]]) -> tuple[CensusRow, ...]:
+def take_census(graph_tensors: Iterable[tuple[HeldKind, str, Spec]]) -> tuple[CensusRow, ...]:
     """Count (kind, full name, spec) of stored tensors by component, kind and dtype."""
-    groups: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
+    groups: dict[tuple[str, HeldKind, str], list[tuple[str, int]]] = {}
     for kind, name, spec in graph_tensors:
         component = name.split(".")[0] if "." in name else ""
         groups.setdefault((component, kind, spec.dtype), []).append((name, spec.bytes))
@@ -146,6 +148,6 @@ def no_script(graph: ModelGraph, finding: Finding) -> str:
     node = graph[finding.nodes[0]]
     if node.script is None:
         return "the graph does not hold the call as it was written"
-    if node.script.lines and finding.asked != "cpu":
+    if node.script.lines and finding.asked != CPU:
         return ""  # not the CPU's words, so that this machine could not try it
     return node.script.doubt

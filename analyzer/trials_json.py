@@ -9,7 +9,6 @@ from typing import Any, Final, get_type_hints
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposal import KINDS
 from analyzer.ir.trial import Trial
 from analyzer.report_json.records import Misfit, read_record, read_value
 
@@ -64,8 +63,6 @@ def _plain(trial: Trial) -> dict[str, Any]:
 def _checked(trial: Trial) -> Trial:
     """The trial, the values of its change being what the fields of a plan hold. Raises Misfit."""
     proposal = trial.proposal
-    if proposal.kind not in KINDS:
-        raise Misfit(f"{proposal.kind[:40]} is no kind of proposal")
     fields = get_type_hints(Plan)
     if strangers := proposal.change.keys() - fields.keys():
         raise Misfit(f"a plan has no field {min(strangers)[:40]}")

@@ -16,6 +16,7 @@ from analyzer.ir.flow import Flow
 from analyzer.ir.graph import DtypeArg, ModelGraph, Place, Ref, Script, Spec
 from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
+from analyzer.ir.reason import Reason
 from analyzer.ir.text import print_graph
 from analyzer.picture.tree import tree
 from analyzer.render import FORMATS
@@ -107,7 +108,7 @@ def test_what_a_flow_says_beyond_the_capture_comes_back() -> None:
     flow.graph.follows[Ref("p")] = Ref("a")
     other = Flow(
         flow.graph, flow.plan, {**flow.dtypes, "p": ("float64",)}, {"a": "not this"}, {"a": "cuda, from source"},
-        Inventory((Held("parameter", "w", Spec("int8", (3,)), True, False, "int4", "a.bin", Place("m.py", 1), "why"),),
+        Inventory((Held("parameter", "w", Spec("int8", (3,)), True, False, "int4", "a.bin", Place("m.py", 1), Reason("why")),),
                   {"": "M"}, ("L",), (("a", "b"),), "float16", "auto", {"u": "int8"}, {"w": (1, 2)}, True, ("x.*",)),
     )  # fmt: skip
     again = parse_report(FORMATS[".json"](report(other, found)), "it").flow

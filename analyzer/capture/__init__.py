@@ -12,10 +12,11 @@ from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.ir.findings import Assumption, Coverage
 from analyzer.ir.graph import ModelGraph, Place
 from analyzer.ir.inventory import EMPTY, Inventory
+from analyzer.ir.reason import Reason
 from analyzer.ir.steps import Step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A module without weights, ready to be traced, and where each stored dtype comes from.
 
@@ -28,7 +29,7 @@ class Loaded:
     path: str
     inputs: dict[str, Any]
     run: Callable[[nn.Module, dict[str, Any]], Any] | None = None
-    reasons: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, Reason] = field(default_factory=dict)
     """Full name of a stored tensor -> why it has its dtype."""
     places: dict[str, Place] = field(default_factory=dict)
     """Full name of a stored tensor -> the constructor line that made it."""
@@ -47,7 +48,7 @@ class Loaded:
     """Names of the children that are models of their own, such as the parts of a pipeline."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Where and why the model's own code ended a run early."""
 
@@ -79,7 +80,7 @@ class Stop:
         return error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Captured:
     """What a capture gives: the graph as far as it got, and how much of the model it covers."""
 

@@ -9,14 +9,16 @@ import torch
 from torch import nn
 
 from analyzer.capture.tensor import spec_of
+from analyzer.ir.closed_sets import HeldKind
 from analyzer.ir.graph import NOWHERE, Place
 from analyzer.ir.inventory import Held, Inventory
+from analyzer.ir.reason import UNKNOWN, Reason
 
 
 def inventory_of(
     module: nn.Module,
     *,
-    reasons: Mapping[str, str] | None = None,
+    reasons: Mapping[str, Reason] | None = None,
     places: Mapping[str, Place] | None = None,
     saved: Mapping[str, tuple[str, str]] | None = None,
     **facts: Any,
@@ -30,7 +32,7 @@ def inventory_of(
         tensors.append(
             Held(
                 kind, name, spec_of(tensor), tensor.requires_grad, name not in unsaved, dtype, shard,
-                places.get(name, NOWHERE), reasons.get(name, ""),
+                places.get(name, NOWHERE), reasons.get(name, UNKNOWN),
             )
         )  # fmt: skip
     classes = {path: type(part).__name__ for path, part in module.named_modules()}
@@ -38,7 +40,7 @@ def inventory_of(
     return Inventory(tuple(tensors), classes, no_split, tuple(_ends(module)), **facts)
 
 
-def _tensors(module: nn.Module) -> Iterator[tuple[str, str, torch.Tensor]]:
+def _tensors(module: nn.Module) -> Iterator[tuple[HeldKind, str, torch.Tensor]]:
     for name, parameter in module.named_parameters():
         yield "parameter", name, parameter
     for name, buffer in module.named_buffers():

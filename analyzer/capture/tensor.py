@@ -99,7 +99,7 @@ class Abstract(torch.Tensor):
         known_args, known_kwargs = walk.changed((args, kwargs or {}), Abstract, known)
         return func(*known_args, **known_kwargs)
 
-    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+    def __repr__(self, **_: object) -> str:  # type: ignore[override]
         return f"Abstract({dtype_name(self.dtype)}{list(self.shape)} {self.ref.id})"
 
 

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Final
 from analyzer.check.baseline import Baseline, Entry, union
 from analyzer.check.keys import Identity, identities
 from analyzer.check.suppressions import Suppression
+from analyzer.ir.closed_sets import SEVERITIES, Severity, State
 from analyzer.ir.dtypes import width
-from analyzer.ir.findings import SEVERITIES, Finding
+from analyzer.ir.findings import Finding
 
 if TYPE_CHECKING:  # these stand on torch; here they are only read
     from analyzer.ir.proposal import Edit
     from analyzer.report import Report
 
-NEW, KNOWN, SUPPRESSED = "new", "known", "suppressed"
-JUDGED: Final = ("error", "warning")
+NEW: Final = "new"
+KNOWN: Final = "known"
+SUPPRESSED: Final = "suppressed"
+JUDGED: Final[tuple[Severity, ...]] = ("error", "warning")
 """Severities that are judged; notes are what a report keeps quiet about."""
 MANIFESTS: Final = ("config.json", "model_index.json", "adapter_config.json", "modules.json")
 """Files that stand for a model folder, where no line of its own code is to blame."""
@@ -40,12 +43,14 @@ class Judged:
 
     finding: Finding
     identity: Identity
-    state: str
+    state: State
     spot: Spot
     reason: str = ""
     """Why it is suppressed."""
     reason_at: str = ""
     """Where that is written."""
+    in_comment: bool = False
+    """Whether that is a comment at the source line itself."""
     stages: tuple[str, ...] = ()
     edit: Edit | None = None
     """A change of the source that was proved to help."""
@@ -56,13 +61,13 @@ class Judged:
         return self.identity.key
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Check:
     """The judgement over a report."""
 
     report: Report
     judged: tuple[Judged, ...]
-    fails_on: tuple[str, ...] = JUDGED
+    fails_on: tuple[Severity, ...] = JUDGED
     """The severities that fail a check when they are new."""
     gone: tuple[Entry, ...] = ()
     """Entries of the baseline that nothing was found for."""
@@ -72,7 +77,7 @@ class Check:
     """The model folder, by its path in the repository."""
     own_files: frozenset[str] = frozenset()
     """Of the files that findings and origins name, those that lie in the model folder."""
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[State, int] = field(default_factory=dict)
     """How many findings there are of each state."""
 
     @property
@@ -106,7 +111,7 @@ def judge(
     *,
     baseline: Baseline | None = None,
     suppressions: Sequence[Suppression] = (),
-    fails_on: tuple[str, ...] = JUDGED,
+    fails_on: tuple[Severity, ...] = JUDGED,
 ) -> Check:
     """Judge every error and warning of all stages of a model folder or file; paths are shown relative to `root`."""
     folder = model if model.is_dir() else model.parent
@@ -144,7 +149,8 @@ def _judged(
 ) -> Judged:
     """One finding: suppressed by the first suppression that covers it, else known, else new."""
     if covering:
-        return Judged(finding, identity, SUPPRESSED, spot, covering[0].reason, covering[0].where)
+        first = covering[0]
+        return Judged(finding, identity, SUPPRESSED, spot, first.reason, first.where, first.in_comment)
     return Judged(finding, identity, KNOWN if identity.key in known else NEW, spot)
 
 
@@ -169,7 +175,7 @@ def _own_files(judged: Iterable[Judged], folder: Path) -> frozenset[str]:
     return frozenset(file for one in judged for file in _files(one.finding) if _own(file, folder))
 
 
-def _counts(judged: Sequence[Judged]) -> dict[str, int]:
+def _counts(judged: Sequence[Judged]) -> dict[State, int]:
     return {state: sum(one.state == state for one in judged) for state in (NEW, KNOWN, SUPPRESSED)}
 
 

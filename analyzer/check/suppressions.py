@@ -41,6 +41,11 @@ class Suppression:
     fault: str = ""
     """Why it suppresses nothing, whatever is found."""
 
+    @property
+    def in_comment(self) -> bool:
+        """Whether it is written at the source line that it accepts."""
+        return self.first > 0
+
     def covers(self, finding: Finding) -> bool:
         """Whether it accepts this finding."""
         if self.fault or finding.code not in self.codes:
@@ -48,6 +53,10 @@ class Suppression:
         if self.first:
             return finding.file == self.file and self.first <= finding.line <= self.last
         return (self.module == "*" or names(self.module, finding.module)) and fnmatchcase(finding.file, self.file)
+
+
+NOT_SUPPRESSED: Final = Suppression((), "", "")
+"""Accepts nothing."""
 
 
 def configured(folders: Collection[Path], rules: Mapping[str, str]) -> tuple[Suppression, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.closed_sets import SCOPES, STAGES, TARGETS
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
 from analyzer.ir.steps import TWICE, parse_steps
 from analyzer.ir.stubs import parse_stubs
@@ -53,7 +54,7 @@ _MODEL: Final = click.argument("model_dir", type=click.Path(path_type=Path))
 _OPTIONS: Final = (
     click.option("--recipe", "recipes", multiple=True, type=click.Path(path_type=Path), metavar="F",
                  help="Training set-up: TrainingArguments, DeepSpeed or accelerate."),
-    click.option("--stage", type=click.Choice(["train", "eval"]), help="One stage of the recipe.  [default: all]"),
+    click.option("--stage", type=click.Choice(STAGES[1:]), help="One stage of the recipe.  [default: all]"),
     click.option("--plan", "plan_file", type=click.Path(path_type=Path), metavar="F",
                  help="Plan as JSON, as fix --apply writes it."),
     click.option("--dtype", metavar="D", help="As in from_pretrained(dtype=D). Default: as the config says."),
@@ -62,10 +63,10 @@ _OPTIONS: Final = (
     click.option("--adapter", type=click.Path(path_type=Path), metavar="DIR", help="PEFT adapter to put in."),
     click.option("--no-autocast-adapter-dtype", is_flag=True, help="Leave adapters in the base's dtype."),
     click.option("--input-dtype", "input_dtypes", multiple=True, metavar="NAME=D", help="Dtype of one input."),
-    click.option("--device", type=click.Choice(["cuda", "cpu"]), help="Whose kernels.  [default: cuda]"),
+    click.option("--device", type=click.Choice(TARGETS), help="Whose kernels.  [default: cuda]"),
     click.option("--train", is_flag=True, help="Follow the backward pass too, in training mode."),
     click.option("--autocast", metavar="DEVICE:D", help="Run under torch.autocast, such as cuda:bfloat16."),
-    click.option("--scope", type=click.Choice(["forward", "run"]), help="What autocast is around.  [default: forward]"),
+    click.option("--scope", type=click.Choice(SCOPES), help="What autocast is around.  [default: forward]"),
     click.option("--inputs", type=click.Path(path_type=Path), metavar="F", help="Python file: inputs(config) -> dict."),
     click.option("--steps", metavar="S,S", help="Several calls: prefill,decode; forward,length=64; forward,image=448."),
     click.option("--twice", is_flag=True, help="Call it twice, as --steps forward,forward."),

@@ -14,10 +14,11 @@ from analyzer.cli.options import Asked, plan_options
 from analyzer.cli.outputs import STDOUT_FORMAT, check_targets, chosen, deliver_scripts, rendered
 from analyzer.deliver import STDOUT, deliver
 from analyzer.errors import AnalyzerError
+from analyzer.ir.closed_sets import Severity
 
 CLEAN, FOUND = 0, 1
 """Exit codes: nothing found, something found."""
-FAILS_ON: Final[dict[str, tuple[str, ...]]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
+FAILS_ON: Final[dict[str, tuple[Severity, ...]]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
 
 @click.command("trace", short_help=SUMMARIES["trace"], epilog=EXAMPLES["trace"])

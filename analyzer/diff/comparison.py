@@ -62,7 +62,7 @@ class Renamed:
     count: int = field(default=1, compare=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stage:
     """What differs between two runs of one stage."""
 
@@ -102,7 +102,7 @@ class Stage:
         return not (any(parts) or self.outputs or bool(self.stops[0]) != bool(self.stops[1]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Difference:
     """What differs between two reports, stage by stage."""
 

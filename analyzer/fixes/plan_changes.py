@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from analyzer.fixes.search import odd_origins
-from analyzer.ir.dtypes import AUTOCAST_DTYPES, short
+from analyzer.ir.closed_sets import AUTOCAST_DTYPES
+from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.proposal import Proposal

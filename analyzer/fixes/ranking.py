@@ -14,8 +14,9 @@ from analyzer.fixes.source_casts import sources
 from analyzer.fixes.source_file import folder_of
 from analyzer.fixes.training_changes import trainings, unproposed
 from analyzer.fixes.trial import Case, Reload, attempt
+from analyzer.ir.closed_sets import PROPOSALS
 from analyzer.ir.findings import Finding
-from analyzer.ir.proposal import KINDS, Proposal
+from analyzer.ir.proposal import Failure, Proposal
 from analyzer.ir.trial import Trial
 
 RUN: Final = 10
@@ -59,7 +60,7 @@ def _without(cases: Sequence[Case], case: Case, finding: Finding, folder: Path) 
         return None
     before = sum(case.errors for case in cases)
     said = Proposal("none", f"{finding.code} {finding.message}")
-    why = f"no proposal: {unproposed(finding)}"
+    why = Failure("no proposal", unproposed(finding))
     return Trial(said, errors_before=before, errors_left=before, failed=why)
 
 
@@ -67,7 +68,7 @@ def _promise(cases: Sequence[Case], proposal: Proposal) -> tuple[bool, int, int,
     """Sort key of what is run first: the cut, then what is thought to leave the fewest errors, then the narrowest."""
     left = sum(_thought(case, proposal) for case in cases)
     named = max(len(proposal.change.get("set") or ()), 1)
-    return proposal.kind != "cut", left, named, KINDS.index(proposal.kind), proposal.what
+    return proposal.kind != "cut", left, named, PROPOSALS.index(proposal.kind), proposal.what
 
 
 def _thought(case: Case, proposal: Proposal) -> int:

@@ -30,7 +30,7 @@ class Insertion:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Code:
     """One Python file of a model folder."""
 

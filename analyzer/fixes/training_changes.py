@@ -9,7 +9,7 @@ from math import prod
 from typing import Any, Final
 
 from analyzer.fixes.plan_changes import stored
-from analyzer.ir.dtypes import is_float, short
+from analyzer.ir.dtypes import is_float, parse_autocast, short
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.plan import Plan, Training, Wrap
@@ -77,7 +77,7 @@ def _scaled(flow: Flow, _: Finding) -> Iterator[Proposal]:
     yield Proposal("model", "load the model in f32; autocast makes the f16", wide)
     fields: dict[str, Any] = {"dtype": "bfloat16"} | ({"to": "bfloat16"} if plan.to == "float16" else {})
     if plan.autocast:
-        fields["autocast"] = f"{plan.autocast.partition(':')[0]}:bfloat16"
+        fields["autocast"] = f"{parse_autocast(plan.autocast)[0]}:bfloat16"
     yield _recipe(plan, "bf16 in place of fp16, without a scaler", {"scaler": False, "mixed_precision": "bf16"}, fields)
 
 

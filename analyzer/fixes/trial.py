@@ -13,14 +13,14 @@ from typing import Final
 
 from analyzer import rules
 from analyzer.capture import Captured, Loaded
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, NoMatch
 from analyzer.fixes.source_file import folder_of
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.inventory import Inventory
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposal import Proposal
+from analyzer.ir.proposal import Failure, Proposal
 from analyzer.ir.trial import Trial
 from analyzer.propagate import propagate
 
@@ -32,7 +32,7 @@ Reload = Callable[[Plan, "Path | None", "Path | None"], tuple[Loaded, Captured]]
 """Loads and runs the model again under a plan, from another folder or file and with another inputs file where given."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """One stage as it is: its plan, what the run gave, what was found."""
 
@@ -61,9 +61,11 @@ def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Propos
         try:
             with _patched(model, proposal) as at:
                 after = [(case, _again(case, proposal, reload, at)) for case in cases]
-            failed = next((reason for pair in after if (reason := _falls_short(*pair))), "")
+            failed = next((short_ for pair in after if (short_ := _falls_short(*pair))), None)
+        except NoMatch as error:
+            failed = Failure("cannot be set", str(error))
         except AnalyzerError as error:
-            failed = f"cannot be set: {error}" if "matches no" in str(error) else f"could not be run: {error}"
+            failed = Failure("could not be run", str(error))
     if failed:
         return Trial(proposal, errors_before=before, errors_left=before, failed=failed)
     first = max(after, key=lambda pair: len(_changed(*_held(pair))))
@@ -130,11 +132,12 @@ def _copy_or_link(source: str, target: str) -> None:
         shutil.copyfile(file, target)
 
 
-def _falls_short(case: Case, new: Case) -> str:
-    """Why a run under a proposal says less than the run without it; "" if it got as far."""
+def _falls_short(case: Case, new: Case) -> Failure | None:
+    """Why a run under a proposal says less than the run without it; None if it got as far."""
     stop = new.flow.graph.stop
-    short_ = stop is not None and not new.flow.graph.reaches_as_far_as(case.flow.graph)
-    return f"stops the run early: {stop.reason} at {stop.place}" if stop and short_ else ""
+    if stop is None or new.flow.graph.reaches_as_far_as(case.flow.graph):
+        return None
+    return Failure("stops the run early", f"{stop.reason} at {stop.place}")
 
 
 def _promotions(case: Case) -> set[tuple[str, str, int, str]]:

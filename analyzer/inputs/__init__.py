@@ -28,7 +28,7 @@ _EXAMPLE: Final = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """Keyword arguments of forward, how to run them, and what was invented for them."""
 
@@ -47,7 +47,7 @@ def made_up(model: nn.Module, config: Any, plan: Plan, dtype: str, notes: Sequen
     values, run = session(facts) or (_invent(facts), None)
     notes = [*notes, *(told(name, value) for name, value in values.items() if name not in plan.input_dtypes)]
     if "pixel_values" in facts.names and "pixel_values" not in values:
-        notes.append(Assumption("input pixel_values", "none: text alone (an inputs file can give an image)"))
+        notes.append(Assumption.of_input("pixel_values", "none: text alone (an inputs file can give an image)"))
     return _with_labels(Inputs(values, run, tuple(notes), invented=True), facts, plan)
 
 
@@ -66,7 +66,7 @@ def _with_labels(inputs: Inputs, facts: Facts, plan: Plan) -> Inputs:
 
 def told(name: str, value: Any) -> Assumption:
     """What was made up, for the report."""
-    return Assumption(f"input {name}", _shown(value))
+    return Assumption.of_input(name, _shown(value))
 
 
 def planned(values: dict[str, Any], plan: Plan) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _PARTS: Final = {
 _SPECIAL: Final = ("pad", "eos", "bos", "sep", "cls", "unk", "mask", "image", "video", "audio", "boi", "eoi")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # no slots: cached_property needs a __dict__
 class Facts:
     """A model with its config, and the float dtype that its inputs are made in."""
 

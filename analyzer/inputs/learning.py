@@ -155,7 +155,8 @@ def _text_alone(loaded: Loaded) -> Loaded | None:
     others = [name for name in loaded.inputs if name.startswith(("pixel", "image", *IMAGE, *SOUND, "feature_"))]
     if "input_ids" not in loaded.inputs or not others:
         return None
-    note = Assumption("input " + ", ".join(others), "none: text alone, as what was made up for them does not fit")
+    words = "none: text alone, as what was made up for them does not fit"
+    note = Assumption("input " + ", ".join(others), words, kind="absent_input")
     inputs = {name: value for name, value in loaded.inputs.items() if name not in others}
     return replace(loaded, inputs=inputs, assumptions=(*loaded.assumptions, note))
 
@@ -163,7 +164,7 @@ def _text_alone(loaded: Loaded) -> Loaded | None:
 def _noted(loaded: Loaded) -> Loaded:
     """With the assumptions on inputs as they became."""
     made = {note.what: note for note in (told(name, value) for name, value in loaded.inputs.items())}
-    kept = [note for note in loaded.assumptions if not (note.what.startswith("input ") and "," not in note.what)]
+    kept = [note for note in loaded.assumptions if note.kind != "input"]
     return replace(loaded, assumptions=(*kept, *made.values()))
 
 

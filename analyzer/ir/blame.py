@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from analyzer.ir.closed_sets import OriginKind
 from analyzer.ir.dtypes import is_float, width
 from analyzer.ir.findings import Origin
 from analyzer.ir.graph import CAST, ModelGraph, Node, Ref
@@ -60,12 +61,9 @@ class Blame:
         model = self.graph.follows.get(ref)
         if model and self._dtype(model) == dtype:
             return None, [model], False
-        if not node.is_op:
-            return (
-                Origin(node.op, node.name or node.id, dtype, node.place.file, node.place.line, node.reason),
-                [],
-                False,
-            )
+        if kind := node.stored_as:
+            name, place = node.name or node.id, node.place
+            return Origin(kind, name, dtype, place.file, place.line, node.reason), [], False
         if node.op == CAST and any(k == "dtype" and v is not None for k, v in node.kwargs):
             return _made(node.inserted or "cast", node.call or node.id, dtype, node), [], False
         before = handed_on(self.graph, ref, self._dtype)
@@ -95,7 +93,7 @@ def handed_on(graph: ModelGraph, ref: Ref, dtype_of: Callable[[Ref], str]) -> li
     return floats if wider and len(met) > 1 else []
 
 
-def _made(kind: str, name: str, dtype: str, node: Node) -> Origin:
+def _made(kind: OriginKind, name: str, dtype: str, node: Node) -> Origin:
     return Origin(kind, name, dtype, node.place.file, node.place.line)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.closed_sets import AUTOCAST_DTYPES, DEVICES, AutocastDtype, Device, DtypeKind, one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class DType:
     name: str
     short: str
     bytes: int
-    kind: str
+    kind: DtypeKind
 
 
 _ROWS: Final = (
@@ -44,8 +45,6 @@ _ROWS: Final = (
 )
 DTYPES: Final = {row.name: row for row in _ROWS}
 _BY_SHORT: Final = {row.short: row for row in _ROWS}
-AUTOCAST_DEVICES: Final = ("cuda", "cpu", "xpu")
-AUTOCAST_DTYPES: Final = ("bfloat16", "float16")
 _ALIASES: Final = {"half": "float16", "float": "float32", "double": "float64", "fp16": "float16", "fp32": "float32"}
 
 
@@ -77,7 +76,7 @@ def parse_dtype(text: str) -> str:
     raise AnalyzerError(f"unknown dtype '{text}'", hint="for example float32, bfloat16, float16, float64")
 
 
-def parse_autocast(text: str) -> tuple[str, str]:
+def parse_autocast(text: str) -> tuple[Device, AutocastDtype]:
     """Device and dtype name of an autocast such as "cuda:bfloat16".
 
     >>> parse_autocast("cuda:bf16")
@@ -88,12 +87,12 @@ def parse_autocast(text: str) -> tuple[str, str]:
     device, colon, dtype = text.partition(":")
     if not colon:
         raise AnalyzerError(f"autocast '{text}' is not DEVICE:DTYPE", hint="for example cuda:bfloat16")
-    if device not in AUTOCAST_DEVICES:
-        raise AnalyzerError(f"autocast has no device '{device}'", hint=f"use one of {', '.join(AUTOCAST_DEVICES)}")
+    if device not in DEVICES:
+        raise AnalyzerError(f"autocast has no device '{device}'", hint=f"use one of {', '.join(DEVICES)}")
     name = parse_dtype(dtype)
     if name not in AUTOCAST_DTYPES:
         raise AnalyzerError(f"autocast does not cast to {name}", hint=f"use one of {', '.join(AUTOCAST_DTYPES)}")
-    return device, name
+    return one_of(DEVICES, device), one_of(AUTOCAST_DTYPES, name)
 
 
 def is_float(name: str) -> bool:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
-KEPT: Final = "kept in float32 by"
-"""How the reason of an `Origin` begins whose dtype a model's own list asks for."""
-
-SEVERITIES: Final = ("error", "warning", "note")
-"""Worst first."""
+from analyzer.ir.closed_sets import SEVERITIES, AssumptionKind, OriginKind, Phase, Severity
+from analyzer.ir.reason import UNKNOWN, Reason
+from analyzer.ir.witness import NOBODY, Witness
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,12 +17,12 @@ class Origin:
     The kind of a cast that nobody wrote is who inserted it: "autocast", "accelerate".
     """
 
-    kind: str
+    kind: OriginKind
     name: str
     dtype: str
     file: str = ""
     line: int = 0
-    reason: str = ""
+    reason: Reason = UNKNOWN
     source: str = ""
     """The text of that line, as far as it could be read."""
 
@@ -61,7 +58,7 @@ class Finding:
 
     code: str
     name: str
-    severity: str
+    severity: Severity
     message: str
     op: str
     call: str
@@ -72,10 +69,10 @@ class Finding:
     operands: tuple[Operand, ...] = ()
     widened_ops: int = 0
     widened_bytes: int = 0
-    asked: str = ""
-    """Whose kernel gave the words: "cpu", another device with its source, or "as on CPU"; "" if none was asked."""
+    asked: Witness = NOBODY
+    """Whose kernel gave the words."""
     fixes: tuple[Fix, ...] = ()
-    phase: str = ""
+    phase: Phase = ""
     """As in a graph node: "backward" or "recompute", where the fault is in no forward pass."""
     tensors: tuple[str, ...] = ()
     step: str = ""
@@ -105,6 +102,12 @@ class Assumption:
     file: str = ""
     line: int = 0
     count: int = 1
+    kind: AssumptionKind = ""
+
+    @classmethod
+    def of_input(cls, name: str, value: str) -> Assumption:
+        """What was made up for an input."""
+        return cls(f"input {name}", value, kind="input")
 
     @property
     def where(self) -> str:

@@ -6,19 +6,16 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
 
 from analyzer.ir.blame import Blame
 from analyzer.ir.findings import Origin
 from analyzer.ir.graph import ModelGraph, Ref, above
 from analyzer.ir.inventory import EMPTY, Inventory
 from analyzer.ir.plan import Plan
-
-AS_ON_CPU: Final = "as on CPU"
-"""Who refused, where nothing is known of the plan's device itself."""
+from analyzer.ir.witness import AS_ON_CPU, CPU, Witness
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # no slots: cached_property needs a __dict__
 class Flow:
     """One reading of the graph: the dtype on every edge, what is refused, and where each dtype comes from."""
 
@@ -28,7 +25,7 @@ class Flow:
     """Node id -> the dtypes of its outputs."""
     refusals: Mapping[str, str]
     """Node id -> the kernel's words, for refused calls."""
-    said_by: Mapping[str, str] = field(default_factory=dict)
+    witnesses: Mapping[str, Witness] = field(default_factory=dict)
     """Node id -> whose words they are, where it is known of the plan's device itself."""
     inventory: Inventory = EMPTY
     """What the model holds, for rules about tensors that no call reads."""
@@ -65,9 +62,9 @@ class Flow:
                     found[path].add(self.dtypes[node.id][0])
         return {path: frozenset(dtypes) for path, dtypes in found.items()}
 
-    def asked(self, node_id: str) -> str:
-        """Who refused a call: "cpu", another device with its source, or "as on CPU"."""
-        return self.said_by.get(node_id) or ("cpu" if self.plan.device == "cpu" else AS_ON_CPU)
+    def asked(self, node_id: str) -> Witness:
+        """Who refused a call: the CPU, another device with its source, or the CPU in its place."""
+        return self.witnesses.get(node_id) or (CPU if self.plan.device == "cpu" else AS_ON_CPU)
 
     def origins(self, ref: Ref) -> tuple[Origin, ...]:
         """The nearest origins that gave an operand its dtype, through every operation that only handed it on.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, Final, TypeAlias, Union
 
+from analyzer.ir.closed_sets import STORED, Inserter, Phase, StoredKind
 from analyzer.ir.dtypes import is_float, width
+from analyzer.ir.reason import UNKNOWN, Reason
 
 if TYPE_CHECKING:  # its import takes a tenth of a second, and drawing does without
     import networkx
@@ -26,9 +28,6 @@ Its `reason` is the error in one line; it gives nothing.
 """
 CALLED = "torch.call."
 """Prefix of the operation of a refused call that never reached a kernel, on the operands that a person passed."""
-
-STORED = ("parameter", "buffer", "input", "constant")
-"""Kinds of nodes that are not operations: tensors that the model holds or is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,7 @@ class Place:
         return f"{self.file}:{self.line}" if self.file else ""
 
 
+_STORED: Final[Mapping[str, StoredKind]] = {kind: kind for kind in STORED}
 NOWHERE = Place()
 """The place of a node that no source line made."""
 
@@ -106,21 +106,23 @@ class Node:
     """The kernel's words when it would not take these dtypes; the node then shows the repaired call."""
     repair: str = ""
     """The dtype that the repair gave to the odd operands of a refused call, or of a step inside one."""
-    reason: str = ""
+    reason: Reason = UNKNOWN
     """Why a stored tensor has its dtype; why a run stopped."""
-    inserted: str = ""
+    inserted: Inserter = ""
     """Who made the call if nobody wrote it: "autocast" for its casts, "accelerate" for those of a model's outputs."""
     script: Script | None = field(default=None, compare=False)
     """The refused call, to be run alone."""
     callers: tuple[Place, ...] = field(default=(), compare=False)
     """Lines of the model's own folder that a refused call runs under, nearest first."""
-    phase: str = ""
+    phase: Phase = ""
     """"backward" for what `backward()` runs, "recompute" for what gradient checkpointing then runs once more.
 
     What autograd runs has the module, call and place of the forward call; Python code in a backward, its own place.
     """
     step: str = ""
     """Which forward pass of several it belongs to: "prefill", "decode"; "" where there is but one."""
+
+    _operands: tuple[Ref, ...] | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def dtype(self) -> str:
@@ -133,13 +135,22 @@ class Node:
         return self.op not in STORED
 
     @property
+    def stored_as(self) -> StoredKind | None:
+        """What kind of stored tensor this is; None for an operation."""
+        return _STORED.get(self.op)
+
+    @property
     def is_matrix(self) -> bool:
         """Whether this is a float parameter of two or more dimensions: those say which dtype a module works in."""
         return self.op == "parameter" and len(self.outputs[0].shape) > 1 and is_float(self.dtype)
 
     def operands(self) -> tuple[Ref, ...]:
         """Every tensor operand in order; an edge's key is its index here."""
-        return tuple(refs((self.args, tuple(v for _, v in self.kwargs))))
+        if self._operands is None:
+            found = tuple(refs((self.args, tuple(value for _, value in self.kwargs))))
+            object.__setattr__(self, "_operands", found)  # the arguments never change, and a trace asks ten times
+            return found
+        return self._operands
 
 
 def above(module: str) -> Iterator[str]:
@@ -188,7 +199,7 @@ class Edge:
     position: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # no slots: its edges and networkx's graph are made when they are first asked for
 class ModelGraph:
     """Nodes in reading order, and the edges between them."""
 

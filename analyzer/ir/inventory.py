@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
+from analyzer.ir.closed_sets import HeldKind
 from analyzer.ir.dtypes import is_float, short
 from analyzer.ir.graph import NOWHERE, Place, Spec
+from analyzer.ir.reason import UNKNOWN, Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """One parameter or buffer of the model, tied ones once, and how the checkpoint stores it."""
 
-    kind: str
-    """"parameter" or "buffer"."""
+    kind: HeldKind
     name: str
     spec: Spec
     trained: bool = False
@@ -28,11 +29,11 @@ class Held:
     """The checkpoint file that holds it."""
     place: Place = NOWHERE
     """The constructor line that made it."""
-    reason: str = ""
+    reason: Reason = UNKNOWN
     """Why it has its dtype."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Inventory:
     """What a loaded model holds."""
 

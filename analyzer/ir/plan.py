@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.closed_sets import DEVICES, SCOPES, STAGES, WRAP_POLICIES, Device, Scope, Stage, WrapPolicy
 from analyzer.ir.dtypes import parse_autocast, short
 
-SCOPES: Final = ("forward", "run")
-"""What a plan's autocast covers: the model's forward, as Accelerate does, or the whole run."""
 MERGED: Final = ("set", "input_dtypes")
 """Fields of a plan that a change adds to."""
-TRAIN, EVALUATE = "train", "eval"
-"""The stages of a recipe: a training step, and an evaluation with the model as the trainer prepares it for one."""
+TRAIN: Final = "train"
+EVALUATE: Final = "eval"
+"""The stages of a recipe, as `Stage` has them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wrap:
     """How FSDP cuts the model into units, and the dtypes of its mixed precision; "" where none is set."""
 
     version: int = 1
-    policy: str = "transformer"
+    policy: WrapPolicy = "transformer"
     """"transformer" (a unit for each module of `classes`), "size" (of at least `min_params` elements), or "none"."""
     classes: tuple[str, ...] = ()
     """Class names of the modules that become units; empty: those that the model's `_no_split_modules` names."""
@@ -34,8 +34,11 @@ class Wrap:
     buffer_dtype: str = ""
     output_dtype: str = ""
 
+    def __post_init__(self) -> None:
+        _check("policy", self.policy, WRAP_POLICIES)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """What DeepSpeed does to a model: casts all of it to `dtype` ("" leaves it), and its other data types."""
 
@@ -45,7 +48,7 @@ class Engine:
     accumulation_dtype: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Training:
     """What a training set-up does around the model, as far as dtypes go."""
 
@@ -62,16 +65,17 @@ class Training:
     """Name of the optimizer, where the set-up gives one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A precision set-up. Dtypes are names such as "bfloat16"; `device` says whose kernels are meant.
 
     `dtype` is what `from_pretrained(dtype=...)` gets (None: as the config says), `to` is `model.to(...)` after
     loading, `set` maps module paths or globs to dtypes, `input_dtypes` names of inputs to dtypes. `autocast` is
-    "cuda:bfloat16" or the like, around what `scope` names. Raises AnalyzerError if one of the two is none.
+    "cuda:bfloat16" or the like, around what `scope` names. Raises AnalyzerError for an autocast, a scope, a device or a
+    stage that is none.
     """
 
-    device: str = "cuda"
+    device: Device = "cuda"
     dtype: str | None = None
     to: str | None = None
     set: dict[str, str] = field(default_factory=dict)
@@ -79,7 +83,7 @@ class Plan:
     inputs_to: str | None = None
     """The dtype that a trainer casts every float input to, as the Trainer does under DeepSpeed."""
     autocast: str | None = None
-    scope: str = "forward"
+    scope: Scope = "forward"
     train: bool = False
     """Whether a backward pass follows, from the model's loss, else from the mean of its outputs."""
     adapter: str | None = None
@@ -87,7 +91,7 @@ class Plan:
     autocast_adapter_dtype: bool = True
     """PEFT's own switch: half-precision adapter weights are widened to float32."""
     training: Training | None = None
-    stage: str = ""
+    stage: Stage = ""
     """TRAIN or EVALUATE for the stages of one recipe."""
     read: tuple[str, ...] = ()
     """What the plan was read from, in the order in which later ones win."""
@@ -97,8 +101,9 @@ class Plan:
     def __post_init__(self) -> None:
         if self.autocast is not None:
             parse_autocast(self.autocast)
-        if self.scope not in SCOPES:
-            raise AnalyzerError(f"unknown scope '{self.scope}'", hint=f"use one of {', '.join(SCOPES)}")
+        _check("scope", self.scope, SCOPES)
+        _check("device", self.device, DEVICES)
+        _check("stage", self.stage, STAGES)
 
     def changed(self, fields: Mapping[str, Any]) -> Plan:
         """The plan with these fields; those of MERGED are added to, the others replaced.
@@ -120,7 +125,7 @@ class Plan:
             facts.pop("scope")
         if self.adapter is None:
             facts.pop("autocast_adapter_dtype", None)
-        said = ", ".join(f"{key}={_said(value)}" for key, value in facts.items())
+        said = ", ".join(f"{key}={_shown(value)}" for key, value in facts.items())
         return ": ".join(part for part in (" + ".join(self.read), said) if part)
 
 
@@ -133,8 +138,14 @@ def names(pattern: str, name: str) -> bool:
     return name == pattern or any(fnmatchcase(name, glob) for glob in (pattern, f"{pattern}.*"))
 
 
-def _said(value: Any) -> str:
+def _check(what: str, word: str, words: Sequence[str]) -> None:
+    """Refuse a word that is none of its set: plan files and `--try` have words of their own."""
+    if word not in words:
+        raise AnalyzerError(f"unknown {what} '{word}'", hint=f"use one of {', '.join(filter(None, words))}")
+
+
+def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        inside = " ".join(f"{key}={_said(item)}" for key, item in value.items() if item not in ("", None, False, ()))
+        inside = " ".join(f"{key}={_shown(item)}" for key, item in value.items() if item not in ("", None, False, ()))
         return f"({inside})"
     return " ".join(map(str, value)) if isinstance(value, tuple) else short(str(value))

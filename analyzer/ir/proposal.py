@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from analyzer.ir.closed_sets import FailureKind, ProposalKind
 from analyzer.ir.plan import Plan
 
-KINDS: Final = ("stored", "input", "source", "component", "cut", "recipe", "autocast", "model", "asked", "none")
-"""What a proposal changes, the narrowest first; what a person asked for, and "none" for an error without any, last."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Edit:
     """The change of one source file in the model folder: the file's name there, its text before and after."""
 
@@ -26,11 +24,26 @@ class Edit:
     """How many lines get a cast."""
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A change that may clear errors, of one of KINDS."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What kept a proposal from being tried, and why.
 
-    kind: str
+    >>> str(Failure("could not be run", "the model has no forward"))
+    'could not be run: the model has no forward'
+    """
+
+    kind: FailureKind
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A change that may clear errors, of one kind."""
+
+    kind: ProposalKind
     what: str
     change: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the plan that it sets."""
@@ -40,8 +53,8 @@ class Proposal:
     """Changes of the model's own code, one for a file."""
     inputs: Path | None = None
     """Another inputs file."""
-    impossible: str = ""
-    """Why it cannot even be tried."""
+    impossible: Failure | None = None
+    """Why it cannot even be tried; None if it can."""
 
     @property
     def sets(self) -> bool:

@@ -9,13 +9,14 @@ from difflib import get_close_matches
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.closed_sets import STEPS, StepKind, one_of
 
 FORWARD: Final = "forward"
 PREFILL: Final = "prefill"
 DECODE: Final = "decode"
 LENGTH: Final = "length"
 IMAGE: Final = "image"
-_KINDS: Final = {
+_KINDS: Final[dict[StepKind, str]] = {
     FORWARD: "",
     PREFILL: "word",
     DECODE: "",
@@ -31,7 +32,7 @@ _HINT: Final = "such as prefill,decode or prefill=static,decode or forward,lengt
 class Step:
     """One forward pass. `label` names it in the report: the second of a kind has a number."""
 
-    kind: str
+    kind: StepKind
     value: str = ""
     label: str = ""
 
@@ -48,15 +49,16 @@ def parse_steps(text: str) -> tuple[Step, ...]:
 
 def _step(text: str) -> Step:
     kind, equals, value = text.partition("=")
-    wants = _KINDS.get(kind)
-    if wants is None:
+    if kind not in STEPS:
         near = get_close_matches(kind, _KINDS, 1)
         raise AnalyzerError(f"unknown step '{kind}'", hint=f"did you mean '{near[0]}'?" if near else _HINT)
+    step = one_of(STEPS, kind)
+    wants = _KINDS[step]
     if bool(equals) != bool(value) or (value and not wants):
         raise AnalyzerError(f"step '{text}' is not understood", hint=_HINT)
     if wants == "number" and not (value.isdecimal() and int(value)):
         raise AnalyzerError(f"step '{text}' needs a number, as in {kind}=448", hint=_HINT)
-    return Step(kind, value)
+    return Step(step, value)
 
 
 def _labelled(steps: Iterable[Step]) -> tuple[Step, ...]:

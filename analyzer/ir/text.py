@@ -5,24 +5,13 @@ from __future__ import annotations
 import re
 from ast import literal_eval
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.closed_sets import INSERTERS, PHASES, STORED, one_of
 from analyzer.ir.dtypes import DTYPES, parse_dtype, short
-from analyzer.ir.graph import (
-    CALLED,
-    NOWHERE,
-    STOPPED,
-    STORED,
-    UPDATED,
-    Arg,
-    DtypeArg,
-    ModelGraph,
-    Node,
-    Place,
-    Ref,
-    Spec,
-)
+from analyzer.ir.graph import CALLED, NOWHERE, STOPPED, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.ir.reason import Reason
 
 T = TypeVar("T")
 _SHORT: Final = {row.short: row.name for row in DTYPES.values()}
@@ -81,7 +70,7 @@ def _line(node: Node) -> str:
     line = f"{_id(node.id)} = {made} : " + (outputs[0] if len(outputs) == 1 else f"({', '.join(outputs)})")
     at, other = (node.module, node.name) if node.is_op else (node.name, node.module)
     place = f"{node.place.file}:{node.place.line}" if node.place != NOWHERE else ""
-    values = (at, other, place, node.call, node.repair, node.reason, node.inserted, node.phase, node.step)
+    values = (at, other, place, node.call, node.repair, node.reason.text, node.inserted, node.phase, node.step)
     for sign, value in zip(_FIELDS, values, strict=False):
         if value:
             line += f"  {sign} {value if _BARE_FIELD.fullmatch(value) else repr(value)}"
@@ -159,8 +148,11 @@ class _Line:
         name, module = (at, other) if op in STORED else (other, at)
         place = _PLACE.fullmatch(fields.get("place", ""))
         where = Place(place[1], int(place[2])) if place else NOWHERE
-        rest: Any = {key: value for key, value in fields.items() if key not in ("at", "other", "place")}
-        return Node(node_id, op, args, kwargs, outs, name, module, place=where, **rest)
+        return Node(
+            node_id, op, args, kwargs, outs, name, module, fields.get("call", ""), where, fields.get("refused", ""),
+            fields.get("repair", ""), Reason(fields.get("reason", "")), one_of(INSERTERS, fields.get("inserted", "")),
+            phase=one_of(PHASES, fields.get("phase", "")), step=fields.get("step", ""),
+        )  # fmt: skip
 
     def _fields(self) -> Iterator[tuple[str, str]]:
         while self.line[self.at :].strip():

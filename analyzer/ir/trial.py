@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analyzer.ir.proposal import KINDS, Proposal
+from analyzer.ir.closed_sets import PROPOSALS
+from analyzer.ir.proposal import Failure, Proposal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trial:
     """What a proposal does, over all stages; `ran` tells whether the model was captured under it."""
 
@@ -20,8 +21,8 @@ class Trial:
     places: int = 0
     casts: str = ""
     """What it casts: `1 parameter f32->bf16, 80 buffers f32->bf16`."""
-    failed: str = ""
-    """Why it could not be run."""
+    failed: Failure | None = None
+    """Why it could not be run; None if nothing kept it from that."""
 
     @property
     def proved(self) -> bool:
@@ -40,14 +41,14 @@ class Trial:
         What was proved comes before all else, that with fewer errors left first; then the fewest new promotions, the
         fewest places, the least memory in bytes, the narrower kind, and the words.
         """
-        kind = KINDS.index(self.proposal.kind)
+        kind = PROPOSALS.index(self.proposal.kind)
         cost = self.new_promotions, self.places, self.bytes
         return (not self.proved, self.errors_left, *cost, kind, self.proposal.what)
 
     def verdict(self) -> str:
         """The trial in a few words."""
         if self.failed:
-            return self.failed
+            return str(self.failed)
         if not self.ran:
             return "not run"
         if not self.errors_before:

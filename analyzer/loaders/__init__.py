@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,7 @@ from analyzer.ir.plan import Plan
 from analyzer.loaders.json_files import read_json
 from analyzer.loaders.kinds import adapter_folder
 from analyzer.loaders.remote_code.environment import environment
+from analyzer.loaders.request import Loader, LoadRequest, Progress, silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +74,23 @@ def load(
     trust_remote_code: bool = False,
     inputs_file: Path | str | None = None,
     stubs: Sequence[str] = (),
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Loaded:
     """The model at `path` as loading it under `plan` would build it, with inputs, but without weights.
 
     Inside of a `environment` the model's code finds there what it is lent; else one lasts for the call, with `stubs`.
     """
-    root = Path(path)
-    kind, settings = _kind(root, plan)
-    loader = import_module(f"analyzer.loaders.kinds.{kind.module}").load
     inputs = Path(inputs_file) if inputs_file is not None else None
-    with environment(plan.device, stubs) as place:
-        loaded: Loaded = loader(
-            root, settings, plan, trust_remote_code=trust_remote_code, inputs_file=inputs, progress=progress
-        )
-    said = tuple(Assumption("recipe", note) for note in plan.notes)
+    return load_request(LoadRequest(Path(path), plan, trust_remote_code, inputs, tuple(stubs), progress or silent))
+
+
+def load_request(request: LoadRequest) -> Loaded:
+    """The model of a request, by the loader of its kind; what the recipe left undone comes first of what is assumed."""
+    kind, settings = _kind(request.path, request.plan)
+    loader: Loader = import_module(f"analyzer.loaders.kinds.{kind.module}").load
+    with environment(request.plan.device, request.stubs) as place:
+        loaded = loader(request, settings)
+    said = tuple(Assumption("recipe", note) for note in request.plan.notes)
     return replace(loaded, assumptions=(*said, *place.assumptions(), *loaded.assumptions))
 
 

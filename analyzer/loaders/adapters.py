@@ -20,6 +20,7 @@ from analyzer.errors import AnalyzerError, suggest
 from analyzer.ir.findings import Assumption
 from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.loaders.building import Built, ConstructorLines
 from analyzer.loaders.checkpoint_headers import ADAPTER_FILES, Stored, read_headers
 from analyzer.loaders.fake_tensors import bare, faked, leaves
@@ -133,7 +134,7 @@ def _moved(
     plan: Plan,
 ) -> Built:  # fmt: skip
     """What is known of each tensor, under the names that it has now."""
-    reasons: dict[str, str] = {}
+    reasons: dict[str, Reason] = {}
     places: dict[str, Place] = {}
     found = dict(saved)
     for module, leaf, name in leaves(model):
@@ -150,7 +151,7 @@ def _moved(
     return replace(built, module=model, reasons=reasons, places=places, saved=found)
 
 
-def _reason(model: Any, name: str, stored: Stored | None, plan: Plan) -> str:
+def _reason(model: Any, name: str, stored: Stored | None, plan: Plan) -> Reason:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     path, _, leaf = name.rpartition(".")
@@ -168,7 +169,8 @@ def _reason(model: Any, name: str, stored: Stored | None, plan: Plan) -> str:
         why = f"adapter weight, in the dtype of its base layer by {by}{off}"
     else:
         why = f"adapter weight, made in {dtype} by {by}"
-    return f"{why}; stored as {stored.dtype} in {stored.shard}" if stored else why
+    reason = Reason(why, "adapter")
+    return reason.stored_as(stored.dtype, stored.shard) if stored else reason
 
 
 @contextmanager

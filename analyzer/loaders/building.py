@@ -18,8 +18,9 @@ from torch.nn.modules import module as hooks
 
 from analyzer.capture.module_inventory import hidden
 from analyzer.capture.source_lines import SourceLines
-from analyzer.ir.findings import KEPT, Note
+from analyzer.ir.findings import Note
 from analyzer.ir.graph import Place
+from analyzer.ir.reason import Reason, kept_in_fp32
 from analyzer.loaders.checkpoint_headers import Stored
 from analyzer.loaders.checkpoint_names import match
 from analyzer.loaders.constructor import construct
@@ -34,12 +35,12 @@ _SMALL: Final = 1 << 20
 """Elements; constants up to this size stay real tensors."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Built:
     """A model on the meta device, with the reason and the constructor line of each stored tensor."""
 
     module: nn.Module
-    reasons: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, Reason] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     saved: dict[str, Stored] = field(default_factory=dict)
     """Name in the model -> how the checkpoint stores it."""
@@ -59,7 +60,7 @@ def build(
             model: Any = construct(cls, config, wanted, note)
         kept = _keep_in_fp32(model, wanted, stored)
         to_meta(model)
-        installed.settle(model)
+        installed.mark_trained(model)
         installed.compute(model)
         model.eval()
         _tie(model)
@@ -146,20 +147,21 @@ def _tensors(model: nn.Module, *, persistent: bool = False) -> Iterator[tuple[st
 
 def _reason(
     name: str, tensor: torch.Tensor, dtype: str, kept: dict[str, str], taken: set[str], stored: dict[str, Stored]
-) -> str:
+) -> Reason:
     call, built = f"from_pretrained(dtype={dtype})", str(tensor.dtype).removeprefix("torch.")
     if name in taken:
-        why = f"taken as {built} from the checkpoint by this version of transformers"
+        why = Reason(f"taken as {built} from the checkpoint by this version of transformers", "checkpoint")
     elif name in kept:
-        why = f"{KEPT} {kept[name]}"
+        why = kept_in_fp32(kept[name])
     elif not isinstance(tensor, nn.Parameter):
-        why = f"buffer made in {built} by the constructor"
+        why = Reason(f"buffer made in {built} by the constructor", "built_by_constructor")
     elif built == dtype:
-        why = f"default dtype of {call}"
+        why = Reason(f"default dtype of {call}", "default_dtype")
     else:
-        why = f"built in {built} by its constructor; {call} copies into it and keeps {built}"
+        text = f"built in {built} by its constructor; {call} copies into it and keeps {built}"
+        why = Reason(text, "built_by_constructor")
     found = stored.get(name)
-    return f"{why}; stored as {found.dtype} in {found.shard}" if found else why
+    return why.stored_as(found.dtype, found.shard) if found else why
 
 
 class ConstructorLines:
@@ -191,7 +193,7 @@ class ConstructorLines:
                     places[f"{path}.{leaf}" if path else leaf] = Place(self._show(seen[0]), seen[1])
         return places
 
-    def _note(self, module: nn.Module, name: str, _: Any) -> None:
+    def _note(self, module: nn.Module, name: str, _: object) -> None:
         frame = sys._getframe(1)
         while frame is not None:
             file = frame.f_code.co_filename

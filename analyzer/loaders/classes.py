@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, did_you_mean
 from analyzer.ir.findings import Assumption
 from analyzer.loaders.remote_code.importing import find_file, import_class, user_code
 
@@ -73,12 +73,9 @@ def _config(root: Path, settings: dict[str, Any], entry: str | None) -> Any:
         if model_type not in mapping:
             import transformers
 
-            from analyzer.errors import suggest
-
-            close = suggest(str(model_type), mapping.keys())
             raise AnalyzerError(
                 f"transformers {transformers.__version__} knows no model_type '{model_type}'",
-                hint=close if close.startswith("did") else "a newer transformers may know it",
+                hint=did_you_mean(str(model_type), mapping.keys()) or "a newer transformers may know it",
             )
         cls = mapping[model_type]
     with user_code(root, f"reading config.json with {cls.__name__}"):

@@ -87,7 +87,7 @@ def _loading() -> contextlib.AbstractContextManager[None]:
 _TORCH_LOAD: Final = torch.load
 
 
-def _load(file: Any, *_: Any, **__: Any) -> Any:
+def _load(file: Any, *_: object, **__: object) -> Any:
     """`torch.load` that runs no code of a pickle, and does not read what it maps into memory before it is used."""
     mapped = isinstance(file, (str, Path))
     try:

@@ -15,21 +15,19 @@ from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError, suggest
 from analyzer.inputs import DEFAULT_NAME, Inputs, Run, given, made_up
 from analyzer.ir.findings import Assumption
-from analyzer.ir.plan import Plan
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import plain_path, user_code
+from analyzer.loaders.request import LoadRequest
 
 _WANTED: Final = "define inputs(config) returning the keyword arguments of forward as a dict"
 
 
-def inputs_of(
-    model: nn.Module, config: Any, plan: Plan, dtype: str, root: Path, *, file: Path | None, trust_remote_code: bool
-) -> Inputs:
+def inputs_of(model: nn.Module, config: Any, request: LoadRequest, dtype: str) -> Inputs:
     """Inputs from the inputs file where there is one, else made up; float ones in `dtype` unless the plan says."""
-    own = root / DEFAULT_NAME
+    plan, file, own = request.plan, request.inputs_file, request.path / DEFAULT_NAME
     notes: list[Assumption] = []
     if file is None and own.is_file():
-        if trust_remote_code:
+        if request.trust_remote_code:
             file = own
         else:
             what = f"{DEFAULT_NAME} in the model folder"

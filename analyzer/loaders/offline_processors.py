@@ -35,7 +35,7 @@ class StandInTokenizer:
         self._ends = (start if isinstance(start, int) else last - 1, end if isinstance(end, int) else last)
         self._ends = (min(self._ends[0], last), min(self._ends[1], last))
 
-    def __call__(self, text: Any, *_: Any, padding: Any = False, max_length: int | None = None, **__: Any) -> Any:
+    def __call__(self, text: Any, *_: object, padding: Any = False, max_length: int | None = None, **__: object) -> Any:
         """Ids and mask of [texts, tokens], int64."""
         from transformers import BatchEncoding
 
@@ -46,15 +46,15 @@ class StandInTokenizer:
         mask = ([1] * len(words) + [0] * length)[:length]
         return BatchEncoding({"input_ids": torch.tensor([ids] * rows), "attention_mask": torch.tensor([mask] * rows)})
 
-    def batch_decode(self, ids: Any, *_: Any, **__: Any) -> list[str]:
+    def batch_decode(self, ids: Any, *_: object, **__: object) -> list[str]:
         """Nothing: no text is known."""
         return [""] * len(ids)
 
-    def decode(self, *_: Any, **__: Any) -> str:
+    def decode(self, *_: object, **__: object) -> str:
         """Nothing: no text is known."""
         return ""
 
-    def tokenize(self, text: str, *_: Any, **__: Any) -> list[str]:
+    def tokenize(self, text: str, *_: object, **__: object) -> list[str]:
         """The words as they stand."""
         return text.split()
 
@@ -72,7 +72,7 @@ class StandInExtractor:
             size = size.get("height") or size.get("shortest_edge") or 224
         self.size = int(size)
 
-    def __call__(self, images: Any = None, *_: Any, **__: Any) -> Any:
+    def __call__(self, images: Any = None, *_: object, **__: object) -> Any:
         """Pixels of [pictures, 3, size, size], float32."""
         from transformers import BatchFeature
 

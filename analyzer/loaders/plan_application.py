@@ -7,23 +7,24 @@ import re
 import torch
 from torch import nn
 
-from analyzer.errors import AnalyzerError, suggest
+from analyzer.errors import AnalyzerError, NoMatch, did_you_mean
 from analyzer.ir.plan import Plan, Training, names
+from analyzer.ir.reason import Reason
 from analyzer.loaders.building import retype
 
 
-def apply_plan(model: nn.Module, plan: Plan, reasons: dict[str, str]) -> dict[str, str]:
+def apply_plan(model: nn.Module, plan: Plan, reasons: dict[str, Reason]) -> dict[str, Reason]:
     """Cast in place as `plan.to` and then `plan.set` say; the reasons with the casts noted."""
     reasons = dict(reasons)
     if plan.to is not None:
         for name, tensor in _floats(model).items():
             if tensor.dtype != getattr(torch, plan.to):
-                reasons[name] = f"cast by model.to({plan.to})"
+                reasons[name] = Reason(f"cast by model.to({plan.to})", "cast_by_plan")
         model.to(getattr(torch, plan.to))
     for pattern, dtype in plan.set.items():
         for name in _matching(model, pattern):
             retype(model, name, getattr(torch, dtype))
-            reasons[name] = f"set to {dtype} by the plan ({pattern})"
+            reasons[name] = Reason(f"set to {dtype} by the plan ({pattern})", "set_by_plan")
     if plan.train and plan.training is not None and plan.training.checkpointing:
         _checkpoint(model, plan.training)
     return reasons
@@ -50,11 +51,11 @@ def _matching(model: nn.Module, pattern: str) -> list[str]:
     known = {name: {name, _without_adapter(name)} for name in floats}
     found = [n for n in floats if any(names(pattern, one) for one in known[n])] or ([*floats] if not pattern else [])
     if not found:
-        raise AnalyzerError(f"'{pattern}' matches no parameter, buffer or module", hint=_meant(model, pattern))
+        raise NoMatch(f"'{pattern}' matches no parameter, buffer or module", hint=_suggestion(model, pattern))
     return found
 
 
-def _meant(model: nn.Module, pattern: str) -> str:
+def _suggestion(model: nn.Module, pattern: str) -> str:
     """The name that was meant: one spelt alike, else a part whose class is called so, else what parts there are.
 
     People write a component's name from another model: the `vision_encoder` of one is another's `vpm`, which is a
@@ -62,7 +63,7 @@ def _meant(model: nn.Module, pattern: str) -> str:
     """
     known = {one for name in _floats(model) for one in (name, _without_adapter(name))}
     paths = {".".join(n.split(".")[:depth]) for n in known for depth in range(1, n.count(".") + 2)}
-    if (alike := suggest(pattern, paths)).startswith("did"):
+    if alike := did_you_mean(pattern, paths):
         return alike
     wanted = set(re.findall(r"[a-z]+", pattern.lower()))
     named = {path: _words(type(part).__name__) & wanted for path, part in model.named_modules() if path in paths}

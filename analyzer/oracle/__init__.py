@@ -9,8 +9,8 @@ import torch
 
 from analyzer.ir import walk
 from analyzer.ir.dtypes import is_float
-from analyzer.ir.flow import AS_ON_CPU as AS_ON_CPU
 from analyzer.ir.graph import Arg, DtypeArg, Spec
+from analyzer.ir.witness import AS_ON_CPU, CPU, Witness
 from analyzer.oracle import answers
 from analyzer.oracle.operands import (
     ALIGNED,
@@ -56,7 +56,7 @@ class Refused:
     gap: bool = False
     uniform: bool = False
     """All operands have one dtype, and another one would do: perhaps for another layout than the call's own."""
-    asked: str = "cpu"
+    asked: Witness = CPU
     """Whose words these are; of another device with their source: `cuda, from source: pytorch#135969`."""
 
 
@@ -94,10 +94,10 @@ def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu"
     function = overload(op)
     row = answers.find(device, op, function._schema, args, kwargs)
     if row is not None:
-        return Refused(row.refused, asked=row.said_by(device)) if row.refused else Dtypes(row.gives)
+        return Refused(row.refused, asked=row.witness(device)) if row.refused else Dtypes(row.gives)
     answer = _of_cpu(function, op, args, kwargs)
     if isinstance(answer, Refused) and (source := _own_source(function, args)):
-        return replace(answer, asked=f"{device}, {answers.FROM_SOURCE}: {source}")
+        return replace(answer, asked=Witness.of_device(device, answers.FROM_SOURCE, source))
     if device != "cpu" and isinstance(answer, Refused):
         return replace(answer, asked=AS_ON_CPU)
     return answer

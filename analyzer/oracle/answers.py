@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from analyzer.ir import walk
 from analyzer.ir.dtypes import parse_dtype, short
 from analyzer.ir.graph import Spec
+from analyzer.ir.witness import Witness
 
+Source: TypeAlias = Literal["recorded", "from source"]
 FROM_SOURCE: Final = "from source"
 RECORDED: Final = "recorded"
 
@@ -34,7 +36,7 @@ class Row:
     """Arguments that are no tensors and matter, by name; the others may have any value."""
     refused: str
     gives: tuple[str, ...]
-    source: str
+    source: Source
     reference: str
     """Where the proof is read, the best known place first; of a recorded row the torch version and the device."""
 
@@ -43,9 +45,9 @@ class Row:
         """What rows are sorted by, and told apart by."""
         return (self.op, tuple(_short(d) or "" for d in _trimmed(self.dtypes)), repr(self.static))
 
-    def said_by(self, device: str) -> str:
+    def witness(self, device: str) -> Witness:
         """Whose answer this is, for a report: `cuda, from source: pytorch#135969`."""
-        return f"{device}, {self.source}: {self.reference.split('; ')[0]}"
+        return Witness.of_device(device, self.source, self.reference.split("; ")[0])
 
 
 @dataclass(frozen=True, slots=True)

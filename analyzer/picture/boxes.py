@@ -19,7 +19,7 @@ from analyzer.picture.placement import SourceLines, levels
 from analyzer.picture.reading import Reading
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scene:
     """What boxes and links are made from."""
 
@@ -124,7 +124,7 @@ def _glue_label(nodes: Sequence[Node], cluster: str, told: bool) -> str:
 
 
 def _stop_label(nodes: Sequence[Node], cluster: str, told: bool) -> str:
-    return f"{nodes[0].reason} ({nodes[0].place})" if nodes[0].place.file else nodes[0].reason
+    return f"{nodes[0].reason} ({nodes[0].place})" if nodes[0].place.file else nodes[0].reason.text
 
 
 _LABELS: Final[Mapping[str, Callable[[Sequence[Node], str, bool], str]]] = {
@@ -150,7 +150,7 @@ def _details(scene: Scene, node: Node, kind: str) -> tuple[str, ...]:
         sum_ = f"{' + '.join(floats)} = {short(flow.dtype(Ref(node.id)))}"
     origin = scene.interest.origins.get(node.id)
     place = node.place if node.place != NOWHERE or not origin else Place(origin.file, origin.line)
-    reason = (node.reason or (origin.reason if origin else "")).partition(";")[0]
+    reason = (node.reason.text or (origin.reason.text if origin else "")).partition(";")[0]
     line = f"{place.file.rpartition('/')[2]}:{place.line}" if place.file else ""
     return tuple(text for text in (sum_, line, reason) if text)
 
@@ -159,7 +159,11 @@ def _tooltip(flow: Reading, nodes: Sequence[Node]) -> str:
     node = nodes[-1]
     lines = [node.name or node.id, node.module and f"in {node.module}"]
     lines += [", ".join(described(flow, node, i, spec) for i, spec in enumerate(node.outputs)), str(node.place)]
-    lines += [node.reason, flow.refused(node.id), f"{len(nodes)} in all, the last is shown" if len(nodes) > 1 else ""]
+    lines += [
+        node.reason.text,
+        flow.refused(node.id),
+        f"{len(nodes)} in all, the last is shown" if len(nodes) > 1 else "",
+    ]
     return "\n".join(line for line in lines if line)
 
 

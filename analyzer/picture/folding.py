@@ -15,7 +15,7 @@ RUNS: Final = 4
 """Runs of identical layers in one list that are shown one by one; of more, all that are alike share one picture."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Folded:
     """Copies mapped to their originals."""
 

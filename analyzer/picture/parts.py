@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
+
+from analyzer.ir.closed_sets import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Box:
     """Module paths of the clusters around it, outermost first; the model itself is not among them."""
     code: str = ""
     """Code of the worst finding inside, "" when there is none."""
-    severity: str = ""
+    severity: Severity | Literal[""] = ""
     message: str = ""
     """The words of the finding whose story ends here; "" on other boxes."""
     dtype: str = ""

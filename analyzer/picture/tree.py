@@ -133,7 +133,7 @@ def _leaf(flow: Reading, node: Node, seen: Interest, found: tuple[int, ...]) -> 
         ", ".join(described(flow, node, i, spec) for i, spec in enumerate(node.outputs)),
         ", ".join(short(dtype) for dtype in flow.reads(node.id)),
         node.place if node.place != NOWHERE else NOWHERE,
-        flow.refused(node.id) or node.reason,
+        flow.refused(node.id) or node.reason.text,
         found,
         stories,
         mixed or bool(found or stories),

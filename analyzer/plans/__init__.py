@@ -22,7 +22,7 @@ def make(
     recipes: Sequence[Path] = (),
     *,
     stage: str | None = None,
-    tried: Mapping[str, Any] | None = None,
+    tried: Mapping[str, object] | None = None,
     plan_file: Path | None = None,
 ) -> tuple[Plan, ...]:
     """The plan of each stage: what the recipe files say, later ones winning, and the command's flags last.

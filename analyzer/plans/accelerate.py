@@ -15,7 +15,7 @@ _OLD: Final = ("fp16", "dynamo_backend", "ipex_config", "deepspeed_config_file",
 """Keys of older versions that accelerate converts or drops."""
 
 
-def recognises(values: Mapping[str, Any]) -> bool:
+def recognises(values: Mapping[str, object]) -> bool:
     """Whether these are the keys of an accelerate configuration."""
     if "output_dir" in values:  # a saved TrainingArguments has a mixed_precision too
         return False
@@ -23,7 +23,7 @@ def recognises(values: Mapping[str, Any]) -> bool:
     return own or "compute_environment" in values or "distributed_type" in values
 
 
-def read(values: Mapping[str, Any], where: str) -> Facts:
+def read(values: Mapping[str, object], where: str) -> Facts:
     """The facts; `deepspeed_file` names a file that goes on."""
     # process_config of accelerate: the old `fp16: true` counts only where mixed_precision is absent
     old = "fp16" if truth(values.get("fp16"), f"{where}: fp16") else "no"

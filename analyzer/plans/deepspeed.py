@@ -22,13 +22,13 @@ _FREE: Final = ("optimizer.params", "scheduler.params", "amp")
 """Sections whose keys are those of another library."""
 
 
-def recognises(values: Mapping[str, Any]) -> bool:
+def recognises(values: Mapping[str, object]) -> bool:
     """Whether these are the keys of a DeepSpeed configuration."""
     sections = [values.get(key) for key in ("bf16", "fp16")]
     return any(key in values for key in _MARKS) or any(isinstance(s, dict) and "enabled" in s for s in sections)
 
 
-def read(values: Mapping[str, Any], where: str) -> Facts:
+def read(values: Mapping[str, object], where: str) -> Facts:
     """The facts of a configuration; the switches may be AUTO."""
     bf16, fp16 = _section(values, "bf16", "bfloat16"), _section(values, "fp16")
     zero, types = _section(values, "zero_optimization"), _section(values, "data_types")
@@ -58,12 +58,12 @@ def read(values: Mapping[str, Any], where: str) -> Facts:
     return Facts({**facts, **({"optimizer": str(optimizer)} if optimizer else {})}, tuple(notes))
 
 
-def _section(values: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+def _section(values: Mapping[str, object], *names: str) -> Mapping[str, Any]:
     found: Any = next((values[name] for name in names if values.get(name) is not None), _NOTHING)
     return found if isinstance(found, Mapping) else {"enabled": found}
 
 
-def _unknown(values: Mapping[str, Any], path: str = "") -> list[str]:
+def _unknown(values: Mapping[str, object], path: str = "") -> list[str]:
     names = known("deepspeed")
     found: list[str] = []
     for key, value in values.items():

@@ -16,7 +16,7 @@ ABSENT: Final = "absent"
 """A section that a DeepSpeed configuration does not have: accelerate puts one there, the Trainer does not see it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Facts by name (`bf16`, `fsdp.version`, ...), and in words what has no effect on a trace.
 
@@ -33,7 +33,7 @@ class Facts:
         return Facts({**self.values, **later.values}, notes, (*self.read, *later.read))
 
 
-def truth(value: Any, where: str) -> bool:
+def truth(value: object, where: str) -> bool:
     """Whether a switch is on, in any spelling that YAML, JSON or a shell gives it; empty is off.
 
     >>> truth("no", "x"), truth(None, "x"), truth("True", "x")
@@ -47,7 +47,7 @@ def truth(value: Any, where: str) -> bool:
     return _WORDS[word]
 
 
-def section(value: Any, where: str) -> Mapping[str, Any]:
+def section(value: object, where: str) -> Mapping[str, Any]:
     """A part of a recipe that holds keys of its own; nothing is an empty one."""
     if value is None or value == "":
         return {}
@@ -56,7 +56,7 @@ def section(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-def whole(value: Any, where: str, default: int) -> int:
+def whole(value: object, where: str, default: int) -> int:
     """A whole number, in digits or as a word of digits; nothing is the default."""
     if value is None or value == "":
         return default
@@ -65,6 +65,6 @@ def whole(value: Any, where: str, default: int) -> int:
     return int(str(value))
 
 
-def switch(value: Any, where: str) -> bool | str:
+def switch(value: object, where: str) -> bool | str:
     """As `truth`, or AUTO."""
     return AUTO if str(value).strip().lower() == AUTO else truth(value, where)

@@ -20,14 +20,14 @@ _UNDERSTOOD: Final = frozenset((
 ))  # fmt: skip
 
 
-def is_llama_factory(values: Mapping[str, Any]) -> bool:
+def is_llama_factory(values: Mapping[str, object]) -> bool:
     """LLaMA-Factory names the stage of training and the kind of fine-tuning."""
     return (
         "finetuning_type" in values or {"stage", "do_train"} <= set(values) or {"template", "cutoff_len"} <= set(values)
     )
 
 
-def read_llama_factory(values: Mapping[str, Any], where: str) -> Facts:
+def read_llama_factory(values: Mapping[str, object], where: str) -> Facts:
     """hparams/parser.py: compute_dtype follows bf16/pure_bf16/fp16; model/adapter.py widens what is trained."""
     facts: dict[str, Any] = {"trainer": True}
     pure = truth(values.get("pure_bf16"), f"{where}: pure_bf16")
@@ -46,12 +46,12 @@ def read_llama_factory(values: Mapping[str, Any], where: str) -> Facts:
     )
 
 
-def is_axolotl(values: Mapping[str, Any]) -> bool:
+def is_axolotl(values: Mapping[str, object]) -> bool:
     """axolotl alone calls the model `base_model`."""
     return "base_model" in values or {"micro_batch_size", "sequence_len"} <= set(values)
 
 
-def read_axolotl(values: Mapping[str, Any], where: str) -> Facts:
+def read_axolotl(values: Mapping[str, object], where: str) -> Facts:
     """`bf16` trains under autocast and loads in bf16; `full` and `bfloat16` use no autocast; `auto` asks the GPU."""
     facts: dict[str, Any] = {"trainer": True}
     said = str(values.get("bf16") if values.get("bf16") is not None else "false").lower()
@@ -72,12 +72,12 @@ def read_axolotl(values: Mapping[str, Any], where: str) -> Facts:
     )
 
 
-def is_torchtune(values: Mapping[str, Any]) -> bool:
+def is_torchtune(values: Mapping[str, object]) -> bool:
     """torchtune's sections name the component to call."""
     return any(isinstance(value, Mapping) and "_component_" in value for value in values.values())
 
 
-def read_torchtune(values: Mapping[str, Any], where: str) -> Facts:
+def read_torchtune(values: Mapping[str, object], where: str) -> Facts:
     """torchtune builds the model under `set_default_dtype(dtype)` and uses no autocast."""
     facts: dict[str, Any] = {"load_dtype": str(values.get("dtype") or "float32")}
     facts["checkpointing"] = truth(values.get("enable_activation_checkpointing"), where)
@@ -91,12 +91,12 @@ def read_torchtune(values: Mapping[str, Any], where: str) -> Facts:
     return Facts(facts, (_untested(where, "torchtune"), *adapter, *_strange(values, where)))
 
 
-def is_comparison(values: Mapping[str, Any]) -> bool:
+def is_comparison(values: Mapping[str, object]) -> bool:
     """PEFT's method comparison."""
     return {"model_id", "use_amp"} <= set(values)
 
 
-def read_comparison(values: Mapping[str, Any], where: str) -> Facts:
+def read_comparison(values: Mapping[str, object], where: str) -> Facts:
     """`dtype` loads the model, `use_amp` turns autocast on, `use_gc` gradient checkpointing."""
     facts: dict[str, Any] = {"bf16": truth(values.get("use_amp"), f"{where}: use_amp")}
     if values.get("dtype"):
@@ -108,7 +108,7 @@ def read_comparison(values: Mapping[str, Any], where: str) -> Facts:
     return Facts(facts, (_untested(where, "PEFT's method comparison"), *_strange(values, where)))
 
 
-def _optimizer(name: Any) -> dict[str, str]:
+def _optimizer(name: object) -> dict[str, str]:
     return {"optimizer": str(name)} if name else {}
 
 
@@ -116,7 +116,7 @@ def _untested(where: str, what: str) -> str:
     return f"{where}: read as {what} documents its keys: not compared with a run of it"
 
 
-def _strange(values: Mapping[str, Any], where: str) -> list[str]:
+def _strange(values: Mapping[str, object], where: str) -> list[str]:
     return [
         f"{where}: unknown key '{key}': no effect"
         for key in values

@@ -15,25 +15,25 @@ from analyzer.errors import AnalyzerError
 class _Inert:
     """Stands for an object of any class: keeps its arguments and its state, does nothing."""
 
-    def __new__(cls, *args: Any, **_: Any) -> _Inert:
+    def __new__(cls, *args: Any, **_: object) -> _Inert:
         made = super().__new__(cls)
         made.args, made.state = args, {}
         return made
 
-    def __init__(self, *_: Any, **__: Any) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         self.args: tuple[Any, ...]
         self.state: dict[str, Any]
 
     def __setstate__(self, state: Any) -> None:
         self.state = state if isinstance(state, dict) else {}
 
-    def append(self, _: Any) -> None:
+    def append(self, _: object) -> None:
         """A list's element: dropped."""
 
-    def extend(self, _: Any) -> None:
+    def extend(self, _: object) -> None:
         """A list's elements: dropped."""
 
-    def add(self, _: Any) -> None:
+    def add(self, _: object) -> None:
         """A set's element: dropped."""
 
     def __setitem__(self, key: Any, value: Any) -> None:

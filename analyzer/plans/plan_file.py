@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_origin, get_type_hints
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
@@ -52,6 +52,7 @@ def _record(cls: Any, row: Any, where: str) -> Any:
     if not isinstance(row, Mapping):
         raise AnalyzerError(f"{where}: '{row}' is no object", hint="give its fields in braces")
     kinds = {one.name: one for one in fields(cls)}
+    types = get_type_hints(cls)
     values = {}
     for key, value in row.items():
         if key not in kinds:
@@ -62,7 +63,7 @@ def _record(cls: Any, row: Any, where: str) -> Any:
             values[key] = _record(_INSIDE[key], value, f"{where}: {key}")
         else:
             values[key] = tuple(value) if key in _TUPLES and isinstance(value, list) else _checked(
-                value, str(kinds[key].type), f"{where}: {key}"
+                value, "str" if get_origin(types[key]) is Literal else str(kinds[key].type), f"{where}: {key}"
             )  # fmt: skip
     return cls(**values)
 

@@ -12,7 +12,7 @@ _POLICIES: Final = {
 }  # fmt: skip
 
 
-def fsdp_facts(config: Any, where: str, version: int, policy: str = "TRANSFORMER_BASED_WRAP") -> dict[str, Any]:
+def fsdp_facts(config: object, where: str, version: int, policy: str = "TRANSFORMER_BASED_WRAP") -> dict[str, Any]:
     """Facts of an `fsdp_config`; `version` and `policy` are those meant where it says none."""
     said = {str(key).removeprefix("fsdp_"): value for key, value in section(config, where).items()}
     policy = str(said.get("auto_wrap_policy") or policy).upper()

@@ -35,12 +35,12 @@ _SCRIPT_PARTS: Final = ("dataset", "hub_", "vllm_", "wandb_", "code_eval_", "ben
 _PER_DIALECT_MARKS: Final = frozenset(("bf16", "fp16", "per_device_train_batch_size", "learning_rate"))
 
 
-def recognises(values: Mapping[str, Any]) -> bool:
+def recognises(values: Mapping[str, object]) -> bool:
     """Whether any of these keys is one of TrainingArguments; anything else would have been recognised before."""
     return bool((known("trainer") or _PER_DIALECT_MARKS) & set(values)) or bool(_OURS & set(values))
 
 
-def read(values: Mapping[str, Any], where: str) -> Facts:
+def read(values: Mapping[str, object], where: str) -> Facts:
     """The facts of TrainingArguments; `deepspeed_file` and `fsdp_file` name files that go on."""
     values = {key: _parsed(value, f"{where}: {key}") if key in _OBJECTS else value for key, value in values.items()}
     facts: dict[str, Any] = {"trainer": True}
@@ -61,7 +61,7 @@ def read(values: Mapping[str, Any], where: str) -> Facts:
     return Facts({**facts, **shared}, (*notes, *more, *unapplied(values, where), *_unknown(values, where)))
 
 
-def checkpointing_facts(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def checkpointing_facts(values: Mapping[str, object], where: str) -> dict[str, Any]:
     """Gradient checkpointing; the names that start with `activation_` are newer ones, and win."""
     facts: dict[str, Any] = {}
     for name in ("gradient_checkpointing", "activation_checkpointing"):
@@ -73,7 +73,7 @@ def checkpointing_facts(values: Mapping[str, Any], where: str) -> dict[str, Any]
     return facts
 
 
-def wrapping_facts(values: Mapping[str, Any], where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def wrapping_facts(values: Mapping[str, object], where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What `deepspeed`, `fsdp` and `fsdp_config` say, or the names of the files that say it."""
     engine, sharding = values.get("deepspeed"), values.get("fsdp")
     if isinstance(engine, Mapping):
@@ -93,7 +93,7 @@ def wrapping_facts(values: Mapping[str, Any], where: str) -> tuple[dict[str, Any
     return fsdp_facts(config, f"{where}: fsdp_config", version), ()
 
 
-def unapplied(values: Mapping[str, Any], where: str) -> tuple[str, ...]:
+def unapplied(values: Mapping[str, object], where: str) -> tuple[str, ...]:
     """What a recipe makes of the model that is not made here."""
     notes = []
     for key in ("load_in_4bit", "load_in_8bit", "quantization_bit"):
@@ -105,7 +105,7 @@ def unapplied(values: Mapping[str, Any], where: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _parsed(value: Any, where: str) -> Any:
+def _parsed(value: object, where: str) -> Any:
     """What `_VALID_DICT_FIELDS` of TrainingArguments may be: an object, or its JSON as a string."""
     if not (isinstance(value, str) and value.startswith("{")):
         return value
@@ -115,13 +115,13 @@ def _parsed(value: Any, where: str) -> Any:
         raise AnalyzerError(f"{where}: broken JSON: {error.msg}", hint="correct it, or write its keys below") from error
 
 
-def strange_keys(values: Mapping[str, Any]) -> list[str]:
+def strange_keys(values: Mapping[str, object]) -> list[str]:
     """Keys that neither TrainingArguments nor the usual scripts know; none where transformers' own are not known."""
     names = known("trainer") | _OURS | _SCRIPT if known("trainer") else None
     return [key for key in values if names and key not in names and not key.startswith(_SCRIPT_PARTS)]
 
 
-def _unknown(values: Mapping[str, Any], where: str) -> list[str]:
+def _unknown(values: Mapping[str, object], where: str) -> list[str]:
     strange = strange_keys(values)
     if len(strange) > len(values) / 2:  # the state of an object, or a script of another kind: name what matters
         strange = [key for key in strange if concerns_precision(key)]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
 from analyzer.ir.plan import MERGED, Plan
-from analyzer.ir.proposal import Proposal
+from analyzer.ir.proposal import Failure, Proposal
 
 Reread = Callable[[dict[str, str]], tuple[Plan, ...]]
 """Keys of a recipe to set -> the plan of each stage under them."""
@@ -55,11 +55,11 @@ def _inputs_file(value: str) -> Path:
     return path
 
 
-def _unread(tried: dict[str, str], stages: tuple[Plan, ...]) -> str:
-    """Why keys of a recipe cannot be tried; "" where they can."""
+def _unread(tried: dict[str, str], stages: tuple[Plan, ...]) -> Failure | None:
+    """Why keys of a recipe cannot be tried; None where they can."""
     if not tried or any(plan.stage for plan in stages):
-        return ""
-    return f"cannot be set: no recipe is read here, so 'recipe.{next(iter(tried))}' changes nothing"
+        return None
+    return Failure("cannot be set", f"no recipe is read here, so 'recipe.{next(iter(tried))}' changes nothing")
 
 
 _FIELDS: Final[dict[str, Callable[[str], Any]]] = {

@@ -6,12 +6,13 @@ import json
 from collections.abc import Sequence
 from difflib import unified_diff
 from textwrap import wrap
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from analyzer.ir.json_value import Json
 from analyzer.ir.proposal import Edit
 from analyzer.ir.trial import Trial
 from analyzer.render.words import size
@@ -45,12 +46,12 @@ def _as_table(trials: Sequence[Trial], console: Console) -> None:
         table.add_column(name.replace(" ", "\n"), justify=justify, overflow="fold", ratio=1 if name == "fix" else None)
     for trial in trials:
         what, verdict, *numbers = _cells(trial)
-        cells = (what, verdict if trial.ran else verdict.partition(": ")[0], *numbers)
+        cells = (what, trial.failed.kind if trial.failed else verdict, *numbers)
         table.add_row(*(Text(cell, "bold" if trial.clears else "") for cell in cells))
     console.print(table)
     for trial in trials:  # a reason is a sentence, too long for a column
-        if not trial.ran and ": " in trial.verdict():
-            console.print(Text(f"{trial.proposal.what}: {trial.verdict().partition(': ')[2]}"))
+        if trial.failed:
+            console.print(Text(f"{trial.proposal.what}: {trial.failed.why}"))
 
 
 def _as_blocks(trials: Sequence[Trial], console: Console) -> None:
@@ -106,7 +107,7 @@ def _cells(trial: Trial) -> tuple[str, ...]:
     return (what, trial.verdict(), *numbers)
 
 
-def _plain(trial: Trial) -> dict[str, Any]:
+def _plain(trial: Trial) -> dict[str, Json]:
     ran = trial.ran
     return {
         "kind": trial.proposal.kind,

@@ -6,6 +6,7 @@ from pathlib import PurePath
 
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Finding
+from analyzer.ir.witness import CPU
 from analyzer.report import Report, no_script
 
 
@@ -26,10 +27,10 @@ def render(report: Report) -> dict[str, bytes]:
 def _source(report: Report, finding: Finding) -> str:
     script = report.graph[finding.nodes[0]].script
     lines = script.lines if script else ()
-    foreign = finding.asked != "cpu"
+    foreign = finding.asked != CPU
     head = [f"# {_about(report, finding)}"]
     head += [f"# The verdict is that of {finding.asked}: run it there."] if foreign else []
-    device = ['torch.set_default_device("cuda")'] if finding.asked.startswith("cuda") else []
+    device = ['torch.set_default_device("cuda")'] if finding.asked.knows_device and report.plan.device == "cuda" else []
     return "\n".join([*head, "import torch", "", *device, *lines, ""])
 
 

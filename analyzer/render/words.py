@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from analyzer.ir.closed_sets import SEVERITIES
 from analyzer.ir.dtypes import short, width
-from analyzer.ir.findings import SEVERITIES, Finding, Fix, Origin
+from analyzer.ir.findings import Finding, Fix, Origin
 from analyzer.report import Report
 
-RECORDED: Final = ", recorded"
-"""What a verdict that was recorded on the plan's own device carries."""
 TENSORS: Final = 4
 """How many stored tensors of a finding are named."""
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -31,8 +30,7 @@ def story(finding: Finding) -> list[str]:
     place = f"{finding.file}:{finding.line}" if finding.file else ""
     call = finding.call or finding.op
     lines = [" ".join(part for part in (place, _where(finding), call and f"({call})") if part)]
-    borrowed = finding.asked not in ("", "cpu") and RECORDED not in finding.asked
-    lines.append(f"{finding.message} [{finding.asked}]" if borrowed else finding.message)
+    lines.append(spoken(finding))
     origins = dict.fromkeys(origin for operand in finding.operands for origin in operand.origins)
     lines += [_origin(one) for one in sorted(origins, key=lambda o: -width(o.dtype))[:4]]  # the wide one is the odd one
     if finding.widened_ops:
@@ -42,6 +40,12 @@ def story(finding: Finding) -> list[str]:
         lines.append(", ".join(finding.tensors[:TENSORS]) + more)
     lines += map(_fix, finding.fixes)
     return [line for line in lines if line]
+
+
+def spoken(finding: Finding) -> str:
+    """The words of a finding, and whose they are where no device of that kind has said them."""
+    borrowed = finding.asked.kind in ("as on CPU", "from source")
+    return f"{finding.message} [{finding.asked}]" if borrowed else finding.message
 
 
 def size(count: float) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from analyzer.ir.closed_sets import STORED, HeldKind, Inserter, Phase
 from analyzer.ir.flow import Flow
-from analyzer.ir.graph import NOWHERE, STORED, ModelGraph, Node, Place, Script, Spec
+from analyzer.ir.graph import NOWHERE, ModelGraph, Node, Place, Script, Spec
 from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import UNKNOWN
 from analyzer.report_json.arguments import read_argument, read_operand
-from analyzer.report_json.records import LARGEST, Misfit, read_record, read_value
+from analyzer.report_json.records import LARGEST, Misfit, read_reason, read_record, read_value, read_witness
 from analyzer.report_json.writer import FORWARD
 
 _TEXTS: Final = frozenset((str,))
@@ -43,6 +45,8 @@ def read_flow(data: Mapping[str, Any], graph: ModelGraph, plan: Plan, inventory:
     dtypes = read_value(dict[str, tuple[str, ...]], data.get("dtypes", {}))
     refusals = read_value(dict[str, str | None], data.get("refusals", {}))
     said_by = read_value(dict[str, str], data.get("said_by", {}))
+    kinds = read_value(dict[str, str], data.get("said_by_kind", {}))
+    witnesses = {name: read_witness(words, kinds.get(name)) for name, words in said_by.items()}
     captured = Flow.as_captured(graph, plan)
     for name, found in dtypes.items():
         if len(found) != len(captured.dtypes.get(name, ())):
@@ -51,7 +55,7 @@ def read_flow(data: Mapping[str, Any], graph: ModelGraph, plan: Plan, inventory:
         raise Misfit(f"flow names no node: {min(strangers)[:40]}")
     words = {**captured.refusals, **refusals}
     refused = {node.id: said for node in graph if (said := words.get(node.id))} if refusals else captured.refusals
-    return Flow(graph, plan, {**captured.dtypes, **dtypes}, refused, said_by, inventory)
+    return Flow(graph, plan, {**captured.dtypes, **dtypes}, refused, witnesses, inventory)
 
 
 def read_inventory(stage: Mapping[str, Any]) -> Inventory:
@@ -105,12 +109,13 @@ def _node(
     texts = name, one["op"], one["name"], one["module"], one["call"], one.get("phase", FORWARD)
     if not _TEXTS.issuperset(map(type, texts)):
         raise Misfit("id, op, name, module, call or phase is no text")
-    told = one["refused"], one.get("repair"), one.get("reason"), one["inserted"], one.get("step")
+    told = one["refused"], one.get("repair"), one.get("step")
     if not _TEXTS_OR_NONE.issuperset(map(type, told)):
-        raise Misfit("refused, repair, reason, inserted or step is neither text nor null")
+        raise Misfit("refused, repair or step is neither text nor null")
     if name in nodes or (one["op"] in STORED and not one["outputs"]):
         raise Misfit("its name is taken, or it is a stored tensor without dtype")
-    refused, repair, reason, inserted, step = [text or "" for text in told]
+    refused, repair, step = [text or "" for text in told]
+    reason = UNKNOWN if one.get("reason") is None else read_reason(one["reason"], one.get("reason_kind"))
     _, op, shown, module, call, phase = texts
     return Node(
         name,
@@ -125,24 +130,25 @@ def _node(
         refused,
         repair,
         reason,
-        inserted,
+        read_value(Inserter, one["inserted"] or ""),
         scripts.get(name),
         callers.get(name, ()),
-        "" if phase == FORWARD else phase,
+        read_value(Phase, "" if phase == FORWARD else phase),
         step,
     )
 
 
 def _held(one: Any, pool: Pool) -> Held:
-    told = one["saved"], one.get("shard"), one.get("reason")
+    told = one["saved"], one.get("shard")
     flags = one.get("trained", False), one.get("persistent", True)
     if not (_TEXTS_OR_NONE.issuperset(map(type, told)) and {bool}.issuperset(map(type, flags))):
-        raise Misfit("saved, shard, reason, trained or persistent has another type")
-    if not _TEXTS.issuperset((type(one["kind"]), type(one["name"]))):
-        raise Misfit("kind or name is no text")
-    saved, shard, reason = [text or "" for text in told]
+        raise Misfit("saved, shard, trained or persistent has another type")
+    if type(one["name"]) is not str:
+        raise Misfit("name is no text")
+    saved, shard = [text or "" for text in told]
+    kind, reason = read_value(HeldKind, one["kind"]), read_reason(one.get("reason"), one.get("reason_kind"))
     place = pool.place(one.get("file", ""), one.get("line", 0))
-    return Held(one["kind"], one["name"], pool.spec(one["dtype"], one["shape"]), *flags, saved, shard, place, reason)
+    return Held(kind, one["name"], pool.spec(one["dtype"], one["shape"]), *flags, saved, shard, place, reason)
 
 
 def _list(data: Any, name: str, length: int | None = None) -> Any:

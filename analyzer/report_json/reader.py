@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.gc_paused import gc_paused
-from analyzer.ir.findings import SEVERITIES, Coverage, Finding
+from analyzer.ir.findings import Coverage, Finding
 from analyzer.ir.plan import Plan
 from analyzer.picture import PLAIN, Look, check
 from analyzer.report import CensusRow, Report
@@ -109,8 +109,6 @@ def _coverage(data: dict[str, Any]) -> Coverage:
 def _finding(data: dict[str, Any]) -> Finding:
     phase = data.get("phase", FORWARD)
     found = read_record(Finding, {**data, "phase": "" if phase == FORWARD else phase, "step": data.get("step") or ""})
-    if found.severity not in SEVERITIES:
-        raise Misfit(f"{found.severity[:40]} is no severity")
     if not (found.nodes or found.tensors):
         raise Misfit("it is about no node and no tensor")
     return found

@@ -6,11 +6,14 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.closed_sets import REASONS, WITNESSES
+from analyzer.ir.reason import Reason
+from analyzer.ir.witness import Witness
 
 LARGEST: Final = 1 << 63
 """Numbers from here on are no count, line or size."""
@@ -52,6 +55,8 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if is_dataclass(kind):
         return _record(kind)
+    if origin is typing.Literal:
+        return _word(inner)
     if origin is tuple:
         return _sequence(_reader(inner[0]))
     if origin in (dict, Mapping):
@@ -65,7 +70,9 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
 
 def _record(kind: Any) -> Callable[[Any], Any]:
     hints = typing.get_type_hints(kind)
-    known = [(one.name, _reader(hints[one.name]), _needed(one)) for one in fields(kind)]
+    spoken = [(one.name, _SPOKEN[hints[one.name]]) for one in fields(kind) if hints[one.name] in _SPOKEN]
+    plain = [one for one in fields(kind) if hints[one.name] not in _SPOKEN]
+    known = [(one.name, _reader(hints[one.name]), _needed(one)) for one in plain]
 
     def read(data: Any) -> Any:
         if type(data) is not dict:
@@ -76,12 +83,30 @@ def _record(kind: Any) -> Callable[[Any], Any]:
                 values[name] = _inside(name, read_field, data[name])
             elif needed:
                 raise Misfit("it is missing", name)
+        for name, read_spoken in spoken:
+            if name in data:
+                values[name] = _inside(name, partial(read_spoken, kind=data.get(f"{name}_kind")), data[name])
         try:
             return kind(**values)
         except AnalyzerError as error:
             raise Misfit(error.message) from error
 
     return read
+
+
+def read_reason(text: Any, kind: Any) -> Reason:
+    """A reason out of its words and its kind, which older reports do not have. Raises Misfit."""
+    return Reason(_text(text or ""), _word(REASONS)(kind or ""))
+
+
+def read_witness(text: Any, kind: Any) -> Witness:
+    """A witness out of its words and its kind; in older reports the CPU's words are their kind. Raises Misfit."""
+    words = _text(text or "")
+    return Witness(_word(WITNESSES)(kind or (words if words in WITNESSES else "from source")), words)
+
+
+_SPOKEN: Final[dict[Any, Callable[..., Any]]] = {Reason: read_reason, Witness: read_witness}
+"""Values that JSON holds as their words under the field's name, and their kind under that name with `_kind`."""
 
 
 def _needed(field: Any) -> bool:
@@ -114,6 +139,15 @@ def _text(data: Any) -> str:
     if type(data) is not str:
         raise Misfit(f"{_shown(data)} is no text")
     return data
+
+
+def _word(words: tuple[Any, ...]) -> Callable[[Any], Any]:
+    def read(data: Any) -> Any:
+        if type(data) is not str or data not in words:
+            raise Misfit(f"{_shown(data)} is none of {', '.join(words)}"[:120])
+        return data
+
+    return read
 
 
 def _switch(data: Any) -> bool:

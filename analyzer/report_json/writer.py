@@ -10,6 +10,7 @@ from analyzer.ir.flow import Flow
 from analyzer.ir.graph import ModelGraph, Node, Place
 from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.report_json.arguments import plain_argument
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def _flow(flow: Flow) -> dict[str, Any]:
     return {
         "dtypes": {name: list(found) for name, found in flow.dtypes.items() if found != captured.dtypes[name]},
         "refusals": refused,
-        "said_by": dict(flow.said_by),
+        "said_by": {name: one.text for name, one in flow.witnesses.items()},
+        "said_by_kind": {name: one.kind for name, one in flow.witnesses.items()},
     }
 
 
@@ -102,6 +104,9 @@ def _finding(report: Report, finding: Finding) -> dict[str, Any]:
 
     graph = report.graph
     data = asdict(finding)
+    data |= {"asked": finding.asked.text, "asked_kind": finding.asked.kind}
+    for origin in (origin for operand in data["operands"] for origin in operand["origins"]):
+        origin |= {"reason": origin["reason"]["text"], "reason_kind": origin["reason"]["kind"]}
     script, reason = graph[finding.nodes[0]].script if finding.nodes else None, no_script(graph, finding)
     data |= {"count": finding.count, "phase": finding.phase or FORWARD, "step": finding.step or None}
     data["script"] = list(script.lines) if script and not reason else None
@@ -120,7 +125,7 @@ def _held(held: Held) -> dict[str, Any]:
         "persistent": held.persistent,
         "shard": held.shard or None,
         **_place(held.place),
-        "reason": held.reason or None,
+        **_reason(held.reason),
     }
 
 
@@ -137,11 +142,15 @@ def _node(node: Node) -> dict[str, Any]:
         "outputs": [{"dtype": s.dtype, "shape": list(s.shape)} for s in node.outputs],
         "refused": node.refused or None,
         "repair": node.repair or None,
-        "reason": node.reason or None,
+        **_reason(node.reason),
         "inserted": node.inserted or None,
         "phase": node.phase or FORWARD,
         "step": node.step or None,
     }
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {"reason": reason.text or None, "reason_kind": reason.kind or None}
 
 
 def _place(place: Place) -> dict[str, Any]:

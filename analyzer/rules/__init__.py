@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.findings import Finding, Operand, Origin
 from analyzer.ir.graph import Node, Ref, above, in_any_layer
+from analyzer.ir.witness import NOBODY
 
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
     from types import ModuleType
 
+    from analyzer.ir.closed_sets import Severity
     from analyzer.ir.flow import Flow
     from analyzer.ir.inventory import Held
 
@@ -28,7 +30,7 @@ class Hit:
     node: str
     """Id of the node; "" where the fault is in `tensors` and no call shows it."""
     message: str
-    severity: str
+    severity: Severity
     key: tuple[str, ...] = ()
     operands: tuple[Operand, ...] = ()
     """Filled from the flow where a rule leaves it out."""
@@ -97,7 +99,7 @@ def _finding(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
         operands=first.operands or _operands(flow, node),
         widened_ops=sum(hit.widened_ops for hit in hits),
         widened_bytes=sum(hit.widened_bytes for hit in hits),
-        asked=flow.asked(first.node) if flow.refused(first.node) else "",
+        asked=flow.asked(first.node) if flow.refused(first.node) else NOBODY,
         phase=node.phase,
         step=node.step,
         tensors=_names(hits),

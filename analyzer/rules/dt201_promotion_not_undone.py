@@ -27,12 +27,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from analyzer.ir.dtypes import short, width
-from analyzer.ir.findings import KEPT
 from analyzer.ir.graph import Node, Ref
 from analyzer.rules import Hit, cause
 from analyzer.rules.regions import PRODUCTS, Region, base, computes, floats, spread, yields
 
 if TYPE_CHECKING:
+    from analyzer.ir.closed_sets import Severity
     from analyzer.ir.flow import Flow
 
 
@@ -68,7 +68,7 @@ def _by_autocast(flow: Flow, ref: Ref) -> bool:
     return any(origin.kind == "autocast" for origin in flow.origins(ref))
 
 
-def _severity(flow: Flow, region: Region) -> str:
+def _severity(flow: Flow, region: Region) -> Severity:
     if not region.open and not region.strays:
         return "note"
     if any(base(node) in PRODUCTS for node in region.computing):
@@ -80,10 +80,10 @@ def _meant(flow: Flow, region: Region) -> bool:
     """Whether everything wide that starts the region was made so by name: a cast or a list of the model's class."""
     wide = [ref for node in region.starts for ref in floats(flow, node) if flow.dtype(ref) == region.wide]
     origins = [origin for ref in wide for origin in flow.origins(ref)]
-    return all(origin.kind == "cast" or origin.reason.startswith(KEPT) for origin in origins) and bool(origins)
+    return all(origin.kind == "cast" or origin.reason.kind == "kept_in_fp32" for origin in origins) and bool(origins)
 
 
-def _end(region: Region, ops: int, severity: str) -> str:
+def _end(region: Region, ops: int, severity: Severity) -> str:
     if severity == "note" and region.strays:
         return f"on purpose: {ops} operation{'s run' if ops > 1 else ' runs'} wide"
     if not region.open and not region.strays:

@@ -28,6 +28,7 @@ from analyzer.rules import Hit, cause
 from analyzer.rules.regions import computes, floats, spread, yields
 
 if TYPE_CHECKING:
+    from analyzer.ir.closed_sets import Severity
     from analyzer.ir.flow import Flow
 
 
@@ -42,7 +43,7 @@ def check(flow: Flow) -> Iterator[Hit]:
         wide = [ref for ref in first.operands() if flow.dtype(ref) == "float64"]
         meets = short(others[0]) if others else f"a model of {short(narrow)}"
         ops, extra = len(region.computing), region.bytes(flow, others[0] if others else narrow)
-        severity = "warning" if region.open or region.strays else "note"
+        severity: Severity = "warning" if region.open or region.strays else "note"
         yield Hit(first.id, f"f64 gets into {meets}", severity, cause(flow, first, wide), (), ops, extra)
 
 

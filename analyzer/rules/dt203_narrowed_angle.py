@@ -31,6 +31,7 @@ from analyzer.rules import Hit
 from analyzer.rules.regions import PRODUCTS, VIEWS, base
 
 if TYPE_CHECKING:
+    from analyzer.ir.closed_sets import Severity
     from analyzer.ir.flow import Flow
 
 _ANGLES: Final = VIEWS | PRODUCTS | {"add", "cat", "div", "mul", "outer", "stack", "sub", "unsqueeze"}
@@ -48,7 +49,7 @@ def check(flow: Flow) -> Iterator[Hit]:
     for node_id, wave_name in found.items():
         source, target = flow.reads(node_id)[0], flow.dtypes[node_id][0]
         message = f"{short(source)} becomes {short(target)} before {wave_name}: positions lose bits"
-        severity = "note" if _as_stored(flow, node_id) else "warning"
+        severity: Severity = "note" if _as_stored(flow, node_id) else "warning"
         yield Hit(node_id, message, severity, (str(flow.graph[node_id].place), message))
 
 

@@ -29,6 +29,7 @@ from analyzer.rules import Hit
 from analyzer.rules.regions import VIEWS, base
 
 if TYPE_CHECKING:
+    from analyzer.ir.closed_sets import Severity
     from analyzer.ir.flow import Flow
 
 
@@ -46,7 +47,7 @@ def check(flow: Flow) -> Iterator[Hit]:
         lossy = width(inner) <= width(outer)
         again = _cast_before(flow, before)
         widened = again is not None and flow.reads(again.id)[0] == inner
-        severity = "warning" if lossy and not widened and before.module == node.module else "note"
+        severity: Severity = "warning" if lossy and not widened and before.module == node.module else "note"
         trip = f"{short(outer)} to {short(inner)} and back with nothing computed in between"
         yield Hit(node.id, trip + (", losing bits" if lossy and not widened else ""), severity, (str(node.place), trip))
 

@@ -24,11 +24,12 @@ from analyzer.rules import Hit
 from analyzer.training.optimizer_dtypes import updated
 
 if TYPE_CHECKING:
+    from analyzer.ir.closed_sets import Severity
     from analyzer.ir.flow import Flow
 
 LIKE_THE_PARAMETER: Final = frozenset({"adam", "adamw", "adamw_hf", "adamw_torch", "adamw_torch_fused"})
 """Optimizers, in lower case, whose states are `zeros_like` of the parameter."""
-_FAULTS: Final = {
+_FAULTS: Final[dict[str, tuple[Severity, str]]] = {
     "float16": ("warning", "small second moments and eps are zero in f16, so steps are inf or nan"),
     "bfloat16": ("note", "the second moment does not decay in bf16"),
 }

@@ -26,9 +26,11 @@ from analyzer.capture.tracing.recorder import Recorder
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.ir import walk
+from analyzer.ir.closed_sets import HeldKind
 from analyzer.ir.findings import Assumption, Coverage
 from analyzer.ir.graph import NOWHERE, Place, Ref
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import UNKNOWN
 from analyzer.ir.steps import FORWARD, Step
 from analyzer.running.module_state import restored
 from analyzer.running.never_entered import never_entered, not_reached
@@ -139,7 +141,11 @@ def _swapped(loaded: Loaded, tracer: Tracer) -> Iterator[None]:
     made: dict[int, Abstract] = {}
     undo: list[tuple[dict[str, Any], str, Any]] = []
     for path, module in loaded.module.named_modules():
-        for kind, holder in (("parameter", module._parameters), ("buffer", module._buffers)):
+        holders: tuple[tuple[HeldKind, dict[str, Any]], ...] = (
+            ("parameter", module._parameters),
+            ("buffer", module._buffers),
+        )
+        for kind, holder in holders:
             for key, tensor in holder.items():
                 if tensor is None:
                     continue
@@ -147,7 +153,12 @@ def _swapped(loaded: Loaded, tracer: Tracer) -> Iterator[None]:
                 if id(tensor) not in made:
                     place = loaded.places.get(name, Place())
                     made[id(tensor)] = tracer.recorder.stored(
-                        kind, name, tensor, known=kind == "buffer", place=place, reason=loaded.reasons.get(name, "")
+                        kind,
+                        name,
+                        tensor,
+                        known=kind == "buffer",
+                        place=place,
+                        reason=loaded.reasons.get(name, UNKNOWN),
                     )
                 undo.append((holder, key, tensor))
     tracer.lifted.update({id(t): (t, made[id(t)]) for _, _, t in undo})

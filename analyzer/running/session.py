@@ -25,7 +25,7 @@ _IDS: Final = ("decoder_input_ids", "input_ids", "decoder_inputs_embeds", "input
 """What a decoder reads, the first that is given."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Session:
     """How the steps of one trace are run: `begin` is told the label of each, `note` what had to be assumed."""
 
@@ -80,7 +80,7 @@ class Session:
         """Begin a step with every forward of the outermost of these parts, and keep what it gives."""
         inside: list[nn.Module] = []
 
-        def entered(part: nn.Module, *_: Any) -> None:
+        def entered(part: nn.Module, *_: object) -> None:
             if not inside and len(seen) < len(labels):
                 self.begin(labels[len(seen)])
                 seen.append(None)

@@ -9,6 +9,7 @@ from analyzer.capture.tracing.outcomes import tensors
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.errors import Interrupted
 from analyzer.ir.graph import STOPPED, Node, Ref
+from analyzer.ir.reason import Reason
 
 _NO_GRADIENT: Final = "does not require grad"
 
@@ -39,7 +40,7 @@ def mark(error: Exception | Interrupted, tracer: Tracer, *, train: bool) -> Stop
             module=module,
             call=call * own,
             place=place,
-            reason=about,
+            reason=Reason(about, "stopped"),
             step=tracer.passes.step,
         )
         tracer.recorder.graph.add(node)

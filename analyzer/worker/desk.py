@@ -132,7 +132,7 @@ def _changed(request: TraceRequest, made: tuple[Plan, ...]) -> tuple[TraceReques
     for text in request.tries:
         proposal = read_asked(text, _reread(request), _TRIED)
         if proposal.impossible:
-            raise AnalyzerError(proposal.impossible, hint="give --recipe")
+            raise AnalyzerError(str(proposal.impossible), hint="give --recipe")
         made = tuple(proposal.plan(plan) for plan in made)
         request = replace(request, inputs=str(proposal.inputs) if proposal.inputs else request.inputs)
     return request, made

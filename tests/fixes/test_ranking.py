@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.ir.proposal import KINDS, Proposal
+from analyzer.ir.closed_sets import PROPOSALS
+from analyzer.ir.proposal import Failure, Proposal
 from analyzer.ir.trial import Trial
 
 _FEW = st.integers(0, 2)
@@ -22,7 +23,7 @@ _RUNS = st.builds(
 )
 _NOT_RUN = st.builds(
     lambda what, errors, failed: Trial(Proposal("stored", what), False, errors, errors, failed=failed),
-    st.sampled_from(["a", "b"]), _FEW, st.sampled_from(["", "could not be run: why"]),
+    st.sampled_from(["a", "b"]), _FEW, st.sampled_from([None, Failure("could not be run", "why")]),
 )  # fmt: skip
 _TRIALS = st.lists(_RUNS | _NOT_RUN, max_size=8)
 
@@ -53,6 +54,6 @@ def test_proof_comes_before_all_then_errors_promotions_places_bytes_and_kind(one
         if mine != its:
             assert (one.rank < other.rank) == (mine < its)
             return
-    mine, its = (KINDS.index(trial.proposal.kind) for trial in (one, other))
+    mine, its = (PROPOSALS.index(trial.proposal.kind) for trial in (one, other))
     if mine != its:
         assert (one.rank < other.rank) == (mine < its)

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from analyzer.ir.proposal import Proposal
+from analyzer.ir.proposal import Failure, Proposal
 from analyzer.ir.trial import Trial
 from analyzer.render.fixes import show
 
@@ -22,7 +22,9 @@ TRIALS = [
     ),
     Trial(
         Proposal("asked", "set.vision_encoder=float32,set.resampler=bfloat16"), errors_before=2, errors_left=2,
-        failed="cannot be set: 'vision_encoder' matches no parameter, buffer or module (did you mean 'vpm'?)",
+        failed=Failure(
+            "cannot be set", "'vision_encoder' matches no parameter, buffer or module (did you mean 'vpm'?)"
+        ),
     ),
 ]  # fmt: skip
 NARROW = """\

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.graph import STORED, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.ir.closed_sets import INSERTERS, PHASES, STORED
+from analyzer.ir.graph import DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.ir.reason import Reason
 from analyzer.ir.text import parse_graph, print_graph
 
 TEXT = """\
@@ -43,8 +47,10 @@ def graphs(draw: st.DrawFn) -> ModelGraph:
         kwargs = () if stored else tuple(draw(st.lists(st.tuples(st.sampled_from(["dtype", "inf", "f32"]), arg))))
         place = draw(st.builds(Place, texts, st.integers(0, 99)))
         outputs = tuple(draw(st.lists(specs, max_size=3)))
-        module, call, shown, *rest = [draw(texts) for _ in range(8)]
-        graph.add(Node(name, op, args, kwargs, outputs, shown, module, call, place, *rest))
+        module, call, shown, refused, repair, reason, step = [draw(texts) for _ in range(7)]
+        inserted, phase = draw(st.sampled_from(INSERTERS)), draw(st.sampled_from(PHASES))
+        node = Node(name, op, args, kwargs, outputs, shown, module, call, place, refused, repair, Reason(reason))
+        graph.add(replace(node, inserted=inserted, phase=phase, step=step))
     graph.outputs.extend(Ref(n.id) for n in graph if n.outputs)
     return graph
 
@@ -74,6 +80,7 @@ def test_a_mark_is_no_place() -> None:
         ("x = input : f32 & 3", "'&' not understood"),
         ("x = input", "ends too early"),
         ("x = linear : f32", "parentheses"),
+        ("x = input : f32  < sideways", "'sideways' is none of"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_line(text: str, words: str) -> None:

@@ -173,13 +173,13 @@ def test_what_is_noted(folders: Any) -> None:
     assert (one.spec.dtype, one.saved, one.shard, one.trained) == (
         "float32", "float32", "adapter_model.safetensors", False,
     )  # fmt: skip
-    assert one.reason.startswith("adapter weight, widened to float32 by peft")
+    assert one.reason.text.startswith("adapter weight, widened to float32 by peft")
     assert str(one.place).startswith("peft/tuners/")
     below = held["base_model.model.model.layers.0.self_attn.q_proj.base_layer.weight"]
     assert (below.saved, below.shard) == ("bfloat16", "model.safetensors")
     assert str(below.place).startswith("transformers/models/llama/")
     head = held["base_model.model.lm_head.modules_to_save.default.weight"]
-    assert "modules_to_save" in head.reason and head.saved == "bfloat16"
+    assert "modules_to_save" in head.reason.text and head.saved == "bfloat16"
 
 
 def test_patterns_may_leave_the_adapter_out(folders: Any) -> None:

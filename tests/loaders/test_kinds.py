@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from analyzer.actions.trace import run_trace
 from analyzer.api import trace
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
-from analyzer.loaders import LOADERS, _kind, load
+from analyzer.loaders import LOADERS, Kind, _kind, load
+from analyzer.loaders.request import Loader
 
 LORA = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
 NET = """
@@ -191,6 +194,12 @@ def test_what_is_no_model_is_told_what_is(tmp_path: Path) -> None:
     with pytest.raises(AnalyzerError, match=r"no config\.json") as caught:
         load(tmp_path, Plan())
     assert all(kind.marker in caught.value.hint for kind in LOADERS)
+
+
+@pytest.mark.parametrize("kind", LOADERS, ids=lambda kind: kind.module)
+def test_every_kind_has_the_interface_of_a_loader(kind: Kind) -> None:
+    load = import_module(f"analyzer.loaders.kinds.{kind.module}").load
+    assert list(signature(load).parameters) == list(signature(Loader.__call__).parameters)[1:]
 
 
 def test_a_timm_model_that_transformers_wraps_is_a_transformers_model(tmp_path: Path) -> None:

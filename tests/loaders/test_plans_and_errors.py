@@ -10,13 +10,14 @@ import torch
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.loaders import load
 
 
 def test_to_casts_floats_and_says_so(llama: Path) -> None:
     loaded = load(llama, Plan(to="float32"))
     assert {p.dtype for p in loaded.module.parameters()} == {torch.float32}
-    assert loaded.reasons["model.norm.weight"] == "cast by model.to(float32)"
+    assert loaded.reasons["model.norm.weight"] == Reason("cast by model.to(float32)")
 
 
 def test_set_takes_names_globs_and_modules_and_later_wins(llama: Path) -> None:
@@ -95,7 +96,7 @@ def test_shards_are_read_and_missing_ones_are_fine(llama: Path) -> None:
     index = {"weight_map": {"lm_head.weight": "a.safetensors", "model.norm.weight": "b.safetensors"}}
     (llama / "model.safetensors.index.json").write_text(json.dumps(index))
     reasons = load(llama, Plan()).reasons
-    assert reasons["lm_head.weight"].endswith("stored as float16 in a.safetensors")
+    assert reasons["lm_head.weight"].text.endswith("stored as float16 in a.safetensors")
     (llama / "model.safetensors.index.json").write_text("{")
     with pytest.raises(AnalyzerError, match="broken checkpoint index"):
         load(llama, Plan())

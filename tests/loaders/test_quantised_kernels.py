@@ -105,7 +105,7 @@ def test_float32_activations_in_gptq_s_marlin_kernel_are_an_error_in_its_words(t
     report = traced(folder(tmp_path / "m", GPTQ), dtype="float32")
     found = next(one for one in report.findings if one.severity == "error")
     assert found.message == "gpt_marlin_gemm only supports bfloat16 and float16"
-    assert found.asked == "cuda, from source: gptqmodel's copy of gptq_marlin.cu (vllm#28843)"
+    assert found.asked.text == "cuda, from source: gptqmodel's copy of gptq_marlin.cu (vllm#28843)"
     assert found.module.endswith("_proj")
     script = report.flow.graph[found.nodes[0]].script
     assert (script.lines, "another library" in script.doubt) == ((), True)

@@ -126,7 +126,9 @@ def test_float16_keeps_t5_wo_in_float32_and_says_so(tmp_path: Path) -> None:
     loaded = load(tmp_path, Plan())
     name = "encoder.block.0.layer.1.DenseReluDense.wo.weight"
     assert dtypes(loaded.module)[name] == torch.float32
-    assert loaded.reasons[name] == "kept in float32 by _keep_in_fp32_modules; stored as float16 in model.safetensors"
+    reason = loaded.reasons[name]
+    assert reason.text == "kept in float32 by _keep_in_fp32_modules; stored as float16 in model.safetensors"
+    assert reason.kind == "kept_in_fp32"
     assert loaded.places[name].file.endswith("modeling_t5.py") and loaded.places[name].line > 0
 
 

@@ -32,10 +32,10 @@ def test_constructed_dtypes_stay_with_place_and_reason(own: Path) -> None:
     assert tensors["parts.pos"].is_meta
     assert str(loaded.places["parts.made"]) == "parts.py:9"
     assert str(loaded.places["proj.weight"]) == "modeling_own.py:14"
-    assert loaded.reasons["parts.pos"] == (
+    assert loaded.reasons["parts.pos"].text == (
         "built in float32 by its constructor; from_pretrained(dtype=bfloat16) copies into it and keeps float32"
     )
-    assert loaded.reasons["embed.weight"] == "default dtype of from_pretrained(dtype=bfloat16)"
+    assert loaded.reasons["embed.weight"].text == "default dtype of from_pretrained(dtype=bfloat16)"
     assert not list(own.rglob("__pycache__"))
 
 

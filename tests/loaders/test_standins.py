@@ -69,7 +69,7 @@ def test_names_that_cannot_be_stubbed(name: str) -> None:
 )
 def test_flash_attention_has_its_contract(forward: str, words: str, tmp_path: Path) -> None:
     report = Code(FLASH, forward=forward).trace(tmp_path, Plan(train=True), "flash_attn")
-    found = [(f.message, f.asked) for f in report.findings if f.severity == "error"]
+    found = [(f.message, f.asked.text) for f in report.findings if f.severity == "error"]
     assert found == ([(words, SOURCE)] if words else [])
     assert assumed(report)["the package flash_attn"] == "stood in for by the dtype contract of flash-attn 2.8.3"
     assert any(node.op == "kernels.attention_backward.default" for node in report.graph.ops())

@@ -81,7 +81,7 @@ def test_no_row_says_what_the_cpu_says_anyway(op: str) -> None:
 @pytest.mark.parametrize("op", sorted({row.op for row in ROWS}))
 def test_the_row_decides_for_its_device_alone(op: str) -> None:
     for row in (row for row in ROWS if row.op == op):
-        expected = Refused(row.refused, asked=row.said_by("cuda")) if row.refused else Dtypes(row.gives)
+        expected = Refused(row.refused, asked=row.witness("cuda")) if row.refused else Dtypes(row.gives)
         assert _asked(row, "cuda") == expected
 
 
@@ -89,7 +89,7 @@ def test_without_a_row_the_cpu_answers_and_the_refusal_says_so() -> None:
     call = ("aten.mv.default", (Spec("float32", (2, 3)), Spec("bfloat16", (3,))))
     here, there = ask(*call), ask(*call, device="cuda")
     assert isinstance(here, Refused) and isinstance(there, Refused)
-    assert (here.message, here.asked, there.asked) == (there.message, "cpu", "as on CPU")
+    assert (here.message, here.asked.text, there.asked.text) == (there.message, "cpu", "as on CPU")
 
 
 def test_a_recorded_row_goes_before_one_from_source(monkeypatch: pytest.MonkeyPatch) -> None:

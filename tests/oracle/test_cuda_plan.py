@@ -35,14 +35,14 @@ def test_layer_norm_of_a_narrow_input_with_wide_weights(narrow: torch.dtype, nam
     assert not here.findings and here.outputs == (str(real.dtype).removeprefix("torch."),)
     (finding,) = there.findings
     assert (finding.code, finding.message) == ("DT101", f"expected scalar type {name} but found Float")
-    assert finding.asked == "cuda, from source: pytorch#135969"
-    assert there.to_json()["findings"][0]["asked"] == finding.asked
+    assert finding.asked.text == "cuda, from source: pytorch#135969"
+    assert there.to_json()["findings"][0]["asked"] == finding.asked.text
     assert f"{finding.message} [{finding.asked}]" in story(finding)
 
 
 def test_the_reverse_is_refused_on_both_in_words_of_their_own() -> None:
     reports = [_layer_norm(device, torch.float32, torch.bfloat16) for device in ("cpu", "cuda")]
-    assert [(f.message, f.asked) for report in reports for f in report.findings] == [
+    assert [(f.message, f.asked.text) for report in reports for f in report.findings] == [
         ("mixed dtype (CPU): expect parameter to have scalar type of Float", "cpu"),
         ("expected scalar type Float but found BFloat16", "cuda, from source: pytorch#135969"),
     ]
@@ -52,7 +52,7 @@ def test_a_refusal_that_only_the_cpu_gave_says_so() -> None:
     args = (_ones(torch.float32, 3, 4), _ones(torch.bfloat16, 4))
     for device, asked in (("cpu", "cpu"), ("cuda", "as on CPU")):
         (finding,) = analyzer.trace(torch.mv, args, plan=Plan(device=device)).findings
-        assert finding.asked == asked
+        assert finding.asked.text == asked
         assert (finding.message in story(finding)) == (device == "cpu")
 
 
@@ -61,7 +61,7 @@ def test_the_words_of_a_composite_call_are_not_laid_into_cudas_mouth() -> None:
     with pytest.raises(RuntimeError) as raised:
         F.conv2d(x, w, b)
     (finding,) = analyzer.trace(F.conv2d, (x, w, b)).findings
-    assert (finding.message, finding.asked) == (str(raised.value), "as on CPU")
+    assert (finding.message, finding.asked.text) == (str(raised.value), "as on CPU")
 
 
 def test_a_transposed_convolution_with_a_wide_bias_is_refused_on_cuda_whatever_this_cpu_says() -> None:
@@ -133,7 +133,7 @@ def test_a_model_with_its_layer_norms_left_wide_fails_on_cuda_only() -> None:
     found = [f for f in there.findings if f.code == "DT101"]
     norms = [n for n in there.graph.ops() if n.op == "aten.native_layer_norm.default"]
     assert {node for f in found for node in f.nodes} == {n.id for n in norms}
-    assert {f.asked for f in found} == {"cuda, from source: pytorch#135969"}
+    assert {f.asked.text for f in found} == {"cuda, from source: pytorch#135969"}
     wide = {o.name for f in found for operand in f.operands if operand.dtype == "float32" for o in operand.origins}
     assert wide and all("LayerNorm" in name for name in wide)
     assert there.outputs == here.outputs  # the repair gives what the CPU gave, so that nothing else is refused after it

@@ -6,6 +6,7 @@ from analyzer.ir.findings import Coverage, Finding, Operand, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import ModelGraph
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.ir.text import parse_graph
 from analyzer.picture import Box, View
 from analyzer.report import Report, take_census
@@ -49,7 +50,7 @@ def _seed_text() -> str:
 
 
 SEED = _seed_text()
-ORIGIN = Origin("parameter", "resampler.pos_embed", "float32", "resampler.py", 103, "nn.Parameter(x.float())")
+ORIGIN = Origin("parameter", "resampler.pos_embed", "float32", "resampler.py", 103, Reason("nn.Parameter(x.float())"))
 
 
 def seed() -> tuple[Flow, tuple[Finding, ...]]:

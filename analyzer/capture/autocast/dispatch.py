@@ -86,7 +86,7 @@ class Autocast:
         self._casts.clear()
 
     def _kernel(self, op: Any) -> Callable[..., Any]:
-        def kernel(_: Any, *args: Any, **kwargs: Any) -> Any:
+        def kernel(_: object, *args: Any, **kwargs: Any) -> Any:
             lower = torch.get_autocast_dtype(self._device)
             answer = policies.treatment(self._device, op, args, kwargs, lower)
             with torch._C._ExcludeDispatchKeyGuard(_OFF):

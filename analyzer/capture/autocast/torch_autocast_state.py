@@ -159,5 +159,5 @@ def _there() -> Iterator[None]:
         yield
 
 
-def _yes(*_: Any, **__: Any) -> bool:
+def _yes(*_: object, **__: object) -> bool:
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -14,7 +14,8 @@ from torch.overrides import TorchFunctionMode
 from analyzer.capture.patching import patched
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
-from analyzer.ir.graph import NOWHERE, Place
+from analyzer.capture.tracing.site import Site
+from analyzer.ir.graph import NOWHERE
 
 BACKWARD: Final = "backward"
 RECOMPUTE: Final = "recompute"
@@ -28,17 +29,6 @@ def in_backward() -> bool:
     return torch._C._current_autograd_node() is not None and not torch.is_grad_enabled()
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
-    """Who runs an operation, as a graph node has it."""
-
-    module: str
-    call: str
-    place: Place
-    phase: str
-    step: str
-
-
 class Passes:
     """Joins autograd's nodes to the calls that made them, by their sequence numbers.
 
@@ -48,22 +38,22 @@ class Passes:
 
     def __init__(self, places: SourceLines) -> None:
         self._places = places
-        self._calls: dict[int, NodeFacts] = {}
+        self._calls: dict[int, Site] = {}
         self._next = _next_number()
         self.ran = False
         """Whether anything ran backward."""
         self.step = ""
 
-    def facts(self, call: str) -> NodeFacts:
-        """Those of the operation that is being dispatched."""
+    def site(self, call: str) -> Site:
+        """Module, call, place, phase and step of the operation that is being dispatched."""
         node = torch._C._current_autograd_node()
         if node is None:
             place, module = self._places.here()
-            facts = NodeFacts(module, call, place, "", self.step)
+            site = Site(module, call, place, "", self.step)
         else:
-            facts = self._of(node, call)
-        self._number(facts)
-        return facts
+            site = self._of(node, call)
+        self._number(site)
+        return site
 
     def begin(self, step: str) -> None:
         """From here on the operations belong to this step."""
@@ -85,29 +75,28 @@ class Passes:
         with patched(torch.autograd, "_engine_run_backward", run, why="Function modes are off while the engine runs."):
             yield
 
-    def _of(self, node: Any, call: str) -> NodeFacts:
+    def _of(self, node: Any, call: str) -> Site:
         self.ran = True
         owner = self._owner(node)
         place, module = self._places.here()
         if place == NOWHERE:  # the engine itself
-            return NodeFacts(owner.module, owner.call, owner.place, BACKWARD, owner.step)
-        phase = BACKWARD if in_backward() else RECOMPUTE
-        return NodeFacts(module or owner.module, call, place, phase, self.step)
+            return replace(owner, phase=BACKWARD)
+        return Site(module or owner.module, call, place, BACKWARD if in_backward() else RECOMPUTE, self.step)
 
-    def _owner(self, node: Any) -> NodeFacts:
+    def _owner(self, node: Any) -> Site:
         """What is known of the forward call that made a node of autograd's."""
         variable = getattr(node, "variable", None)
         if variable is not None:  # AccumulateGrad, which no call made
             name = variable.ref.id if type(variable) is Abstract else ""
-            return NodeFacts(name.rpartition(".")[0], "", NOWHERE, "", self.step)
+            return Site(name.rpartition(".")[0], step=self.step)
         number = node._sequence_nr()
         if node.name() == "CopySlices":  # made after its operation, when that wrote through a view
             number -= 1
-        return self._calls.get(number) or NodeFacts("", "", Place(), "", self.step)
+        return self._calls.get(number, Site(step=self.step))
 
-    def _number(self, facts: NodeFacts) -> None:
+    def _number(self, site: Site) -> None:
         """Autograd's nodes that are new since the last operation belong to this one."""
         following = _next_number()
         for number in range(self._next, following):
-            self._calls[number] = facts
+            self._calls[number] = site
         self._next = following

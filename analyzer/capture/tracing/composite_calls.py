@@ -13,7 +13,8 @@ from analyzer.capture.assumed_values import plausible
 from analyzer.capture.refusals import replay, repro_script
 from analyzer.capture.tensor import Abstract, Cell, dtype_name, spec_of
 from analyzer.capture.tracing.outcomes import recast, repair_dtype, results, tensors
-from analyzer.capture.tracing.recorder import Refusal, strides
+from analyzer.capture.tracing.recorder import strides
+from analyzer.capture.tracing.site import Refusal
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir.graph import CALLED, Ref
 
@@ -51,15 +52,15 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
 def one_node(tracer: Tracer, args: Any, kwargs: Any, result: Any, words: str = "", repair: str = "") -> Any:
     """Record the whole call on the operands that were passed; what its repaired run did is left out."""
     operands = list(tensors((args, kwargs)))
-    facts = tracer.passes.facts(tracer.call)
+    site = tracer.passes.site(tracer.call)
     if words and tracer.kernels.device != "cpu" and _is_gap(words, operands):
-        tracer.inventions.note("a kernel that the CPU lacks", words, facts.place)
+        tracer.inventions.note("a kernel that the CPU lacks", words, site.place)
         words = repair = ""
     given = {id(t): t for t in operands}
     made = [t for t in results(result) if id(t) not in given]
     refusal = _refusal(tracer, words, repair) if words else Refusal("", repair)
     specs = tuple(spec_of(t) for t in made)
-    node_id = tracer.recorder.op(tracer.call, CALLED + tracer.call, args, kwargs, specs, facts, refusal)
+    node_id = tracer.recorder.op(tracer.call, CALLED + tracer.call, args, kwargs, specs, site, refusal)
     handed = tuple(_handed_out(t, Ref(node_id, i)) for i, t in enumerate(made))
     if torch.is_grad_enabled() and any(t.requires_grad for t in operands):
         handed = _Whole.apply(tracer, tracer.call, handed, *operands)  # type: ignore[no-untyped-call]
@@ -91,8 +92,8 @@ class _Whole(torch.autograd.Function):
         wanted = [t for t in operands if t.dtype.is_floating_point]
         args = [*[g for g in grads if g is not None], *operands]
         specs = tuple(spec_of(t) for t in wanted)
-        name, facts = f"{call}_backward", tracer.passes.facts(call)
-        node_id = tracer.recorder.op(name, CALLED + name, args, {}, specs, facts)
+        name, site = f"{call}_backward", tracer.passes.site(call)
+        node_id = tracer.recorder.op(name, CALLED + name, args, {}, specs, site)
         made = {id(t): _handed_out(t, Ref(node_id, i)) for i, t in enumerate(wanted)}
         return None, None, None, *[made.get(id(t)) for t in operands]
 

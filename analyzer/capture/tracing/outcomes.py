@@ -18,6 +18,7 @@ from analyzer.capture.tracing.layouts import stride
 from analyzer.capture.tracing.signature import Signature, argument
 from analyzer.ir import walk
 from analyzer.ir.graph import DtypeArg, Spec
+from analyzer.ir.witness import CPU, Witness
 
 Strided = tuple[Spec, tuple[int, ...]]
 
@@ -31,7 +32,7 @@ class Outcome:
     repair: str = ""
     gap: str = ""
     """The CPU's words where it has no kernel and another device is assumed to have one."""
-    asked: str = "cpu"
+    asked: Witness = CPU
     """Who refused, as the oracle says it."""
     absent: tuple[int, ...] = ()
     """Which of the returned tensors are none, such as a gradient that is not asked for."""

@@ -5,29 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
-from typing import Any, Final
+from typing import Any
 
 import torch
 
 from analyzer.capture.tensor import Abstract, Cell, dtype_name, small, spec_of
-from analyzer.capture.tracing.autograd import NodeFacts
-from analyzer.ir.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Script, Spec
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What a refused call leaves in its node, as `Node` has it."""
-
-    words: str
-    repair: str
-    script: Script | None = None
-    callers: tuple[Place, ...] = ()
-
-
-TAKEN: Final = Refusal("", "")
-"""Of a call that is not refused."""
+from analyzer.capture.tracing.site import ACCEPTED, Refusal, Site
+from analyzer.ir.closed_sets import Inserter, StoredKind
+from analyzer.ir.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.ir.reason import UNKNOWN, Reason
 
 
 class Recorder:
@@ -46,8 +33,8 @@ class Recorder:
         return f"{base}_{n}" if n else base
 
     def op(
-        self, base: str, op: str, args: Any, kwargs: dict[str, Any], outputs: tuple[Spec, ...], facts: NodeFacts,
-        refusal: Refusal = TAKEN, inserted: str = "",
+        self, base: str, op: str, args: Any, kwargs: dict[str, Any], outputs: tuple[Spec, ...], site: Site,
+        refusal: Refusal = ACCEPTED, inserted: Inserter = "",
     ) -> str:  # fmt: skip
         """Append an operation; its id is returned."""
         if self._muted:
@@ -55,16 +42,19 @@ class Recorder:
         taken = tuple([self.arg(a) for a in args])
         named = tuple([(k, self.arg(v)) for k, v in kwargs.items()]) if kwargs else ()
         node_id = self.name(base)
-        self.graph.add(Node(
-            node_id, op, taken, named, outputs, module=facts.module, call=facts.call, place=facts.place,
-            refused=refusal.words, repair=refusal.repair, inserted=inserted, script=refusal.script,
-            callers=refusal.callers, phase=facts.phase, step=facts.step,
-        ))  # fmt: skip
+        self.graph.add(
+            Node(
+                node_id, op, taken, named, outputs, "", site.module, site.call, site.place, refusal.refused,
+                refusal.repair, inserted=inserted, script=refusal.script, callers=refusal.callers, phase=site.phase,
+                step=site.step,
+            )
+        )  # fmt: skip
         return node_id
 
     def stored(
-        self, kind: str, name: str, tensor: torch.Tensor, *, known: bool, place: Place = NOWHERE, reason: str = ""
-    ) -> Abstract:
+        self, kind: StoredKind, name: str, tensor: torch.Tensor, *, known: bool, place: Place = NOWHERE,
+        reason: Reason = UNKNOWN,
+    ) -> Abstract:  # fmt: skip
         """Append a parameter, buffer, input or constant, and give the tensor that stands for it."""
         node_id = self.name(_identifier(name) if name else kind)
         spec = spec_of(tensor)
@@ -103,9 +93,9 @@ class Recorder:
         if tensor.seen != cell.version and cell.writer is not None:
             node_id, write = self.name("updated"), self.graph[cell.writer.id]
             operands, outputs = (tensor.ref, cell.writer), (spec_of(tensor),)
-            self.graph.add(Node(
-                node_id, UPDATED, operands, (), outputs, module=write.module, place=write.place, step=write.step
-            ))  # fmt: skip
+            self.graph.add(
+                Node(node_id, UPDATED, operands, (), outputs, module=write.module, place=write.place, step=write.step)
+            )
             tensor.ref, tensor.seen = Ref(node_id), cell.version
         return tensor.ref
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from analyzer import oracle
 from analyzer.capture.assumed_values import RANKED, VALUES_FIRST, Inventions, plausible
 from analyzer.capture.refusals import replay, repro_script
 from analyzer.capture.source_lines import SourceLines
@@ -18,10 +17,12 @@ from analyzer.capture.tensor import Abstract, Cell, grows, small, spec_of
 from analyzer.capture.tracing.autograd import Passes
 from analyzer.capture.tracing.module_dtypes import ModuleDtypes
 from analyzer.capture.tracing.outcomes import Kernels, Outcome, holes, results, tensors
-from analyzer.capture.tracing.recorder import TAKEN, Recorder, Refusal
+from analyzer.capture.tracing.recorder import Recorder
 from analyzer.capture.tracing.signature import VIEW, Signature, argument, ranked, signature
+from analyzer.capture.tracing.site import ACCEPTED, Refusal
 from analyzer.capture.tracing.special_ops import SPECIAL
 from analyzer.ir import walk
+from analyzer.ir.closed_sets import Inserter
 from analyzer.ir.graph import Place, Ref, Script, Spec
 from analyzer.oracle.operands import regular
 
@@ -50,7 +51,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The last call in which a kernel refused."""
         self.failed: tuple[BaseException | None, str, Any] = None, "", ()
         """The last error that came out of a call, the call's name and what it was given."""
-        self.inserted = ""
+        self.inserted: Inserter = ""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
 
     @classmethod
@@ -66,7 +67,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return self._operation(func, args, kwargs)
 
     @contextmanager
-    def inserting(self, who: str) -> Iterator[None]:
+    def inserting(self, who: Inserter) -> Iterator[None]:
         """While this lasts, casts say that `who` inserted them; "" is nobody."""
         outer, self.inserted = self.inserted, who
         try:
@@ -154,7 +155,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _words(self, outcome: Outcome) -> str:
         """The words that a person will see; the whole call has but one error, its first."""
-        call, ours = self.calling, outcome.asked in ("cpu", oracle.AS_ON_CPU)
+        call, ours = self.calling, outcome.asked.was_asked
         if call is None or call is self._refused or not ours or torch._C._current_autograd_node() is not None:
             return outcome.refused
         self._refused = call
@@ -185,19 +186,19 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outcome: Outcome,
         real: list[Any] | None = None, again: Script | None = None,
     ) -> Any:  # fmt: skip
-        facts = self.passes.facts(self.call)
+        site = self.passes.site(self.call)
         if outcome.gap:
-            self.inventions.note("a kernel that the CPU lacks", outcome.gap, facts.place)
-        refusal = TAKEN
+            self.inventions.note("a kernel that the CPU lacks", outcome.gap, site.place)
+        refusal = ACCEPTED
         if outcome.refused:
             refusal = Refusal(outcome.refused, outcome.repair, again, self.source_lines.callers())
         written = [(i, t) for i in sig.written for t in tensors(argument(sig, i, args, kwargs))]
         specs: tuple[Spec, ...] = tuple(s for s, _ in outcome.outputs)
         if not sig.returns:  # as `_foreach_add_`: what it wrote stands for what it gives
             specs = tuple(spec_of(t) for _, t in written)
-        inserted = self.inserted if sig.base in _CASTS else ""
-        node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, facts, refusal, inserted)
-        made = self._made(sig, args, kwargs, operands, outcome, real, node_id, facts.place)
+        inserted: Inserter = self.inserted if sig.base in _CASTS else ""
+        node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, site, refusal, inserted)
+        made = self._made(sig, args, kwargs, operands, outcome, real, node_id, site.place)
         for number, (index, target) in enumerate(written):
             self.recorder.wrote(target, Ref(node_id, _position(sig, index) if sig.returns else number))
         return _returned(sig, made)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.ir.adapter_bases import candidates
 from analyzer.ir.plan import Plan
+from analyzer.loaders.request import LoadRequest
 
 
 def find_base(root: Path, settings: dict[str, Any], plan: Plan) -> tuple[Path, Plan]:
@@ -33,17 +33,9 @@ def find_base(root: Path, settings: dict[str, Any], plan: Plan) -> tuple[Path, P
     raise AnalyzerError(f"the base of {root}, {name}, is neither there nor beside it as {Path(name).name}", hint=hint)
 
 
-def load(
-    root: Path,
-    settings: dict[str, Any],
-    plan: Plan,
-    *,
-    trust_remote_code: bool,
-    inputs_file: Path | None,
-    progress: Callable[[str], None] | None = None,
-) -> Loaded:
+def load(request: LoadRequest, settings: dict[str, Any]) -> Loaded:
     """The base model with the adapter put in."""
     from analyzer import loaders  # which chooses this one, and chooses again
 
-    base, full = find_base(root, settings, plan)
-    return loaders.load(base, full, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=progress)
+    base, plan = find_base(request.path, settings, request.plan)
+    return loaders.load_request(replace(request, path=base, plan=plan))

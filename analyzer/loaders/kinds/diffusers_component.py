@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,8 +17,8 @@ from analyzer.capture import Loaded
 from analyzer.capture.module_inventory import hidden, inventory_of
 from analyzer.errors import AnalyzerError, suggest
 from analyzer.inputs import override
-from analyzer.ir.findings import KEPT, Assumption
-from analyzer.ir.plan import Plan
+from analyzer.ir.findings import Assumption
+from analyzer.ir.reason import Reason, kept_in_fp32
 from analyzer.loaders.building import Built, ConstructorLines, retype, to_meta
 from analyzer.loaders.checkpoint_headers import read_headers
 from analyzer.loaders.checkpoint_names import match
@@ -27,37 +27,29 @@ from analyzer.loaders.default_dtype import default_dtype
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.importing import plain_path, user_code
+from analyzer.loaders.request import LoadRequest
 from analyzer.loaders.unsupported_plan import refuse
 
 FILES: Final = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin", "model.safetensors")
 """Names of weights that diffusers writes."""
 
 
-def load(
-    root: Path,
-    settings: dict[str, Any],
-    plan: Plan,
-    *,
-    trust_remote_code: bool,
-    inputs_file: Path | None,
-    progress: Callable[[str], None] | None = None,
-) -> Loaded:
+def load(request: LoadRequest, settings: dict[str, Any]) -> Loaded:
     """The model whose config.json names its class; needs an inputs file where the usual inputs cannot be made."""
+    root, plan = request.path, request.plan
     refuse(plan, "a part of a diffusers pipeline", "adapter")
     cls = find_class("diffusers", str(settings["_class_name"]), root)
     built = build_part(cls, root, settings, plan.dtype)
     reasons = apply_plan(built.module, plan, built.reasons)
     run = None
     notes: list[Assumption] = []
-    if inputs_file is not None:
+    if request.inputs_file is not None:
         import inspect
 
-        values, run = read_inputs_file(inputs_file, settings, inspect.signature(built.module.forward))
+        values, run = read_inputs_file(request.inputs_file, settings, inspect.signature(built.module.forward))
     else:
         values = _inputs(built.module, root, getattr(torch, plan.to or plan.dtype or "float32"))
-        notes = [
-            Assumption(f"input {name}", f"{value.dtype} {tuple(value.shape)}"[6:]) for name, value in values.items()
-        ]
+        notes = [Assumption.of_input(name, f"{value.dtype} {tuple(value.shape)}"[6:]) for name, value in values.items()]
     return Loaded(
         module=built.module,
         name=cls.__name__,
@@ -89,11 +81,12 @@ def build_part(cls: Any, root: Path, settings: dict[str, Any], dtype: str | None
     reasons, kept, unsaved = {}, set(getattr(cls, "_keep_in_fp32_modules", None) or ()), set(hidden(module))
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         built = str(tensor.dtype).removeprefix("torch.")
-        reasons[name] = f"made in {built} by the constructor under {call}"
+        reasons[name] = Reason(f"made in {built} by the constructor under {call}", "built_by_constructor")
         if name in unsaved or not tensor.is_floating_point():
             continue
         wide = bool(kept & set(name.split(".")))
-        reasons[name] = f"{KEPT} _keep_in_fp32_modules" if wide else f"dtype of {call}"
+        given = Reason(f"dtype of {call}", "default_dtype")
+        reasons[name] = kept_in_fp32("_keep_in_fp32_modules") if wide else given
         if dtype is not None:
             retype(module, name, torch.float32 if wide else wanted)
     saved, unused = match(module, stored)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from analyzer.loaders.kinds.transformers_folder import dtype_of
 from analyzer.loaders.offline_processors import StandInExtractor, StandInTokenizer
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.importing import plain_path, user_code
+from analyzer.loaders.request import LoadRequest, Progress
 from analyzer.loaders.unsupported_plan import refuse
 
 _CALL: Final[dict[str, Any]] = {
@@ -36,23 +36,16 @@ _CALL: Final[dict[str, Any]] = {
 _STAND_INS: Final = ("Tokenizer", "TokenizerFast", "Processor", "FeatureExtractor", "ProcessorFast")
 
 
-def load(
-    root: Path,
-    settings: dict[str, Any],
-    plan: Plan,
-    *,
-    trust_remote_code: bool,
-    inputs_file: Path | None,
-    progress: Callable[[str], None] | None = None,
-) -> Loaded:
+def load(request: LoadRequest, settings: dict[str, Any]) -> Loaded:
     """The pipeline as `DiffusionPipeline.from_pretrained(root, torch_dtype=plan.dtype)` puts it together."""
+    root, plan = request.path, request.plan
     refuse(plan, "a diffusers pipeline", "adapter", "train")
     cls = find_class("diffusers", str(settings.get("_class_name")), root)
     entries = {k: v for k, v in settings.items() if isinstance(v, list) and len(v) == 2 and k[0] != "_"}
     notes: list[Assumption] = []
     with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
-        built, parts = _parts(root, entries, plan, notes, progress or (lambda _: None))
+        built, parts = _parts(root, entries, plan, notes, request.progress)
         _introduce(parts)
         plain = {k: v for k, v in settings.items() if k not in entries and k[0] != "_"}
         taken = inspect.signature(cls.__init__).parameters
@@ -63,7 +56,7 @@ def load(
     reasons = _merged(built, "reasons")
     places = _merged(built, "places")
     reasons = apply_plan(module, plan, reasons)
-    values, run = _inputs(cls, inspect.signature(pipeline.__call__), inputs_file, settings, notes)
+    values, run = _inputs(cls, inspect.signature(pipeline.__call__), request.inputs_file, settings, notes)
     if plan.input_dtypes:
         raise AnalyzerError("a pipeline makes its own tensors: there is no input to set a dtype for",
                             hint="--set gives a part another dtype")  # fmt: skip
@@ -84,7 +77,7 @@ def load(
 
 
 def _parts(
-    root: Path, entries: dict[str, Any], plan: Plan, notes: list[Assumption], say: Callable[[str], None]
+    root: Path, entries: dict[str, Any], plan: Plan, notes: list[Assumption], say: Progress
 ) -> tuple[dict[str, Built], dict[str, Any]]:
     """The models among the parts as they were built, and every part that the pipeline takes, None where it has none."""
     built: dict[str, Built] = {}

@@ -21,42 +21,36 @@ from analyzer.errors import AnalyzerError
 from analyzer.inputs import override
 from analyzer.ir.findings import Assumption
 from analyzer.ir.graph import Place
-from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.loaders.building import to_meta
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.plan_application import apply_plan
+from analyzer.loaders.request import LoadRequest
 from analyzer.loaders.unsupported_plan import refuse
 
 _LINE: Final = re.compile(r'File "([^"]+)", line (\d+)')
 _TORCH: Final = str(Path(torch.__file__).parent)
 
 
-def load(
-    path: Path,
-    settings: Any,
-    plan: Plan,
-    *,
-    trust_remote_code: bool,
-    inputs_file: Path | None,
-    progress: Callable[[str], None] | None = None,
-) -> Loaded:
+def load(request: LoadRequest, settings: Any) -> Loaded:
     """The program as `torch.export.load(path).module()` runs it; weights are read once, and dropped.
 
     Raises AnalyzerError for a file that cannot be read, or holds pickled objects and is not trusted.
     """
+    path, plan = request.path, request.plan
     refuse(plan, "an exported program", "dtype", "adapter", "train")
-    program = _read(path, trust=trust_remote_code)
+    program = _read(path, trust=request.trust_remote_code)
     module = program.module()
     to_meta(module)
     names = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
-    reasons = apply_plan(module, plan, dict.fromkeys(names, "as it was exported"))
+    reasons = apply_plan(module, plan, dict.fromkeys(names, Reason("as it was exported", "exported")))
     given, spec, notes = _inputs(program)
     module._forward_pre_hooks.clear()  # they check what the nodes themselves do
     module.forward = _forward(module, list(given), spec)
     run: Any = None
-    if inputs_file is not None:
+    if request.inputs_file is not None:
         signature = Signature([Parameter(name, Parameter.KEYWORD_ONLY) for name in given])
-        values, own = read_inputs_file(inputs_file, None, signature)
+        values, own = read_inputs_file(request.inputs_file, None, signature)
         given, run, notes = {name: values[name] for name in given} if own is None else values, own, []
     return Loaded(
         module=module,
@@ -71,7 +65,7 @@ def load(
 
 
 def _read(path: Path, *, trust: bool) -> Any:
-    def refused(*_: Any, **__: Any) -> Any:
+    def refused(*_: object, **__: object) -> Any:
         raise pickle.UnpicklingError("it holds pickled objects")
 
     plain = torch.load
@@ -106,7 +100,7 @@ def _inputs(program: Any) -> tuple[dict[str, Any], Any, list[Assumption]]:
         return dict(zip(names, values, strict=True)), spec, []
     kept = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     made = {name: _made(kept[name]) if name in kept else name for name in names}  # no tensor: a constant's own value
-    notes = [Assumption(f"input {name}", "made like the one of the export") for name in made]
+    notes = [Assumption.of_input(name, "made like the one of the export") for name in made]
     return made, spec, notes
 
 
@@ -123,12 +117,12 @@ def _forward(module: Any, names: Sequence[str], spec: Any) -> Callable[..., Any]
     def forward(*args: Any, **kwargs: Any) -> Any:
         if not args and set(kwargs) == set(names):
             args, kwargs = tree_unflatten([kwargs[name] for name in names], spec)
-        return _Told(module).run(*torch.fx._pytree.tree_flatten_spec((args, kwargs), module._in_spec))
+        return _PlacedInterpreter(module).run(*torch.fx._pytree.tree_flatten_spec((args, kwargs), module._in_spec))
 
     return forward
 
 
-class _Told(torch.fx.Interpreter):
+class _PlacedInterpreter(torch.fx.Interpreter):
     """Runs the nodes, telling for each which line and which module it comes from."""
 
     def run_node(self, n: torch.fx.Node) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from analyzer.capture.module_inventory import inventory_of
 from analyzer.capture.patching import patched, prepended
 from analyzer.errors import AnalyzerError
 from analyzer.inputs import override
-from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.loaders.adapters import inject
 from analyzer.loaders.building import Built, ConstructorLines, to_meta
 from analyzer.loaders.constructor import construct_own
@@ -24,6 +23,7 @@ from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import lend, plain_path, user_code
+from analyzer.loaders.request import LoadRequest
 from analyzer.loaders.unsupported_plan import refuse
 
 _WANTED: Final = "def build(): return module, {'x': torch.ones(1, 3)}"
@@ -31,20 +31,13 @@ _NAME: Final = "_built_"
 """The name of the file as a module: it is no script, and has no `__main__`."""
 
 
-def load(
-    path: Path,
-    settings: Any,
-    plan: Plan,
-    *,
-    trust_remote_code: bool,
-    inputs_file: Path | None,
-    progress: Callable[[str], None] | None = None,
-) -> Loaded:
+def load(request: LoadRequest, settings: Any) -> Loaded:
     """Run the file, which a person names and so trusts, and what its `build()` gives.
 
     It may also define `inputs()`, the keyword arguments of forward, and `run(model, inputs)`. Raises AnalyzerError
     for whatever keeps it from giving a module.
     """
+    path, plan = request.path, request.plan
     refuse(plan, "a module that build() makes", "dtype")
     root = plain_path(path.parent)
     file = _import(path)
@@ -57,11 +50,12 @@ def load(
         module, values = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
         if not isinstance(module, nn.Module):
             raise AnalyzerError(f"build() in {path} returned {type(module).__name__}, no module", hint=_WANTED)
-        values = _inputs(file, inputs_file, values, module)
+        values = _inputs(file, request.inputs_file, values, module)
     to_meta(module)
     module.eval()
     names = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
-    built = Built(module, dict.fromkeys(names, f"as build() of {path.name} made it"), lines.by_name(module))
+    reason = Reason(f"as build() of {path.name} made it", "built_by_constructor")
+    built = Built(module, dict.fromkeys(names, reason), lines.by_name(module))
     notes: tuple[Any, ...] = ()
     if plan.adapter:
         built, remarks, _ = inject(built, plan, root)

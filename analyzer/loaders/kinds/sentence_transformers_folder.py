@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -16,7 +17,7 @@ from analyzer.capture.module_inventory import inventory_of
 from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Assumption
-from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.loaders.attention_packages import lend
 from analyzer.loaders.building import Built, build, to_meta
 from analyzer.loaders.checkpoint_headers import read_headers
@@ -29,6 +30,7 @@ from analyzer.loaders.kinds.diffusers_component import quiet, saved_of
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import import_class, plain_path, user_code
+from analyzer.loaders.request import LoadRequest, silent
 from analyzer.loaders.unsupported_plan import refuse
 
 _PACKAGE: Final = "sentence_transformers"
@@ -36,48 +38,39 @@ _FIRST: Final = "Transformer"
 _RESULT: Final = "sentence_embedding"
 
 
-def load(
-    root: Path,
-    settings: list[dict[str, Any]],
-    plan: Plan,
-    *,
-    trust_remote_code: bool,
-    inputs_file: Path | None,
-    progress: Callable[[str], None] | None = None,
-) -> Loaded:
+def load(request: LoadRequest, settings: list[dict[str, Any]]) -> Loaded:
     """The model as `SentenceTransformer(root)` builds it; `plan.dtype` is its `model_kwargs={"dtype": ...}`.
 
     Without the package the encoder alone is traced, and that is said. Raises AnalyzerError if there is no encoder.
     """
+    root, plan = request.path, request.plan
     refuse(plan, "a sentence-transformers model", "adapter")
     if not settings or not str(settings[0].get("type", "")).endswith(f".{_FIRST}"):
         raise AnalyzerError(f"{root / 'modules.json'} does not begin with a {_FIRST}", hint="only these are traced")
     folder = root / str(settings[0].get("path") or "")
     config_file = folder / "config.json"
     if not find_spec(_PACKAGE):
-        loaded = transformers_folder.load(
-            folder, read_settings(config_file), plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file
-        )
+        inside = replace(request, path=folder, progress=silent)
+        loaded = transformers_folder.load(inside, read_settings(config_file))
         return _with(loaded, _untraced(settings[1:]))
-    cls, config, notes = choose(folder, read_settings(config_file), trust=trust_remote_code)
+    cls, config, notes = choose(folder, read_settings(config_file), trust=request.trust_remote_code)
     stored = read_headers(folder).tensors
     dtype, assumed = transformers_folder.dtype_of(config, plan, stored)
     lend(config, plan.device, current())
     with quiet():
         encoder = build(_base(cls, config), config, dtype, folder, stored, current().note)
         first = next((str(p.dtype).removeprefix("torch.") for p in encoder.module.parameters()), "float32")
-        others = [_behind(root, one, trust=trust_remote_code) for one in settings[1:]]
+        others = [_behind(root, one, trust=request.trust_remote_code) for one in settings[1:]]
     inner = "model" if int(version("sentence-transformers").split(".")[0]) >= 6 else "auto_model"
     module = _chain(encoder.module, inner, others, [str(one.get("name", i)) for i, one in enumerate(settings)])
     reasons = {f"0.{inner}.{name}": reason for name, reason in encoder.reasons.items()}
     for name, _ in (*module.named_parameters(), *module.named_buffers()):
         if name not in reasons:
-            reasons[name] = f"cast by SentenceTransformer to {first}, the dtype of the encoder's first parameter"
+            text = f"cast by SentenceTransformer to {first}, the dtype of the encoder's first parameter"
+            reasons[name] = Reason(text, "cast_by_library")
     reasons = apply_plan(module, plan, reasons)
     places = {f"0.{inner}.{name}": place for name, place in encoder.places.items()}
-    inputs = inputs_of(
-        encoder.module, config, plan, plan.to or dtype, root, file=inputs_file, trust_remote_code=trust_remote_code
-    )
+    inputs = inputs_of(encoder.module, config, request, plan.to or dtype)
     given = {name: value for name, value in inputs.values.items() if name not in inputs.spare}
     return Loaded(
         module=module,
@@ -145,7 +138,7 @@ def _behind(root: Path, entry: dict[str, Any], *, trust: bool) -> nn.Module:
         cls = import_class(root, kind) if own else getattr(import_module(module), name)
         holder = next((one for one in cls.__mro__ if "load_torch_weights" in vars(one)), None)
 
-        def unread(*_: Any, model: Any = None, **__: Any) -> Any:
+        def unread(*_: object, model: Any = None, **__: object) -> Any:
             return model
 
         arguments: dict[str, Any] = {"subfolder": str(entry.get("path") or ""), "local_files_only": True}
@@ -172,6 +165,4 @@ def _untraced(entries: list[dict[str, Any]]) -> Assumption:
 
 
 def _with(loaded: Loaded, said: Assumption) -> Loaded:
-    from dataclasses import replace
-
     return replace(loaded, assumptions=(said, *loaded.assumptions))

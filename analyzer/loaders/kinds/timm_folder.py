@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
@@ -14,10 +13,11 @@ import torch
 from analyzer.capture import Loaded
 from analyzer.capture.module_inventory import inventory_of
 from analyzer.capture.patching import GONE, reset
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, did_you_mean
 from analyzer.inputs import override
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.loaders.building import Built, ConstructorLines, to_meta
 from analyzer.loaders.checkpoint_headers import read_headers
 from analyzer.loaders.checkpoint_names import match
@@ -27,24 +27,18 @@ from analyzer.loaders.kinds.diffusers_component import saved_of
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import plain_path, user_code
+from analyzer.loaders.request import LoadRequest
 from analyzer.loaders.unsupported_plan import refuse
 
 _IMAGE: Final = (3, 224, 224)
 
 
-def load(
-    root: Path,
-    settings: dict[str, Any],
-    plan: Plan,
-    *,
-    trust_remote_code: bool,
-    inputs_file: Path | None,
-    progress: Callable[[str], None] | None = None,
-) -> Loaded:
+def load(request: LoadRequest, settings: dict[str, Any]) -> Loaded:
     """The model as `timm.create_model("local-dir:FOLDER")` makes it, in float32; `plan.to` casts it.
 
     Raises AnalyzerError where timm is not there, or does not know the architecture.
     """
+    root, plan = request.path, request.plan
     refuse(plan, "a timm model", "dtype", "adapter")
     if not find_spec("timm"):
         raise AnalyzerError(f"{root} needs the package timm, which is not installed", hint="pip install timm")
@@ -59,16 +53,20 @@ def load(
         import timm
 
         if not timm.is_model(name):
-            raise AnalyzerError(f"timm {timm.__version__} knows no architecture '{name}'", hint=_close(timm, name))
+            raise AnalyzerError(
+                f"timm {timm.__version__} knows no architecture '{name}'",
+                hint=did_you_mean(name, timm.list_models()) or "a newer timm may know it",
+            )
         module = construct_own(lambda: timm.create_model(name, pretrained=False, **arguments))
     to_meta(module)
     module.eval()
     tensors = [*module.named_parameters(), *module.named_buffers()]
     saved, unused = match(module, read_headers(root).tensors)
-    reasons = {key: f"made in {str(one.dtype)[6:]} by timm.create_model" for key, one in tensors}
+    made = {key: f"made in {str(one.dtype)[6:]} by timm.create_model" for key, one in tensors}
+    reasons = {key: Reason(text, "built_by_constructor") for key, text in made.items()}
     built = Built(module, reasons, lines.by_name(module), saved, unused)
     reasons = apply_plan(module, plan, reasons)
-    values, run, notes = _inputs(settings, plan, inputs_file, module)
+    values, run, notes = _inputs(settings, plan, request.inputs_file, module)
     return Loaded(
         module=module,
         name=f"{type(module).__name__} ({name})",
@@ -90,15 +88,8 @@ def _inputs(settings: dict[str, Any], plan: Plan, file: Path | None, module: Any
     size = tuple((settings.get("pretrained_cfg") or {}).get("input_size") or _IMAGE)
     dtype = plan.to or "float32"
     name = next(iter(signature(module.forward).parameters))
-    note = Assumption(f"input {name}", f"{dtype} {(1, *size)}")
+    note = Assumption.of_input(name, f"{dtype} {(1, *size)}")
     return {name: torch.zeros((1, *size), dtype=getattr(torch, dtype))}, None, [note]
-
-
-def _close(timm: Any, name: str) -> str:
-    from analyzer.errors import suggest
-
-    close = suggest(name, timm.list_models())
-    return close if close.startswith("did") else "a newer timm may know it"
 
 
 def _forget() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from analyzer.capture import Loaded
@@ -13,19 +11,13 @@ from analyzer.ir.dtypes import is_float
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
 from analyzer.loaders.checkpoint_headers import Stored, first_float, read_headers
+from analyzer.loaders.request import LoadRequest
 
 
-def load(
-    root: Path,
-    settings: dict[str, Any],
-    plan: Plan,
-    *,
-    trust_remote_code: bool,
-    inputs_file: Path | None,
-    progress: Callable[[str], None] | None = None,
-) -> Loaded:
+def load(request: LoadRequest, settings: dict[str, Any]) -> Loaded:
     """Build the model that `root` describes; `settings` is its config.json."""
-    say = progress or (lambda _: None)
+    root, plan = request.path, request.plan
+    say = request.progress
     say("reading config and checkpoint headers")
     checkpoint = read_headers(root)
     stored = checkpoint.tensors
@@ -43,7 +35,7 @@ def load(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = read(root, settings, plan.device)
-        cls, config, notes = choose(root, settings, trust=trust_remote_code)
+        cls, config, notes = choose(root, settings, trust=request.trust_remote_code)
         declared = _named(config) or ""
         dtype, assumed = dtype_of(config, plan, stored)
         if found.scheme is not None:
@@ -62,9 +54,7 @@ def load(
             built, remarks, fresh = inject(built, plan, plain_path(root))
             notes = [*notes, *remarks]
         reasons = apply_plan(built.module, plan, built.reasons)
-        inputs = inputs_of(
-            base, config, plan, plan.to or dtype, root, file=inputs_file, trust_remote_code=trust_remote_code
-        )
+        inputs = inputs_of(base, config, request, plan.to or dtype)
     return Loaded(
         module=built.module,
         name=type(built.module).__name__,

@@ -11,6 +11,7 @@ from torch import nn
 from analyzer.errors import AnalyzerError
 from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
+from analyzer.ir.reason import Reason
 from analyzer.loaders.building import Built
 from analyzer.loaders.checkpoint_headers import Stored
 from analyzer.loaders.checkpoint_names import match
@@ -45,7 +46,7 @@ def quantise(built: Built, found: Quantisation, dtype: str, stored: Mapping[str,
     )
 
 
-def _tell(path: str, module: nn.Module, where: str, reasons: dict[str, str], places: dict[str, Place]) -> None:
+def _tell(path: str, module: nn.Module, where: str, reasons: dict[str, Reason], places: dict[str, Place]) -> None:
     """Write down of each tensor of a replaced module why it has its dtype, and the line that made the module."""
     gone = [name for name in reasons if name.startswith(f"{path}.")]
     place = places.get(f"{path}.weight") or next((places[name] for name in gone if name in places), None)
@@ -53,7 +54,7 @@ def _tell(path: str, module: nn.Module, where: str, reasons: dict[str, str], pla
         del reasons[name]
     for leaf, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
         made = str(tensor.dtype).removeprefix("torch.")
-        reasons[f"{path}.{leaf}"] = f"{made} {where}"
+        reasons[f"{path}.{leaf}"] = Reason(f"{made} {where}", "quantised")
         if place is not None:
             places[f"{path}.{leaf}"] = place
 

@@ -16,7 +16,7 @@ _MODELOPT: Final = "hf_quant_config.json"
 _DENSE: Final = Scheme(names=SCHEMES["fp8"].names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Quantisation:
     """How a checkpoint is quantised, and what of that is not traced exactly."""
 

@@ -54,7 +54,7 @@ def _store(module: Any, stored: nn.Module, scheme: Scheme) -> None:
 def _reading(kind: Any, names: tuple[str, ...]) -> type[nn.Module]:
     """The class with weights that are dequantised, to the dtype of the input, whenever its code reads them."""
 
-    def forward(self: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    def forward(self: Any, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> Any:
         self.quantised_input = hidden_states
         try:
             return kind.forward(self, hidden_states, *args, **kwargs)
@@ -69,7 +69,7 @@ def _reading(kind: Any, names: tuple[str, ...]) -> type[nn.Module]:
             scheme, scale = self.quantised_scheme, self._parameters[f"{name}_scale_inv"]
             shape = list(self.quantised_shapes[name])
             dequantize = torch.ops.quantised.dequantize
-            return dequantize([packed, scale], given, shape, None, "", "", scheme.said)  # type: ignore[no-any-return]
+            return dequantize([packed, scale], given, shape, None, "", "", scheme.reference)  # type: ignore[no-any-return]
 
         return property(read)
 

@@ -106,7 +106,7 @@ def product(
             input = input.to(dtype)
         weight = torch.ops.quantised.dequantize(
             list(packed), input if dtype is None else None, list(shape), dtype, " ".join(scheme.takes), scheme.words,
-            scheme.said,
+            scheme.reference,
         )  # fmt: skip
         if bias is not None and not scheme.late_bias:
             bias = bias.to(input.dtype)

@@ -26,8 +26,8 @@ class Scheme:
     takes: tuple[str, ...] = ()
     """The only input dtypes that the kernel takes; empty: all."""
     words: str = ""
-    """What the kernel says of another one, and `said` is where that is read."""
-    said: str = ""
+    """What the kernel says of another one, and `reference` is where that is read."""
+    reference: str = ""
     kind: str = EXACT
     listed: str = "modules_to_not_convert"
     """The key of the config that names modules to leave alone."""
@@ -71,8 +71,8 @@ SCHEMES: Final[dict[str, Scheme]] = {
         near="the int8 product is shown as one in float16, which is what its input is cast to",
     ),
     "gptq": Scheme(
-        "MarlinQuantLinear", INPUT, takes=HALF, words=_MARLIN, said="gptqmodel's copy of gptq_marlin.cu (vllm#28843)",
-        kind=ANY, names=_GPTQ_NAMES, frozen_dtype=_GPTQ_TO,
+        "MarlinQuantLinear", INPUT, takes=HALF, words=_MARLIN,
+        reference="gptqmodel's copy of gptq_marlin.cu (vllm#28843)", kind=ANY, names=_GPTQ_NAMES, frozen_dtype=_GPTQ_TO,
         source="gptqmodel nn_modules/qlinear/marlin.py, optimum gptq/quantizer.py",
         near="taken to run gptqmodel's Marlin kernel",
     ),

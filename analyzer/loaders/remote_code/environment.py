@@ -53,7 +53,7 @@ class Environment:
             return "transformers"
         return OWN if str(frame.f_code.co_filename).startswith(tuple(self.roots)) else ""
 
-    def settle(self, root: str) -> None:
+    def add_root(self, root: str) -> None:
         """Take a folder's files for the model's own code from now on."""
         if (prefix := root + os.sep) not in self.roots:
             self.roots.append(prefix)

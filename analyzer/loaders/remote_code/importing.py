@@ -65,7 +65,7 @@ def lend(root: Path, entry: str) -> None:
     from analyzer.loaders.versions.lent import prepare, restored
 
     place = current()
-    place.settle(plain_path(root))
+    place.add_root(plain_path(root))
     if "members" not in place.lent:
         place.lent.add("members")
         place.stack.enter_context(restored(place.note, place.asks))

@@ -14,7 +14,7 @@ from typing import Any
 
 from analyzer.capture.patching import GONE, patched, prepended, reset
 from analyzer.loaders.stubs.inert import Inert
-from analyzer.loaders.stubs.packages import fill, release
+from analyzer.loaders.stubs.packages import populate, release
 
 __all__ = ["Finder", "standing_in"]
 
@@ -55,7 +55,7 @@ class Finder(MetaPathFinder, Loader):
                 raise AttributeError(wanted)
             return Inert(f"{name}.{wanted}", why) if wanted != "__version__" else Inert(name, why).__version__
 
-        fill(module)
+        populate(module)
         module.__getattr__ = missing  # type: ignore[method-assign]
 
     def find_distributions(self, context: Any = None) -> Iterator[metadata.Distribution]:

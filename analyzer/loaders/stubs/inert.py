@@ -34,30 +34,30 @@ class Inert:
             raise AttributeError(name)
         return Inert(f"{self._name}.{name}", self._why)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """Another stand-in while modules are imported; else raise StandInUsed."""
         if _importing():
             return Inert(self._name, self._why)
         raise StandInUsed(f"{self._name} is used: {self._why}")
 
-    def __getitem__(self, _: Any) -> Inert:
+    def __getitem__(self, _: object) -> Inert:
         return self
 
-    def __or__(self, _: Any) -> Any:
+    def __or__(self, _: object) -> Any:
         return Any
 
     __ror__ = __or__
 
-    def __mro_entries__(self, _: Any) -> tuple[type, ...]:
-        def __init__(made: Any, *args: Any, **kwargs: Any) -> None:
+    def __mro_entries__(self, _: object) -> tuple[type, ...]:
+        def __init__(made: Any, *args: object, **kwargs: object) -> None:
             raise StandInUsed(f"{self._name} is used: {self._why}")
 
         return (type(self.__dict__["__name__"], (), {"__init__": __init__}),)
 
-    def __instancecheck__(self, _: Any) -> bool:
+    def __instancecheck__(self, _: object) -> bool:
         return False
 
-    def __subclasscheck__(self, _: Any) -> bool:
+    def __subclasscheck__(self, _: object) -> bool:
         return False
 
     def __iter__(self) -> Any:

@@ -25,7 +25,7 @@ def _flash(kernel: str) -> Names:
     def flash_attn_func(
         q: Any, k: Any, v: Any, dropout_p: float = 0.0, softmax_scale: Any = None, causal: bool = False,
         window_size: Any = (-1, -1), softcap: float = 0.0, alibi_slopes: Any = None, deterministic: bool = False,
-        return_attn_probs: bool = False, **_: Any,
+        return_attn_probs: bool = False, **_: object,
     ) -> Any:  # fmt: skip
         return result(attend(kernel, q, k, v, (*q.shape[:-1], v.shape[-1])), q, return_attn_probs)
 
@@ -33,21 +33,21 @@ def _flash(kernel: str) -> Names:
         q: Any, k: Any, v: Any, cu_seqlens_q: Any, cu_seqlens_k: Any, max_seqlen_q: Any = None,
         max_seqlen_k: Any = None, dropout_p: float = 0.0, softmax_scale: Any = None, causal: bool = False,
         window_size: Any = (-1, -1), softcap: float = 0.0, alibi_slopes: Any = None, deterministic: bool = False,
-        return_attn_probs: bool = False, block_table: Any = None, **_: Any,
+        return_attn_probs: bool = False, block_table: Any = None, **_: object,
     ) -> Any:  # fmt: skip
         return result(attend(kernel, q, k, v, (*q.shape[:-1], v.shape[-1])), q, return_attn_probs)
 
     def flash_attn_with_kvcache(
         q: Any, k_cache: Any, v_cache: Any, k: Any = None, v: Any = None, rotary_cos: Any = None,
-        rotary_sin: Any = None, cache_seqlens: Any = None, *_: Any, return_softmax_lse: bool = False, **__: Any,
+        rotary_sin: Any = None, cache_seqlens: Any = None, *_: object, return_softmax_lse: bool = False, **__: object,
     ) -> Any:  # fmt: skip
         return result(attend(kernel, q, k_cache, v_cache, (*q.shape[:-1], v_cache.shape[-1])), q, return_softmax_lse)
 
-    def flash_attn_qkvpacked_func(qkv: Any, *_: Any, return_attn_probs: bool = False, **__: Any) -> Any:
+    def flash_attn_qkvpacked_func(qkv: Any, *_: object, return_attn_probs: bool = False, **__: object) -> Any:
         q, k, v = qkv.unbind(-3)
         return flash_attn_func(q, k, v, return_attn_probs=return_attn_probs)
 
-    def flash_attn_kvpacked_func(q: Any, kv: Any, *_: Any, return_attn_probs: bool = False, **__: Any) -> Any:
+    def flash_attn_kvpacked_func(q: Any, kv: Any, *_: object, return_attn_probs: bool = False, **__: object) -> Any:
         k, v = kv.unbind(-3)
         return flash_attn_func(q, k, v, return_attn_probs=return_attn_probs)
 
@@ -87,7 +87,7 @@ def _padding() -> Names:
 
 
 def _rotary() -> Names:
-    def apply_rotary_emb(x: Any, cos: Any, sin: Any, *_: Any, inplace: bool = False, **__: Any) -> Any:
+    def apply_rotary_emb(x: Any, cos: Any, sin: Any, *_: object, inplace: bool = False, **__: object) -> Any:
         made = rotate(x, cos, sin)
         return x.copy_(made) if inplace else made
 
@@ -96,7 +96,7 @@ def _rotary() -> Names:
 
 def _xformers() -> Names:
     def memory_efficient_attention(
-        query: Any, key: Any, value: Any, attn_bias: Any = None, p: float = 0.0, scale: Any = None, **_: Any
+        query: Any, key: Any, value: Any, attn_bias: Any = None, p: float = 0.0, scale: Any = None, **_: object
     ) -> Any:
         return attend(XFORMERS, query, key, value, (*query.shape[:-1], value.shape[-1]))
 
@@ -116,7 +116,7 @@ PACKAGES: Final[dict[str, tuple[str, str, dict[str, Callable[[], Names]]]]] = {
 """Package -> its distribution's name, the version whose functions these are, and modules with contracts."""
 
 
-def fill(module: types.ModuleType) -> None:
+def populate(module: types.ModuleType) -> None:
     """Give a stand-in module the functions that are known of it."""
     known = PACKAGES.get(module.__name__.split(".")[0])
     if known is not None and module.__name__ in known[2]:

@@ -22,7 +22,7 @@ _LARGE: Final = 1 << 20
 """Elements; a buffer with more goes to the meta device at once."""
 
 
-def constructing(_: Any, dtype: torch.dtype) -> list[Any]:
+def constructing(_: object, dtype: torch.dtype) -> list[Any]:
     """Constructors run for real, and what they register goes to the meta device, as under `init_empty_weights`."""
     skip = getattr(sys.modules["transformers.modeling_utils"], "no_init_weights", None)
     return [default_dtype(dtype), _registering_on_meta(), _EmptyOnMeta(), *([skip()] if skip else [])]
@@ -40,7 +40,7 @@ def kept_wide(model: Any, dtype: torch.dtype) -> dict[str, str]:
     }
 
 
-def settle(_: nn.Module) -> None:
+def mark_trained(_: nn.Module) -> None:
     """Loading leaves it to the constructor which parameters are trained."""
 
 

@@ -34,7 +34,7 @@ def kept_wide(model: Any, dtype: torch.dtype) -> dict[str, str]:
     }
 
 
-def settle(model: nn.Module) -> None:
+def mark_trained(model: nn.Module) -> None:
     """Loading puts a new parameter in each place, and every float one of these is trained.
 
     So what a constructor froze is frozen no more (`set_param_for_module`, transformers/core_model_loading.py).
@@ -87,7 +87,7 @@ def _filled(module: nn.Module, fill: Any) -> Iterator[tuple[nn.Module, Any]]:
         yield from _filled(child, fill)
 
 
-def assigned(_: Any, __: torch.dtype, ___: Mapping[str, Stored]) -> dict[str, str]:
+def assigned(_: object, __: torch.dtype, ___: Mapping[str, Stored]) -> dict[str, str]:
     """None: a stored tensor is cast to the dtype of the place that it loads into."""
     return {}
 

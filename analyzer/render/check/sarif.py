@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from json import dumps
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from analyzer.check import Check, Judged
 from analyzer.check.judgement import KNOWN, NEW, SUPPRESSED
+from analyzer.ir.json_value import Json
 from analyzer.ir.proposal import Edit
 from analyzer.render.check.words import headline, message, pages, remarks
 
@@ -50,7 +51,7 @@ def render(check: Check) -> bytes:
     return (dumps(log, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
 
 
-def _rule(code: str) -> dict[str, Any]:
+def _rule(code: str) -> dict[str, Json]:
     name, page = pages()[code]
     first = " ".join(page.split("\n\n")[0].split())
     fenced = "\n\n".join(f"```\n{part}\n```" if part.startswith("    ") else part for part in page.split("\n\n"))
@@ -65,10 +66,10 @@ def _rule(code: str) -> dict[str, Any]:
     }
 
 
-def _result(check: Check, one: Judged, index: int) -> dict[str, Any]:
+def _result(check: Check, one: Judged, index: int) -> dict[str, Json]:
     finding = one.finding
-    proved = [{"what": fix.what, "proved": fix.proved, "bytes": fix.bytes} for fix in finding.fixes]
-    result = {
+    proved: list[Json] = [{"what": fix.what, "proved": fix.proved, "bytes": fix.bytes} for fix in finding.fixes]
+    result: dict[str, Json] = {
         "ruleId": finding.code,
         "ruleIndex": index,
         "level": finding.severity,
@@ -81,33 +82,33 @@ def _result(check: Check, one: Judged, index: int) -> dict[str, Any]:
     if one.state in _BASELINE:
         result["baselineState"] = _BASELINE[one.state]
     if one.state == SUPPRESSED:
-        kind = "external" if "suppress[" in one.reason_at else "inSource"
+        kind = "inSource" if one.in_comment else "external"
         result["suppressions"] = [{"kind": kind, "justification": one.reason}]
     if one.edit is not None:
         result["fixes"] = [_fix(check, one.edit)]
     return result
 
 
-def _location(one: Judged) -> dict[str, Any]:
-    region: dict[str, Any] = {"startLine": one.spot.line}
+def _location(one: Judged) -> dict[str, Json]:
+    region: dict[str, Json] = {"startLine": one.spot.line}
     if one.spot.own and one.finding.source:
         region["snippet"] = {"text": one.finding.source}
-    where = {"artifactLocation": _artifact(one.spot.path), "region": region}
+    where: Json = {"artifactLocation": _artifact(one.spot.path), "region": region}
     module = one.finding.module or "the model"
     return {"physicalLocation": where, "logicalLocations": [{"fullyQualifiedName": module, "kind": "member"}]}
 
 
-def _related(check: Check, one: Judged) -> Iterator[dict[str, Any]]:
+def _related(check: Check, one: Judged) -> Iterator[dict[str, Json]]:
     """The lines of the model folder that the dtypes come from."""
     seen = dict.fromkeys(origin for operand in one.finding.operands for origin in operand.origins)
     for number, origin in enumerate(o for o in seen if o.file in check.own_files and o.line > 0):
-        where = {"artifactLocation": _artifact(_inside(check, origin.file)), "region": {"startLine": origin.line}}
+        where: Json = {"artifactLocation": _artifact(_inside(check, origin.file)), "region": {"startLine": origin.line}}
         text = f"{origin.dtype} from {origin.kind} {origin.name}"
         yield {"id": number, "physicalLocation": where, "message": {"text": text}}
 
 
-def _fix(check: Check, edit: Edit) -> dict[str, Any]:
-    change = {
+def _fix(check: Check, edit: Edit) -> dict[str, Json]:
+    change: Json = {
         "artifactLocation": _artifact(_inside(check, edit.file)),
         "replacements": [
             {"deletedRegion": region, "insertedContent": {"text": text}} for region, text in _replacements(edit)

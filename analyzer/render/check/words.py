@@ -8,7 +8,7 @@ from inspect import cleandoc
 from analyzer import rules
 from analyzer.check import Check, Judged
 from analyzer.check.judgement import KNOWN, NEW, SUPPRESSED
-from analyzer.render.words import story
+from analyzer.render.words import spoken, story
 
 
 @cache
@@ -33,10 +33,8 @@ def title(one: Judged) -> str:
 
 def message(one: Judged) -> str:
     """A finding in lines; the first one is the kernel's or the rule's own words."""
-    place, *rest = story(one.finding)
-    words = one.finding.message
-    said = rest[0] if rest and rest[0].startswith(words) else words  # with whose words they are
-    lines = [said, place, *(line for line in rest if line not in (said, words))]
+    words = spoken(one.finding)
+    lines = [words, *(line for line in story(one.finding) if line != words)]
     if one.edit is not None:
         lines.append(f"fix: cast at {one.edit.file}:{one.edit.line} in the source (proved)")
     if one.stages:

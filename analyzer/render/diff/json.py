@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from json import dumps
-from typing import Any
 
 from analyzer.diff.comparison import Difference, Stage
 from analyzer.ir.findings import Finding
+from analyzer.ir.json_value import Json
 
 SCHEMA = 1
 
@@ -24,7 +24,7 @@ def render(difference: Difference) -> bytes:
     return (dumps(data, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
 
 
-def _stage(stage: Stage) -> dict[str, Any]:
+def _stage(stage: Stage) -> dict[str, Json]:
     before, after = stage.bytes
     return {
         "stage": stage.after.plan.stage or None,
@@ -43,5 +43,5 @@ def _stage(stage: Stage) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding) -> dict[str, Json]:
     return {key: value for key, value in asdict(finding).items() if key != "nodes"} | {"count": finding.count}

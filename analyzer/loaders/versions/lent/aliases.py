@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 
-def _yes(*_: Any, **__: Any) -> bool:
+def _yes(*_: object, **__: object) -> bool:
     return True
 
 
-def _no(*_: Any, **__: Any) -> bool:
+def _no(*_: object, **__: object) -> bool:
     return False
 
 

@@ -1,0 +1,44 @@
+"""What a loader is asked for, and what every kind of loader is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from analyzer.capture import Loaded
+from analyzer.ir.plan import Plan
+
+Progress: TypeAlias = Callable[[str], None]
+"""Is told each step in a few words."""
+
+
+def silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """A model on disk, the plan that it is loaded under, and what a person allows and gives besides."""
+
+    path: Path
+    """A folder, or a file that is a model itself."""
+    plan: Plan
+    trust_remote_code: bool = False
+    inputs_file: Path | None = None
+    """The Python file that makes the inputs; None where they are made up."""
+    stubs: tuple[str, ...] = ()
+    """Names of packages that stand-ins replace."""
+    progress: Progress = silent
+
+
+class Loader(Protocol):
+    """The `load` of a module in `kinds`: builds a model without weights, in the dtypes that the real library gives it.
+
+    `settings` is the JSON of the kind's marker. Raises AnalyzerError for whatever keeps the model from being built.
+    """
+
+    def __call__(self, request: LoadRequest, settings: Any) -> Loaded:
+        """The model, with inputs, and the reason of each stored dtype."""
+        ...
