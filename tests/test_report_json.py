@@ -136,6 +136,30 @@ def test_changed_data_are_a_report_or_are_refused_in_one_line() -> None:
     assert 50 < refused < 200
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"module": "a." * 5000}, "nodes.30: a module lies in more than 100 others"),
+        ({"args": json.loads("[" * 40 + "]" * 40)}, "nodes.30: an argument is a list in more than 32 others"),
+        ({"args": [{"node": "v", "output": -1}]}, "no node above has the output v#-1"),
+        ({"args": [{"node": "logits", "output": 0}]}, "no node above has the output logits#0"),
+        ({"id": "pixel_values"}, "its name is taken"),
+        ({"op": "buffer", "outputs": []}, "stored tensor without dtype"),
+        ({"outputs": [{"dtype": "float32", "shape": [-1]}]}, "is no shape"),
+        ({"outputs": [{"dtype": 3, "shape": []}]}, "dtype: 3 is no text"),
+        ({"line": "3"}, "line: '3' is no whole number"),
+        ({"call": None}, "id, op, name, module, call or phase is no text"),
+        ({"kwargs": [1]}, "AttributeError"),
+    ],
+)
+def test_a_node_that_is_none_is_refused_by_its_number(change: dict[str, Any], words: str) -> None:
+    data = json.loads(FORMATS[".json"](report(*seed())))
+    data["graph"]["nodes"][30] |= change
+    with pytest.raises(AnalyzerError, match=words) as caught:
+        parse_report(json.dumps(data).encode(), "it")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', "[" * 100_000, "9" * 5000])
 def test_other_json_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)

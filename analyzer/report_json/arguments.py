@@ -11,6 +11,8 @@ from analyzer.report_json.records import Misfit
 
 _NOT_FINITE: Final = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
 """Floats that JSON has no form for, as texts; a text that is one of these is an object."""
+DEEPEST: Final = 32
+"""Lists in lists in an argument; PyTorch's own signatures have two."""
 _AS_THEY_ARE: Final = (int, float, bool, type(None))
 
 
@@ -33,13 +35,15 @@ def plain_argument(arg: Arg | complex) -> Any:
     return arg
 
 
-def read_argument(data: Any, nodes: Mapping[str, Node]) -> Any:
+def read_argument(data: Any, nodes: Mapping[str, Node], depth: int = 0) -> Any:
     """The argument that plain data stand for; raises Misfit for what is none, and for an operand that is not there."""
     kind = type(data)
     if kind is dict:
         return read_operand(data, nodes) if "node" in data else _other(data)
     if kind is list:
-        return tuple([read_argument(item, nodes) for item in data])
+        if depth == DEEPEST:
+            raise Misfit(f"an argument is a list in more than {DEEPEST} others")
+        return tuple([read_argument(item, nodes, depth + 1) for item in data])
     if kind is str:
         return _NOT_FINITE.get(data, data)
     if kind in _AS_THEY_ARE:

@@ -15,6 +15,8 @@ from analyzer.report_json.arguments import read_argument, read_operand
 from analyzer.report_json.records import LARGEST, Misfit, read_reason, read_record, read_value, read_witness
 from analyzer.report_json.writer import FORWARD
 
+DEEPEST: Final = 100
+"""Modules in modules; a model has some ten."""
 _TEXTS: Final = frozenset((str,))
 _TEXTS_OR_NONE: Final = frozenset((str, type(None)))
 T = TypeVar("T")
@@ -38,6 +40,12 @@ def read_graph(data: Any) -> ModelGraph:
         ref, other = (read_operand(one, graph.nodes) for one in _list(pair, "follows", 2))
         graph.follows[ref] = other
     return graph
+
+
+def check_depth(module: str) -> None:
+    """Raise Misfit for a path of more modules than any model has, which whoever walks along it would not survive."""
+    if module.count(".") > DEEPEST:
+        raise Misfit(f"a module lies in more than {DEEPEST} others")
 
 
 def read_flow(data: Mapping[str, Any], graph: ModelGraph, plan: Plan, inventory: Inventory) -> Flow:
@@ -114,6 +122,8 @@ def _node(
         raise Misfit("refused, repair or step is neither text nor null")
     if name in nodes or (one["op"] in STORED and not one["outputs"]):
         raise Misfit("its name is taken, or it is a stored tensor without dtype")
+    check_depth(one["module"])
+    check_depth(one["name"])
     refused, repair, step = [text or "" for text in told]
     reason = UNKNOWN if one.get("reason") is None else read_reason(one["reason"], one.get("reason_kind"))
     _, op, shown, module, call, phase = texts

@@ -15,7 +15,7 @@ from analyzer.ir.findings import Coverage, Finding
 from analyzer.ir.plan import Plan
 from analyzer.picture import PLAIN, Look, check
 from analyzer.report import CensusRow, Report
-from analyzer.report_json.graphs import read_flow, read_graph, read_inventory
+from analyzer.report_json.graphs import check_depth, read_flow, read_graph, read_inventory
 from analyzer.report_json.records import Misfit, read_record, read_value
 from analyzer.report_json.writer import FORWARD, SCHEMA
 
@@ -103,7 +103,10 @@ def _stage(data: dict[str, Any], stage: dict[str, Any], findings: Mapping[str, l
 
 
 def _coverage(data: dict[str, Any]) -> Coverage:
-    return read_record(Coverage, {**data, "incomplete": data["incomplete"] or ""})
+    found = read_record(Coverage, {**data, "incomplete": data["incomplete"] or ""})
+    for one in found.never_entered:
+        check_depth(one.module)
+    return found
 
 
 def _finding(data: dict[str, Any]) -> Finding:
