@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,16 @@ from typing import Any
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
+from analyzer.actions.fix import run_fix
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
 from analyzer.ir.proposal import KINDS, Edit, Proposal
 from analyzer.ir.trial import Trial
 from analyzer.render import fixes
 from analyzer.trials_json import parse_trials, trials_to_json
+from tests.check.folders import sample
 from tests.mutations import mutated
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -56,6 +60,21 @@ def test_trials_come_back_as_they_were(errors: int, made: list[Trial], under: li
     assert (tried.errors, list(tried.trials), list(tried.plans)) == (errors, made, under)
     assert trials_to_json(tried.errors, tried.trials, tried.plans) == data
     assert fixes.to_markdown(tried.trials) == fixes.to_markdown(made)
+
+
+def test_the_trials_of_a_real_model_are_shown_and_applied_alike(tmp_path: Path) -> None:
+    folder = sample(tmp_path / "m")
+    plan = Plan(device="cpu")
+    errors, made = run_fix(folder, [plan], trust_remote_code=True)
+    tried = parse_trials(trials_to_json(errors, made, [plan]), "it")
+    assert list(tried.trials) == made and any(trial.proposal.edits for trial in made)
+    shown = []
+    for trials in (made, tried.trials):
+        console = Console(file=io.StringIO(), width=120)
+        fixes.show(trials, console, errors, diffs=True)
+        shown.append((console.file.getvalue(), fixes.to_json(trials)))  # type: ignore[attr-defined]
+    assert shown[0] == shown[1]
+    assert [one.proposal.plan(tried.plans[0]) for one in tried.trials] == [one.proposal.plan(plan) for one in made]
 
 
 def test_changed_data_are_trials_or_are_refused_in_one_line() -> None:
