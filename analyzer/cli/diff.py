@@ -72,13 +72,8 @@ def diff_command(
 
     Exit code: 0 no difference, 1 a difference, 2 could not run.
     """
-    if len(targets) > 2:
-        raise AnalyzerError(f"{len(targets)} targets are given", hint="diff compares two: A and B")
     own = (tried_a, plan_a, recipe_a), (tried_b, plan_b, recipe_b)
-    if len(targets) == 1 and not rev and not any(map(any, own)):
-        raise AnalyzerError(f"{targets[0]} is compared with nothing", hint="give B, --rev X..Y, or --a, --b, --plan-b")
-    if rev and len(targets) == 2:
-        raise AnalyzerError("--rev compares revisions of one model", hint="leave B out")
+    _check_two(targets, rev, any(map(any, own)))
     outs = chosen([str(file) for file in out], FORMATS)
     check_targets(list(outs))
     revisions = ends(rev) if rev else ("", "")
@@ -99,6 +94,16 @@ def diff_command(
         deliver(target, data)
     deliver(STDOUT, FORMATS[".txt"](difference))
     return CLEAN if difference.empty else FOUND
+
+
+def _check_two(targets: tuple[Path, ...], rev: str | None, differ: bool) -> None:
+    """Raise AnalyzerError unless there are two to compare; `differ`: one target has two set-ups."""
+    if len(targets) > 2:
+        raise AnalyzerError(f"{len(targets)} targets are given", hint="diff compares two: A and B")
+    if len(targets) == 1 and not rev and not differ:
+        raise AnalyzerError(f"{targets[0]} is compared with nothing", hint="give B, --rev X..Y, or --a, --b, --plan-b")
+    if rev and len(targets) == 2:
+        raise AnalyzerError("--rev compares revisions of one model", hint="leave B out")
 
 
 def _written() -> list[str]:
