@@ -18,6 +18,7 @@ from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
 from analyzer.ir.reason import Reason
 from analyzer.ir.text import print_graph
+from analyzer.ir.witness import Witness
 from analyzer.picture.tree import tree
 from analyzer.render import FORMATS
 from analyzer.render.repro import render
@@ -101,17 +102,21 @@ def test_arguments_keep_what_they_are(arg: Any) -> None:
     assert again == (arg, DtypeArg("float32"), Spec("int8", (2,)), ()) and repr(again[0]) == repr(arg)
 
 
+WHY = Reason("why", "checkpoint")
+
+
 def test_what_a_flow_says_beyond_the_capture_comes_back() -> None:
     flow, found = seed()
     script = replace(flow.graph["refused"], script=Script(("x",), "not tried"), callers=(Place("m.py", 3),))
     flow.graph.nodes["refused"] = script
     flow.graph.follows[Ref("p")] = Ref("a")
     other = Flow(
-        flow.graph, flow.plan, {**flow.dtypes, "p": ("float64",)}, {"a": "not this"}, {"a": "cuda, from source"},
-        Inventory((Held("parameter", "w", Spec("int8", (3,)), True, False, "int4", "a.bin", Place("m.py", 1), Reason("why")),),
+        flow.graph, flow.plan, {**flow.dtypes, "p": ("float64",)}, {"a": "not this"}, {"a": Witness("from source", "cuda, from source: there")},
+        Inventory((Held("parameter", "w", Spec("int8", (3,)), True, False, "int4", "a.bin", Place("m.py", 1), WHY),),
                   {"": "M"}, ("L",), (("a", "b"),), "float16", "auto", {"u": "int8"}, {"w": (1, 2)}, True, ("x.*",)),
     )  # fmt: skip
     again = parse_report(FORMATS[".json"](report(other, found)), "it").flow
+    assert again.inventory.tensors[0].reason.kind == "checkpoint"
     assert again == other and again.graph.follows == flow.graph.follows
     assert again.graph["refused"].script == script.script and again.graph["refused"].callers == script.callers
 
