@@ -15,7 +15,7 @@ from analyzer.check.suppressions import Suppression
 from analyzer.errors import AnalyzerError
 from analyzer.ir.proposal import Edit
 from analyzer.report import Report
-from analyzer.report_json import parse_report
+from analyzer.report.reader import parse_report
 from analyzer.trials_json import Tried, parse_trials
 from analyzer.worker.channel import Fresh
 from analyzer.worker.in_process import InProcess

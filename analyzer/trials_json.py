@@ -10,7 +10,7 @@ from typing import Any, Final, get_type_hints
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.ir.trial import Trial
-from analyzer.report_json.records import Misfit, read_record, read_value
+from analyzer.report.records import Misfit, read_record, read_value
 
 SCHEMA: Final = 1
 _HINT: Final = "it is not what trials_to_json writes"

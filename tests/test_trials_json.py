@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -16,8 +16,9 @@ from rich.console import Console
 
 from analyzer.actions.fix import run_fix
 from analyzer.errors import AnalyzerError
+from analyzer.ir.closed_sets import PROPOSALS, STAGES, FailureKind
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
-from analyzer.ir.proposal import KINDS, Edit, Proposal
+from analyzer.ir.proposal import Edit, Failure, Proposal
 from analyzer.ir.trial import Trial
 from analyzer.render import fixes
 from analyzer.trials_json import parse_trials, trials_to_json
@@ -33,7 +34,7 @@ trainings = st.builds(
     reentrant=st.none() | st.booleans(),
 )  # fmt: skip
 plans = st.builds(
-    Plan, dtype=st.none() | dtypes, set=sets, input_dtypes=sets, train=st.booleans(), stage=texts,
+    Plan, dtype=st.none() | dtypes, set=sets, input_dtypes=sets, train=st.booleans(), stage=st.sampled_from(STAGES),
     training=st.none() | trainings, read=st.lists(texts, max_size=2).map(tuple),
 )  # fmt: skip
 changes = st.fixed_dictionaries(
@@ -41,14 +42,15 @@ changes = st.fixed_dictionaries(
     optional={"to": st.none() | dtypes, "set": sets, "train": st.booleans(), "training": trainings,
               "autocast": st.sampled_from([None, "cuda:bfloat16"])},
 )  # fmt: skip
+failures = st.none() | st.builds(Failure, st.sampled_from(get_args(FailureKind)), texts)
 edits = st.builds(Edit, texts, st.integers(1, 99), texts, texts, st.integers(1, 3))
 proposals = st.builds(
-    Proposal, st.sampled_from(KINDS), texts, changes, st.lists(plans, max_size=2).map(tuple),
-    st.lists(edits, max_size=2).map(tuple), st.none() | st.just(Path("a b/inputs.py")), texts,
+    Proposal, st.sampled_from(PROPOSALS), texts, changes, st.lists(plans, max_size=2).map(tuple),
+    st.lists(edits, max_size=2).map(tuple), st.none() | st.just(Path("a b/inputs.py")), failures,
 )  # fmt: skip
 counts = st.integers(0, 1 << 40)
 trials = st.builds(
-    Trial, proposals, st.booleans(), counts, counts, counts, st.integers(-(1 << 40), 1 << 40), counts, texts, texts
+    Trial, proposals, st.booleans(), counts, counts, counts, st.integers(-(1 << 40), 1 << 40), counts, texts, failures
 )
 
 
@@ -80,7 +82,10 @@ def test_the_trials_of_a_real_model_are_shown_and_applied_alike(tmp_path: Path) 
 def test_changed_data_are_trials_or_are_refused_in_one_line() -> None:
     stage = Plan(set={"a": "float32"}, training=Training(fsdp=Wrap(classes=("L",)), deepspeed=Engine(3)))
     source = Proposal("cut", "both", {"set": {"a": "float32"}}, edits=(Edit("m.py", 1, "a", "b"),), inputs=Path("i.py"))
-    made = [Trial(source, True, 3, 0), Trial(Proposal("recipe", "key", stages=(stage,)), failed="why")]
+    made = [
+        Trial(source, True, 3, 0),
+        Trial(Proposal("recipe", "key", stages=(stage,)), failed=Failure("could not be run", "why")),
+    ]
     data, refused = json.loads(trials_to_json(3, made, [stage])), 0
     for seed in range(600):
         try:
@@ -110,11 +115,11 @@ def test_what_holds_no_trials_is_refused(change: dict[str, Any], words: str) -> 
 @pytest.mark.parametrize(
     ("proposal", "words"),
     [
-        ({"kind": "other"}, "other is no kind of proposal"),
+        ({"kind": "other"}, "kind: 'other' is none of stored, input"),
         ({"change": {"colour": "red"}}, "a plan has no field colour"),
         ({"change": {"train": "yes"}}, "neither true nor false"),
         ({"change": {"set": {"a": 3}}}, "3 is no text"),
-        ({"stages": [{"scope": "never"}]}, "unknown scope"),
+        ({"stages": [{"scope": "never"}]}, "scope: 'never' is none of forward, run"),
         ({"edits": [{"file": "a.py"}]}, "line: it is missing"),
     ],
 )
@@ -132,7 +137,7 @@ def test_other_bytes_are_refused(data: bytes) -> None:
 
 
 def test_an_asked_for_proposal_keeps_that_nothing_was_set() -> None:
-    asked = Trial(Proposal("asked", "autocast=none", {"autocast": None}), failed="why")
+    asked = Trial(Proposal("asked", "autocast=none", {"autocast": None}), failed=Failure("cannot be set", "why"))
     (again,) = parse_trials(trials_to_json(0, [asked]), "it").trials
     assert again == asked and again.proposal.plan(Plan(autocast="cuda:bfloat16")).autocast is None
-    assert again != replace(asked, failed="")
+    assert again != replace(asked, failed=None)

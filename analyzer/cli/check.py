@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,9 +46,7 @@ def check_command(
     """
     known = _baseline(baseline, update_baseline)
     targets = {out: kind, **_also(also)}
-    for target in targets:
-        if target != STDOUT:
-            check_file(Path(target))
+    _check_targets(targets)
     rules = rule_names()
     suppressions = _configured(asked.model, rules)
     with progress() as tell, ExitStack() as stack:
@@ -59,14 +57,8 @@ def check_command(
         worker = stack.enter_context(pipeline.worker(asked.workers, [asked.request], complain))
         suppressions += pipeline.comments(worker, asked.model, rules, tell)
         report, ended = pipeline.trace(worker, asked.request, tell)
-        check = judge(
-            report,
-            asked.model,
-            _root(asked.model),
-            baseline=known,
-            suppressions=suppressions,
-            fails_on=FAILS_ON[fail_on],
-        )
+        fails_on, root = FAILS_ON[fail_on], _root(asked.model)
+        check = judge(report, asked.model, root, baseline=known, suppressions=suppressions, fails_on=fails_on)
         if require_complete and check.incomplete:
             raise AnalyzerError(f"not complete: {check.incomplete}", hint="without --require-complete the part counts")
         if check.failing and ended is None and any(FORMATS[one].carries_edits for one in targets.values()):
@@ -82,6 +74,12 @@ def check_command(
         deliver(str(baseline), check.baseline(known).dump())
         return CLEAN
     return FOUND if check.failing or (fail_on_unused and check.unused) else CLEAN
+
+
+def _check_targets(targets: Iterable[str]) -> None:
+    for target in targets:
+        if target != STDOUT:
+            check_file(Path(target))
 
 
 def _baseline(file: Path | None, update: bool) -> Baseline:

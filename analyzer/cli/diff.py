@@ -139,7 +139,7 @@ def _side(
 
 def _checked(side: Side) -> Report | None:
     """The saved report of a side, if it is one; what else can be refused is refused here, before anything is traced."""
-    from analyzer.report_json import read_report
+    from analyzer.report.reader import read_report
 
     if side.tried:
         from analyzer.plans.tries import read_asked

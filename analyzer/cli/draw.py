@@ -36,7 +36,7 @@ def draw_command(
     check_targets(out, repro)
     targets = chosen(out, FORMATS, STDOUT_FORMAT)
     from analyzer.picture.look import PLAIN, Look
-    from analyzer.report_json import read_report
+    from analyzer.report.reader import read_report
 
     look = Look(focus, finding, link_base)
     report = read_report(report_file)

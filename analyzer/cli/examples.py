@@ -29,7 +29,7 @@ Examples:
   analyze trace model --out report.json
   analyze draw report.json --out graph.svg --out report.html
   analyze draw report.json --finding 1 --out finding.png
-  analyze draw report.json --focus resampler --out - > resampler.svg
+  analyze draw report.json --focus resampler --out resampler.svg
 """,
     "check": """
 \b

@@ -5,27 +5,18 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
+from analyzer.cli.applying import apply
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Asked, plan_options
-from analyzer.deliver import check_file, deliver, deliver_all, deliver_folder
+from analyzer.deliver import check_file, deliver
 from analyzer.errors import AnalyzerError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from analyzer.ir.plan import Plan
-    from analyzer.ir.trial import Trial
-
 _FORMATS: Final = (".json", ".md")
-_CODE: Final = (".py", ".json")
-"""What of a model folder a patched copy holds."""
-_PLAN: Final = "plan.json"
-"""The file in a patched copy that holds the set-up which the patch needs."""
 
 
 @click.command("fix", short_help=SUMMARIES["fix"], epilog=EXAMPLES["fix"])
@@ -66,7 +57,7 @@ def fix_command(
         deliver(str(out), fixes.to_json(trials) if out.suffix == ".json" else fixes.to_markdown(trials))
     if not errors or not (target or in_place):
         return int(errors > 0)
-    _apply(asked.model, found.plans, trials, target, in_place)
+    apply(asked.model, found.plans, trials, target)
     return 0
 
 
@@ -81,53 +72,3 @@ def _check(out: Path | None, target: Path | None, in_place: bool) -> None:
         check_file(target)
     elif target is not None and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise AnalyzerError(f"{target} is there already", hint="give a new folder, or FILE.json for a plan")
-
-
-def _apply(
-    model_dir: Path, plans: Sequence[Plan], trials: Sequence[Trial], target: Path | None, in_place: bool
-) -> None:
-    """Write the best fix of the wanted kind that clears every error."""
-    from analyzer.plans import dump
-
-    wants_plan = target is not None and target.suffix == ".json"
-    fitting = [trial for trial in trials if trial.clears and trial.proposal.inputs is None]  # no plan holds such a file
-    if wants_plan:
-        fitting = [trial for trial in fitting if trial.proposal.sets and not trial.proposal.edits]
-    else:  # a folder holds a plan beside the code, a patch in place does not
-        fitting = [trial for trial in fitting if trial.proposal.edits and not (in_place and trial.proposal.sets)]
-    if not fitting:
-        kind = "change of the set-up alone" if wants_plan else "cast in the source"
-        raise AnalyzerError(f"no {kind} was proved to clear all errors", hint="see the table for what helps")
-    best = fitting[0].proposal
-    folder = model_dir if model_dir.is_dir() else model_dir.parent
-    changed = {Path(edit.file): edit.after.encode() for edit in best.edits}
-    plan = dump([best.plan(plan) for plan in plans]) if best.sets else b""
-    if target is None:
-        kept = {folder / name: (folder / name).with_name(f"{name.name}.orig") for name in changed}
-        if there := [one for one in kept.values() if one.exists()]:
-            raise AnalyzerError(f"{there[0]} is there already", hint="move it away first")
-        copies = {kept[file]: file.read_bytes() for file in kept}
-        deliver_all(copies | {folder / name: data for name, data in changed.items()}, str(folder))
-    elif wants_plan:
-        deliver(str(target), plan)
-    else:
-        beside = {_PLAN: plan} if plan else {}
-        deliver_folder(target, {str(name): data for name, data in (_code(model_dir) | changed).items()} | beside)
-        if plan:
-            click.echo(f"the patch needs its set-up too: run with --plan {target / _PLAN}", err=True)
-    click.echo(f"applied: {best.what}", err=True)
-
-
-def _code(model: Path) -> dict[Path, bytes]:
-    """The code and the settings of a model folder and of the folders in it, never its weights.
-
-    Of a Python file it is the file, and the modules and packages beside it: its folder may hold anything.
-    """
-    folder, files = model, model.rglob("*")
-    if model.is_file():
-        folder = model.parent
-        files = (file for one in ("*.py", "*/__init__.py") for top in folder.glob(one)
-                 for file in ([top] if top.parent == folder else top.parent.rglob("*.py")))  # fmt: skip
-    found = (file.relative_to(folder) for file in sorted(files) if file.suffix in _CODE and file.is_file())
-    kept = [name for name in found if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)]
-    return {name: (folder / name).read_bytes() for name in kept}

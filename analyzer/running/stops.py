@@ -8,7 +8,7 @@ from analyzer.capture import Stop
 from analyzer.capture.tracing.outcomes import tensors
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.errors import Interrupted
-from analyzer.ir.graph import STOPPED, Node, Ref
+from analyzer.ir.graph import STOPPED, Node, Place, Ref
 from analyzer.ir.reason import Reason
 
 _NO_GRADIENT: Final = "does not require grad"
@@ -23,29 +23,35 @@ def mark(error: Exception | Interrupted, tracer: Tracer, *, train: bool) -> Stop
     said = next((line for line in str(error).splitlines() if line.strip()), "")
     told = isinstance(error, Interrupted)
     about = said if told else f"{type(error).__name__}: {said}".rstrip(": ")
-    where = f" at {str(place) or 'an unknown line'}"
-    untrained = not train and _NO_GRADIENT in said
-    hint = getattr(error, "hint", "") or (
-        "a backward pass needs --train" if untrained else "check the inputs (--inputs FILE)"
-    )
     if tracer.recorder.graph.nodes:
-        failed, call, given = tracer.failed
-        own = failed is error or (failed is not None and failed in (error.__cause__, error.__context__))
-        read = [tracer.recorder.read(t) for t in tensors(given) if t.capture == t.running] if own else []
-        args = tuple(dict.fromkeys(read)) or _last(tracer)
-        node = Node(
-            tracer.recorder.name("stopped"),
-            STOPPED,
-            args,
-            module=module,
-            call=call * own,
-            place=place,
-            reason=Reason(about, "stopped"),
-            step=tracer.passes.step,
-        )
-        tracer.recorder.graph.add(node)
-    words = f"{about}{where}" if told else f"the model stopped with {about}{where}"
-    return Stop(error, place, module, words, "allow more time" if told else hint)
+        tracer.recorder.graph.add(_node(error, tracer, module, place, about))
+    words = f"{about} at {str(place) or 'an unknown line'}"
+    return Stop(error, place, module, words if told else f"the model stopped with {words}", _hint(error, said, train))
+
+
+def _node(error: Exception | Interrupted, tracer: Tracer, module: str, place: Place, about: str) -> Node:
+    failed, call, given = tracer.failed
+    own = failed is error or (failed is not None and failed in (error.__cause__, error.__context__))
+    read = [tracer.recorder.read(t) for t in tensors(given) if t.capture == t.running] if own else []
+    return Node(
+        tracer.recorder.name("stopped"),
+        STOPPED,
+        tuple(dict.fromkeys(read)) or _last(tracer),
+        module=module,
+        call=call if own else "",
+        place=place,
+        reason=Reason(about, "stopped"),
+        step=tracer.passes.step,
+    )
+
+
+def _hint(error: Exception | Interrupted, said: str, train: bool) -> str:
+    """What to do: as the error itself says, if it does."""
+    if isinstance(error, Interrupted):
+        return "allow more time"
+    if not train and _NO_GRADIENT in said:
+        return getattr(error, "hint", "") or "a backward pass needs --train"
+    return getattr(error, "hint", "") or "check the inputs (--inputs FILE)"
 
 
 def _last(tracer: Tracer) -> tuple[Ref, ...]:

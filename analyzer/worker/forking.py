@@ -35,16 +35,17 @@ def main() -> None:
             pid = os.fork()
             if pid == 0:
                 front.close()
-                _worker(json.loads(message)["scratch"], *handles)
+                _worker(json.loads(message), *handles)
             for handle in handles:
                 os.close(handle)
             front.sendall(str(pid).encode())
 
 
-def _worker(scratch: str, requests: int, events: int, errors: int) -> None:
-    """Be a worker, and never come back."""
+def _worker(place: dict[str, str], requests: int, events: int, errors: int) -> None:
+    """Be a worker of a front in a folder, with a scratch folder; never come back."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.environ.update(scrubbed(os.environ, scratch))
+    os.environ.update(scrubbed(os.environ, place["scratch"]))
+    os.chdir(place["folder"])
     tempfile.tempdir = None
     for number in (1, 2):
         os.dup2(errors, number)

@@ -40,11 +40,11 @@ class Warm:
     def __call__(self, scratch: Path) -> Channel:
         """Fork a worker. Raises AnalyzerError where the warm one is gone."""
         (their_reader, writer), (reader, their_writer) = os.pipe(), os.pipe()
-        words = scratch / "stderr"
+        words, place = scratch / "stderr", {"scratch": str(scratch), "folder": str(Path.cwd())}
         with words.open("wb") as errors:
             theirs = (their_reader, their_writer, errors.fileno())
             try:
-                socket.send_fds(self._socket, [json.dumps({"scratch": str(scratch)}).encode()], theirs)
+                socket.send_fds(self._socket, [json.dumps(place).encode()], theirs)
                 pid = int(self._socket.recv(_ANSWER))
             except (OSError, ValueError) as error:
                 raise AnalyzerError(f"no warm worker: {gone(self._process.poll(), self._words)}") from error

@@ -20,7 +20,9 @@ ALLOWED = {
     "loaders/quantised/experts.py: module.__class__": "a module of the model that the tool has built",
     "running/process_state.py: sys.path": "puts back what was there",
     "running/process_state.py: os.environ": "puts back what was there",
-    "cli/__init__.py: os.environ": "the command's own process, before it imports anything",
+    "worker/inside.py: os.environ": "the worker's own process, before it imports anything large",
+    "worker/forking.py: os.environ": "the worker's own process, before its conversation begins",
+    "worker/forking.py: tempfile.tempdir": "the same: where that process may write",
 }
 _WRITES = {"append", "clear", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 

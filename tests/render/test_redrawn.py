@@ -20,7 +20,7 @@ from analyzer.ir.plan import Plan
 from analyzer.picture import PLAIN, Look
 from analyzer.render import FORMATS, repro, terminal
 from analyzer.report import Report
-from analyzer.report_json import parse_report
+from analyzer.report.reader import parse_report
 from tests.samples.shrink import SAMPLES, shrink
 
 

@@ -1,4 +1,4 @@
-"""The report: everything one trace found."""
+"""The report: everything one trace found; beside it, its JSON form (version 1), there and back."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data, in the form that tools read: fields may be added, none renamed."""
-        from analyzer.report_json.writer import plain_report
+        from analyzer.report.writer import plain_report
 
         return plain_report(self)
 

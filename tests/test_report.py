@@ -23,8 +23,8 @@ from analyzer.picture.tree import tree
 from analyzer.render import FORMATS
 from analyzer.render.repro import render
 from analyzer.report import Report
-from analyzer.report_json import parse_report, read_report
-from analyzer.report_json.arguments import plain_argument, read_argument
+from analyzer.report.arguments import plain_argument, read_argument
+from analyzer.report.reader import parse_report, read_report
 from tests.ir.test_text import graphs
 from tests.mutations import mutated
 from tests.render.models import many_layers, report, seed
@@ -103,6 +103,7 @@ def test_arguments_keep_what_they_are(arg: Any) -> None:
 
 
 WHY = Reason("why", "checkpoint")
+SOURCE = Witness("from source", "cuda, from source: there")
 
 
 def test_what_a_flow_says_beyond_the_capture_comes_back() -> None:
@@ -111,7 +112,7 @@ def test_what_a_flow_says_beyond_the_capture_comes_back() -> None:
     flow.graph.nodes["refused"] = script
     flow.graph.follows[Ref("p")] = Ref("a")
     other = Flow(
-        flow.graph, flow.plan, {**flow.dtypes, "p": ("float64",)}, {"a": "not this"}, {"a": Witness("from source", "cuda, from source: there")},
+        flow.graph, flow.plan, {**flow.dtypes, "p": ("float64",)}, {"a": "not this"}, {"a": SOURCE},
         Inventory((Held("parameter", "w", Spec("int8", (3,)), True, False, "int4", "a.bin", Place("m.py", 1), WHY),),
                   {"": "M"}, ("L",), (("a", "b"),), "float16", "auto", {"u": "int8"}, {"w": (1, 2)}, True, ("x.*",)),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from analyzer.ir.graph import ModelGraph, Node, Place
 from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Plan
 from analyzer.ir.reason import Reason
-from analyzer.report_json.arguments import plain_argument
+from analyzer.report.arguments import plain_argument
 
 if TYPE_CHECKING:
     from analyzer.report import Report

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any, Final
 
 from analyzer.ir.graph import Arg, DtypeArg, Node, Ref, Spec
-from analyzer.report_json.records import Misfit
+from analyzer.report.records import Misfit
 
 _NOT_FINITE: Final = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
 """Floats that JSON has no form for, as texts; a text that is one of these is an object."""

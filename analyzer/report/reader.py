@@ -15,9 +15,9 @@ from analyzer.ir.findings import Coverage, Finding
 from analyzer.ir.plan import Plan
 from analyzer.picture import PLAIN, Look, check
 from analyzer.report import CensusRow, Report
-from analyzer.report_json.graphs import check_depth, read_flow, read_graph, read_inventory
-from analyzer.report_json.records import Misfit, read_record, read_value
-from analyzer.report_json.writer import FORWARD, SCHEMA
+from analyzer.report.graphs import check_depth, read_flow, read_graph, read_inventory
+from analyzer.report.records import Misfit, read_record, read_value
+from analyzer.report.writer import FORWARD, SCHEMA
 
 _HINT: Final = "give a report as analyze trace --out FILE.json writes it"
 

@@ -11,9 +11,9 @@ from analyzer.ir.graph import NOWHERE, ModelGraph, Node, Place, Script, Spec
 from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Plan
 from analyzer.ir.reason import UNKNOWN
-from analyzer.report_json.arguments import read_argument, read_operand
-from analyzer.report_json.records import LARGEST, Misfit, read_reason, read_record, read_value, read_witness
-from analyzer.report_json.writer import FORWARD
+from analyzer.report.arguments import read_argument, read_operand
+from analyzer.report.records import LARGEST, Misfit, read_reason, read_record, read_value, read_witness
+from analyzer.report.writer import FORWARD
 
 DEEPEST: Final = 100
 """Modules in modules; a model has some ten."""

@@ -1,0 +1,108 @@
+"""Writes the best fix that clears every error: as a plan, as a patched copy of the code, or over the code itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import click
+
+from analyzer.deliver import deliver, deliver_all, deliver_folder
+from analyzer.errors import AnalyzerError
+from analyzer.ir.plan import Plan
+from analyzer.ir.proposal import Proposal
+from analyzer.ir.trial import Trial
+
+Form = Literal["plan", "copy", "in place"]
+"""What a fix is written as."""
+_CODE: Final = (".py", ".json")
+"""What of a model folder a patched copy holds."""
+_PLAN: Final = "plan.json"
+"""The file in a patched copy that holds the set-up which the patch needs."""
+
+
+def apply(model: Path, plans: Sequence[Plan], trials: Sequence[Trial], target: Path | None) -> None:
+    """Write the best fix of the wanted form into `target`, or over the code where there is none.
+
+    Raises AnalyzerError where no such fix was proved to clear every error, or where it cannot be written.
+    """
+    form: Form = "in place" if target is None else "plan" if target.suffix == ".json" else "copy"
+    best = _best(trials, form)
+    plan = _plan_file(best, plans) if best.sets else b""
+    if target is None:
+        _over(model, best)
+    elif form == "plan":
+        deliver(str(target), plan)
+    else:
+        deliver_folder(target, dict(_patched(model, best, plan)))
+        if plan:
+            click.echo(f"the patch needs its set-up too: run with --plan {target / _PLAN}", err=True)
+    click.echo(f"applied: {best.what}", err=True)
+
+
+def _best(trials: Sequence[Trial], form: Form) -> Proposal:
+    """The first that clears all errors and can be written so; an inputs file can be written in no form."""
+    for trial in trials:
+        one = trial.proposal
+        if trial.clears and one.inputs is None and _fits(one, form):
+            return one
+    kind = "change of the set-up alone" if form == "plan" else "cast in the source"
+    raise AnalyzerError(f"no {kind} was proved to clear all errors", hint="see the table for what helps")
+
+
+def _fits(proposal: Proposal, form: Form) -> bool:
+    if form == "plan":
+        return proposal.sets and not proposal.edits
+    return bool(proposal.edits) and not (form == "in place" and proposal.sets)  # a copy holds a plan beside the code
+
+
+def _plan_file(proposal: Proposal, plans: Sequence[Plan]) -> bytes:
+    from analyzer.plans import dump
+
+    return dump([proposal.plan(plan) for plan in plans])
+
+
+def _over(model: Path, proposal: Proposal) -> None:
+    """Patch the code itself and keep each file as `.orig`; nothing is written if one of those is there already."""
+    folder = _folder(model)
+    changed = {folder / edit.file: edit.after.encode() for edit in proposal.edits}
+    kept = {file: file.with_name(f"{file.name}.orig") for file in changed}
+    if there := [one for one in kept.values() if one.exists()]:
+        raise AnalyzerError(f"{there[0]} is there already", hint="move it away first")
+    deliver_all({kept[file]: file.read_bytes() for file in changed} | changed, str(folder))
+
+
+def _patched(model: Path, proposal: Proposal, plan: bytes) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every file of a patched copy."""
+    folder = _folder(model)
+    edits = {edit.file: edit.after.encode() for edit in proposal.edits}
+    for name in _code(model):
+        if name not in edits:
+            yield name, (folder / name).read_bytes()
+    yield from edits.items()
+    if plan:
+        yield _PLAN, plan
+
+
+def _folder(model: Path) -> Path:
+    return model if model.is_dir() else model.parent
+
+
+def _code(model: Path) -> Iterator[str]:
+    """The code and the settings of a model folder and of the folders in it, never its weights.
+
+    Of a Python file it is the file, and the modules and packages beside it: its folder may hold anything.
+    """
+    folder = _folder(model)
+    for file in sorted(_beside(model) if model.is_file() else model.rglob("*")):
+        name = file.relative_to(folder)
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in name.parts)
+        if file.suffix in _CODE and file.is_file() and not hidden:
+            yield name.as_posix()
+
+
+def _beside(file: Path) -> Iterator[Path]:
+    yield from file.parent.glob("*.py")
+    for package in file.parent.glob("*/__init__.py"):
+        yield from package.parent.rglob("*.py")
