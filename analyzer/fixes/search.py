@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import networkx as nx
-
 from analyzer.ir.blame import handed_on
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.findings import Finding, Origin
@@ -45,6 +43,8 @@ def fewest(
     where a cast to that dtype can be written. A minimum vertex cut; of two as small, the one with fewer lines. Nodes
     whose casts are one line are one vertex, as a cast written there acts on all of them. () where nothing can be cut.
     """
+    import networkx as nx  # a tenth of a second, and most models have no error to cut off
+
     graph: Any = nx.DiGraph()
     graph.add_nodes_from((_SOURCE, _SINK))
     ways = _Ways(flow, writable, graph)

@@ -66,7 +66,7 @@ def _where(finding: Finding) -> str:
 
 def _origin(origin: Origin) -> str:
     made = f" at {origin.file}:{origin.line}" if origin.file else ""
-    why = f": {origin.reason}" if origin.reason else ""
+    why = f": {origin.reason}" if origin.reason.text else ""
     return f"{short(origin.dtype)} from {origin.kind} {origin.name}{made}{why}"
 
 
