@@ -12,7 +12,7 @@ from analyzer.actions.trace import examine, run_trace, silent
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.ir.steps import parse_steps
-from analyzer.ir.stubs import parse_stubs
+from analyzer.plans.stub_names import parse_stubs
 from analyzer.report import DISPLAYS, Report
 from analyzer.running.forward import from_callable
 from analyzer.running.process_state import left_as_found

@@ -13,10 +13,10 @@ from typing import Any, Final, Protocol
 from analyzer.check.judgement import Check
 from analyzer.check.suppressions import Suppression
 from analyzer.errors import AnalyzerError
-from analyzer.ir.proposal import Edit
+from analyzer.ir.proposals import Edit
 from analyzer.report import Report
 from analyzer.report.reader import parse_report
-from analyzer.trials_json import Tried, parse_trials
+from analyzer.report.trials import Tried, parse_trials
 from analyzer.worker.channel import Fresh
 from analyzer.worker.in_process import InProcess
 from analyzer.worker.process import Answer, Ended, Tell, Workers, started

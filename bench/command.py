@@ -23,8 +23,8 @@ UNCONFINED: Final = """
 import sys
 from analyzer.worker import channel
 channel.BOOT = channel.BOOT.replace("main()", '''
-from analyzer.worker import inside
-inside.confine = lambda *_, **__: inside.Confined(False, False, False, False)
+from analyzer.worker import worker_main
+worker_main.confine = lambda *_, **__: worker_main.Confined(False, False, False, False)
 main()
 ''')
 from analyzer.cli import main

@@ -13,7 +13,7 @@ import pytest
 
 from analyzer import pipeline
 from analyzer.worker.channel import Fresh, Launch
-from analyzer.worker.warm import Warm
+from analyzer.worker.warm_worker import Warm
 
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))

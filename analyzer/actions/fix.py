@@ -14,9 +14,8 @@ from analyzer.capture.autocast.torch_autocast_state import present
 from analyzer.errors import AnalyzerError
 from analyzer.inputs.learning import learned
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposal import Edit, Proposal
+from analyzer.ir.proposals import Edit, Proposal, Trial
 from analyzer.ir.steps import Step
-from analyzer.ir.trial import Trial
 from analyzer.loaders.remote_code.environment import environment
 from analyzer.report import Report
 

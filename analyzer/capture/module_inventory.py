@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from analyzer.capture.tensor import spec_of
-from analyzer.ir.closed_sets import HeldKind
 from analyzer.ir.graph import NOWHERE, Place
 from analyzer.ir.inventory import Held, Inventory
+from analyzer.ir.literal_types import HeldKind
 from analyzer.ir.reason import UNKNOWN, Reason
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 from analyzer.check.baseline import Baseline, Entry, union
 from analyzer.check.keys import Identity, identities
 from analyzer.check.suppressions import Suppression
-from analyzer.ir.closed_sets import SEVERITIES, Severity, State
 from analyzer.ir.dtypes import width
 from analyzer.ir.findings import Finding
+from analyzer.ir.literal_types import SEVERITIES, Severity, State
 
 if TYPE_CHECKING:  # these stand on torch; here they are only read
-    from analyzer.ir.proposal import Edit
+    from analyzer.ir.proposals import Edit
     from analyzer.report import Report
 
 NEW: Final = "new"

@@ -15,8 +15,8 @@ from analyzer.cli.explain import rule_names
 from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Asked, plan_options
 from analyzer.cli.trace import CLEAN, FAILS_ON, FOUND
-from analyzer.deliver import STDOUT, check_file, deliver
 from analyzer.errors import AnalyzerError
+from analyzer.output_files import STDOUT, check_file, deliver
 from analyzer.render.check import FORMATS
 
 if TYPE_CHECKING:

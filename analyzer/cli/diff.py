@@ -17,8 +17,8 @@ from analyzer.cli.options import Ask, Asked, trace_options
 from analyzer.cli.outputs import check_targets, chosen, rendered
 from analyzer.cli.revisions import at_revision, ends
 from analyzer.cli.trace import CLEAN, FOUND
-from analyzer.deliver import STDOUT, deliver
 from analyzer.errors import AnalyzerError
+from analyzer.output_files import STDOUT, deliver
 from analyzer.render.diff import FORMATS
 from analyzer.worker.process import EndedError
 from analyzer.worker.protocol import TraceRequest
@@ -142,7 +142,7 @@ def _checked(side: Side) -> Report | None:
     from analyzer.report.reader import read_report
 
     if side.tried:
-        from analyzer.plans.tries import read_asked
+        from analyzer.plans.typed_changes import read_asked
 
         for text in side.tried:
             read_asked(text, option=TRIED)

@@ -8,8 +8,8 @@ import click
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.outputs import STDOUT_FORMAT, check_targets, chosen, deliver_scripts, rendered
-from analyzer.deliver import deliver
 from analyzer.errors import AnalyzerError
+from analyzer.output_files import deliver
 from analyzer.render import FORMATS
 
 DRAWN, NOT_DRAWN = 0, 2
@@ -35,7 +35,7 @@ def draw_command(
         raise AnalyzerError("nothing is to be drawn", hint="give --out graph.svg")
     check_targets(out, repro)
     targets = chosen(out, FORMATS, STDOUT_FORMAT)
-    from analyzer.picture.look import PLAIN, Look
+    from analyzer.picture.view_options import PLAIN, Look
     from analyzer.report.reader import read_report
 
     look = Look(focus, finding, link_base)

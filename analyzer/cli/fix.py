@@ -9,12 +9,12 @@ from typing import Final
 
 import click
 
-from analyzer.cli.applying import apply
+from analyzer.cli.apply_fix import apply
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Asked, plan_options
-from analyzer.deliver import check_file, deliver
 from analyzer.errors import AnalyzerError
+from analyzer.output_files import check_file, deliver
 
 _FORMATS: Final = (".json", ".md")
 

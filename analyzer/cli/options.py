@@ -11,10 +11,10 @@ from typing import Any, Final
 import click
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.closed_sets import SCOPES, STAGES, TARGETS
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
+from analyzer.ir.literal_types import SCOPES, STAGES, TARGETS
 from analyzer.ir.steps import TWICE, parse_steps
-from analyzer.ir.stubs import parse_stubs
+from analyzer.plans.stub_names import parse_stubs
 from analyzer.worker.process import Bounds, Workers
 from analyzer.worker.protocol import TraceRequest
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.cli.messages import complain
-from analyzer.deliver import STDOUT, check_file, check_folder, deliver_folder
 from analyzer.errors import AnalyzerError
 from analyzer.gc_paused import gc_paused
+from analyzer.output_files import STDOUT, check_file, check_folder, deliver_folder
 from analyzer.render.formats import Format
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Asked, plan_options
 from analyzer.cli.outputs import STDOUT_FORMAT, check_targets, chosen, deliver_scripts, rendered
-from analyzer.deliver import STDOUT, deliver
 from analyzer.errors import AnalyzerError
-from analyzer.ir.closed_sets import Severity
+from analyzer.ir.literal_types import Severity
+from analyzer.output_files import STDOUT, deliver
 
 CLEAN, FOUND = 0, 1
 """Exit codes: nothing found, something found."""

@@ -12,7 +12,7 @@ from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Place
-from analyzer.ir.proposal import Proposal
+from analyzer.ir.proposals import Proposal
 
 _NAMED = 3
 """How many casts are spelled out."""

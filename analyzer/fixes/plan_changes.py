@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from analyzer.fixes.search import odd_origins
-from analyzer.ir.closed_sets import AUTOCAST_DTYPES
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
-from analyzer.ir.proposal import Proposal
+from analyzer.ir.literal_types import AUTOCAST_DTYPES
+from analyzer.ir.proposals import Proposal
 
 _STORED: Final = ("parameter", "buffer")
 _NAMED: Final = 3

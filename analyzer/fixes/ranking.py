@@ -14,10 +14,9 @@ from analyzer.fixes.source_casts import sources
 from analyzer.fixes.source_file import folder_of
 from analyzer.fixes.training_changes import trainings, unproposed
 from analyzer.fixes.trial import Case, Reload, attempt
-from analyzer.ir.closed_sets import PROPOSALS
 from analyzer.ir.findings import Finding
-from analyzer.ir.proposal import Failure, Proposal
-from analyzer.ir.trial import Trial
+from analyzer.ir.literal_types import PROPOSALS
+from analyzer.ir.proposals import Failure, Proposal, Trial
 
 RUN: Final = 10
 """How many of the tool's own proposals are put to the proof; those that a person asks for are all run."""

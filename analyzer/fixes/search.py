@@ -12,7 +12,7 @@ from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import CAST, Place, Ref, causes
 from analyzer.ir.plan import names
-from analyzer.ir.proposal import Proposal
+from analyzer.ir.proposals import Proposal
 from analyzer.propagate import propagate
 
 _SOURCE, _SINK = ("source",), ("sink",)

@@ -15,7 +15,7 @@ from analyzer.ir.dtypes import is_float
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Node, Place
-from analyzer.ir.proposal import Edit, Proposal
+from analyzer.ir.proposals import Edit, Proposal
 
 
 @dataclass(frozen=True, slots=True)

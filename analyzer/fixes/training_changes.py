@@ -13,7 +13,7 @@ from analyzer.ir.dtypes import is_float, parse_autocast, short
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.plan import Plan, Training, Wrap
-from analyzer.ir.proposal import Proposal
+from analyzer.ir.proposals import Proposal
 from analyzer.training.fsdp_units import fsdp_units
 
 _NO_CAST: Final = {

@@ -20,8 +20,7 @@ from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.inventory import Inventory
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposal import Failure, Proposal
-from analyzer.ir.trial import Trial
+from analyzer.ir.proposals import Failure, Proposal, Trial
 from analyzer.propagate import propagate
 
 _LINKED: Final = 1 << 20

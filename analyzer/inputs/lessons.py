@@ -13,7 +13,6 @@ from typing import Final
 import torch
 
 from analyzer.inputs.facts import Facts
-from analyzer.inputs.frames import assigned, frames, givers, guards, read
 from analyzer.inputs.makers import together
 from analyzer.inputs.sizes import (
     Change,
@@ -29,6 +28,7 @@ from analyzer.inputs.sizes import (
     tensors,
     viewed,
 )
+from analyzer.inputs.traceback_frames import assigned, frames, givers, guards, read
 
 
 def changes(error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from analyzer.ir.closed_sets import OriginKind
 from analyzer.ir.dtypes import is_float, width
 from analyzer.ir.findings import Origin
 from analyzer.ir.graph import CAST, ModelGraph, Node, Ref
+from analyzer.ir.literal_types import OriginKind
 
 NEAREST: Final = 4
 """How many origins blame names at most: the nearest ones."""

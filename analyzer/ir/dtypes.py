@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.closed_sets import AUTOCAST_DTYPES, DEVICES, AutocastDtype, Device, DtypeKind, one_of
+from analyzer.ir.literal_types import AUTOCAST_DTYPES, DEVICES, AutocastDtype, Device, DtypeKind, one_of
 
 
 @dataclass(frozen=True, slots=True)

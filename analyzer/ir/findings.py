@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from analyzer.ir.closed_sets import SEVERITIES, AssumptionKind, OriginKind, Phase, Severity
+from analyzer.ir.literal_types import SEVERITIES, AssumptionKind, OriginKind, Phase, Severity
 from analyzer.ir.reason import UNKNOWN, Reason
 from analyzer.ir.witness import NOBODY, Witness
 

@@ -9,8 +9,8 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Final, TypeAlias, Union
 
-from analyzer.ir.closed_sets import STORED, Inserter, Phase, StoredKind
 from analyzer.ir.dtypes import is_float, width
+from analyzer.ir.literal_types import STORED, Inserter, Phase, StoredKind
 from analyzer.ir.reason import UNKNOWN, Reason
 
 if TYPE_CHECKING:  # its import takes a tenth of a second, and drawing does without

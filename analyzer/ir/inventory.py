@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from analyzer.ir.closed_sets import HeldKind
 from analyzer.ir.dtypes import is_float, short
 from analyzer.ir.graph import NOWHERE, Place, Spec
+from analyzer.ir.literal_types import HeldKind
 from analyzer.ir.reason import UNKNOWN, Reason
 
 

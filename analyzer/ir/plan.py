@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.closed_sets import DEVICES, SCOPES, STAGES, WRAP_POLICIES, Device, Scope, Stage, WrapPolicy
 from analyzer.ir.dtypes import parse_autocast, short
+from analyzer.ir.literal_types import DEVICES, SCOPES, STAGES, WRAP_POLICIES, Device, Scope, Stage, WrapPolicy
 
 MERGED: Final = ("set", "input_dtypes")
 """Fields of a plan that a change adds to."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from analyzer.ir.closed_sets import ReasonKind
+from analyzer.ir.literal_types import ReasonKind
 
 
 @dataclass(frozen=True, slots=True, order=True)

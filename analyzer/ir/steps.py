@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.closed_sets import STEPS, StepKind, one_of
+from analyzer.ir.literal_types import STEPS, StepKind, one_of
 
 FORWARD: Final = "forward"
 PREFILL: Final = "prefill"

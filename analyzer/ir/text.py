@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.closed_sets import INSERTERS, PHASES, STORED, one_of
 from analyzer.ir.dtypes import DTYPES, parse_dtype, short
 from analyzer.ir.graph import CALLED, NOWHERE, STOPPED, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.ir.literal_types import INSERTERS, PHASES, STORED, one_of
 from analyzer.ir.reason import Reason
 
 T = TypeVar("T")

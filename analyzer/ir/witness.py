@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from analyzer.ir.closed_sets import WitnessKind
+from analyzer.ir.literal_types import WitnessKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
-from analyzer.loaders.json_files import read_json
+from analyzer.loaders.files.json_files import read_json
 from analyzer.loaders.kinds import adapter_folder
 from analyzer.loaders.remote_code.environment import environment
 from analyzer.loaders.request import Loader, LoadRequest, Progress, silent

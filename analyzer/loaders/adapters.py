@@ -22,9 +22,9 @@ from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
 from analyzer.ir.reason import Reason
 from analyzer.loaders.building import Built, ConstructorLines
-from analyzer.loaders.checkpoint_headers import ADAPTER_FILES, Stored, read_headers
 from analyzer.loaders.fake_tensors import bare, faked, leaves
-from analyzer.loaders.json_files import read_settings
+from analyzer.loaders.files.checkpoint_headers import ADAPTER_FILES, Stored, read_headers
+from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.quantised.kbit import known_to_peft
 
 _CONFIG: Final = "adapter_config.json"

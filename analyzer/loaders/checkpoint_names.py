@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from analyzer.loaders.checkpoint_headers import Stored
+from analyzer.loaders.files.checkpoint_headers import Stored
 from analyzer.loaders.versions import installed
 
 

@@ -11,7 +11,7 @@ from analyzer.ir import walk
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.graph import Arg, DtypeArg, Spec
 from analyzer.ir.witness import AS_ON_CPU, CPU, Witness
-from analyzer.oracle import answers
+from analyzer.oracle import device_rows
 from analyzer.oracle.operands import (
     ALIGNED,
     EXACT,
@@ -92,12 +92,12 @@ def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu"
     'expected m1 and m2 to have the same dtype, but got: float != c10::BFloat16'
     """
     function = overload(op)
-    row = answers.find(device, op, function._schema, args, kwargs)
+    row = device_rows.find(device, op, function._schema, args, kwargs)
     if row is not None:
         return Refused(row.refused, asked=row.witness(device)) if row.refused else Dtypes(row.gives)
     answer = _of_cpu(function, op, args, kwargs)
     if isinstance(answer, Refused) and (source := _own_source(function, args)):
-        return replace(answer, asked=Witness.of_device(device, answers.FROM_SOURCE, source))
+        return replace(answer, asked=Witness.of_device(device, device_rows.FROM_SOURCE, source))
     if device != "cpu" and isinstance(answer, Refused):
         return replace(answer, asked=AS_ON_CPU)
     return answer

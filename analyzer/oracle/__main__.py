@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import torch
 
-from analyzer.oracle import answers
+from analyzer.oracle import device_rows
 from analyzer.oracle.record import merged, record
 
 
@@ -24,12 +24,12 @@ def write(device: str, out: Path | None) -> None:
     """Put every signature to the device; keep the answers that differ from the CPU's (of the CPU: all)."""
     if device == "cuda" and not torch.cuda.is_available():
         raise click.ClickException("no CUDA device here; run it on a machine that has one")
-    here, old = record(device), answers.load(device)
+    here, old = record(device), device_rows.load(device)
     rows = tuple(here if device == "cpu" else merged(old.rows, here, record("cpu")))
     if out is None and device == "cpu":
         raise click.ClickException("the CPU is asked anew each time and has no data file; give --out FILE")
-    out = out or Path(answers.__file__).with_name(f"{device}.json")
-    out.write_text(answers.dump(replace(old, rows=rows)), encoding="utf-8")
+    out = out or Path(device_rows.__file__).with_name(f"{device}.json")
+    out.write_text(device_rows.dump(replace(old, rows=rows)), encoding="utf-8")
     click.echo(f"{len(here)} signatures put to {device}; {len(rows)} rows in {out}")
 
 

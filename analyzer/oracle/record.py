@@ -9,7 +9,7 @@ import torch
 
 from analyzer.ir import walk
 from analyzer.ir.graph import Spec
-from analyzer.oracle.answers import FROM_SOURCE, RECORDED, Row
+from analyzer.oracle.device_rows import FROM_SOURCE, RECORDED, Row
 from analyzer.oracle.signatures import SIGNATURES, Signature, fill
 
 ERRORS: Final = (RuntimeError, TypeError, ValueError, IndexError)

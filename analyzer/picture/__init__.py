@@ -12,11 +12,11 @@ from analyzer.picture.focus import attempts, check, pruned
 from analyzer.picture.folding import Folded, fold
 from analyzer.picture.interest import Interest, interest
 from analyzer.picture.links import links
-from analyzer.picture.look import PLAIN, Look
 from analyzer.picture.marks import UNMARKED, Marks
 from analyzer.picture.parts import Box, Caption, Cluster, Link, View
 from analyzer.picture.placement import DetailLevel, place
 from analyzer.picture.reading import Reading
+from analyzer.picture.view_options import PLAIN, Look
 
 __all__ = ["PLAIN", "Box", "Caption", "Cluster", "Link", "Look", "Marks", "View", "check", "overview"]
 

@@ -12,9 +12,9 @@ from analyzer.ir.findings import Finding
 from analyzer.ir.graph import above
 from analyzer.picture.folding import Folded
 from analyzer.picture.interest import Interest, interest
-from analyzer.picture.look import Look
 from analyzer.picture.parts import Box, Cluster, View
 from analyzer.picture.reading import Reading
+from analyzer.picture.view_options import Look
 
 HOPS: Final = 2
 """Operations before and after a refused call that are shown with it."""

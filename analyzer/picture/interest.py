@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from analyzer.ir.closed_sets import SEVERITIES
 from analyzer.ir.dtypes import is_float, short, width
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.graph import Ref, above
+from analyzer.ir.literal_types import SEVERITIES
 from analyzer.picture.folding import Folded
 from analyzer.picture.reading import Reading, home
 

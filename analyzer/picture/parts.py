@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from analyzer.ir.closed_sets import Severity
+from analyzer.ir.literal_types import Severity
 
 
 @dataclass(frozen=True, slots=True)

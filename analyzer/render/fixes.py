@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analyzer.ir.json_value import Json
-from analyzer.ir.proposal import Edit
-from analyzer.ir.trial import Trial
+from analyzer.ir.proposals import Edit, Trial
 from analyzer.render.words import size
+from analyzer.report.json_value import Json
 
 WIDE: Final = 110
 """Columns from which on a terminal shows the table; a narrower one shows a block for each proposal."""

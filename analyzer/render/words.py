@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from analyzer.ir.closed_sets import SEVERITIES
 from analyzer.ir.dtypes import short, width
 from analyzer.ir.findings import Finding, Fix, Origin
+from analyzer.ir.literal_types import SEVERITIES
 from analyzer.report import Report
 
 TENSORS: Final = 4

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from analyzer.ir.closed_sets import SEVERITIES, HeldKind
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Coverage, Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import ModelGraph, Spec
+from analyzer.ir.literal_types import SEVERITIES, HeldKind
 from analyzer.ir.plan import Plan
 from analyzer.ir.witness import CPU
 from analyzer.picture import PLAIN, Look, check

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-from analyzer.ir.closed_sets import STORED, HeldKind, Inserter, Phase
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import NOWHERE, ModelGraph, Node, Place, Script, Spec
 from analyzer.ir.inventory import Held, Inventory
+from analyzer.ir.literal_types import STORED, HeldKind, Inserter, Phase
 from analyzer.ir.plan import Plan
 from analyzer.ir.reason import UNKNOWN
 from analyzer.report.arguments import read_argument, read_operand

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.closed_sets import REASONS, WITNESSES
+from analyzer.ir.literal_types import REASONS, WITNESSES
 from analyzer.ir.reason import Reason
 from analyzer.ir.witness import Witness
 

@@ -15,9 +15,9 @@ from analyzer.ir.witness import NOBODY
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
     from types import ModuleType
 
-    from analyzer.ir.closed_sets import Severity
     from analyzer.ir.flow import Flow
     from analyzer.ir.inventory import Held
+    from analyzer.ir.literal_types import Severity
 
 DRAWN: Final = 8
 """Up to how many stored tensors of one fault are marked in the picture; more would mark all of it."""

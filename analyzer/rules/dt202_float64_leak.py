@@ -28,8 +28,8 @@ from analyzer.rules import Hit, cause
 from analyzer.rules.regions import computes, floats, spread, yields
 
 if TYPE_CHECKING:
-    from analyzer.ir.closed_sets import Severity
     from analyzer.ir.flow import Flow
+    from analyzer.ir.literal_types import Severity
 
 
 def check(flow: Flow) -> Iterator[Hit]:

@@ -31,8 +31,8 @@ from analyzer.rules import Hit
 from analyzer.rules.regions import PRODUCTS, VIEWS, base
 
 if TYPE_CHECKING:
-    from analyzer.ir.closed_sets import Severity
     from analyzer.ir.flow import Flow
+    from analyzer.ir.literal_types import Severity
 
 _ANGLES: Final = VIEWS | PRODUCTS | {"add", "cat", "div", "mul", "outer", "stack", "sub", "unsqueeze"}
 """What stands between a position and the sine of its angle."""

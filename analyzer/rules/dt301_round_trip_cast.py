@@ -29,8 +29,8 @@ from analyzer.rules import Hit
 from analyzer.rules.regions import VIEWS, base
 
 if TYPE_CHECKING:
-    from analyzer.ir.closed_sets import Severity
     from analyzer.ir.flow import Flow
+    from analyzer.ir.literal_types import Severity
 
 
 def check(flow: Flow) -> Iterator[Hit]:

@@ -24,8 +24,8 @@ from analyzer.rules import Hit
 from analyzer.training.optimizer_dtypes import updated
 
 if TYPE_CHECKING:
-    from analyzer.ir.closed_sets import Severity
     from analyzer.ir.flow import Flow
+    from analyzer.ir.literal_types import Severity
 
 LIKE_THE_PARAMETER: Final = frozenset({"adam", "adamw", "adamw_hf", "adamw_torch", "adamw_torch_fused"})
 """Optimizers, in lower case, whose states are `zeros_like` of the parameter."""

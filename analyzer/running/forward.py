@@ -26,9 +26,9 @@ from analyzer.capture.tracing.recorder import Recorder
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.ir import walk
-from analyzer.ir.closed_sets import HeldKind
 from analyzer.ir.findings import Assumption, Coverage
 from analyzer.ir.graph import NOWHERE, Place, Ref
+from analyzer.ir.literal_types import HeldKind
 from analyzer.ir.plan import Plan
 from analyzer.ir.reason import UNKNOWN
 from analyzer.ir.steps import FORWARD, Step

@@ -76,7 +76,7 @@ class Fresh:
         with words.open("wb") as errors:
             try:
                 process = subprocess.Popen(
-                    [python, "-c", boot("inside")],
+                    [python, "-c", boot("worker_main")],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=None if self.debug else errors,

@@ -18,7 +18,7 @@ class InProcess:
         self._scratch = scratch
         self._tell: Tell = lambda _: None
         # by its name: the front must not reach torch by any import that is written down
-        self._desk = import_module("analyzer.worker.desk").Desk(scratch, self._emit)
+        self._desk = import_module("analyzer.worker.request_handler").RequestHandler(scratch, self._emit)
 
     def ask(self, action: Action, data: Mapping[str, Any], tell: Tell) -> Answer:
         """Answer here and now; raises whatever is raised."""

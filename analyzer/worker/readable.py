@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from analyzer.ir.adapter_bases import candidates
+from analyzer.plans.adapter_bases import candidates
 from analyzer.worker.confinement import model_paths
 from analyzer.worker.protocol import TraceRequest
 

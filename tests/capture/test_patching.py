@@ -20,9 +20,9 @@ ALLOWED = {
     "loaders/quantised/experts.py: module.__class__": "a module of the model that the tool has built",
     "running/process_state.py: sys.path": "puts back what was there",
     "running/process_state.py: os.environ": "puts back what was there",
-    "worker/inside.py: os.environ": "the worker's own process, before it imports anything large",
-    "worker/forking.py: os.environ": "the worker's own process, before its conversation begins",
-    "worker/forking.py: tempfile.tempdir": "the same: where that process may write",
+    "worker/worker_main.py: os.environ": "the worker's own process, before it imports anything large",
+    "worker/fork_server.py: os.environ": "the worker's own process, before its conversation begins",
+    "worker/fork_server.py: tempfile.tempdir": "the same: where that process may write",
 }
 _WRITES = {"append", "clear", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 

@@ -14,7 +14,7 @@ import tests.corpus
 from analyzer.capture import Loaded
 from analyzer.fixes.source_casts import sources
 from analyzer.ir.flow import Flow
-from analyzer.ir.proposal import Edit
+from analyzer.ir.proposals import Edit
 from analyzer.ir.steps import parse_steps
 from analyzer.propagate import propagate
 from analyzer.rules import check

@@ -17,8 +17,7 @@ from analyzer.actions.trace import run_trace
 from analyzer.capture.tensor import dtype_name
 from analyzer.ir.dtypes import parse_autocast
 from analyzer.ir.plan import Plan, names
-from analyzer.ir.proposal import Proposal
-from analyzer.ir.trial import Trial
+from analyzer.ir.proposals import Proposal, Trial
 from analyzer.oracle import words
 from analyzer.running.output_tensors import leaves
 from tests.conftest import forget_remote_code

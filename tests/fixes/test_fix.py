@@ -15,8 +15,8 @@ from analyzer.actions.trace import run_trace
 from analyzer.capture.tensor import dtype_name
 from analyzer.cli import main
 from analyzer.ir.plan import Plan
-from analyzer.ir.trial import Trial
-from analyzer.plans.tries import read_asked
+from analyzer.ir.proposals import Trial
+from analyzer.plans.typed_changes import read_asked
 from analyzer.running.output_tensors import leaves
 from tests.conftest import forget_remote_code
 from tests.fixes.folders import BASE, really, said, weigh

@@ -5,9 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.ir.closed_sets import PROPOSALS
-from analyzer.ir.proposal import Failure, Proposal
-from analyzer.ir.trial import Trial
+from analyzer.ir.literal_types import PROPOSALS
+from analyzer.ir.proposals import Failure, Proposal, Trial
 
 _FEW = st.integers(0, 2)
 _KINDS = st.sampled_from(["stored", "source", "model"])

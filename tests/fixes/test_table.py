@@ -7,8 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from analyzer.ir.proposal import Failure, Proposal
-from analyzer.ir.trial import Trial
+from analyzer.ir.proposals import Failure, Proposal, Trial
 from analyzer.render.fixes import show
 
 TRIALS = [

@@ -18,7 +18,7 @@ from analyzer.fixes.training_changes import trainings, unproposed
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import ModelGraph
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
-from analyzer.ir.trial import Trial
+from analyzer.ir.proposals import Trial
 from analyzer.plans import dump
 from analyzer.plans.plan_file import load as read_plan
 from analyzer.rules import check

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.closed_sets import INSERTERS, PHASES, STORED
 from analyzer.ir.graph import DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.ir.literal_types import INSERTERS, PHASES, STORED
 from analyzer.ir.reason import Reason
 from analyzer.ir.text import parse_graph, print_graph
 

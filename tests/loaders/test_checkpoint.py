@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from analyzer.loaders.checkpoint_headers import read_headers
+from analyzer.loaders.files.checkpoint_headers import read_headers
 
 SMALL: Any = {
     "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 32,

@@ -10,8 +10,8 @@ import torch
 import transformers
 
 from analyzer.errors import AnalyzerError
-from analyzer.loaders.versions.lent import masks
-from analyzer.loaders.versions.lent.history import past
+from analyzer.loaders.versions.old_names import masks
+from analyzer.loaders.versions.old_names.history import past
 from tests.loaders.remote import Code, assumed, five
 
 NAMES = """

@@ -11,9 +11,9 @@ import torch
 from analyzer.actions.trace import run_trace
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
-from analyzer.ir.stubs import parse_stubs
 from analyzer.loaders import load
 from analyzer.loaders.remote_code.environment import environment
+from analyzer.plans.stub_names import parse_stubs
 from tests.loaders.remote import FIVE, Code, assumed, change, five
 
 FLASH = "from flash_attn import flash_attn_func"

@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from analyzer.oracle import answers
-from analyzer.oracle.page import page
+from analyzer.oracle import device_rows
+from analyzer.oracle.devices_page import page
 
 PAGE = Path(__file__).parents[2] / "docs" / "devices.md"
 
 
 def test_golden_page_of_cuda() -> None:
-    made = page("cuda", "CUDA", answers.load("cuda"))
+    made = page("cuda", "CUDA", device_rows.load("cuda"))
     if os.environ.get("UPDATE_GOLDENS"):
         PAGE.write_text(made, encoding="utf-8")
     assert PAGE.read_text(encoding="utf-8") == made
 
 
 def test_the_page_holds_every_row_and_note() -> None:
-    known = answers.load("cuda")
+    known = device_rows.load("cuda")
     text = page("cuda", "CUDA", known)
     assert text.count("\n| ") - text.count("\n| operands |") == len(known.rows)
     assert all(what in text and reference in text for what, reference in known.as_on_cpu)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from analyzer.oracle import Dtypes, Refused, Unanswered, answers, ask, record
+from analyzer.oracle import Dtypes, Refused, Unanswered, ask, device_rows, record
 from analyzer.oracle.__main__ import cli
-from analyzer.oracle.answers import FROM_SOURCE, Row
+from analyzer.oracle.device_rows import FROM_SOURCE, Row
 from analyzer.oracle.signatures import SIGNATURES, fill
 
 
@@ -45,7 +45,7 @@ def test_the_command_writes_a_file_that_can_be_read(tmp_path: Path, monkeypatch:
     out = tmp_path / "cpu.json"
     result = CliRunner().invoke(cli, ["record", "--device", "cpu", "--out", str(out)])
     assert result.exit_code == 0, result.output
-    assert sorted(answers.parse(out.read_text()).rows, key=lambda r: r.key) == sorted(
+    assert sorted(device_rows.parse(out.read_text()).rows, key=lambda r: r.key) == sorted(
         record.record("cpu", SIGNATURES[:1]), key=lambda r: r.key
     )
     assert len({line for line in out.read_text().splitlines() if '"recorded"' in line}) == 64

@@ -15,7 +15,7 @@ from analyzer.cli import main
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import EVALUATE, TRAIN, Engine, Plan, Training, Wrap
 from analyzer.plans.facts import Facts
-from analyzer.plans.tries import read_asked
+from analyzer.plans.typed_changes import read_asked
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "recipes"
 REAL = Path(__file__).parents[3] / "shared" / "recipes"

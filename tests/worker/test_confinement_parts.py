@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.worker.confinement import Confined, Rules, applying, confine, interpreter_paths, model_paths, scrubbed
+from analyzer.worker.confinement import Confined, Rules, apply_rules, confine, interpreter_paths, model_paths, scrubbed
 from analyzer.worker.confinement.calls import COLUMNS, LAST_KNOWN, NUMBERS
 from analyzer.worker.confinement.seccomp import assembled
 
@@ -23,7 +23,7 @@ OWN, OTHER = 4321, 1
 
 def test_the_interpreter_reads_its_packages_and_no_home_or_process() -> None:
     paths = [Path(path) for path in interpreter_paths()]
-    for needed in (os.__file__, pytest.__file__, applying.__file__, "/proc/self/status"):
+    for needed in (os.__file__, pytest.__file__, apply_rules.__file__, "/proc/self/status"):
         assert any(path == Path(needed) or path in Path(needed).parents for path in paths), needed
     for denied in (
         Path.home(),
@@ -97,8 +97,8 @@ def test_the_environment_holds_no_secret_and_leads_every_cache_to_the_scratch_fo
 
 
 def test_another_system_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(applying, "set_limits", lambda *_: None)
-    monkeypatch.setattr(applying, "replace_descriptors", lambda _: None)
+    monkeypatch.setattr(apply_rules, "set_limits", lambda *_: None)
+    monkeypatch.setattr(apply_rules, "replace_descriptors", lambda _: None)
     monkeypatch.setattr(sys, "platform", "darwin")
     held = confine(Rules((), (), address_space=1))
     assert held == Confined(files=False, network=False, processes=False, memory=True, reason="macOS")
@@ -107,7 +107,7 @@ def test_another_system_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_failure_is_reported_and_not_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("set_limits", "replace_descriptors", "drop_privileges", "restrict_files", "filter_calls"):
-        monkeypatch.setattr(applying, name, lambda *_, name=name: int(name))
+        monkeypatch.setattr(apply_rules, name, lambda *_, name=name: int(name))
     monkeypatch.setattr(sys, "platform", "linux")
     held = confine(Rules((), (), address_space=1))
     assert not (held.files or held.network or held.processes or held.memory)

@@ -12,8 +12,8 @@ import torch
 
 from analyzer.capture.tensor import Abstract, Cell, dtype_name, small, spec_of
 from analyzer.capture.tracing.site import ACCEPTED, Refusal, Site
-from analyzer.ir.closed_sets import Inserter, StoredKind
 from analyzer.ir.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.ir.literal_types import Inserter, StoredKind
 from analyzer.ir.reason import UNKNOWN, Reason
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from analyzer.ir.closed_sets import Phase
 from analyzer.ir.graph import NOWHERE, Place, Script
+from analyzer.ir.literal_types import Phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from analyzer.capture.tracing.signature import VIEW, Signature, argument, ranked
 from analyzer.capture.tracing.site import ACCEPTED, Refusal
 from analyzer.capture.tracing.special_ops import SPECIAL
 from analyzer.ir import walk
-from analyzer.ir.closed_sets import Inserter
 from analyzer.ir.graph import Place, Ref, Script, Spec
+from analyzer.ir.literal_types import Inserter
 from analyzer.oracle.operands import regular
 
 _CPU = torch.device("cpu")

@@ -8,9 +8,9 @@ from typing import Any
 
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
-from analyzer.ir.adapter_bases import candidates
 from analyzer.ir.plan import Plan
 from analyzer.loaders.request import LoadRequest
+from analyzer.plans.adapter_bases import candidates
 
 
 def find_base(root: Path, settings: dict[str, Any], plan: Plan) -> tuple[Path, Plan]:

@@ -20,10 +20,10 @@ from analyzer.inputs import override
 from analyzer.ir.findings import Assumption
 from analyzer.ir.reason import Reason, kept_in_fp32
 from analyzer.loaders.building import Built, ConstructorLines, retype, to_meta
-from analyzer.loaders.checkpoint_headers import read_headers
 from analyzer.loaders.checkpoint_names import match
 from analyzer.loaders.constructor import construct_own
 from analyzer.loaders.default_dtype import default_dtype
+from analyzer.loaders.files.checkpoint_headers import read_headers
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.importing import plain_path, user_code

@@ -15,9 +15,9 @@ from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
 from analyzer.loaders.building import Built, build
-from analyzer.loaders.checkpoint_headers import read_headers
+from analyzer.loaders.files.checkpoint_headers import read_headers
+from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.inputs_file import read_inputs_file
-from analyzer.loaders.json_files import read_settings
 from analyzer.loaders.kinds.diffusers_component import build_part, find_class, quiet, saved_of
 from analyzer.loaders.kinds.transformers_folder import dtype_of
 from analyzer.loaders.offline_processors import StandInExtractor, StandInTokenizer

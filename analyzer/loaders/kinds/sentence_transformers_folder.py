@@ -20,11 +20,11 @@ from analyzer.ir.findings import Assumption
 from analyzer.ir.reason import Reason
 from analyzer.loaders.attention_packages import lend
 from analyzer.loaders.building import Built, build, to_meta
-from analyzer.loaders.checkpoint_headers import read_headers
 from analyzer.loaders.classes import choose
 from analyzer.loaders.constructor import construct_own
+from analyzer.loaders.files.checkpoint_headers import read_headers
+from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.inputs_file import inputs_of
-from analyzer.loaders.json_files import read_settings
 from analyzer.loaders.kinds import transformers_folder
 from analyzer.loaders.kinds.diffusers_component import quiet, saved_of
 from analyzer.loaders.plan_application import apply_plan

@@ -19,9 +19,9 @@ from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
 from analyzer.ir.reason import Reason
 from analyzer.loaders.building import Built, ConstructorLines, to_meta
-from analyzer.loaders.checkpoint_headers import read_headers
 from analyzer.loaders.checkpoint_names import match
 from analyzer.loaders.constructor import construct_own
+from analyzer.loaders.files.checkpoint_headers import read_headers
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.kinds.diffusers_component import saved_of
 from analyzer.loaders.plan_application import apply_plan

@@ -10,7 +10,7 @@ from analyzer.capture.module_inventory import inventory_of
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
-from analyzer.loaders.checkpoint_headers import Stored, first_float, read_headers
+from analyzer.loaders.files.checkpoint_headers import Stored, first_float, read_headers
 from analyzer.loaders.request import LoadRequest
 
 

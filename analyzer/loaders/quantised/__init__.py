@@ -13,8 +13,8 @@ from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
 from analyzer.ir.reason import Reason
 from analyzer.loaders.building import Built
-from analyzer.loaders.checkpoint_headers import Stored
 from analyzer.loaders.checkpoint_names import match
+from analyzer.loaders.files.checkpoint_headers import Stored
 from analyzer.loaders.quantised.config import Quantisation as Quantisation
 from analyzer.loaders.quantised.config import read as read
 from analyzer.loaders.quantised.experts import replace_experts

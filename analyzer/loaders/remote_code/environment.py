@@ -15,7 +15,7 @@ import torch
 from analyzer.capture.emulation.cuda import OWN, answering
 from analyzer.capture.patching import patched
 from analyzer.ir.findings import Assumption
-from analyzer.loaders.remote_code.forgetting import forget, gathered
+from analyzer.loaders.remote_code.module_cleanup import forget, gathered
 from analyzer.loaders.remote_code.offline import offline
 from analyzer.loaders.stubs import Finder, standing_in
 from analyzer.loaders.stubs.packages import PACKAGES, release

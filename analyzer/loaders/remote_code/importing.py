@@ -62,7 +62,7 @@ def find_file(root: Path, entry: str) -> Path:
 
 def lend(root: Path, entry: str) -> None:
     """Give the installed transformers what this code expects of an older one, while the environment lasts."""
-    from analyzer.loaders.versions.lent import prepare, restored
+    from analyzer.loaders.versions.old_names import prepare, restored
 
     place = current()
     place.add_root(plain_path(root))

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
-from analyzer.loaders.checkpoint_headers import Stored
 from analyzer.loaders.default_dtype import default_dtype
+from analyzer.loaders.files.checkpoint_headers import Stored
 
 FLOAT_ATTRIBUTE: Final = "torch_dtype"
 KEPT: Final = "_keep_in_fp32_modules"

@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from analyzer.loaders.checkpoint_headers import Stored
+from analyzer.loaders.files.checkpoint_headers import Stored
 from analyzer.loaders.versions import v4
 
 FLOAT_ATTRIBUTE: Final = "dtype"

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from analyzer.check import Check, Judged
 from analyzer.check.judgement import KNOWN, NEW, SUPPRESSED
-from analyzer.ir.json_value import Json
-from analyzer.ir.proposal import Edit
+from analyzer.ir.proposals import Edit
 from analyzer.render.check.words import headline, message, pages, remarks
+from analyzer.report.json_value import Json
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT: Final = "analyzerKey/v1"

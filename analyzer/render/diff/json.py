@@ -7,7 +7,7 @@ from json import dumps
 
 from analyzer.diff.comparison import Difference, Stage
 from analyzer.ir.findings import Finding
-from analyzer.ir.json_value import Json
+from analyzer.report.json_value import Json
 
 SCHEMA = 1
 

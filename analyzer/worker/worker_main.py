@@ -66,9 +66,9 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
 
 
 def _desk(scratch: Path, emit: Emit) -> Any:
-    from analyzer.worker.desk import Desk
+    from analyzer.worker.request_handler import RequestHandler
 
-    return Desk(scratch, emit)
+    return RequestHandler(scratch, emit)
 
 
 class _Mailbox:

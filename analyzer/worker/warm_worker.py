@@ -27,7 +27,7 @@ class Warm:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs, (scratch / "stderr").open("wb") as errors:
             self._process = subprocess.Popen(
-                [python or sys.executable, "-c", boot("forking"), str(theirs.fileno())],
+                [python or sys.executable, "-c", boot("fork_server"), str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,

@@ -13,7 +13,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.gc_paused import importing
 from analyzer.ir.plan import Plan
 from analyzer.ir.steps import parse_steps
-from analyzer.plans.tries import read_asked
+from analyzer.plans.typed_changes import read_asked
 from analyzer.worker.protocol import TraceRequest
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _TRIED: Final = "--a/--b"
 """The options that change the plan of one side of a comparison."""
 
 
-class Desk:
+class RequestHandler:
     """Answers requests one after the other; `emit` tells the front how far it is."""
 
     def __init__(self, scratch: Path, emit: Callable[..., None]) -> None:
@@ -64,7 +64,7 @@ class Desk:
         self._tell("importing torch")
         with importing():
             from analyzer.actions.fix import run_fix
-            from analyzer.trials_json import trials_to_json
+            from analyzer.report.trials import trials_to_json
 
         errors, trials = run_fix(Path(request.model), made, asked=asked, **self._options(request))
         return trials_to_json(errors, trials, made)

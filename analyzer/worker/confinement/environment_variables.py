@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from analyzer.worker.confinement.interpreter import absolute_entries
+from analyzer.worker.confinement.interpreter_files import absolute_entries
 
 # What is not listed is left out: tokens, proxies with passwords, sockets of agents, LD_PRELOAD.
 _KEPT: Final = frozenset(

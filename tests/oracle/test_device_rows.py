@@ -9,11 +9,11 @@ import torch
 
 from analyzer import oracle
 from analyzer.ir.graph import Spec
-from analyzer.oracle import Dtypes, Refused, answers, ask, overload, record
-from analyzer.oracle.answers import FROM_SOURCE, RECORDED, Row
+from analyzer.oracle import Dtypes, Refused, ask, device_rows, overload, record
+from analyzer.oracle.device_rows import FROM_SOURCE, RECORDED, Row
 from analyzer.oracle.signatures import SIGNATURES, Signature, fill
 
-ROWS = answers.load("cuda").rows
+ROWS = device_rows.load("cuda").rows
 PINNED = torch.__version__.startswith("2.13.")
 
 
@@ -67,7 +67,7 @@ def test_a_row_is_of_a_real_overload_and_says_where_it_is_read(op: str) -> None:
 def test_the_file_is_sorted_stable_and_without_two_answers() -> None:
     keys = [row.key for row in ROWS]
     assert keys == sorted(set(keys))
-    assert answers.parse(answers.dump(answers.load("cuda"))) == answers.load("cuda")
+    assert device_rows.parse(device_rows.dump(device_rows.load("cuda"))) == device_rows.load("cuda")
 
 
 @pytest.mark.skipif(not PINNED, reason="the CPU's words belong to one torch")
@@ -95,13 +95,13 @@ def test_without_a_row_the_cpu_answers_and_the_refusal_says_so() -> None:
 def test_a_recorded_row_goes_before_one_from_source(monkeypatch: pytest.MonkeyPatch) -> None:
     read = Row("aten.mv.default", ("float32", "float32"), (), "no", (), FROM_SOURCE, "pytorch#1")
     heard = Row("aten.mv.default", ("float32", "float32"), (), "", ("float32",), RECORDED, "torch 2.13.0, A100")
-    monkeypatch.setattr(answers, "load", lambda device: answers.Answers((read, heard)))
-    answers._by_op.cache_clear()
+    monkeypatch.setattr(device_rows, "load", lambda device: device_rows.Answers((read, heard)))
+    device_rows._by_op.cache_clear()
     try:
         call = (Spec("float32", (2, 3)), Spec("float32", (3,)))
         assert ask("aten.mv.default", call, device="cuda") == Dtypes(("float32",))
     finally:
-        answers._by_op.cache_clear()
+        device_rows._by_op.cache_clear()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -11,13 +11,13 @@ from sys import executable
 import pytest
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir import closed_sets
-from analyzer.ir.closed_sets import SEVERITIES, one_of
+from analyzer.ir import literal_types
+from analyzer.ir.literal_types import SEVERITIES, one_of
 from analyzer.ir.plan import Plan, Wrap
 
 SNIPPET = """
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposal import Proposal
+from analyzer.ir.proposals import Proposal
 from analyzer.ir.reason import Reason
 from analyzer.rules import Hit
 
@@ -50,7 +50,7 @@ def test_a_mistyped_word_does_not_pass_mypy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [words for name, words in vars(closed_sets).items() if name.isupper() and isinstance(words, tuple)]
+    "words", [words for name, words in vars(literal_types).items() if name.isupper() and isinstance(words, tuple)]
 )
 def test_every_set_has_words_and_each_once(words: tuple[str, ...]) -> None:
     assert words and len(set(words)) == len(words) and all(isinstance(word, str) for word in words)

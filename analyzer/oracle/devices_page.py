@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Final
 
 from analyzer.ir.dtypes import short
-from analyzer.oracle.answers import Answers, Row
+from analyzer.oracle.device_rows import Answers, Row
 
 _HEAD: Final = """# Where {name} answers otherwise than the CPU
 

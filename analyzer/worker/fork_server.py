@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import Final
 
 from analyzer.worker.confinement import scrubbed
-from analyzer.worker.inside import converse, quiet
+from analyzer.worker.worker_main import converse, quiet
 
-_NEEDED: Final = ("torch", "transformers.modeling_utils", "analyzer.actions.fix", "analyzer.worker.desk")
+_NEEDED: Final = ("torch", "transformers.modeling_utils", "analyzer.actions.fix", "analyzer.worker.request_handler")
 _REQUEST: Final = 1 << 14
 
 

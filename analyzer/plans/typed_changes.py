@@ -9,7 +9,7 @@ from typing import Any, Final
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
 from analyzer.ir.plan import MERGED, Plan
-from analyzer.ir.proposal import Failure, Proposal
+from analyzer.ir.proposals import Failure, Proposal
 
 Reread = Callable[[dict[str, str]], tuple[Plan, ...]]
 """Keys of a recipe to set -> the plan of each stage under them."""

@@ -25,7 +25,7 @@ def _is(value: Any) -> Callable[[], Any]:
     return lambda: value
 
 
-_MASKS: Final = "analyzer.loaders.versions.lent.masks"
+_MASKS: Final = "analyzer.loaders.versions.old_names.masks"
 
 NAMES: Final[dict[str, tuple[Callable[[], Any], str]]] = {
     "is_torch_fx_available": (_is(_yes), "True: every supported torch has fx"),

@@ -19,9 +19,9 @@ from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Note
 from analyzer.loaders.stubs.inert import Inert
-from analyzer.loaders.versions.lent import aliases
-from analyzer.loaders.versions.lent.history import Past, past
-from analyzer.loaders.versions.lent.members import restored
+from analyzer.loaders.versions.old_names import aliases
+from analyzer.loaders.versions.old_names.history import Past, past
+from analyzer.loaders.versions.old_names.members import restored
 
 __all__ = ["prepare", "restored"]
 

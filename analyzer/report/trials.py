@@ -9,7 +9,7 @@ from typing import Any, Final, get_type_hints
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
-from analyzer.ir.trial import Trial
+from analyzer.ir.proposals import Trial
 from analyzer.report.records import Misfit, read_record, read_value
 
 SCHEMA: Final = 1

@@ -16,12 +16,11 @@ from rich.console import Console
 
 from analyzer.actions.fix import run_fix
 from analyzer.errors import AnalyzerError
-from analyzer.ir.closed_sets import PROPOSALS, STAGES, FailureKind
+from analyzer.ir.literal_types import PROPOSALS, STAGES, FailureKind
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
-from analyzer.ir.proposal import Edit, Failure, Proposal
-from analyzer.ir.trial import Trial
+from analyzer.ir.proposals import Edit, Failure, Proposal, Trial
 from analyzer.render import fixes
-from analyzer.trials_json import parse_trials, trials_to_json
+from analyzer.report.trials import parse_trials, trials_to_json
 from tests.check.folders import sample
 from tests.mutations import mutated
 

@@ -8,11 +8,10 @@ from typing import Final, Literal
 
 import click
 
-from analyzer.deliver import deliver, deliver_all, deliver_folder
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposal import Proposal
-from analyzer.ir.trial import Trial
+from analyzer.ir.proposals import Proposal, Trial
+from analyzer.output_files import deliver, deliver_all, deliver_folder
 
 Form = Literal["plan", "copy", "in place"]
 """What a fix is written as."""

@@ -12,8 +12,8 @@ import torch
 from analyzer.capture.emulation.cuda import Asks
 from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
-from analyzer.loaders.versions.lent import caches
-from analyzer.loaders.versions.lent.outputs import as_declared
+from analyzer.loaders.versions.old_names import caches
+from analyzer.loaders.versions.old_names.outputs import as_declared
 
 _CONFIG: Final[dict[str, Any]] = {
     **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id", "decoder_start_token_id")),

@@ -1,7 +1,7 @@
 """Remakes `history.txt` from releases of transformers that lie unpacked side by side, the oldest first.
 
-`python -m analyzer.loaders.versions.lent FOLDER_OF_4.30 FOLDER_OF_4.37 ... FOLDER_OF_5.24`: the last one is the newest,
-whose own names are left out. Sources are parsed, never run.
+`python -m analyzer.loaders.versions.old_names FOLDER_OF_4.30 ... FOLDER_OF_5.24`: the last one is the newest, whose own
+names are left out. Sources are parsed, never run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from analyzer.loaders.versions.lent.history import FILE, Past, dump
+from analyzer.loaders.versions.old_names.history import FILE, Past, dump
 
 _LEFT_OUT: Final = re.compile(
     r"\.(commands|cli|data|benchmark|sagemaker|onnx|pipelines|kernels|agents|tools|quantizers|distributed)\."

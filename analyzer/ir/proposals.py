@@ -1,0 +1,127 @@
+"""Proposals of fixes as values: how each changes the set-up or the source, and what came of it when it was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analyzer.ir.literal_types import PROPOSALS, FailureKind, ProposalKind
+from analyzer.ir.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The change of one source file in the model folder: the file's name there, its text before and after."""
+
+    file: str
+    line: int
+    """The first line that changes."""
+    before: str
+    after: str
+    casts: int = 1
+    """How many lines get a cast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What kept a proposal from being tried, and why.
+
+    >>> str(Failure("could not be run", "the model has no forward"))
+    'could not be run: the model has no forward'
+    """
+
+    kind: FailureKind
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A change that may clear errors, of one kind."""
+
+    kind: ProposalKind
+    what: str
+    change: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the plan that it sets."""
+    stages: tuple[Plan, ...] = ()
+    """The plan of each stage as another recipe makes it; `change` comes on top."""
+    edits: tuple[Edit, ...] = ()
+    """Changes of the model's own code, one for a file."""
+    inputs: Path | None = None
+    """Another inputs file."""
+    impossible: Failure | None = None
+    """Why it cannot even be tried; None if it can."""
+
+    @property
+    def sets(self) -> bool:
+        """Whether it changes the set-up, alone or beside the source."""
+        return bool(self.change or self.stages)
+
+    def does(self, other: Proposal) -> bool:
+        """Whether it changes what another one changes, in other words."""
+        mine, its = ((one.change, one.stages, one.edits, one.inputs) for one in (self, other))
+        return mine == its
+
+    def plan(self, plan: Plan) -> Plan:
+        """The plan with the change made. Raises AnalyzerError for a value that a plan refuses."""
+        plan = next((other for other in self.stages if other.stage == plan.stage), plan)
+        return plan.changed(self.change)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a proposal does, over all stages; `ran` tells whether the model was captured under it."""
+
+    proposal: Proposal
+    ran: bool = False
+    errors_before: int = 0
+    errors_left: int = 0
+    new_promotions: int = 0
+    bytes: int = 0
+    places: int = 0
+    casts: str = ""
+    """What it casts: `1 parameter f32->bf16, 80 buffers f32->bf16`."""
+    failed: Failure | None = None
+    """Why it could not be run; None if nothing kept it from that."""
+
+    @property
+    def proved(self) -> bool:
+        """Whether it was run, and left fewer errors than there were."""
+        return self.ran and self.errors_left < self.errors_before
+
+    @property
+    def clears(self) -> bool:
+        """Whether it was run, and no error was left."""
+        return self.ran and self.errors_left == 0
+
+    @property
+    def rank(self) -> tuple[bool, int, int, int, int, int, str]:
+        """Sort key, a total order: nothing about when or in which order it was tried is in it.
+
+        What was proved comes before all else, that with fewer errors left first; then the fewest new promotions, the
+        fewest places, the least memory in bytes, the narrower kind, and the words.
+        """
+        kind = PROPOSALS.index(self.proposal.kind)
+        cost = self.new_promotions, self.places, self.bytes
+        return (not self.proved, self.errors_left, *cost, kind, self.proposal.what)
+
+    def verdict(self) -> str:
+        """The trial in a few words."""
+        if self.failed:
+            return str(self.failed)
+        if not self.ran:
+            return "not run"
+        if not self.errors_before:
+            return "no error before or after" if self.clears else f"makes {_errors(self.errors_left)}"
+        if self.clears:
+            return "proved: clears all"
+        left = f"{_errors(self.errors_left)} left of {self.errors_before}"
+        return f"proved in part: {left}" if self.proved else f"does not help: {left}"
+
+
+def _errors(count: int) -> str:
+    return f"{count} error{'' if count == 1 else 's'}"
