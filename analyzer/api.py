@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import nn
 
-from analyzer.actions.trace import examine, run_trace, silent
+from analyzer.actions.trace import examine, run_trace
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.ir.steps import parse_steps
+from analyzer.loaders.request import ModelRequest, silent
 from analyzer.plans.stub_names import parse_stubs
 from analyzer.report import DISPLAYS, Report
 from analyzer.running.forward import from_callable
@@ -40,14 +41,8 @@ def trace(
         if args or kwargs:
             raise AnalyzerError("a model folder takes no args or kwargs", hint="give inputs_file=FILE instead")
         file = Path(inputs_file) if inputs_file is not None else None
-        return run_trace(
-            Path(target),
-            plan,
-            trust_remote_code=trust_remote_code,
-            inputs_file=file,
-            stubs=parse_stubs(stubs),
-            steps=parse_steps(steps),
-        )
+        packages, passes = parse_stubs(stubs), parse_steps(steps)
+        return run_trace(ModelRequest(Path(target), plan, trust_remote_code, file, packages, passes))
     if plan.dtype or plan.to or plan.set or plan.input_dtypes:
         raise AnalyzerError(
             "a plan with dtypes needs a model folder", hint="cast the module and its arguments before tracing"

@@ -13,6 +13,7 @@ import transformers
 
 from analyzer.actions.trace import run_trace
 from analyzer.ir.plan import Plan
+from analyzer.loaders.request import ModelRequest
 from analyzer.render import FORMATS
 from analyzer.report import Report
 
@@ -70,10 +71,10 @@ def main() -> None:
 def trace(one: Shown) -> Report:
     """The report that a picture is drawn from."""
     if "/" in one.source:
-        return run_trace(ROOT / one.source, Plan(**one.plan), trust_remote_code=True)
+        return run_trace(ModelRequest(ROOT / one.source, Plan(**one.plan), trust_remote_code=True))
     with tempfile.TemporaryDirectory() as folder:
         (_pipeline if one.source == "diffusers" else _model)(one, Path(folder))
-        return run_trace(Path(folder), Plan(**{"dtype": "bfloat16", **one.plan}))
+        return run_trace(ModelRequest(Path(folder), Plan(**{"dtype": "bfloat16", **one.plan})))
 
 
 def _model(one: Shown, folder: Path) -> None:

@@ -16,6 +16,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.ir.flow import Flow
 from analyzer.ir.plan import Plan
 from analyzer.ir.text import parse_graph
+from analyzer.loaders.request import ModelRequest
 from analyzer.plans import sources
 from tests.render.models import report, seed
 from tests.rules.test_rules import _graphs, _marked
@@ -54,11 +55,11 @@ def test_the_loader_is_taken_for_its_folder(monkeypatch: pytest.MonkeyPatch, tmp
     kind = loaders.Kind("a perceptron", "mlp.json", "mlp_folder", keys=("widths",))
     monkeypatch.setattr(loaders, "LOADERS", (kind, *loaders.LOADERS))
     (tmp_path / "mlp.json").write_text(json.dumps({"widths": [8, 16, 4]}))
-    found = run_trace(tmp_path, Plan(device="cpu", to="bfloat16", set={"1": "float32"}))
+    found = run_trace(ModelRequest(tmp_path, Plan(device="cpu", to="bfloat16", set={"1": "float32"})))
     assert found.headline() == "2 bf16, 2 f32"
     assert [f.code for f in found.findings] == ["DT101"]
     with pytest.raises(AnalyzerError, match="a perceptron takes no --dtype"):
-        run_trace(tmp_path, Plan(dtype="bfloat16"))
+        run_trace(ModelRequest(tmp_path, Plan(dtype="bfloat16")))
 
 
 def test_the_source_of_plans_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

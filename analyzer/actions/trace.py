@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
-from pathlib import Path
-from typing import Any
 
 from analyzer import __version__, fixes, loaders, rules
 from analyzer.actions.source_quotes import quote
@@ -18,26 +16,24 @@ from analyzer.errors import Interrupted
 from analyzer.gc_paused import gc_paused
 from analyzer.inputs.learning import learned
 from analyzer.ir.plan import Plan
-from analyzer.ir.steps import Step
 from analyzer.loaders.remote_code.environment import environment
+from analyzer.loaders.request import ModelRequest, Progress
 from analyzer.propagate import propagate
 from analyzer.report import Report, count_elements, take_census
 
-Progress = Callable[[str], None]
-
 
 def run_stages(
-    path: Path, plans: Sequence[Plan], *, finished: Callable[[Report], None] | None = None, **options: Any
+    request: ModelRequest, plans: Sequence[Plan], *, finished: Callable[[Report], None] | None = None
 ) -> Report:
-    """Trace the model in a folder under the plan of each stage: the first one's report, the others inside it.
+    """Trace a model under the plan of each stage: the first one's report, the others inside it.
 
-    Takes the options of `run_trace`, and raises what it raises. `finished` gets what there is after each stage but the
-    last; a run that is told to end between two stages gives the first ones, and says that the others are missing.
+    Raises what `run_trace` raises. `finished` gets what there is after each stage but the last; a run that is told to
+    end between two stages gives the first ones, and says that the others are missing.
     """
     done: list[Report] = []
     for number, plan in enumerate(plans, 1):
         try:
-            done.append(run_trace(path, plan, **options))
+            done.append(run_trace(replace(request, plan=plan)))
         except Interrupted as error:
             if not done:
                 raise
@@ -58,31 +54,18 @@ def _without(report: Report, missing: Sequence[Plan], error: Interrupted | None 
     return replace(report, coverage=replace(report.coverage, incomplete=report.coverage.incomplete or why))
 
 
-def run_trace(
-    path: Path,
-    plan: Plan,
-    *,
-    trust_remote_code: bool = False,
-    inputs_file: Path | None = None,
-    stubs: Sequence[str] = (),
-    steps: tuple[Step, ...] = (),
-    progress: Progress | None = None,
-) -> Report:
-    """Trace the model in a folder under a plan; `progress` is told each step in a few words.
-
-    `stubs` names packages that stand-ins replace.
+def run_trace(request: ModelRequest) -> Report:
+    """Trace a model under its plan.
 
     Raises AnalyzerError for whatever in the folder keeps the model from being built or run.
     """
-    tell = progress or silent
-    tell("building the model without weights")
-    path, plan = loaders.settle(path, plan)
-    with environment(plan.device, stubs) as place:
+    request.progress("building the model without weights")
+    request = loaders.resolved(request)
+    plan = request.plan
+    with environment(plan.device, request.stubs) as place:
         with present(home(plan)), gc_paused():
-            loaded = loaders.load(
-                path, plan, trust_remote_code=trust_remote_code, inputs_file=inputs_file, progress=tell
-            )
-        report = examine(replace(loaded, steps=steps), plan, tell)
+            loaded = loaders.load_request(request)
+        report = examine(replace(loaded, steps=request.steps), plan, request.progress)
         assumed = tuple(sorted({*report.coverage.assumptions, *place.assumptions()}))
     return replace(report, coverage=replace(report.coverage, assumptions=assumed))
 
@@ -117,8 +100,3 @@ def examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
 
 def _versions() -> dict[str, str]:
     return {"analyzer": __version__, **{name: metadata.version(name) for name in ("torch", "transformers")}}
-
-
-def silent(_: str) -> None:
-    """Tell nobody."""
-    return None

@@ -15,7 +15,7 @@ from analyzer.ir.plan import Plan
 from analyzer.loaders.files.json_files import read_json
 from analyzer.loaders.kinds import adapter_folder
 from analyzer.loaders.remote_code.environment import environment
-from analyzer.loaders.request import Loader, LoadRequest, Progress, silent
+from analyzer.loaders.request import Loader, ModelRequest, Progress, silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,13 @@ LOADERS: Final = (
 _KINDS: Final = "give a folder with one of {}, or a file *.pt2 or *.py"
 
 
-def settle(path: Path, plan: Plan) -> tuple[Path, Plan]:
+def resolved(request: ModelRequest) -> ModelRequest:
     """What is really loaded, and under which plan: a folder that is an adapter alone means its base with it."""
-    kind, settings = _kind(path, plan)
+    kind, settings = _kind(request.path, request.plan)
     if kind.module != "adapter_folder":
-        return path, plan
-    return adapter_folder.find_base(path, settings, plan)
+        return request
+    base, plan = adapter_folder.find_base(request.path, settings, request.plan)
+    return replace(request, path=base, plan=plan)
 
 
 def load(
@@ -81,10 +82,11 @@ def load(
     Inside of a `environment` the model's code finds there what it is lent; else one lasts for the call, with `stubs`.
     """
     inputs = Path(inputs_file) if inputs_file is not None else None
-    return load_request(LoadRequest(Path(path), plan, trust_remote_code, inputs, tuple(stubs), progress or silent))
+    stood_in, tell = tuple(stubs), progress or silent
+    return load_request(ModelRequest(Path(path), plan, trust_remote_code, inputs, stood_in, progress=tell))
 
 
-def load_request(request: LoadRequest) -> Loaded:
+def load_request(request: ModelRequest) -> Loaded:
     """The model of a request, by the loader of its kind; what the recipe left undone comes first of what is assumed."""
     kind, settings = _kind(request.path, request.plan)
     loader: Loader = import_module(f"analyzer.loaders.kinds.{kind.module}").load

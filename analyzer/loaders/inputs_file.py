@@ -17,12 +17,12 @@ from analyzer.inputs import DEFAULT_NAME, Inputs, Run, given, made_up
 from analyzer.ir.findings import Assumption
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import plain_path, user_code
-from analyzer.loaders.request import LoadRequest
+from analyzer.loaders.request import ModelRequest
 
 _WANTED: Final = "define inputs(config) returning the keyword arguments of forward as a dict"
 
 
-def inputs_of(model: nn.Module, config: Any, request: LoadRequest, dtype: str) -> Inputs:
+def inputs_of(model: nn.Module, config: Any, request: ModelRequest, dtype: str) -> Inputs:
     """Inputs from the inputs file where there is one, else made up; float ones in `dtype` unless the plan says."""
     plan, file, own = request.plan, request.inputs_file, request.path / DEFAULT_NAME
     notes: list[Assumption] = []

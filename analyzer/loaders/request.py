@@ -1,14 +1,15 @@
-"""What a loader is asked for, and what every kind of loader is."""
+"""The model that a person asked for, as a request, and what every kind of loader makes of one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from analyzer.capture import Loaded
 from analyzer.ir.plan import Plan
+from analyzer.ir.steps import Step
 
 Progress: TypeAlias = Callable[[str], None]
 """Is told each step in a few words."""
@@ -19,17 +20,19 @@ def silent(_: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadRequest:
+class ModelRequest:
     """A model on disk, the plan that it is loaded under, and what a person allows and gives besides."""
 
     path: Path
     """A folder, or a file that is a model itself."""
-    plan: Plan
+    plan: Plan = field(default_factory=Plan)
     trust_remote_code: bool = False
     inputs_file: Path | None = None
     """The Python file that makes the inputs; None where they are made up."""
     stubs: tuple[str, ...] = ()
     """Names of packages that stand-ins replace."""
+    steps: tuple[Step, ...] = ()
+    """The forward passes of a trace; empty is one."""
     progress: Progress = silent
 
 
@@ -39,6 +42,6 @@ class Loader(Protocol):
     `settings` is the JSON of the kind's marker. Raises AnalyzerError for whatever keeps the model from being built.
     """
 
-    def __call__(self, request: LoadRequest, settings: Any) -> Loaded:
+    def __call__(self, request: ModelRequest, settings: Any) -> Loaded:
         """The model, with inputs, and the reason of each stored dtype."""
         ...

@@ -17,6 +17,7 @@ from analyzer.plans.typed_changes import read_asked
 from analyzer.worker.protocol import TraceRequest
 
 if TYPE_CHECKING:
+    from analyzer.loaders.request import ModelRequest
     from analyzer.report import Report
 
 _TRIED: Final = "--a/--b"
@@ -53,7 +54,7 @@ class RequestHandler:
             from analyzer.actions.trace import run_stages
             from analyzer.render.json import render
 
-        report = run_stages(Path(request.model), made, finished=self._partial, **self._options(request))
+        report = run_stages(self._load(request), made, finished=self._partial)
         self._last = request, report
         return render(report)
 
@@ -66,7 +67,7 @@ class RequestHandler:
             from analyzer.actions.fix import run_fix
             from analyzer.report.trials import trials_to_json
 
-        errors, trials = run_fix(Path(request.model), made, asked=asked, **self._options(request))
+        errors, trials = run_fix(self._load(request), made, asked=asked)
         return trials_to_json(errors, trials, made)
 
     def _edits(self, message: Mapping[str, Any]) -> bytes:
@@ -77,7 +78,7 @@ class RequestHandler:
 
         request, report = self._last
         wanted = [(int(stage), int(number)) for stage, number in message["findings"]]
-        edits = run_edits(Path(request.model), report, wanted, **self._options(request))
+        edits = run_edits(self._load(request), report, wanted)
         return dumps([edit and asdict(edit) for edit in edits]).encode()
 
     def _comments(self, message: Mapping[str, Any]) -> bytes:
@@ -87,14 +88,18 @@ class RequestHandler:
         found = commented(Path(message["model"]), message["rules"])
         return dumps([asdict(one) for one in found]).encode()
 
-    def _options(self, request: TraceRequest) -> dict[str, Any]:
-        return {
-            "trust_remote_code": request.trust_remote_code,
-            "inputs_file": Path(request.inputs) if request.inputs else None,
-            "stubs": request.stubs,
-            "steps": parse_steps(request.steps),
-            "progress": self._tell,
-        }
+    def _load(self, request: TraceRequest) -> ModelRequest:
+        from analyzer.loaders.request import ModelRequest
+
+        inputs = Path(request.inputs) if request.inputs else None
+        return ModelRequest(
+            Path(request.model),
+            trust_remote_code=request.trust_remote_code,
+            inputs_file=inputs,
+            stubs=request.stubs,
+            steps=parse_steps(request.steps),
+            progress=self._tell,
+        )
 
     def _tell(self, text: str) -> None:
         self._emit("step", text=text)

@@ -18,6 +18,7 @@ from analyzer.capture.tensor import dtype_name
 from analyzer.ir.dtypes import parse_autocast
 from analyzer.ir.plan import Plan, names
 from analyzer.ir.proposals import Proposal, Trial
+from analyzer.loaders.request import ModelRequest
 from analyzer.oracle import words
 from analyzer.running.output_tensors import leaves
 from tests.conftest import forget_remote_code
@@ -81,12 +82,12 @@ def weigh(folder: Path) -> None:
 
 def trials(folder: Path, plan: Plan = BASE) -> list[Trial]:
     """What `analyze fix` tries."""
-    return run_fix(folder, [plan], trust_remote_code=True, inputs_file=folder / "analyze_inputs.py")[1]
+    return run_fix(ModelRequest(folder, trust_remote_code=True, inputs_file=folder / "analyze_inputs.py"), [plan])[1]
 
 
 def said(folder: Path, plan: Plan) -> tuple[str, ...]:
     """The output dtypes that a trace says, or the words of its first error."""
-    report = run_trace(folder, plan, trust_remote_code=True, inputs_file=folder / "analyze_inputs.py")
+    report = run_trace(ModelRequest(folder, plan, trust_remote_code=True, inputs_file=folder / "analyze_inputs.py"))
     errors = [finding.message for finding in report.findings if finding.severity == "error"]
     return (errors[0],) if errors else report.outputs
 

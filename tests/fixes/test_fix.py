@@ -16,6 +16,7 @@ from analyzer.capture.tensor import dtype_name
 from analyzer.cli import main
 from analyzer.ir.plan import Plan
 from analyzer.ir.proposals import Trial
+from analyzer.loaders.request import ModelRequest
 from analyzer.plans.typed_changes import read_asked
 from analyzer.running.output_tensors import leaves
 from tests.conftest import forget_remote_code
@@ -39,7 +40,7 @@ def _see(model: torch.nn.Module) -> torch.Tensor:
 
 def _trials(folder: Path, plan: Plan, *asked: str, inputs: Path | None = None) -> list[Trial]:
     proposals = [read_asked(text) for text in asked]
-    return run_fix(folder, [plan], asked=proposals, trust_remote_code=True, inputs_file=inputs)[1]
+    return run_fix(ModelRequest(folder, trust_remote_code=True, inputs_file=inputs), [plan], asked=proposals)[1]
 
 
 @copies
@@ -106,7 +107,7 @@ def test_calling_forward_really_is_under_autocast_and_a_method_is_not(tmp_path: 
         model = _real(folder)
         forward = torch.autocast("cpu", torch.bfloat16)(model.forward)
         model.forward = convert_outputs_to_fp32(forward)  # as Accelerate's prepare_model does it
-        report = run_trace(folder, plan, trust_remote_code=True, inputs_file=folder / name)
+        report = run_trace(ModelRequest(folder, plan, trust_remote_code=True, inputs_file=folder / name))
         errors = [finding.message for finding in report.findings if finding.severity == "error"]
         with torch.no_grad():
             if name == "calls_method.py":

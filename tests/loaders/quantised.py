@@ -10,6 +10,7 @@ import transformers as t
 
 from analyzer.actions.trace import run_trace
 from analyzer.ir.plan import Plan
+from analyzer.loaders.request import ModelRequest
 from analyzer.report import Report
 
 TEXT: Final = {
@@ -67,7 +68,7 @@ def folder(
 
 def traced(root: Path, **plan: Any) -> Report:
     """The report on a folder under a plan."""
-    return run_trace(root, Plan(**plan), trust_remote_code=True)
+    return run_trace(ModelRequest(root, Plan(**plan), trust_remote_code=True))
 
 
 def held(root: Path, **plan: Any) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -11,6 +11,7 @@ import transformers
 
 from analyzer.actions.trace import run_trace
 from analyzer.ir.plan import Plan
+from analyzer.loaders.request import ModelRequest
 from analyzer.report import Report
 
 FIVE = int(transformers.__version__.split(".")[0]) >= 5
@@ -81,7 +82,7 @@ class Code:
 
     def trace(self, folder: Path, plan: Plan | None = None, *stubs: str) -> Report:
         """The report of a trace."""
-        return run_trace(self.write(folder), plan or Plan(), trust_remote_code=True, stubs=stubs)
+        return run_trace(ModelRequest(self.write(folder), plan or Plan(), trust_remote_code=True, stubs=stubs))
 
 
 def assumed(report: Report) -> dict[str, str]:

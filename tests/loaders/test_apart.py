@@ -15,6 +15,7 @@ from analyzer.actions.trace import run_trace
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.loaders.remote_code.environment import environment
+from analyzer.loaders.request import ModelRequest
 from tests.coverage.beside import BESIDE
 from tests.loaders.remote import assumed
 
@@ -40,14 +41,14 @@ def resnet(tmp_path: Path) -> Path:
 @pytest.mark.skipif(find_spec("timm") is not None, reason="timm is there")
 def test_without_timm(resnet: Path) -> None:
     with pytest.raises(AnalyzerError, match="needs the package timm, which is not installed"):
-        run_trace(resnet, Plan())
+        run_trace(ModelRequest(resnet, Plan()))
 
 
 @needs_apart
 @pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize("odd", [{}, {"layer2.0.conv1": "bfloat16"}])
 def test_timm_models_end_as_real_ones(odd: dict[str, str], resnet: Path) -> None:
-    report = run_trace(resnet, Plan(device="cpu", set=odd))
+    report = run_trace(ModelRequest(resnet, Plan(device="cpu", set=odd)))
     assert assumed(report)["the package torchvision"] == "an inert stand-in"
     with environment("cpu") as place:
         place.finder.add("torchvision")
@@ -68,13 +69,13 @@ def test_timm_models_end_as_real_ones(odd: dict[str, str], resnet: Path) -> None
 @needs_apart
 @pytest.mark.usefixtures("apart")
 def test_what_a_timm_model_cannot_have(resnet: Path) -> None:
-    assert run_trace(resnet, Plan(to="bfloat16")).outputs == ("bfloat16",)
+    assert run_trace(ModelRequest(resnet, Plan(to="bfloat16"))).outputs == ("bfloat16",)
     with pytest.raises(AnalyzerError, match="a timm model takes no --dtype"):
-        run_trace(resnet, Plan(dtype="bfloat16"))
+        run_trace(ModelRequest(resnet, Plan(dtype="bfloat16")))
     text = (resnet / "config.json").read_text()
     (resnet / "config.json").write_text(text.replace("resnet18", "resnet188"))
     with pytest.raises(AnalyzerError, match=r"knows no architecture 'resnet188'.*did you mean 'resnet18"):
-        run_trace(resnet, Plan())
+        run_trace(ModelRequest(resnet, Plan()))
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def sentences(tmp_path: Path) -> Path:
 
 
 def test_without_the_package_the_encoder_alone_is_traced(sentences: Path) -> None:
-    report = run_trace(sentences, Plan())
+    report = run_trace(ModelRequest(sentences, Plan()))
     said = assumed(report)["Pooling, Dense, Normalize behind the encoder"]
     assert said == "not traced: pip install sentence-transformers" and not report.coverage.incomplete
 
@@ -108,11 +109,11 @@ def test_without_the_package_the_encoder_alone_is_traced(sentences: Path) -> Non
 @needs_apart
 @pytest.mark.usefixtures("apart")
 def test_all_modules_of_a_sentence_transformer(sentences: Path) -> None:
-    report = run_trace(sentences, Plan(device="cpu"), stubs=STUBS)
+    report = run_trace(ModelRequest(sentences, Plan(device="cpu"), stubs=STUBS))
     assert report.class_name == "SentenceTransformer" and not report.coverage.incomplete and not report.findings
     assert report.outputs == ("bfloat16",)
     assert {node.name for node in report.graph if node.name.startswith("2.")} == {"2.linear.weight", "2.linear.bias"}
-    wide = run_trace(sentences, Plan(device="cpu", set={"2": "float32"}), stubs=STUBS)
+    wide = run_trace(ModelRequest(sentences, Plan(device="cpu", set={"2": "float32"}), stubs=STUBS))
     assert [(f.code, f.module) for f in wide.findings if f.severity == "error"] == [("DT101", "2.linear")]
 
 
@@ -138,11 +139,11 @@ def test_dense_takes_the_dtype_of_the_first_parameter_as_in_the_package(sentence
 @pytest.mark.usefixtures("apart")
 def test_a_package_that_it_needs_is_named(sentences: Path) -> None:
     with pytest.raises(AnalyzerError, match=r"needs the package (?P<name>scipy|sklearn), .*--stub (?P=name)"):
-        run_trace(sentences, Plan())
+        run_trace(ModelRequest(sentences, Plan()))
 
 
 @pytest.mark.parametrize(("text", "words"), [("{}", "holds no JSON list"), ("[]", "does not begin with a Transformer")])
 def test_odd_lists_of_modules(text: str, words: str, sentences: Path) -> None:
     (sentences / "modules.json").write_text(text)
     with pytest.raises(AnalyzerError, match=words):
-        run_trace(sentences, Plan())
+        run_trace(ModelRequest(sentences, Plan()))

@@ -14,6 +14,7 @@ from analyzer.actions.trace import run_trace
 from analyzer.ir.findings import Finding
 from analyzer.ir.plan import Plan
 from analyzer.loaders import load
+from analyzer.loaders.request import ModelRequest
 from tests.loaders.test_checkpoint import SMALL
 from tests.versions import asked as asked_for
 
@@ -28,7 +29,7 @@ def _saved(folder: Path, dtype: torch.dtype, declared: str, cls: str = "LlamaFor
 
 
 def _found(folder: Path, plan: Plan) -> list[Finding]:
-    return [f for f in run_trace(folder, plan).findings if f.code.startswith("DT4")]
+    return [f for f in run_trace(ModelRequest(folder, plan)).findings if f.code.startswith("DT4")]
 
 
 @pytest.mark.parametrize(

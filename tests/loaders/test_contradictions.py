@@ -16,6 +16,7 @@ from analyzer.actions.trace import run_trace
 from analyzer.ir.findings import Finding
 from analyzer.ir.plan import Plan
 from analyzer.loaders import load
+from analyzer.loaders.request import ModelRequest
 from tests.loaders.test_checkpoint import MOE, SMALL
 from tests.versions import five
 
@@ -36,7 +37,7 @@ def _reshape(folder: Path, shapes: dict[str, tuple[int, ...]]) -> None:
 
 
 def _errors(folder: Path) -> list[Finding]:
-    return [finding for finding in run_trace(folder, CPU).findings if finding.severity == "error"]
+    return [finding for finding in run_trace(ModelRequest(folder, CPU)).findings if finding.severity == "error"]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_a_stored_shape_that_is_not_the_models_is_an_error_where_loading_raises(
     (found,) = _errors(folder)
     assert (found.code, set(found.tensors)) == ("DT404", set(shapes))
     assert str(list(shapes[found.tensors[0]])) in found.message
-    errors, trials = run_fix(folder, [CPU])
+    errors, trials = run_fix(ModelRequest(folder), [CPU])
     assert errors == 1
     assert [trial.verdict().split(": ")[0] for trial in trials] == ["no proposal"]
 

@@ -19,7 +19,7 @@ from analyzer.api import trace
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.loaders import LOADERS, Kind, _kind, load
-from analyzer.loaders.request import Loader
+from analyzer.loaders.request import Loader, ModelRequest
 
 LORA = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
 NET = """
@@ -54,8 +54,8 @@ def adapter(folder: Path, base: str | None) -> Path:
 @pytest.mark.parametrize("base", ["someone/llama", "{tmp}/llama"])
 def test_an_adapter_alone_finds_its_base(base: str, llama: Path, tmp_path: Path) -> None:
     lora = adapter(tmp_path / "lora", base.format(tmp=tmp_path))
-    report = run_trace(lora, Plan(train=True))
-    both = run_trace(llama, Plan(train=True, adapter=str(lora)))
+    report = run_trace(ModelRequest(lora, Plan(train=True)))
+    both = run_trace(ModelRequest(llama, Plan(train=True, adapter=str(lora))))
     assert report.plan == both.plan and report.outputs == both.outputs
     assert [n.op for n in report.graph] == [n.op for n in both.graph]
 
@@ -65,14 +65,14 @@ def test_an_adapter_alone_finds_its_base(base: str, llama: Path, tmp_path: Path)
 )
 def test_an_adapter_without_its_base(base: str | None, words: str, tmp_path: Path) -> None:
     with pytest.raises(AnalyzerError, match=words) as caught:
-        run_trace(adapter(tmp_path / "lora", base), Plan())
+        run_trace(ModelRequest(adapter(tmp_path / "lora", base), Plan()))
     assert "--adapter" in caught.value.hint
 
 
 def test_an_adapter_in_the_folder_of_its_base(llama: Path) -> None:
     pytest.importorskip("peft")
     (llama / "adapter_config.json").write_text(json.dumps({**LORA, "base_model_name_or_path": None}))
-    assert run_trace(llama, Plan()).class_name.startswith("PeftModel")
+    assert run_trace(ModelRequest(llama, Plan())).class_name.startswith("PeftModel")
 
 
 def exported(path: Path, module: nn.Module, *args: Any, **kwargs: Any) -> Path:
@@ -86,7 +86,7 @@ def test_an_exported_program_is_judged_as_the_module(odd: torch.dtype, tmp_path:
     scale = torch.ones(1)
     file = exported(tmp_path / "net.pt2", Net(odd), *given, scale=scale)
     ours, module = (
-        run_trace(file, Plan(device="cpu")),
+        run_trace(ModelRequest(file, Plan(device="cpu"))),
         trace(Net(odd), given, {"scale": scale}, plan=Plan(device="cpu")),
     )
     for said in ("code", "message", "line", "module", "call"):
@@ -102,27 +102,27 @@ def test_an_exported_program_is_judged_as_the_module(odd: torch.dtype, tmp_path:
 def test_an_exported_program_takes_what_a_plan_can_do_to_it(tmp_path: Path) -> None:
     file = exported(tmp_path / "net.pt2", Net(torch.float32), torch.ones(2, 8), torch.tensor([1]), scale=torch.ones(1))
     cast = Plan(device="cpu", to="bfloat16", input_dtypes={"x": "bfloat16", "scale": "bfloat16"})
-    report = run_trace(file, cast)
+    report = run_trace(ModelRequest(file, cast))
     assert not report.findings and report.outputs == ("bfloat16",)
-    assert run_trace(file, Plan(device="cpu", set={"b": "bfloat16"})).findings[0].module == "b"
-    assert run_trace(file, Plan(device="cpu", autocast="cpu:bfloat16")).autocast()["casts"] > 0
+    assert run_trace(ModelRequest(file, Plan(device="cpu", set={"b": "bfloat16"}))).findings[0].module == "b"
+    assert run_trace(ModelRequest(file, Plan(device="cpu", autocast="cpu:bfloat16"))).autocast()["casts"] > 0
     inputs = tmp_path / "inputs.py"
     inputs.write_text("import torch\ndef inputs(config):\n    return {'x': torch.ones(2, 8, dtype=torch.float64), "
                       "'ids': torch.tensor([0]), 'scale': torch.ones(1)}")  # fmt: skip
-    assert "Double" in run_trace(file, Plan(device="cpu"), inputs_file=inputs).findings[0].message
+    assert "Double" in run_trace(ModelRequest(file, Plan(device="cpu"), inputs_file=inputs)).findings[0].message
     for plan in (Plan(dtype="bfloat16"), Plan(train=True), Plan(adapter="x")):
         with pytest.raises(AnalyzerError, match="an exported program takes no --"):
-            run_trace(file, plan)
+            run_trace(ModelRequest(file, plan))
 
 
 def test_an_exported_program_that_is_broken_or_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "no.pt2").write_bytes(b"no archive")
     with pytest.raises(AnalyzerError, match=r"cannot load .*no\.pt2"):
-        run_trace(tmp_path / "no.pt2", Plan())
+        run_trace(ModelRequest(tmp_path / "no.pt2", Plan()))
     file = exported(tmp_path / "net.pt2", Net(), torch.ones(2, 8), torch.tensor([1]), scale=torch.ones(1))
     monkeypatch.setattr(torch.export, "load", lambda path: pickle.loads(b"anything"))
     with pytest.raises(AnalyzerError, match="holds pickled objects") as caught:
-        run_trace(file, Plan())
+        run_trace(ModelRequest(file, Plan()))
     assert "--trust-remote-code" in caught.value.hint
 
 
@@ -146,10 +146,10 @@ GIVEN = "torch.ones(2, 8), torch.tensor([0, 1])"
     ],
 )
 def test_a_python_file_builds_the_model(text: str, tmp_path: Path) -> None:
-    report = run_trace(python(tmp_path, text), Plan(device="cpu"))
+    report = run_trace(ModelRequest(python(tmp_path, text), Plan(device="cpu")))
     (found,) = report.findings
     assert (found.code, found.file, found.line, found.module) == ("DT101", "helpers.py", 9, "b")
-    assert not run_trace(python(tmp_path, text, ".bfloat16()"), Plan(device="cpu")).findings
+    assert not run_trace(ModelRequest(python(tmp_path, text, ".bfloat16()"), Plan(device="cpu"))).findings
 
 
 def test_a_large_model_of_a_python_file_takes_no_memory(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_large_model_of_a_python_file_takes_no_memory(tmp_path: Path) -> None:
 
 def test_a_python_file_s_training_step(tmp_path: Path) -> None:
     file = python(tmp_path, f"def build(): return Net(), ({GIVEN})", ".bfloat16()")
-    report = run_trace(file, Plan(device="cpu", train=True))
+    report = run_trace(ModelRequest(file, Plan(device="cpu", train=True)))
     assert not report.coverage.incomplete and any(node.phase == "backward" for node in report.graph)
 
 
@@ -176,7 +176,7 @@ def test_a_python_file_s_training_step(tmp_path: Path) -> None:
 )
 def test_a_python_file_that_builds_nothing(text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(AnalyzerError, match=words):
-        run_trace(python(tmp_path, text), Plan())
+        run_trace(ModelRequest(python(tmp_path, text), Plan()))
 
 
 def test_the_command_takes_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

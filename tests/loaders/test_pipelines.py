@@ -17,6 +17,7 @@ from analyzer.actions.trace import run_trace
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.loaders import load
+from analyzer.loaders.request import ModelRequest
 from tests.loaders import pipelines
 
 CALL = {"prompt": "a photograph", "num_inference_steps": 1, "output_type": "pt", "return_dict": False}
@@ -45,7 +46,7 @@ def traced(root: Path, plan: Plan, tmp_path: Path) -> Any:
     """The report of the same call."""
     file = tmp_path / "call.py"
     file.write_text(f"def inputs(config): return {dict(CALL, height=32, width=32)!r}")
-    return run_trace(root, plan, inputs_file=file)
+    return run_trace(ModelRequest(root, plan, inputs_file=file))
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16", "float16"])
@@ -94,11 +95,11 @@ def test_the_whole_pipeline_under_autocast(saved: tuple[Path, str], tmp_path: Pa
 def test_one_part_alone(saved: tuple[Path, str]) -> None:
     root, name = saved
     if name.startswith("Stable"):
-        report = run_trace(root / "unet", Plan(dtype="bfloat16"))
+        report = run_trace(ModelRequest(root / "unet", Plan(dtype="bfloat16")))
         assert report.class_name == "UNet2DConditionModel" and report.outputs == ("bfloat16",)
         return
     with pytest.raises(AnalyzerError, match="cannot make up the argument 'hidden_states'"):
-        run_trace(root / "transformer", Plan(dtype="bfloat16"))
+        run_trace(ModelRequest(root / "transformer", Plan(dtype="bfloat16")))
 
 
 @pytest.mark.parametrize(
@@ -111,14 +112,14 @@ def test_one_part_alone(saved: tuple[Path, str]) -> None:
 )  # fmt: skip
 def test_what_a_pipeline_cannot_have(plan: Plan, words: str, saved: tuple[Path, str]) -> None:
     with pytest.raises(AnalyzerError, match=words):
-        run_trace(saved[0], plan)
+        run_trace(ModelRequest(saved[0], plan))
 
 
 def test_what_is_missing_is_named(saved: tuple[Path, str], tmp_path: Path) -> None:
     index = json.loads((saved[0] / "model_index.json").read_text())
     (tmp_path / "model_index.json").write_text(json.dumps(index))
     with pytest.raises(AnalyzerError, match="is missing"):
-        run_trace(tmp_path, Plan())
+        run_trace(ModelRequest(tmp_path, Plan()))
     (tmp_path / "model_index.json").write_text(json.dumps({**index, "_class_name": "FluxPipelin"}))
     with pytest.raises(AnalyzerError, match=r"names diffusers.FluxPipelin, .*did you mean 'FluxPipeline'"):
-        run_trace(tmp_path, Plan())
+        run_trace(ModelRequest(tmp_path, Plan()))

@@ -13,6 +13,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.loaders import load
 from analyzer.loaders.remote_code.environment import environment
+from analyzer.loaders.request import ModelRequest
 from analyzer.plans.stub_names import parse_stubs
 from tests.loaders.remote import FIVE, Code, assumed, change, five
 
@@ -102,9 +103,9 @@ def test_a_config_may_ask_for_a_kernel(name: str, llama: Path) -> None:
     from transformers.utils import is_flash_attn_2_available
 
     change(llama / "config.json", '"dtype"', f'"attn_implementation": "{name}", "dtype"')
-    report = run_trace(llama, Plan())
+    report = run_trace(ModelRequest(llama, Plan()))
     assert sum(node.op == "kernels.attention.default" for node in report.graph.ops()) == 2 and not report.findings
-    wide = run_trace(llama, Plan(dtype="float32"))
+    wide = run_trace(ModelRequest(llama, Plan(dtype="float32")))
     assert [f.count for f in wide.findings if "FlashAttention only support" in f.message] == [2]
     assert not is_flash_attn_2_available()
 
@@ -112,7 +113,7 @@ def test_a_config_may_ask_for_a_kernel(name: str, llama: Path) -> None:
 @five
 def test_flex_attention_is_traced_as_sdpa(llama: Path) -> None:
     change(llama / "config.json", '"dtype"', '"attn_implementation": "flex_attention", "dtype"')
-    report = run_trace(llama, Plan(device="cpu"))
+    report = run_trace(ModelRequest(llama, Plan(device="cpu")))
     assert not report.coverage.incomplete and not report.findings
     assert assumed(report)["flex_attention, which is compiled"].startswith("sdpa")
 
@@ -121,7 +122,7 @@ def test_flex_attention_is_traced_as_sdpa(llama: Path) -> None:
 def test_transformers_refuses_the_kernel_on_a_cpu(llama: Path) -> None:
     change(llama / "config.json", '"dtype"', '"attn_implementation": "flash_attention_2", "dtype"')
     with pytest.raises(AnalyzerError, match="FlashAttention2 has been toggled on"):
-        run_trace(llama, Plan(device="cpu"))
+        run_trace(ModelRequest(llama, Plan(device="cpu")))
 
 
 MOVES = """x = x.cuda().to("cuda").to("cuda:0", non_blocking=True).to(0)

@@ -18,6 +18,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.inputs import cast_floats
 from analyzer.ir.plan import EVALUATE, TRAIN, Plan, Training
 from analyzer.loaders.plan_application import apply_plan
+from analyzer.loaders.request import ModelRequest
 
 _ROWS = [{"input_ids": list(range(3, 11)), "attention_mask": [1] * 8, "labels": list(range(3, 11))}]
 Seen = dict[str, Any]
@@ -74,7 +75,7 @@ def _really(folder: Path, recipe: dict[str, Any], tmp_path: Path) -> dict[str, S
 
 def _planned(folder: Path, made: tuple[Plan, ...]) -> dict[str, Seen]:
     found = {}
-    report = run_stages(folder, made)
+    report = run_stages(ModelRequest(folder), made)
     for one, plan in zip((report, *report.others), made, strict=True):
         graph = one.flow.graph
         heads = [n for n in graph.ops() if n.module == "lm_head" and n.call == "linear" and not n.phase]

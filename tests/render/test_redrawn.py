@@ -17,6 +17,7 @@ from analyzer import plans, trace
 from analyzer.actions.trace import run_stages
 from analyzer.ir.graph import above
 from analyzer.ir.plan import Plan
+from analyzer.loaders.request import ModelRequest
 from analyzer.picture import PLAIN, Look
 from analyzer.render import FORMATS, repro, terminal
 from analyzer.report import Report
@@ -46,7 +47,7 @@ def _train(folder: Path) -> Report:
 
 def _recipe(folder: Path) -> Report:
     made = plans.make({}, [SAMPLES / "recipes" / "seed.yaml"])
-    return run_stages(shrink(SAMPLES / "minicpm_v_2", folder), made, trust_remote_code=True)
+    return run_stages(ModelRequest(shrink(SAMPLES / "minicpm_v_2", folder), trust_remote_code=True), made)
 
 
 def _steps(folder: Path) -> Report:

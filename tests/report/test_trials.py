@@ -19,6 +19,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.ir.literal_types import PROPOSALS, STAGES, FailureKind
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
 from analyzer.ir.proposals import Edit, Failure, Proposal, Trial
+from analyzer.loaders.request import ModelRequest
 from analyzer.render import fixes
 from analyzer.report.trials import parse_trials, trials_to_json
 from tests.check.folders import sample
@@ -66,7 +67,7 @@ def test_trials_come_back_as_they_were(errors: int, made: list[Trial], under: li
 def test_the_trials_of_a_real_model_are_shown_and_applied_alike(tmp_path: Path) -> None:
     folder = sample(tmp_path / "m")
     plan = Plan(device="cpu")
-    errors, made = run_fix(folder, [plan], trust_remote_code=True)
+    errors, made = run_fix(ModelRequest(folder, trust_remote_code=True), [plan])
     tried = parse_trials(trials_to_json(errors, made, [plan]), "it")
     assert list(tried.trials) == made and any(trial.proposal.edits for trial in made)
     shown = []

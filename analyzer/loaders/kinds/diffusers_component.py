@@ -27,14 +27,14 @@ from analyzer.loaders.files.checkpoint_headers import read_headers
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.importing import plain_path, user_code
-from analyzer.loaders.request import LoadRequest
+from analyzer.loaders.request import ModelRequest
 from analyzer.loaders.unsupported_plan import refuse
 
 FILES: Final = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin", "model.safetensors")
 """Names of weights that diffusers writes."""
 
 
-def load(request: LoadRequest, settings: dict[str, Any]) -> Loaded:
+def load(request: ModelRequest, settings: dict[str, Any]) -> Loaded:
     """The model whose config.json names its class; needs an inputs file where the usual inputs cannot be made."""
     root, plan = request.path, request.plan
     refuse(plan, "a part of a diffusers pipeline", "adapter")

@@ -23,7 +23,7 @@ from analyzer.loaders.kinds.transformers_folder import dtype_of
 from analyzer.loaders.offline_processors import StandInExtractor, StandInTokenizer
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.importing import plain_path, user_code
-from analyzer.loaders.request import LoadRequest, Progress
+from analyzer.loaders.request import ModelRequest, Progress
 from analyzer.loaders.unsupported_plan import refuse
 
 _CALL: Final[dict[str, Any]] = {
@@ -36,7 +36,7 @@ _CALL: Final[dict[str, Any]] = {
 _STAND_INS: Final = ("Tokenizer", "TokenizerFast", "Processor", "FeatureExtractor", "ProcessorFast")
 
 
-def load(request: LoadRequest, settings: dict[str, Any]) -> Loaded:
+def load(request: ModelRequest, settings: dict[str, Any]) -> Loaded:
     """The pipeline as `DiffusionPipeline.from_pretrained(root, torch_dtype=plan.dtype)` puts it together."""
     root, plan = request.path, request.plan
     refuse(plan, "a diffusers pipeline", "adapter", "train")

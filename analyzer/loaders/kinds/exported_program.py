@@ -25,14 +25,14 @@ from analyzer.ir.reason import Reason
 from analyzer.loaders.building import to_meta
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.plan_application import apply_plan
-from analyzer.loaders.request import LoadRequest
+from analyzer.loaders.request import ModelRequest
 from analyzer.loaders.unsupported_plan import refuse
 
 _LINE: Final = re.compile(r'File "([^"]+)", line (\d+)')
 _TORCH: Final = str(Path(torch.__file__).parent)
 
 
-def load(request: LoadRequest, settings: Any) -> Loaded:
+def load(request: ModelRequest, settings: Any) -> Loaded:
     """The program as `torch.export.load(path).module()` runs it; weights are read once, and dropped.
 
     Raises AnalyzerError for a file that cannot be read, or holds pickled objects and is not trusted.

@@ -23,7 +23,7 @@ from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import lend, plain_path, user_code
-from analyzer.loaders.request import LoadRequest
+from analyzer.loaders.request import ModelRequest
 from analyzer.loaders.unsupported_plan import refuse
 
 _WANTED: Final = "def build(): return module, {'x': torch.ones(1, 3)}"
@@ -31,7 +31,7 @@ _NAME: Final = "_built_"
 """The name of the file as a module: it is no script, and has no `__main__`."""
 
 
-def load(request: LoadRequest, settings: Any) -> Loaded:
+def load(request: ModelRequest, settings: Any) -> Loaded:
     """Run the file, which a person names and so trusts, and what its `build()` gives.
 
     It may also define `inputs()`, the keyword arguments of forward, and `run(model, inputs)`. Raises AnalyzerError

@@ -30,7 +30,7 @@ from analyzer.loaders.kinds.diffusers_component import quiet, saved_of
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import import_class, plain_path, user_code
-from analyzer.loaders.request import LoadRequest, silent
+from analyzer.loaders.request import ModelRequest, silent
 from analyzer.loaders.unsupported_plan import refuse
 
 _PACKAGE: Final = "sentence_transformers"
@@ -38,7 +38,7 @@ _FIRST: Final = "Transformer"
 _RESULT: Final = "sentence_embedding"
 
 
-def load(request: LoadRequest, settings: list[dict[str, Any]]) -> Loaded:
+def load(request: ModelRequest, settings: list[dict[str, Any]]) -> Loaded:
     """The model as `SentenceTransformer(root)` builds it; `plan.dtype` is its `model_kwargs={"dtype": ...}`.
 
     Without the package the encoder alone is traced, and that is said. Raises AnalyzerError if there is no encoder.

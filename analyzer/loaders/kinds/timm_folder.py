@@ -27,13 +27,13 @@ from analyzer.loaders.kinds.diffusers_component import saved_of
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import plain_path, user_code
-from analyzer.loaders.request import LoadRequest
+from analyzer.loaders.request import ModelRequest
 from analyzer.loaders.unsupported_plan import refuse
 
 _IMAGE: Final = (3, 224, 224)
 
 
-def load(request: LoadRequest, settings: dict[str, Any]) -> Loaded:
+def load(request: ModelRequest, settings: dict[str, Any]) -> Loaded:
     """The model as `timm.create_model("local-dir:FOLDER")` makes it, in float32; `plan.to` casts it.
 
     Raises AnalyzerError where timm is not there, or does not know the architecture.

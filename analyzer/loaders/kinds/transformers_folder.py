@@ -11,10 +11,10 @@ from analyzer.ir.dtypes import is_float
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
 from analyzer.loaders.files.checkpoint_headers import Stored, first_float, read_headers
-from analyzer.loaders.request import LoadRequest
+from analyzer.loaders.request import ModelRequest
 
 
-def load(request: LoadRequest, settings: dict[str, Any]) -> Loaded:
+def load(request: ModelRequest, settings: dict[str, Any]) -> Loaded:
     """Build the model that `root` describes; `settings` is its config.json."""
     root, plan = request.path, request.plan
     say = request.progress
