@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Final
 
 from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.worker import protocol
+from analyzer.worker.bytecode import compile_once
 from analyzer.worker.confinement import Confined, Rules, confine, interpreter_paths
 from analyzer.worker.protocol import Setup
 
@@ -28,6 +29,7 @@ _PARENT_DIED: Final = 1
 
 def main() -> None:
     """Talk on standard input and output, which from here on are nobody else's."""
+    compile_once()
     converse(sys.stdin.buffer, _own_stdout())
 
 
