@@ -39,7 +39,7 @@ def test_every_format_is_written_without_anything_heavy(saved: Path) -> None:
         assert out.read_bytes() == FORMATS[out.suffix](_live()), out.suffix
 
 
-@pytest.mark.parametrize("room", ["report", "rules", "check", "diff.comparison", "picture", "render", "report_json"])
+@pytest.mark.parametrize("room", ["report", "rules", "check", "diff.comparison", "picture", "render", "report.reader"])
 def test_what_reads_a_report_is_imported_without_anything_heavy(room: str) -> None:
     code = f"import sys, analyzer.{room}\nsys.exit(bool({HEAVY}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
