@@ -22,7 +22,11 @@ class AnalyzerError(Exception):
 
 
 class Interrupted(BaseException):
-    """A run was told to end: by a deadline, or by a person. `str(error)` says which."""
+    """A run was told to end: by a deadline, or by a person. `str(error)` says which, `hint` what helps."""
+
+    def __init__(self, words: str, hint: str = "") -> None:
+        super().__init__(words)
+        self.hint = hint
 
 
 class NoMatch(AnalyzerError):

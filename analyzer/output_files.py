@@ -17,6 +17,8 @@ STDOUT: Final = "-"
 def deliver(target: str, data: bytes) -> None:
     """Put the bytes on stdout or, whole or not at all, into the file. Raises AnalyzerError where it cannot."""
     if target == STDOUT:
+        if sys.stdout is None:
+            raise AnalyzerError("standard output is closed", hint="give a file with --out")
         _write_bytes(sys.stdout, data)
     else:
         deliver_all({Path(os.path.realpath(target)): data}, target)  # a link stays a link

@@ -19,7 +19,7 @@ from analyzer.report.reader import parse_report
 from analyzer.report.trials import Tried, parse_trials
 from analyzer.worker.channel import Fresh
 from analyzer.worker.in_process import InProcess
-from analyzer.worker.process import Answer, Ended, Tell, Workers, started
+from analyzer.worker.process import Answer, Ended, Tell, WorkerOptions, started
 from analyzer.worker.protocol import Action, TraceRequest
 from analyzer.worker.readable import readable
 
@@ -39,7 +39,7 @@ class Asker(Protocol):
 
 
 @contextmanager
-def worker(how: Workers, requests: Sequence[TraceRequest], warn: Tell) -> Iterator[Asker]:
+def worker(how: WorkerOptions, requests: Sequence[TraceRequest], warn: Tell) -> Iterator[Asker]:
     """Whoever will answer these requests, and may read what they name; `warn` hears that it is not confined."""
     if how.in_process:
         if how.bounds.require_confined or how.python:
@@ -50,7 +50,7 @@ def worker(how: Workers, requests: Sequence[TraceRequest], warn: Tell) -> Iterat
         return
     space = how.bounds.max_memory * _AS_IF + _RESERVED if how.bounds.max_memory else 0
     setup = {"readable": readable(requests), "address_space": space, "debug": how.debug}
-    with started(Fresh(how.python, how.debug), how.bounds, setup, warn) as one:
+    with started(Fresh(how.python, how.debug), how, setup, warn) as one:
         yield one
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import click
@@ -29,8 +31,10 @@ __all__ = ["CLEAN", "FAILED", "FOUND", "main"]
 
 FAILED: Final = 2
 """Exit code: could not run, or was ended by a deadline or for want of memory."""
-INTERRUPTED, TERMINATED = 130, 143
-"""Exit codes: ended by Ctrl-C, by SIGTERM."""
+INTERRUPTED: Final = 130
+"""Exit code: ended by Ctrl-C; by another signal it is 128 and the signal's number, as shells have it."""
+_ENDING: Final = {"SIGTERM": "terminated", "SIGHUP": "the terminal is gone"}
+"""Signals that end the command, and how that is told."""
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -38,6 +42,11 @@ _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; every error is one line on stderr."""
     args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        complain("the current folder is gone (change into another one)")
+        return FAILED
     try:
         with _ended_by_signals():
             return int(cli.main(args, prog_name="analyze", standalone_mode=False) or CLEAN)
@@ -53,32 +62,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         return signalled.ended.code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the interpreter complains once more when it flushes
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return _unexpected(error, args)
+        complain(f"the output cannot be written: {error.strerror}")
     except Exception as error:
-        if "--debug" in args:
-            traceback.print_exc()
-        if isinstance(error, AnalyzerError):
-            complain(str(error))
-            return error.code if isinstance(error, EndedError) else FAILED
-        kind = error.kind if isinstance(error, WorkerFault) else type(error).__name__
-        complain(f"unexpected {kind}: {error} (a fault in analyze; run again with --debug)")
+        return _unexpected(error, args)
+    return FAILED
+
+
+def _unexpected(error: Exception, args: Sequence[str]) -> int:
+    """Tell an error in one line, or whole where that is asked for; gives the exit code."""
+    if "--debug" in args:
+        traceback.print_exc()
+    if isinstance(error, AnalyzerError):
+        complain(str(error))
+        return error.code if isinstance(error, EndedError) else FAILED
+    kind = error.kind if isinstance(error, WorkerFault) else type(error).__name__
+    complain(f"unexpected {kind}: {error} (a fault in analyze; run again with --debug)")
     return FAILED
 
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """While this lasts, SIGTERM ends the command as Ctrl-C does: what there is is still written."""
+    """While this lasts, SIGTERM and SIGHUP end the command as Ctrl-C does: what there is is still written."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _terminated)
+    numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+    before = {number: signal.signal(number, _signalled) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _terminated(*_: object) -> None:
-    raise Signalled(TERMINATED, "terminated")
+def _signalled(number: int, _: object) -> None:
+    name = signal.Signals(number).name
+    raise Signalled(128 + number, _ENDING[name])
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:

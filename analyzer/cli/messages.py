@@ -12,7 +12,7 @@ import click
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """A line on stderr that says what is going on; nothing when stderr is no terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console

@@ -15,7 +15,7 @@ from analyzer.ir.dtypes import parse_autocast, parse_dtype
 from analyzer.ir.literal_types import SCOPES, STAGES, TARGETS
 from analyzer.ir.steps import TWICE, parse_steps
 from analyzer.plans.stub_names import parse_stubs
-from analyzer.worker.process import Bounds, Workers
+from analyzer.worker.process import Bounds, WorkerOptions
 from analyzer.worker.protocol import TraceRequest
 
 
@@ -24,12 +24,16 @@ class Asked:
     """What a person asked for: one model under one set-up, and how its worker runs."""
 
     request: TraceRequest
-    workers: Workers
+    workers: WorkerOptions
 
     @property
     def model(self) -> Path:
         """The model's folder or file."""
         return Path(self.request.model)
+
+
+_MOST: Final = 1_000_000
+"""Seconds or gigabytes: a person who gives more means something else."""
 
 
 class _Bound(click.ParamType[float]):
@@ -43,8 +47,8 @@ class _Bound(click.ParamType[float]):
             number = float(value)
         except ValueError:
             number = -1.0
-        if not 0 <= number < float("inf"):
-            self.fail(f"'{value}' is no number from 0 on", param, ctx)
+        if not 0 <= number <= _MOST:
+            self.fail(f"'{value}' is no number from 0 to {_MOST:,}", param, ctx)
         return number
 
 
@@ -132,6 +136,8 @@ def trace_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 raise AnalyzerError("--steps and --twice exclude each other", hint="give one of them")
             if scope and not (autocast or recipes or plan_file):
                 raise AnalyzerError("--scope says what autocast is around", hint="give --autocast too")
+            if python == "":
+                raise AnalyzerError("--python names no interpreter", hint="such as --python .venv/bin/python")
             if plan_file is not None and recipes:
                 hint = "a plan file says all that a recipe does"
                 raise AnalyzerError("--plan and --recipe exclude each other", hint=hint)
@@ -149,7 +155,7 @@ def trace_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 steps=calls,
             )
             bounds = Bounds(deadline, int(max_memory * (1 << 30)), require_confined)
-            return Asked(request, Workers(python or "", bounds, in_process, debug))
+            return Asked(request, WorkerOptions(python or "", bounds, in_process, debug))
 
         return command(ask=ask, **others)
 

@@ -101,8 +101,12 @@ def _coverage(loaded: Loaded, recorder: Recorder, inventions: Inventions, stop: 
     ops = sum(1 for _ in recorder.graph.ops())
     assumptions: tuple[Assumption, ...] = tuple(sorted({*loaded.assumptions, *inventions.all()}))
     missed = never_entered(recorder.graph, loaded.inventory) if ops else ()
-    incomplete = f"{stop.words}; not reached: {not_reached(missed, stop.module)} ({stop.hint})" if stop else ""
-    return Coverage(ops, assumptions, incomplete, missed)
+    return Coverage(ops, assumptions, _incomplete(stop, not_reached(missed, stop.module)) if stop else "", missed)
+
+
+def _incomplete(stop: Stop, left_out: str) -> str:
+    hint = f" ({stop.hint})" if stop.hint else ""
+    return f"{stop.words}; not reached: {left_out}{hint}"
 
 
 def from_callable(

@@ -48,7 +48,7 @@ def _node(error: Exception | Interrupted, tracer: Tracer, module: str, place: Pl
 def _hint(error: Exception | Interrupted, said: str, train: bool) -> str:
     """What to do: as the error itself says, if it does."""
     if isinstance(error, Interrupted):
-        return "allow more time"
+        return error.hint
     if not train and _NO_GRADIENT in said:
         return getattr(error, "hint", "") or "a backward pass needs --train"
     return getattr(error, "hint", "") or "check the inputs (--inputs FILE)"

@@ -84,8 +84,9 @@ class Fresh:
                     start_new_session=True,  # Ctrl-C is the front's to hear, which then asks for what there is
                 )
             except OSError as error:
-                hint = "--python takes the path of a Python interpreter"
-                raise AnalyzerError(f"{python} cannot be started: {error.strerror}", hint=hint) from error
+                where = error.strerror if os.sep in python else "it is not on PATH"
+                hint = "--python takes a Python interpreter, such as .venv/bin/python"
+                raise AnalyzerError(f"{python} cannot be started: {where}", hint=hint) from error
         return _Process(process, words)
 
 

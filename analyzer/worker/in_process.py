@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,8 @@ class InProcess:
     def ask(self, action: Action, data: Mapping[str, Any], tell: Tell) -> Answer:
         """Answer here and now; raises whatever is raised."""
         self._tell = tell
-        name = self._desk.answer({"action": action, **data})
+        with redirect_stdout(sys.stderr):  # what the model's code prints
+            name = self._desk.answer({"action": action, **data})
         return Answer((self._scratch / name).read_bytes())
 
     def _emit(self, event: str, **texts: str) -> None:

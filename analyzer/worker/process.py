@@ -38,7 +38,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Workers:
+class WorkerOptions:
     """How the command runs its workers."""
 
     python: str = ""
@@ -54,6 +54,8 @@ class Ended:
 
     code: int
     words: str
+    hint: str = ""
+    """What helps, where something does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +95,13 @@ class WorkerFault(Exception):
 
 
 @contextmanager
-def started(launch: Launch, bounds: Bounds, setup: Mapping[str, Any], warn: Tell) -> Iterator[Worker]:
+def started(launch: Launch, how: WorkerOptions, setup: Mapping[str, Any], warn: Tell) -> Iterator[Worker]:
     """A worker for as long as this lasts, with a scratch folder of its own; `warn` hears that it is not confined."""
     with TemporaryDirectory(prefix="analyze-", ignore_cleanup_errors=True) as made:
         scratch = Path(made).resolve()
         channel = launch(scratch)
         try:
-            worker = Worker(channel, scratch, bounds, warn)
+            worker = Worker(channel, scratch, how, warn)
             worker.send(Setup(scratch=str(scratch), **setup).to_json())
             yield worker
         finally:
@@ -109,17 +111,20 @@ def started(launch: Launch, bounds: Bounds, setup: Mapping[str, Any], warn: Tell
 class Worker:
     """A conversation with one process."""
 
-    def __init__(self, channel: Channel, scratch: Path, bounds: Bounds, warn: Tell) -> None:
-        self._channel, self._scratch, self._bounds, self._warn = channel, scratch, bounds, warn
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._begun = time.monotonic()
+    def __init__(self, channel: Channel, scratch: Path, how: WorkerOptions, warn: Tell) -> None:
+        self.channel, self.scratch, self.how, self.warn = channel, scratch, how, warn
+        self.lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        """What it says, as it comes; an empty line is its end."""
+        self.begun = time.monotonic()
+        self.greeted = False
+        """Whether it has said anything: only a worker does."""
         Thread(target=self._read, daemon=True).start()
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Say something; a worker that is gone does not hear it, and is found gone when it is waited for."""
         with suppress(OSError, ValueError):
-            self._channel.writer.write(protocol.line(message))
-            self._channel.writer.flush()
+            self.channel.writer.write(protocol.line(message))
+            self.channel.writer.flush()
 
     def ask(self, action: Action, data: Mapping[str, Any], tell: Tell) -> Answer:
         """Ask for something and wait; `tell` hears each step in a few words.
@@ -142,9 +147,9 @@ class Worker:
                 return answer
 
     def _read(self) -> None:
-        while raw := self._channel.reader.readline(protocol.LINE + 1):
-            self._lines.put(raw)
-        self._lines.put(b"")
+        while raw := self.channel.reader.readline(protocol.LINE + 1):
+            self.lines.put(raw)
+        self.lines.put(b"")
 
 
 class _Waiting:
@@ -161,11 +166,11 @@ class _Waiting:
     def step(self) -> Answer | None:
         """Wait a moment; the answer, if it came."""
         try:
-            raw = self._worker._lines.get(timeout=TICK)
+            raw = self._worker.lines.get(timeout=TICK)
         except queue.Empty:
             return self._looked()
         if not raw:
-            return self._left(Ended(2, self._worker._channel.last_words()))
+            return self._left(Ended(2, self._why_gone()))
         self._said += 1
         try:
             if self._said > SAID:
@@ -173,19 +178,20 @@ class _Waiting:
             event = protocol.read_event(raw)
             return self._heard(event)
         except (ValueError, KeyError, OSError) as error:
-            self._worker._channel.kill()
+            self._worker.channel.kill()
             raise AnalyzerError(f"the worker said what it may not say: {error}", hint="nothing was written") from error
 
     def stop(self, ended: Ended) -> None:
         """Ask for what there is; the second time, end the worker."""
         if self._ended is not None:
-            self._worker._channel.kill()
+            self._worker.channel.kill()
             raise EndedError(ended)
         self._ended, self._last = ended, time.monotonic() + GRACE
-        self._worker.send({"action": protocol.STOP, "words": ended.words})
+        self._worker.send({"action": protocol.STOP, "words": ended.words, "hint": ended.hint})
 
     def _heard(self, event: dict[str, str]) -> Answer | None:
         kind = event["event"]
+        self._worker.greeted = True
         if kind == "step":
             self._tell(event["text"])
         elif kind == "confined":
@@ -199,11 +205,11 @@ class _Waiting:
         return None
 
     def _confined(self, line: str) -> None:
-        if line and self._worker._bounds.require_confined:
-            self._worker._channel.kill()
+        if line and self._worker.how.bounds.require_confined:
+            self._worker.channel.kill()
             raise AnalyzerError(f"{line}, and --require-confined is given", hint="run it on Linux 5.13 or later")
         if line:
-            self._worker._warn(line)
+            self._worker.warn(line)
 
     def _failed(self, event: dict[str, str]) -> Answer:
         if self._ended is not None:
@@ -212,9 +218,15 @@ class _Waiting:
             raise AnalyzerError(event["message"], hint=event["hint"]) from RemoteTraceback(event["traceback"])
         raise WorkerFault(event["type"], event["message"]) from RemoteTraceback(event["traceback"])
 
+    def _why_gone(self) -> str:
+        words = self._worker.channel.last_words()
+        if self._worker.greeted or not self._worker.how.python:
+            return words
+        return f"{self._worker.how.python} is no Python of 3.10 or later that can run a worker: {words}"
+
     def _looked(self) -> Answer | None:
         """Whether time or memory is up."""
-        now, bounds, channel = time.monotonic(), self._worker._bounds, self._worker._channel
+        now, bounds, channel = time.monotonic(), self._worker.how.bounds, self._worker.channel
         if bounds.max_memory and channel.memory() > bounds.max_memory:
             channel.kill()
             limit = f"{bounds.max_memory / (1 << 30):g}"
@@ -222,8 +234,8 @@ class _Waiting:
         if self._ended is not None and now > self._last:
             channel.kill()
             return self._left(self._ended)
-        if self._ended is None and bounds.deadline and now - self._worker._begun > bounds.deadline:
-            self.stop(Ended(2, f"stopped after {bounds.deadline:g} s (--deadline)"))
+        if self._ended is None and bounds.deadline and now - self._worker.begun > bounds.deadline:
+            self.stop(Ended(2, f"stopped after {bounds.deadline:g} s (--deadline)", "allow more time"))
         return None
 
     def _left(self, ended: Ended) -> Answer:
@@ -234,4 +246,4 @@ class _Waiting:
         return Answer(self._data(self._partial), ended)
 
     def _data(self, name: str) -> bytes:
-        return protocol.answer_file(self._worker._scratch, name, ANSWER)
+        return protocol.answer_file(self._worker.scratch, name, ANSWER)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from analyzer.plans.adapter_bases import candidates
-from analyzer.worker.confinement import model_paths
+from analyzer.worker.confinement import model_paths, source_paths
 from analyzer.worker.protocol import TraceRequest
 
 _SMALL: Final = 1 << 20
@@ -29,7 +29,7 @@ def _paths(request: TraceRequest) -> Iterator[Path | str]:
         yield from model_paths(Path(folder))
         yield from (one for base in _bases(Path(folder)) for one in model_paths(base))
     for name in (request.inputs, *request.runs):
-        yield from [Path(name).absolute().parent] if name else []  # it may import what lies beside it
+        yield from source_paths(Path(name)) if name else ()  # it may import what lies beside it
     for name in (*request.recipes, request.plan_file):
         yield from _recipe(Path(name).absolute()) if name else []
 

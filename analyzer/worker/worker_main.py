@@ -23,6 +23,8 @@ from analyzer.worker.confinement import Confined, Rules, confine, interpreter_pa
 from analyzer.worker.protocol import Setup
 
 Emit = Callable[..., None]
+_NEEDED: Final = ("torch", "transformers", "networkx", "numpy", "safetensors", "yaml")
+"""What an interpreter must have to trace."""
 _PARENT_DIED: Final = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 
@@ -61,6 +63,8 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
             emit("error", **_refused(AnalyzerError(str(error))))
         except AnalyzerError as error:
             emit("error", **_refused(error))
+        except ModuleNotFoundError as error:
+            emit("error", **(_refused(_lacking(error)) if error.name in _NEEDED else _fault(error)))
         except MemoryError:
             emit("error", **_refused(AnalyzerError("it needs more memory than the worker may have (--max-memory)")))
         except Exception as error:
@@ -79,7 +83,7 @@ class _Mailbox:
     def __init__(self, requests: BinaryIO) -> None:
         self._requests = requests
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._words = "stopped"
+        self._ended = Interrupted("stopped")
         self._busy = False
         signal.signal(signal.SIGTERM, self._told)
         Thread(target=self._read, daemon=True).start()
@@ -98,7 +102,7 @@ class _Mailbox:
             except ValueError:
                 break
             if message.get("action") == protocol.STOP:
-                self._words = str(message.get("words"))
+                self._ended = Interrupted(str(message.get("words")), str(message.get("hint")))
                 _raise_in_main_thread(signal.SIGTERM)
             else:
                 self._messages.put(message)
@@ -109,7 +113,7 @@ class _Mailbox:
     def _told(self, *_: Any) -> None:
         if self._busy:
             self._busy = False  # once is enough: what follows is how it answers
-            raise Interrupted(self._words)
+            raise self._ended
 
 
 def _raise_in_main_thread(number: signal.Signals) -> None:
@@ -151,6 +155,10 @@ def quiet() -> None:
 def _refused(error: AnalyzerError) -> Mapping[str, str]:
     return {"kind": "refused", "type": type(error).__name__, "message": error.message, "hint": error.hint,
             "traceback": traceback.format_exc()}  # fmt: skip
+
+
+def _lacking(error: ModuleNotFoundError) -> AnalyzerError:
+    return AnalyzerError(f"{sys.executable} has no {error.name}", hint=f"{sys.executable} -m pip install {error.name}")
 
 
 def _fault(error: Exception) -> Mapping[str, str]:

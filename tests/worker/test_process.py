@@ -157,6 +157,31 @@ def test_in_process_gives_the_same_report(clean: str, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("other", ["/nowhere/python", "/bin/true"])
 def test_an_interpreter_that_is_none(other: str, clean: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _trace(clean, "--python", other)[0] == 2
+    assert _trace(clean, "--python", other)[0] == 2  # one that cannot start, one that is no Python
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and ("cannot be started" in err or "ended with status 0" in err)
+
+
+def test_what_a_model_prints_in_process_stays_out_of_stdout(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert main(["trace", written(tmp_path, "print('hello')"), "--out", "-", "--in-process"]) == 0
+    captured = capfdbinary.readouterr()
+    assert captured.out.startswith(b"<?xml") and b"hello" in captured.err
+
+
+def test_a_link_out_of_the_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "config.json").write_text("{}")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").symlink_to(tmp_path / "elsewhere" / "config.json")
+    assert main(["trace", str(tmp_path / "model"), "--require-confined"]) == 2
+    err = capsys.readouterr().err
+    assert "cannot read" in err and "a link may not lead out of the model folder" in err
+
+
+def test_an_interpreter_without_torch_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    python = str(tmp_path / "bare" / "bin" / "python")
+    assert main(["trace", written(tmp_path), "--python", python]) == 2
+    assert "has no torch (" in capsys.readouterr().err

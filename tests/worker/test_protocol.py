@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from analyzer.errors import AnalyzerError
 from analyzer.worker import process, protocol
-from analyzer.worker.process import Bounds, EndedError, Worker
+from analyzer.worker.process import EndedError, Worker, WorkerOptions
 from analyzer.worker.protocol import Setup, TraceRequest
 
 TEXT = st.text(max_size=20)
@@ -65,7 +65,7 @@ class Scripted:
 
 def _asked(tmp_path: Path, said: bytes) -> tuple[Scripted, Callable[[], bytes]]:
     channel = Scripted(said)
-    worker = Worker(channel, tmp_path, Bounds(), lambda _: None)
+    worker = Worker(channel, tmp_path, WorkerOptions(), lambda _: None)
     return channel, lambda: worker.ask("trace", {}, lambda _: None).data
 
 

@@ -17,6 +17,9 @@ def read_json(file: Path) -> Any:
         raise AnalyzerError(
             f"{file}:{error.lineno}: broken JSON: {error.msg}", hint="download or save the file again"
         ) from error
+    except PermissionError as error:
+        hint = "a link may not lead out of the model folder" if file.is_symlink() else "is it yours to read?"
+        raise AnalyzerError(f"cannot read {file}: {error.strerror}", hint=hint) from error
     except (OSError, UnicodeDecodeError) as error:
         raise AnalyzerError(f"cannot read {file}: {error}", hint="is it a complete, readable file?") from error
 

@@ -87,6 +87,8 @@ def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
         raise
     except ModuleNotFoundError as error:
         raise _missing(error, root, package) from error
+    except PermissionError as error:
+        raise unreadable(error) from error
     except (Exception, SystemExit) as error:
         hint = getattr(error, "hint", "") or "the error is raised by the model's own code"
         if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
@@ -99,6 +101,16 @@ def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
             hint = f"the code loads {_asked_for(error)} by name, and nothing is fetched: let it name a folder on disk"
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint) from error
+
+
+def unreadable(error: PermissionError) -> AnalyzerError:
+    """What a confined worker may not do, as an error that says why and what to do."""
+    file = Path(str(error.filename or "a file"))
+    if file.is_symlink():
+        hint = "the link leads out of the model folder, where a worker may not read: put a copy into the folder"
+    else:
+        hint = "a worker reads the model, the packages and the files that you name, and writes nothing of yours"
+    return AnalyzerError(f"{file}: {error.strerror or error}", hint=hint)
 
 
 def _package(root: Path) -> str:

@@ -69,7 +69,7 @@ _LINKER_SETTINGS: Final = "/etc/ld.so.conf.d"
 def interpreter_paths() -> tuple[str, ...]:
     """Return what the running interpreter must read, sorted; nothing of it is a person's own folder as a whole."""
     found = {_THIS_PACKAGE, *_prefixes(), *_import_paths(), *_editable_packages(), *_library_folders()}
-    own = {path for path in found if not _too_wide(path)}
+    own = {path for path in found if not is_too_wide(Path(path))}
     return tuple(sorted({*own, *_LIBRARIES, *_DATA, *_SETTINGS, *_KERNEL}))
 
 
@@ -115,8 +115,8 @@ def absolute_entries(value: str) -> Iterable[str]:
     return [entry for entry in value.split(os.pathsep) if Path(entry).is_absolute()]
 
 
-def _too_wide(path: str) -> bool:
+def is_too_wide(path: Path) -> bool:
     """Return whether reading a folder would mean reading somebody's home, or the whole machine."""
-    folder = Path(path).resolve()
+    folder = path.resolve()
     home = Path(os.path.expanduser("~")).resolve()  # noqa: PTH111 (without a home it returns "~" and does not raise)
     return folder == Path(folder.anchor) or folder == home or folder in home.parents

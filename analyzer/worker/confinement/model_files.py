@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from analyzer.worker.confinement.interpreter_files import is_too_wide
+
 # Read for their headers alone, or without running what they hold. The name that counts is the target's: the folder is a
 # stranger's, and so is the name of a link in it.
 _WEIGHTS: Final = frozenset({".safetensors", ".bin", ".pt", ".pth", ".gguf"})
@@ -17,15 +19,27 @@ def model_paths(path: Path) -> tuple[str, ...]:
     """Return what reading a model means, sorted.
 
     Of a folder: the folder, and the files outside that its links lead to, if they are weights or lie in the blobs of
-    the same Hugging Face cache; other links out of it stay unreadable. Of a source file: its folder. Of any other
+    the same Hugging Face cache; other links out of it stay unreadable. Of a source file: `source_paths`. Of any other
     file: that file.
     """
     real = path.resolve()
     if not real.is_dir():
-        return (str(real.parent if real.suffix == _SOURCE else real),)
+        return source_paths(real) if real.suffix == _SOURCE else (str(real),)
     blobs = _blobs(path.absolute(), real)
     outside = {str(target) for target in _targets(real) if _may_be_read(target, real, blobs)}
     return tuple(sorted({str(real), *outside}))
+
+
+def source_paths(file: Path) -> tuple[str, ...]:
+    """Return what a person's own Python file may read: what lies in its folder.
+
+    Where that is a home, or holds one, it is the file, and the modules and packages beside it.
+    """
+    folder = file.resolve().parent
+    if not is_too_wide(folder):
+        return (str(folder),)
+    beside = [*folder.glob(f"*{_SOURCE}"), *(package.parent for package in folder.glob(f"*/__init__{_SOURCE}"))]
+    return tuple(sorted(str(one) for one in beside if not one.name.startswith(".")))
 
 
 def _targets(folder: Path) -> Iterator[Path]:
