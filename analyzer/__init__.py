@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from analyzer.api import trace
@@ -16,7 +16,8 @@ __all__ = ["Plan", "Report", "__version__", "trace"]
 _HOMES: Final = {"trace": "analyzer.api", "Plan": "analyzer.ir.plan", "Report": "analyzer.report"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        found: object = getattr(import_module(_HOMES[name]), name)
+        return found
     raise AttributeError(f"module 'analyzer' has no attribute {name!r}")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TextIO
 
 from analyzer.errors import AnalyzerError
 
@@ -69,7 +69,7 @@ def deliver_all(files: Mapping[Path, bytes], shown: str) -> None:
         raise AnalyzerError(f"cannot write {shown}: {error.strerror}", hint="the old file is untouched") from error
 
 
-def _write_bytes(stream: Any, data: bytes) -> None:
+def _write_bytes(stream: TextIO, data: bytes) -> None:
     stream.flush()
     stream.buffer.write(data)
     stream.buffer.flush()

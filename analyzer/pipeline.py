@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from analyzer.check.judgement import Check
 from analyzer.check.suppressions import Suppression
@@ -20,7 +20,7 @@ from analyzer.report.trials import Tried, parse_trials
 from analyzer.worker.channel import Fresh
 from analyzer.worker.in_process import InProcess
 from analyzer.worker.process import Answer, Ended, Tell, WorkerOptions, started
-from analyzer.worker.protocol import Action, TraceRequest
+from analyzer.worker.protocol import Action, Setup, TraceRequest, Wanted
 from analyzer.worker.readable import readable
 
 MOST_EDITED: Final = 4
@@ -34,7 +34,7 @@ _RESERVED: Final = 16 << 30
 class Asker(Protocol):
     """Whoever answers: a process, or for debugging this one."""
 
-    def ask(self, action: Action, data: Mapping[str, Any], tell: Tell) -> Answer:
+    def ask(self, action: Action, data: Wanted, tell: Tell) -> Answer:
         """The answer to one request."""
 
 
@@ -49,7 +49,7 @@ def worker(how: WorkerOptions, requests: Sequence[TraceRequest], warn: Tell) -> 
             yield InProcess(Path(scratch))
         return
     space = how.bounds.max_memory * _AS_IF + _RESERVED if how.bounds.max_memory else 0
-    setup = {"readable": readable(requests), "address_space": space, "debug": how.debug}
+    setup = Setup("", readable(requests), space, how.debug)
     with started(Fresh(how.python, how.debug), how, setup, warn) as one:
         yield one
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import click
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
 from analyzer.ir.literal_types import SCOPES, STAGES, TARGETS
+from analyzer.ir.plan import FieldValue
 from analyzer.ir.steps import TWICE, parse_steps
 from analyzer.plans.stub_names import parse_stubs
 from analyzer.worker.process import Bounds, WorkerOptions
@@ -41,10 +42,10 @@ class _Bound(click.ParamType[float]):
 
     name = "number"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number; a usage error for what is none, or is below 0."""
         try:
-            number = float(value)
+            number = float(str(value))
         except ValueError:
             number = -1.0
         if not 0 <= number <= _MOST:
@@ -86,21 +87,22 @@ _OPTIONS: Final = (
 )  # fmt: skip
 
 
+Result = TypeVar("Result")
 Ask = Callable[[Path], Asked]
 """What is asked of a model, checked: with its folder or file, the options become one `Asked`."""
 
 
-def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def plan_options(command: Callable[..., Result]) -> Callable[..., Result]:
     """Give a command one model and these options; it gets them as one argument, `asked`, checked."""
 
     @wraps(command)
-    def asking(*, model_dir: Path, ask: Ask, **others: Any) -> Any:
+    def asking(*, model_dir: Path, ask: Ask, **others: object) -> Result:
         return command(asked=ask(model_dir), **others)
 
     return _MODEL(trace_options(asking))
 
 
-def trace_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
     """Give a command these options without a model; it gets them as one argument, `ask`."""
 
     @wraps(command)
@@ -110,9 +112,9 @@ def trace_options(command: Callable[..., Any]) -> Callable[..., Any]:
         train: bool, autocast: str | None, scope: str | None, inputs: Path | None, trust_remote_code: bool,
         stage: str | None, plan_file: Path | None, steps: str | None, twice: bool,
         stubs: tuple[str, ...], python: str | None, deadline: float, max_memory: float, require_confined: bool,
-        in_process: bool, debug: bool, **others: Any,
-    ) -> Any:  # fmt: skip
-        flags = {
+        in_process: bool, debug: bool, **others: object,
+    ) -> Result:  # fmt: skip
+        flags: dict[str, FieldValue] = {
             "device": device,
             "dtype": parse_dtype(dtype) if dtype else None,
             "to": parse_dtype(to) if to else None,
@@ -123,7 +125,7 @@ def trace_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "autocast": ":".join(parse_autocast(autocast)) if autocast else None,
             "scope": scope,
         }
-        given: dict[str, Any] = {key: value for key, value in flags.items() if value}
+        given: dict[str, FieldValue] = {key: value for key, value in flags.items() if value}
         if no_autocast_adapter_dtype:
             given["autocast_adapter_dtype"] = False
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.cli.messages import complain
 from analyzer.errors import AnalyzerError
 from analyzer.gc_paused import gc_paused
 from analyzer.output_files import STDOUT, check_file, check_folder, deliver_folder
-from analyzer.render.formats import Format
+from analyzer.render.formats import Format, Subject
 
 if TYPE_CHECKING:
     from analyzer.report import Report
@@ -28,7 +28,7 @@ def check_targets(out: Sequence[str], scripts: Path | None = None) -> None:
         check_folder(scripts)
 
 
-def chosen(out: Sequence[str], formats: Mapping[str, Format], stdout: str = "") -> dict[str, Format]:
+def chosen(out: Sequence[str], formats: Mapping[str, Format[Subject]], stdout: str = "") -> dict[str, Format[Subject]]:
     """Target -> its format, each target once; `stdout` is the suffix that `-` stands for.
 
     Raises AnalyzerError for a suffix without a format.
@@ -42,7 +42,7 @@ def chosen(out: Sequence[str], formats: Mapping[str, Format], stdout: str = "") 
     return found
 
 
-def rendered(subject: Any, targets: Mapping[str, Format]) -> dict[str, bytes]:
+def rendered(subject: Subject, targets: Mapping[str, Format[Subject]]) -> dict[str, bytes]:
     """Bytes for each target; a format that fails is named on stderr and keeps no other from its file."""
     made = {}
     with gc_paused():

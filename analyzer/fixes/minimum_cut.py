@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from analyzer.fixes.search import fewest
 from analyzer.fixes.source_casts import Written, edited, writable
@@ -35,9 +34,9 @@ def cut(flow: Flow, findings: Sequence[Finding], folder: Path) -> Iterator[Propo
     yield Proposal("cut", _what(casts, written), _change(flow, casts), edits=edits)
 
 
-def _change(flow: Flow, casts: Sequence[tuple[str | Place, str]]) -> dict[str, Any]:
+def _change(flow: Flow, casts: Sequence[tuple[str | Place, str]]) -> Mapping[str, Mapping[str, str]]:
     inputs = {node.name for node in flow.graph.stored() if node.op == "input"}
-    change: dict[str, Any] = {}
+    change: dict[str, dict[str, str]] = {}
     for what, wanted in casts:
         if isinstance(what, str):
             change.setdefault("input_dtypes" if what in inputs else "set", {})[what] = wanted

@@ -66,7 +66,7 @@ def _without(cases: Sequence[Case], case: Case, finding: Finding, folder: Path) 
 def _promise(cases: Sequence[Case], proposal: Proposal) -> tuple[bool, int, int, int, str]:
     """Sort key of what is run first: the cut, then what is thought to leave the fewest errors, then the narrowest."""
     left = sum(_thought(case, proposal) for case in cases)
-    named = max(len(proposal.change.get("set") or ()), 1)
+    named = max(len(proposal.cast), 1)
     return proposal.kind != "cut", left, named, PROPOSALS.index(proposal.kind), proposal.what
 
 

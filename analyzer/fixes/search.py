@@ -83,8 +83,7 @@ def predicted(flow: Flow, proposal: Proposal) -> int | None:
 
 def _given(proposal: Proposal, name: str) -> str:
     dtype = str(proposal.change.get("to") or "")
-    given: Mapping[str, str] = proposal.change.get("set") or {}
-    for pattern, one in given.items():
+    for pattern, one in proposal.cast.items():
         if names(pattern, name):
             dtype = one
     return dtype

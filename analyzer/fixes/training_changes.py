@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
 from math import prod
-from typing import Any, Final
+from typing import Final
 
 from analyzer.fixes.plan_changes import stored
 from analyzer.ir.dtypes import is_float, parse_autocast, short
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
-from analyzer.ir.plan import Plan, Training, Wrap
+from analyzer.ir.plan import FieldValue, Plan, Training, Wrap
 from analyzer.ir.proposals import Proposal
 from analyzer.training.fsdp_units import fsdp_units
 
@@ -48,12 +48,13 @@ def _flat(flow: Flow, finding: Finding) -> Iterator[Proposal]:
     if len(set(wanted.values())) > 1:
         yield Proposal("stored", f"cast {len(wanted)} parameters to the dtype of their FSDP units", {"set": wanted})
     if "requires_grad" in finding.message:
-        yield _recipe(flow.plan, "fsdp_use_orig_params: true", {"fsdp": replace(training.fsdp, use_orig_params=True)})
+        whole = replace(training, fsdp=replace(training.fsdp, use_orig_params=True))
+        yield _recipe(flow.plan, "fsdp_use_orig_params: true", whole)
     if training.fsdp.version == 2 and not training.mixed_precision:  # as accelerate fills the policy in
         half = "bfloat16"
         policy = replace(training.fsdp, param_dtype=half, reduce_dtype=half, output_dtype=half)
-        change = {"mixed_precision": "bf16", "fsdp": policy}
-        yield _recipe(flow.plan, "mixed_precision: bf16, for which accelerate widens what is trained", change)
+        mixed = replace(training, mixed_precision="bf16", fsdp=policy)
+        yield _recipe(flow.plan, "mixed_precision: bf16, for which accelerate widens what is trained", mixed)
 
 
 def _as_in_their_units(flow: Flow, fsdp: Wrap, tensors: Container[str]) -> dict[str, str]:
@@ -75,26 +76,27 @@ def _scaled(flow: Flow, _: Finding) -> Iterator[Proposal]:
     plan = flow.plan
     wide = {"dtype": "float32"} | ({"to": "float32"} if plan.to == "float16" else {})
     yield Proposal("model", "load the model in f32; autocast makes the f16", wide)
-    fields: dict[str, Any] = {"dtype": "bfloat16"} | ({"to": "bfloat16"} if plan.to == "float16" else {})
+    fields = {"dtype": "bfloat16"} | ({"to": "bfloat16"} if plan.to == "float16" else {})
     if plan.autocast:
         fields["autocast"] = f"{parse_autocast(plan.autocast)[0]}:bfloat16"
-    yield _recipe(plan, "bf16 in place of fp16, without a scaler", {"scaler": False, "mixed_precision": "bf16"}, fields)
+    training = replace(plan.training or Training(), scaler=False, mixed_precision="bf16")
+    yield _recipe(plan, "bf16 in place of fp16, without a scaler", training, fields)
 
 
 def _accumulated(flow: Flow, _: Finding) -> Iterator[Proposal]:
     """The engine's own dtype for accumulation, or ZeRO, which takes any."""
-    engine = flow.plan.training.deepspeed if flow.plan.training else None
-    if engine is None:
+    training = flow.plan.training
+    if training is None or training.deepspeed is None:
         return
+    engine = training.deepspeed
     name = short(engine.dtype or "float32")
     what = f"data_types.grad_accum_dtype: {name}, or leave it out"
-    yield _recipe(flow.plan, what, {"deepspeed": replace(engine, accumulation_dtype="")})
-    yield _recipe(flow.plan, "zero_optimization.stage: 1", {"deepspeed": replace(engine, stage=1)})
+    yield _recipe(flow.plan, what, replace(training, deepspeed=replace(engine, accumulation_dtype="")))
+    yield _recipe(flow.plan, "zero_optimization.stage: 1", replace(training, deepspeed=replace(engine, stage=1)))
 
 
-def _recipe(plan: Plan, what: str, change: Mapping[str, Any], fields: Mapping[str, Any] | None = None) -> Proposal:
+def _recipe(plan: Plan, what: str, training: Training, fields: Mapping[str, FieldValue] | None = None) -> Proposal:
     """Another recipe for this stage."""
-    training = replace(plan.training or Training(), **change)
     stage = replace(plan, training=training).changed(fields or {})
     return Proposal("recipe", f"in the recipe, {what}", stages=(stage,))
 

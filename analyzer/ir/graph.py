@@ -58,7 +58,7 @@ class DtypeArg:
     name: str
 
 
-Arg: TypeAlias = Union[Ref, Spec, DtypeArg, int, float, bool, str, "tuple[Arg, ...]", None]
+Arg: TypeAlias = Union[Ref, Spec, DtypeArg, int, float, complex, bool, str, "tuple[Arg, ...]", None]
 """An argument of an operation. `Spec` stands for a tensor only while the oracle is asked."""
 
 

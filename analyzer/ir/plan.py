@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import parse_autocast, short
 from analyzer.ir.literal_types import DEVICES, SCOPES, STAGES, WRAP_POLICIES, Device, Scope, Stage, WrapPolicy
 
+FieldValue: TypeAlias = str | bool | Mapping[str, str] | None
+"""What a flag or a proposal sets a field of a plan to."""
 MERGED: Final = ("set", "input_dtypes")
 """Fields of a plan that a change adds to."""
 TRAIN: Final = "train"
@@ -105,14 +107,17 @@ class Plan:
         _check("device", self.device, DEVICES)
         _check("stage", self.stage, STAGES)
 
-    def changed(self, fields: Mapping[str, Any]) -> Plan:
+    def changed(self, fields: Mapping[str, FieldValue]) -> Plan:
         """The plan with these fields; those of MERGED are added to, the others replaced.
 
         >>> Plan(set={"vpm": "float32"}).changed({"set": {"llm": "float16"}, "to": "bfloat16"}).line()
         'device=cuda, to=bf16, set=(vpm=f32 llm=f16)'
         """
-        merged = {key: {**getattr(self, key), **value} for key, value in fields.items() if key in MERGED}
-        return replace(self, **{**fields, **merged})
+        values: dict[str, Any] = dict(fields)  # which name goes with which type is the plan's to check
+        for key, value in fields.items():
+            if key in MERGED and isinstance(value, Mapping):
+                values[key] = {**getattr(self, key), **value}
+        return replace(self, **values)
 
     def line(self) -> str:
         """The plan in one line: what it was read from, then all that it sets.
@@ -144,7 +149,7 @@ def _check(what: str, word: str, words: Sequence[str]) -> None:
         raise AnalyzerError(f"unknown {what} '{word}'", hint=f"use one of {', '.join(filter(None, words))}")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, dict):
         inside = " ".join(f"{key}={_shown(item)}" for key, item in value.items() if item not in ("", None, False, ()))
         return f"({inside})"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from analyzer.ir.literal_types import PROPOSALS, FailureKind, ProposalKind
-from analyzer.ir.plan import Plan
+from analyzer.ir.plan import FieldValue, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Proposal:
 
     kind: ProposalKind
     what: str
-    change: Mapping[str, Any] = field(default_factory=dict)
+    change: Mapping[str, FieldValue] = field(default_factory=dict)
     """Fields of the plan that it sets."""
     stages: tuple[Plan, ...] = ()
     """The plan of each stage as another recipe makes it; `change` comes on top."""
@@ -60,6 +59,12 @@ class Proposal:
     def sets(self) -> bool:
         """Whether it changes the set-up, alone or beside the source."""
         return bool(self.change or self.stages)
+
+    @property
+    def cast(self) -> Mapping[str, str]:
+        """The dtype of each stored tensor, or of what holds it, that the change sets."""
+        given = self.change.get("set")
+        return given if isinstance(given, Mapping) else {}
 
     def does(self, other: Proposal) -> bool:
         """Whether it changes what another one changes, in other words."""

@@ -11,7 +11,7 @@ from analyzer.render.formats import Format
 if TYPE_CHECKING:
     from analyzer.report import Report
 
-FORMATS: Final[dict[str, Format]] = {
+FORMATS: Final[dict[str, Format[Report]]] = {
     ".svg": Format("analyzer.render.svg:render_svg"),
     ".html": Format("analyzer.render.html:render"),
     ".dot": Format("analyzer.render.dot:render"),

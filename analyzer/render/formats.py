@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Generic, TypeVar
+
+Subject = TypeVar("Subject")
+"""What is rendered: a report, a check, a difference."""
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class Format(Generic[Subject]):
     """A format: calling it turns what is rendered, of the one kind that its registry is for, into bytes."""
 
     renderer: str
@@ -17,12 +20,12 @@ class Format:
     carries_edits: bool = False
     """Whether it shows changes of the source, which are looked for and proved only for such formats."""
 
-    def __call__(self, subject: Any) -> bytes:
+    def __call__(self, subject: Subject) -> bytes:
         """The bytes; raises AnalyzerError where a layout fails."""
         return self.load()(subject)
 
-    def load(self) -> Callable[[Any], bytes]:
+    def load(self) -> Callable[[Subject], bytes]:
         """The function itself."""
         module, _, name = self.renderer.partition(":")
-        found: Callable[[Any], bytes] = getattr(import_module(module), name)
+        found: Callable[[Subject], bytes] = getattr(import_module(module), name)
         return found

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
 
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Coverage, Finding
@@ -16,6 +15,7 @@ from analyzer.ir.literal_types import SEVERITIES, HeldKind
 from analyzer.ir.plan import Plan
 from analyzer.ir.witness import CPU
 from analyzer.picture import PLAIN, Look, check
+from analyzer.report.json_value import JsonObject
 
 DISPLAYS: dict[str, Callable[[Report], str]] = {}
 """How a notebook shows a report, as "html" and "svg": filled by `pipeline`, which stands above the renderers."""
@@ -103,7 +103,7 @@ class Report:
         """What a notebook shows where it takes no HTML: the picture."""
         return DISPLAYS["svg"](self) if "svg" in DISPLAYS else None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The report as plain data, in the form that tools read: fields may be added, none renamed."""
         from analyzer.report.writer import plain_report
 

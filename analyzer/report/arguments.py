@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, Final
+from typing import Final
 
 from analyzer.ir.graph import Arg, DtypeArg, Node, Ref, Spec
+from analyzer.report.json_value import Json
 from analyzer.report.records import Misfit
 
 _NOT_FINITE: Final = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
 """Floats that JSON has no form for, as texts; a text that is one of these is an object."""
 DEEPEST: Final = 32
 """Lists in lists in an argument; PyTorch's own signatures have two."""
-_AS_THEY_ARE: Final = (int, float, bool, type(None))
 
 
-def plain_argument(arg: Arg | complex) -> Any:
+def plain_argument(arg: Arg) -> Json:
     """An argument as plain data."""
     if isinstance(arg, Ref):
         return {"node": arg.id, "output": arg.index}
@@ -35,23 +35,22 @@ def plain_argument(arg: Arg | complex) -> Any:
     return arg
 
 
-def read_argument(data: Any, nodes: Mapping[str, Node], depth: int = 0) -> Any:
+def read_argument(data: object, nodes: Mapping[str, Node], depth: int = 0) -> Arg:
     """The argument that plain data stand for; raises Misfit for what is none, and for an operand that is not there."""
-    kind = type(data)
-    if kind is dict:
+    if isinstance(data, dict):
         return read_operand(data, nodes) if "node" in data else _other(data)
-    if kind is list:
+    if isinstance(data, list):
         if depth == DEEPEST:
             raise Misfit(f"an argument is a list in more than {DEEPEST} others")
         return tuple([read_argument(item, nodes, depth + 1) for item in data])
-    if kind is str:
+    if isinstance(data, str):
         return _NOT_FINITE.get(data, data)
-    if kind in _AS_THEY_ARE:
+    if data is None or isinstance(data, (int, float)):
         return data
     raise Misfit(f"{data!r} is no argument")
 
 
-def read_operand(data: Any, nodes: Mapping[str, Node]) -> Ref:
+def read_operand(data: object, nodes: Mapping[str, Node]) -> Ref:
     """A reference to an output of a node that has been read; raises Misfit where there is no such output."""
     if type(data) is not dict:
         raise Misfit("an operand is no object")
@@ -62,7 +61,7 @@ def read_operand(data: Any, nodes: Mapping[str, Node]) -> Ref:
     return Ref(source.id, index)
 
 
-def _other(data: Mapping[str, Any]) -> Any:
+def _other(data: Mapping[str, object]) -> Arg:
     if type(text := data.get("text")) is str:
         return text
     if "real" in data and "imaginary" in data:
@@ -77,7 +76,7 @@ def _other(data: Mapping[str, Any]) -> Any:
     return Spec(dtype, tuple(shape))
 
 
-def _real(data: Any) -> float:
+def _real(data: object) -> float:
     number = _NOT_FINITE.get(data) if type(data) is str else data
     if type(number) is not float:
         raise Misfit("a part of a complex number is no float")

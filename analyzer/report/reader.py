@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from json import loads
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.gc_paused import gc_paused
@@ -16,7 +16,7 @@ from analyzer.ir.plan import Plan
 from analyzer.picture import PLAIN, Look, check
 from analyzer.report import CensusRow, Report
 from analyzer.report.graphs import check_depth, read_flow, read_graph, read_inventory
-from analyzer.report.records import Misfit, read_record, read_value
+from analyzer.report.records import Misfit, as_list, as_object, read_record, read_value
 from analyzer.report.writer import FORWARD, SCHEMA
 
 _HINT: Final = "give a report as analyze trace --out FILE.json writes it"
@@ -50,25 +50,26 @@ def parse_report(data: bytes, what: str) -> Report:
             raise AnalyzerError(f"{what} is not a whole report: {wrong}", hint=_HINT) from error
 
 
-def read_plan(data: Any) -> Plan:
+def read_plan(data: object) -> Plan:
     """A plan as `writer.plain_plan` writes it; fields that an older version did not write are left alone.
 
     Raises Misfit.
     """
-    if "device" not in data:
+    if "device" not in as_object(data):
         raise Misfit("it is missing", "plan", "device")
     return read_record(Plan, data)
 
 
-def _report(data: dict[str, Any]) -> Report:
+def _report(data: Mapping[str, object]) -> Report:
     look = read_record(Look, data["look"]) if data.get("look") else PLAIN
-    findings: defaultdict[str, list[Finding]] = defaultdict(list)
-    for number, one in enumerate(data["findings"]):
+    findings: defaultdict[object, list[Finding]] = defaultdict(list)
+    for number, one in enumerate(as_list(data["findings"], "findings")):
         try:
-            findings[one.get("stage") or ""].append(_finding(one))
+            found = as_object(one)
+            findings[found.get("stage") or ""].append(_finding(found))
         except Misfit as error:
             raise error.within("findings", str(number)) from error
-    stages = [data, *read_value(tuple[dict[str, Any], ...], data.get("stages", []))]
+    stages = [data, *read_value(tuple[dict[str, object], ...], data.get("stages", []))]
     first, *others = [_stage(data, stage, findings, look) for stage in stages]
     if strangers := findings.keys() - {one.plan.stage for one in (first, *others)}:
         raise Misfit(f"no stage is called {str(min(strangers, key=str))[:40]}", "findings")
@@ -80,13 +81,15 @@ def _report(data: dict[str, Any]) -> Report:
     return report
 
 
-def _stage(data: dict[str, Any], stage: dict[str, Any], findings: Mapping[str, list[Finding]], look: Look) -> Report:
+def _stage(
+    data: Mapping[str, object], stage: Mapping[str, object], findings: Mapping[object, list[Finding]], look: Look
+) -> Report:
     plan, graph = read_plan(stage["plan"]), read_graph(stage["graph"])
     found = tuple(findings.get(plan.stage, ()))
     for finding in found:
         if not graph.nodes.keys() >= {*finding.nodes}:
             raise Misfit(f"no node is called {min({*finding.nodes} - graph.nodes.keys())[:40]}", "findings")
-    model = data["model"]
+    model = as_object(data["model"])
     return Report(
         read_value(dict[str, str], data["versions"]),
         read_value(str, model["path"]),
@@ -102,14 +105,15 @@ def _stage(data: dict[str, Any], stage: dict[str, Any], findings: Mapping[str, l
     )
 
 
-def _coverage(data: dict[str, Any]) -> Coverage:
-    found = read_record(Coverage, {**data, "incomplete": data["incomplete"] or ""})
+def _coverage(data: object) -> Coverage:
+    said = as_object(data)
+    found = read_record(Coverage, {**said, "incomplete": said["incomplete"] or ""})
     for one in found.never_entered:
         check_depth(one.module)
     return found
 
 
-def _finding(data: dict[str, Any]) -> Finding:
+def _finding(data: Mapping[str, object]) -> Finding:
     phase = data.get("phase", FORWARD)
     found = read_record(Finding, {**data, "phase": "" if phase == FORWARD else phase, "step": data.get("step") or ""})
     if not (found.nodes or found.tensors):

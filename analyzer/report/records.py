@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.literal_types import REASONS, WITNESSES
+from analyzer.ir.plan import FieldValue
 from analyzer.ir.reason import Reason
 from analyzer.ir.witness import Witness
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 LARGEST: Final = 1 << 63
 """Numbers from here on are no count, line or size."""
 T = TypeVar("T")
+Word = TypeVar("Word", bound=str)
+Reader: TypeAlias = Callable[[object], Any]
+"""Reads plain data into a value of the annotation that it was made for, which no type can say."""
 
 
 class Misfit(Exception):
@@ -35,28 +42,55 @@ class Misfit(Exception):
         return Misfit(self.what, *path, *self.path)
 
 
-def read_record(kind: type[T], data: Any) -> T:
+def read_record(kind: type[T], data: object) -> T:
     """The value of a class that plain data stand for; fields that are left out have their defaults.
 
     Keys that the class does not know are passed over. Raises Misfit for a wrong type, and for a value that the class
     itself refuses.
     """
-    found: T = read_value(kind, data)
+    return read_value(kind, data)
+
+
+def read_value(kind: type[T], data: object) -> T:
+    """The same for any annotation: `tuple[str, ...]`, `dict[str, int]`. Raises Misfit."""
+    found: T = _reader(kind)(data)  # type: ignore[arg-type]  # mypy takes no class for hashable
     return found
 
 
-def read_value(kind: Any, data: Any) -> Any:
-    """The same for any annotation: `tuple[str, ...]`, `dict[str, int]`. Raises Misfit."""
-    return _reader(kind)(data)
+def one_of(words: Iterable[Word]) -> Callable[[object], Word]:
+    """What reads one of these words; it raises Misfit for anything else."""
+    known: dict[str, Word] = {word: word for word in words}
+
+    def read(data: object) -> Word:
+        found = known.get(data) if type(data) is str else None
+        if found is None:
+            raise Misfit(f"{_shown(data)} is none of {', '.join(known)}"[:120])
+        return found
+
+    return read
+
+
+def as_list(data: object, name: str, length: int | None = None) -> list[object]:
+    """The data, which are a list, of so many items where that is known. Raises Misfit."""
+    if type(data) is not list or (length is not None and len(data) != length):
+        raise Misfit(f"{name} is no list" + (f" of {length}" if length else ""))
+    return data
+
+
+def as_object(data: object) -> dict[str, object]:
+    """The data, which are an object. Raises Misfit."""
+    if type(data) is not dict:
+        raise Misfit(f"{str(data)[:40]} is no object")
+    return data
 
 
 @cache
-def _reader(kind: Any) -> Callable[[Any], Any]:
+def _reader(kind: object) -> Reader:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         return _record(kind)
     if origin is typing.Literal:
-        return _word(inner)
+        return one_of(inner)
     if origin is tuple:
         return _sequence(_reader(inner[0]))
     if origin in (dict, Mapping):
@@ -68,13 +102,14 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
     raise TypeError(f"no field can be a {kind}")
 
 
-def _record(kind: Any) -> Callable[[Any], Any]:
+def _record(kind: type[DataclassInstance]) -> Reader:
+    make: Callable[..., object] = kind
     hints = typing.get_type_hints(kind)
     spoken = [(one.name, _SPOKEN[hints[one.name]]) for one in fields(kind) if hints[one.name] in _SPOKEN]
     plain = [one for one in fields(kind) if hints[one.name] not in _SPOKEN]
     known = [(one.name, _reader(hints[one.name]), _needed(one)) for one in plain]
 
-    def read(data: Any) -> Any:
+    def read(data: object) -> object:
         if type(data) is not dict:
             raise Misfit(f"{_shown(data)} is no object")
         values = {}
@@ -87,34 +122,38 @@ def _record(kind: Any) -> Callable[[Any], Any]:
             if name in data:
                 values[name] = _inside(name, partial(read_spoken, kind=data.get(f"{name}_kind")), data[name])
         try:
-            return kind(**values)
+            return make(**values)
         except AnalyzerError as error:
             raise Misfit(error.message) from error
 
     return read
 
 
-def read_reason(text: Any, kind: Any) -> Reason:
+_REASON: Final = one_of(REASONS)
+_WITNESS: Final = one_of(WITNESSES)
+
+
+def read_reason(text: object, kind: object) -> Reason:
     """A reason out of its words and its kind, which older reports do not have. Raises Misfit."""
-    return Reason(_text(text or ""), _word(REASONS)(kind or ""))
+    return Reason(_text(text or ""), _REASON(kind or ""))
 
 
-def read_witness(text: Any, kind: Any) -> Witness:
+def read_witness(text: object, kind: object) -> Witness:
     """A witness out of its words and its kind; in older reports the CPU's words are their kind. Raises Misfit."""
     words = _text(text or "")
-    return Witness(_word(WITNESSES)(kind or (words if words in WITNESSES else "from source")), words)
+    return Witness(_WITNESS(kind or (words if words in WITNESSES else "from source")), words)
 
 
-_SPOKEN: Final[dict[Any, Callable[..., Any]]] = {Reason: read_reason, Witness: read_witness}
+_SPOKEN: Final[dict[object, Callable[..., Reason | Witness]]] = {Reason: read_reason, Witness: read_witness}
 """Values that JSON holds as their words under the field's name, and their kind under that name with `_kind`."""
 
 
-def _needed(field: Any) -> bool:
+def _needed(field: Field[object]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
-def _sequence(read_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def read(data: Any) -> Any:
+def _sequence(read_item: Reader) -> Reader:
+    def read(data: object) -> tuple[object, ...]:
         if type(data) is not list:
             raise Misfit(f"{_shown(data)} is no list")
         return tuple([_inside(str(i), read_item, item) for i, item in enumerate(data)])
@@ -122,8 +161,8 @@ def _sequence(read_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return read
 
 
-def _mapping(read_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def read(data: Any) -> Any:
+def _mapping(read_item: Reader) -> Reader:
+    def read(data: object) -> dict[str, object]:
         if type(data) is not dict:
             raise Misfit(f"{_shown(data)} is no object")
         return {key: _inside(key, read_item, item) for key, item in data.items()}
@@ -131,56 +170,48 @@ def _mapping(read_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return read
 
 
-def _optional(read_some: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _optional(read_some: Reader) -> Reader:
     return lambda data: None if data is None else read_some(data)
 
 
-def _text(data: Any) -> str:
+def _text(data: object) -> str:
     if type(data) is not str:
         raise Misfit(f"{_shown(data)} is no text")
     return data
 
 
-def _word(words: tuple[Any, ...]) -> Callable[[Any], Any]:
-    def read(data: Any) -> Any:
-        if type(data) is not str or data not in words:
-            raise Misfit(f"{_shown(data)} is none of {', '.join(words)}"[:120])
-        return data
-
-    return read
-
-
-def _switch(data: Any) -> bool:
+def _switch(data: object) -> bool:
     if type(data) is not bool:
         raise Misfit(f"{_shown(data)} is neither true nor false")
     return data
 
 
-def _number(data: Any) -> int:
+def _number(data: object) -> int:
     if type(data) is not int or not -LARGEST < data < LARGEST:
         raise Misfit(f"{_shown(data)} is no whole number of 64 bits")
     return data
 
 
-def _path(data: Any) -> Path:
+def _path(data: object) -> Path:
     return Path(_text(data))
 
 
-_LEAVES: Final[dict[Any, Callable[[Any], Any]]] = {
+_LEAVES: Final[dict[object, Reader]] = {
     str: _text,
     bool: _switch,
     int: _number,
     Path: _path,
-    Any: lambda data: data,
+    object: lambda data: data,
+    FieldValue: lambda data: data,
 }
 
 
-def _inside(name: str, read: Callable[[Any], Any], data: Any) -> Any:
+def _inside(name: str, read: Callable[[object], T], data: object) -> T:
     try:
         return read(data)
     except Misfit as error:
         raise error.within(name) from None
 
 
-def _shown(data: Any) -> str:
+def _shown(data: object) -> str:
     return repr(data)[:40]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from json import dumps, loads
-from typing import Any, Final, get_type_hints
+from typing import Final, get_type_hints
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.ir.proposals import Trial
+from analyzer.report.json_value import JsonObject
 from analyzer.report.records import Misfit, read_record, read_value
 
 SCHEMA: Final = 1
@@ -53,7 +54,7 @@ def parse_trials(data: bytes, what: str) -> Tried:
         raise AnalyzerError(f"{what} cannot be read: {error}", hint=_HINT) from error
 
 
-def _plain(trial: Trial) -> dict[str, Any]:
+def _plain(trial: Trial) -> JsonObject:
     data = asdict(trial)
     inputs = trial.proposal.inputs
     data["proposal"]["inputs"] = None if inputs is None else str(inputs)

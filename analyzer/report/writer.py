@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
@@ -12,6 +12,7 @@ from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Plan
 from analyzer.ir.reason import Reason
 from analyzer.report.arguments import plain_argument
+from analyzer.report.json_value import JsonObject
 
 if TYPE_CHECKING:
     from analyzer.report import Report
@@ -21,9 +22,9 @@ FORWARD: Final = "forward"
 """What the phase of a forward pass is called; within the program it is ""."""
 
 
-def plain_report(report: Report) -> dict[str, Any]:
+def plain_report(report: Report) -> JsonObject:
     """The report, first what it is about, then its stage, then the other stages of a recipe where there are any."""
-    data = {
+    data: JsonObject = {
         "schema": SCHEMA,
         "versions": report.versions,
         "model": {"path": report.path, "class": report.class_name, "parameters": report.parameters},
@@ -34,12 +35,12 @@ def plain_report(report: Report) -> dict[str, Any]:
     return {**data, "stages": [_stage(one) for one in report.others]} if report.others else data
 
 
-def plain_plan(plan: Plan) -> dict[str, Any]:
+def plain_plan(plan: Plan) -> JsonObject:
     """A plan, with the one line that people read."""
     return {**asdict(plan), "line": plan.line()}
 
 
-def _stage(report: Report) -> dict[str, Any]:
+def _stage(report: Report) -> JsonObject:
     graph, inventory = report.graph, report.flow.inventory
     return {
         "plan": plain_plan(report.plan),
@@ -69,7 +70,7 @@ def _stage(report: Report) -> dict[str, Any]:
     }
 
 
-def _inventory(inventory: Inventory) -> dict[str, Any]:
+def _inventory(inventory: Inventory) -> JsonObject:
     """All of it but tensors and classes."""
     return {
         "no_split": list(inventory.no_split),
@@ -83,7 +84,7 @@ def _inventory(inventory: Inventory) -> dict[str, Any]:
     }
 
 
-def _flow(flow: Flow) -> dict[str, Any]:
+def _flow(flow: Flow) -> JsonObject:
     """What the reading says beyond the capture: other dtypes, other refusals (null: none any more), whose words."""
     captured = Flow.as_captured(flow.graph, flow.plan)
     refused = {
@@ -99,7 +100,7 @@ def _flow(flow: Flow) -> dict[str, Any]:
     }
 
 
-def _finding(report: Report, finding: Finding) -> dict[str, Any]:
+def _finding(report: Report, finding: Finding) -> JsonObject:
     from analyzer.report import no_script
 
     graph = report.graph
@@ -114,7 +115,7 @@ def _finding(report: Report, finding: Finding) -> dict[str, Any]:
     return data
 
 
-def _held(held: Held) -> dict[str, Any]:
+def _held(held: Held) -> JsonObject:
     return {
         "kind": held.kind,
         "name": held.name,
@@ -129,7 +130,7 @@ def _held(held: Held) -> dict[str, Any]:
     }
 
 
-def _node(node: Node) -> dict[str, Any]:
+def _node(node: Node) -> JsonObject:
     return {
         "id": node.id,
         "op": node.op,
@@ -149,15 +150,15 @@ def _node(node: Node) -> dict[str, Any]:
     }
 
 
-def _reason(reason: Reason) -> dict[str, Any]:
+def _reason(reason: Reason) -> JsonObject:
     return {"reason": reason.text or None, "reason_kind": reason.kind or None}
 
 
-def _place(place: Place) -> dict[str, Any]:
+def _place(place: Place) -> JsonObject:
     return {"file": place.file, "line": place.line}
 
 
-def _edges(graph: ModelGraph) -> list[dict[str, Any]]:
+def _edges(graph: ModelGraph) -> list[JsonObject]:
     return [
         {"from": ref.id, "output": ref.index, "to": node.id, "position": position, "dtype": graph.spec(ref).dtype}
         for node in graph

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from analyzer.worker.process import Answer, Tell
-from analyzer.worker.protocol import Action
+from analyzer.worker.protocol import Action, Event, Wanted
+
+if TYPE_CHECKING:
+    from analyzer.worker.request_handler import RequestHandler
 
 
 class InProcess:
@@ -20,15 +22,16 @@ class InProcess:
         self._scratch = scratch
         self._tell: Tell = lambda _: None
         # by its name: the front must not reach torch by any import that is written down
-        self._desk = import_module("analyzer.worker.request_handler").RequestHandler(scratch, self._emit)
+        made = import_module("analyzer.worker.request_handler").RequestHandler
+        self._desk: RequestHandler = made(scratch, self._emit)
 
-    def ask(self, action: Action, data: Mapping[str, Any], tell: Tell) -> Answer:
+    def ask(self, action: Action, data: Wanted, tell: Tell) -> Answer:
         """Answer here and now; raises whatever is raised."""
         self._tell = tell
         with redirect_stdout(sys.stderr):  # what the model's code prints
             name = self._desk.answer({"action": action, **data})
         return Answer((self._scratch / name).read_bytes())
 
-    def _emit(self, event: str, **texts: str) -> None:
+    def _emit(self, event: Event, /, **texts: str) -> None:
         if event == "step":
             self._tell(texts["text"])

@@ -6,16 +6,16 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import Any, Final
+from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.worker import protocol
 from analyzer.worker.channel import Channel, Launch
-from analyzer.worker.protocol import Action, Setup
+from analyzer.worker.protocol import Action, Setup, Wanted
 
 Tell = Callable[[str], None]
 TICK: Final = 0.2
@@ -95,14 +95,14 @@ class WorkerFault(Exception):
 
 
 @contextmanager
-def started(launch: Launch, how: WorkerOptions, setup: Mapping[str, Any], warn: Tell) -> Iterator[Worker]:
+def started(launch: Launch, how: WorkerOptions, setup: Setup, warn: Tell) -> Iterator[Worker]:
     """A worker for as long as this lasts, with a scratch folder of its own; `warn` hears that it is not confined."""
     with TemporaryDirectory(prefix="analyze-", ignore_cleanup_errors=True) as made:
         scratch = Path(made).resolve()
         channel = launch(scratch)
         try:
             worker = Worker(channel, scratch, how, warn)
-            worker.send(Setup(scratch=str(scratch), **setup).to_json())
+            worker.send(replace(setup, scratch=str(scratch)).to_json())
             yield worker
         finally:
             channel.end()
@@ -120,13 +120,13 @@ class Worker:
         """Whether it has said anything: only a worker does."""
         Thread(target=self._read, daemon=True).start()
 
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: Mapping[str, object]) -> None:
         """Say something; a worker that is gone does not hear it, and is found gone when it is waited for."""
         with suppress(OSError, ValueError):
             self.channel.writer.write(protocol.line(message))
             self.channel.writer.flush()
 
-    def ask(self, action: Action, data: Mapping[str, Any], tell: Tell) -> Answer:
+    def ask(self, action: Action, data: Wanted, tell: Tell) -> Answer:
         """Ask for something and wait; `tell` hears each step in a few words.
 
         Raises AnalyzerError for what a person can act on, EndedError where the run was ended and left nothing,

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypedDict, cast, get_args
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.plan import FieldValue
+
+if TYPE_CHECKING:
+    from analyzer.report.json_value import JsonObject
 
 VERSION: Final = 1
 """Of the protocol; a worker of another version refuses."""
@@ -27,12 +31,39 @@ STOP: Final = "stop"
 """The front's word to end early and answer with what there is."""
 
 
+class Wanted(TypedDict, total=False):
+    """What belongs to an action: of each, the fields that it needs."""
+
+    request: JsonObject
+    """A TraceRequest, for "trace" and "fix"."""
+    findings: Sequence[tuple[int, int]]
+    """For "edits": of each finding its stage, and its number there."""
+    model: str
+    rules: Mapping[str, str]
+    """For "comments": the code of each rule by its name."""
+    words: str
+    """For STOP: why."""
+
+
+class Request(Wanted):
+    """What the front says: an action, or STOP, with what belongs to it."""
+
+    action: Action | Literal["stop"]
+
+
+class Emit(Protocol):
+    """Tells the front that something happened."""
+
+    def __call__(self, event: Event, /, **texts: str) -> None:
+        """Say it."""
+
+
 @dataclass(frozen=True, slots=True)
 class TraceRequest:
     """One model under one set-up, as a person asked for it; paths are as they were typed."""
 
     model: str
-    flags: Mapping[str, Any] = field(default_factory=dict)
+    flags: Mapping[str, FieldValue] = field(default_factory=dict)
     """Fields of the plan that flags set."""
     recipes: tuple[str, ...] = ()
     stage: str | None = None
@@ -50,7 +81,8 @@ class TraceRequest:
     @property
     def adapter(self) -> str | None:
         """The folder of a PEFT adapter that is put in."""
-        return self.flags.get("adapter")
+        named = self.flags.get("adapter")
+        return named if isinstance(named, str) else None
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -58,12 +90,12 @@ class TraceRequest:
         parts = (part.strip().partition("=") for text in self.tries for part in text.split(","))
         return tuple(value for name, _, value in parts if name == "run" and value)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The request as plain data."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Any) -> TraceRequest:
+    def from_json(cls, data: object) -> TraceRequest:
         """The request that plain data stands for. Raises AnalyzerError for anything else."""
         known = {one.name for one in fields(cls)}
         if not isinstance(data, dict) or not isinstance(data.get("model"), str) or not known.issuperset(data):
@@ -77,30 +109,31 @@ class Setup:
     """What a worker is told first: where it may write, what it may read, and how it is bounded."""
 
     scratch: str
+    """A folder that is made when the worker is started."""
     readable: tuple[str, ...] = ()
     """Folders and files that it may read beside the interpreter's own."""
     address_space: int = 0
     """Bytes; 0 is no bound."""
     debug: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The set-up as plain data, with the version of the protocol."""
         return {"protocol": VERSION, **asdict(self)}
 
     @classmethod
-    def from_json(cls, data: Any) -> Setup:
+    def from_json(cls, data: object) -> Setup:
         """The set-up that plain data stands for. Raises AnalyzerError for another version of the protocol."""
         if not isinstance(data, dict) or data.pop("protocol", None) != VERSION:
             raise AnalyzerError(f"the worker speaks protocol {VERSION} alone", hint="use one version of analyze")
         return cls(**{**data, "readable": tuple(data["readable"])})
 
 
-def line(data: Mapping[str, Any]) -> bytes:
+def line(data: Mapping[str, object]) -> bytes:
     """One message as a line."""
     return (json.dumps(data) + "\n").encode()
 
 
-def read_line(raw: bytes) -> dict[str, Any]:
+def read_line(raw: bytes) -> dict[str, object]:
     """The message in a line. Raises ValueError for what is none."""
     try:
         data = json.loads(raw)
@@ -111,7 +144,12 @@ def read_line(raw: bytes) -> dict[str, Any]:
     return data
 
 
-def read_event(raw: bytes) -> dict[str, Any]:
+def read_request(raw: bytes) -> Request:
+    """The request in a line. Raises ValueError for what is none."""
+    return cast(Request, read_line(raw))  # only a front of this very version speaks to a worker
+
+
+def read_event(raw: bytes) -> dict[str, str]:
     """The event in a line that a worker wrote, which is not trusted: it has a known kind, and its texts are texts.
 
     Raises ValueError for anything else.
@@ -119,10 +157,12 @@ def read_event(raw: bytes) -> dict[str, Any]:
     data = read_line(raw)
     if data.get("event") not in get_args(Event):
         raise ValueError("an unknown event")
+    texts = {}
     for key, value in data.items():
         if not isinstance(value, str):
             raise ValueError(f"'{key}' is no text")
-    return data
+        texts[key] = value
+    return texts
 
 
 def answer_file(scratch: Path, name: str, limit: int) -> bytes:

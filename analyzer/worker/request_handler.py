@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer import plans
 from analyzer.errors import AnalyzerError
@@ -14,7 +14,7 @@ from analyzer.gc_paused import importing
 from analyzer.ir.plan import Plan
 from analyzer.ir.steps import parse_steps
 from analyzer.plans.typed_changes import read_asked
-from analyzer.worker.protocol import TraceRequest
+from analyzer.worker.protocol import Emit, Request, TraceRequest
 
 if TYPE_CHECKING:
     from analyzer.loaders.request import ModelRequest
@@ -27,18 +27,18 @@ _TRIED: Final = "--a/--b"
 class RequestHandler:
     """Answers requests one after the other; `emit` tells the front how far it is."""
 
-    def __init__(self, scratch: Path, emit: Callable[..., None]) -> None:
+    def __init__(self, scratch: Path, emit: Emit) -> None:
         self._scratch, self._emit = scratch, emit
         self._last: tuple[TraceRequest, Report] | None = None
         """The last trace, for which edits may be asked."""
         self._answers = 0
 
-    def answer(self, message: Mapping[str, Any]) -> str:
+    def answer(self, message: Request) -> str:
         """The name of the file in the scratch folder that holds the answer to a message.
 
         Raises AnalyzerError for what a person can act on, Interrupted where it was told to stop and has nothing.
         """
-        actions: dict[str, Callable[[Mapping[str, Any]], bytes]] = {
+        actions: dict[str, Callable[[Request], bytes]] = {
             "trace": self._trace,
             "fix": self._fix,
             "edits": self._edits,
@@ -46,7 +46,7 @@ class RequestHandler:
         }
         return self._put(actions[message["action"]](message))
 
-    def _trace(self, message: Mapping[str, Any]) -> bytes:
+    def _trace(self, message: Request) -> bytes:
         request = TraceRequest.from_json(message["request"])
         request, made = _changed(request, _plans(request))
         self._tell("importing torch")
@@ -58,7 +58,7 @@ class RequestHandler:
         self._last = request, report
         return render(report)
 
-    def _fix(self, message: Mapping[str, Any]) -> bytes:
+    def _fix(self, message: Request) -> bytes:
         request = TraceRequest.from_json(message["request"])
         made = _plans(request)
         asked = [read_asked(text, _reread(request)) for text in request.tries]
@@ -70,7 +70,7 @@ class RequestHandler:
         errors, trials = run_fix(self._load(request), made, asked=asked)
         return trials_to_json(errors, trials, made)
 
-    def _edits(self, message: Mapping[str, Any]) -> bytes:
+    def _edits(self, message: Request) -> bytes:
         """A change of the source for each finding of the last report, given as numbers of its stage and in it."""
         if self._last is None:
             raise AnalyzerError("edits were asked for before a trace")
@@ -81,7 +81,7 @@ class RequestHandler:
         edits = run_edits(self._load(request), report, wanted)
         return dumps([edit and asdict(edit) for edit in edits]).encode()
 
-    def _comments(self, message: Mapping[str, Any]) -> bytes:
+    def _comments(self, message: Request) -> bytes:
         """The suppressions in the source files of a model; `rules` has the code of each rule by its name."""
         from analyzer.check.comments import commented
 

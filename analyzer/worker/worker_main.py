@@ -10,19 +10,21 @@ import sys
 import traceback
 import warnings
 from _thread import interrupt_main
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread, main_thread
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.worker import protocol
 from analyzer.worker.bytecode import compile_once
 from analyzer.worker.confinement import Confined, Rules, confine, interpreter_paths
-from analyzer.worker.protocol import Setup
+from analyzer.worker.protocol import Emit, Request, Setup
 
-Emit = Callable[..., None]
+if TYPE_CHECKING:
+    from analyzer.worker.request_handler import RequestHandler
+
 _NEEDED: Final = ("torch", "transformers", "networkx", "numpy", "safetensors", "yaml")
 """What an interpreter must have to trace."""
 _PARENT_DIED: Final = 1
@@ -38,7 +40,7 @@ def main() -> None:
 def converse(requests: BinaryIO, events: BinaryIO) -> None:
     """One conversation: the set-up, then requests, until the front closes its end."""
 
-    def emit(event: protocol.Event, **texts: str) -> None:
+    def emit(event: protocol.Event, /, **texts: str) -> None:
         events.write(protocol.line({"event": event, **texts}))
         events.flush()
 
@@ -53,7 +55,7 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
     if not setup.debug:
         quiet()
     mailbox = _Mailbox(requests)
-    desk: Any = None
+    desk: RequestHandler | None = None
     while (message := mailbox.next()) is not None:
         try:
             if desk is None:
@@ -71,7 +73,7 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
             emit("error", **_fault(error))
 
 
-def _desk(scratch: Path, emit: Emit) -> Any:
+def _desk(scratch: Path, emit: Emit) -> RequestHandler:
     from analyzer.worker.request_handler import RequestHandler
 
     return RequestHandler(scratch, emit)
@@ -82,13 +84,13 @@ class _Mailbox:
 
     def __init__(self, requests: BinaryIO) -> None:
         self._requests = requests
-        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._ended = Interrupted("stopped")
         self._busy = False
         signal.signal(signal.SIGTERM, self._told)
         Thread(target=self._read, daemon=True).start()
 
-    def next(self) -> dict[str, Any] | None:
+    def next(self) -> Request | None:
         """The next request; None when the front has gone."""
         self._busy = False
         message = self._messages.get()
@@ -98,7 +100,7 @@ class _Mailbox:
     def _read(self) -> None:
         while raw := self._requests.readline(protocol.LINE):
             try:
-                message = protocol.read_line(raw)
+                message = protocol.read_request(raw)
             except ValueError:
                 break
             if message.get("action") == protocol.STOP:
@@ -110,7 +112,7 @@ class _Mailbox:
         if self._busy:  # nobody waits for the answer
             os._exit(0)
 
-    def _told(self, *_: Any) -> None:
+    def _told(self, *_: object) -> None:
         if self._busy:
             self._busy = False  # once is enough: what follows is how it answers
             raise self._ended

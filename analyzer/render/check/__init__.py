@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.render.formats import Format
 
-FORMATS: Final[dict[str, Format]] = {
+if TYPE_CHECKING:
+    from analyzer.check.judgement import Check
+
+FORMATS: Final[dict[str, Format[Check]]] = {
     "text": Format("analyzer.render.check.text:render"),
     "sarif": Format("analyzer.render.check.sarif:render", carries_edits=True),
     "github": Format("analyzer.render.check.github:render"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from analyzer.render.formats import Format
 
-FORMATS: Final[dict[str, Format]] = {
+if TYPE_CHECKING:
+    from analyzer.diff.comparison import Difference
+
+FORMATS: Final[dict[str, Format[Difference]]] = {
     ".svg": Format("analyzer.render.diff.picture:render_svg"),
     ".dot": Format("analyzer.render.diff.picture:render_dot"),
     ".md": Format("analyzer.render.diff.markdown:render"),
