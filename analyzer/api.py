@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -20,9 +19,9 @@ from analyzer.running.process_state import left_as_found
 
 
 def trace(
-    target: str | Path | nn.Module | Callable[..., Any],
-    args: tuple[Any, ...] = (),
-    kwargs: Mapping[str, Any] | None = None,
+    target: str | Path | nn.Module | Callable[..., object],
+    args: tuple[object, ...] = (),
+    kwargs: Mapping[str, object] | None = None,
     *,
     plan: Plan | None = None,
     trust_remote_code: bool = False,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Finding
@@ -73,7 +73,7 @@ def configured(folders: Collection[Path], rules: Mapping[str, str]) -> tuple[Sup
     return ()
 
 
-def _table(file: Path) -> Any:
+def _table(file: Path) -> object:
     try:
         tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -81,7 +81,7 @@ def _table(file: Path) -> Any:
     return tool.get("analyzer") if isinstance(tool, dict) else None
 
 
-def _read(table: Any, file: Path, rules: Mapping[str, str]) -> Iterator[Suppression]:
+def _read(table: object, file: Path, rules: Mapping[str, str]) -> Iterator[Suppression]:
     if not isinstance(table, dict):
         raise AnalyzerError(f"{file}: tool.analyzer is no table", hint=_HINT)
     for key in table:

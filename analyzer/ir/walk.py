@@ -18,7 +18,7 @@ Path = tuple[str | int, ...]
 """Where an end lies: the keys of dicts as words, the positions in lists and tuples as numbers."""
 
 
-def leaves(value: Any, kind: type[End]) -> Iterator[End]:
+def leaves(value: object, kind: type[End]) -> Iterator[End]:
     """Every end of a class, in order.
 
     >>> list(leaves(({"a": 1, "b": [2, "x"]}, 3), int))
@@ -35,8 +35,8 @@ def leaves(value: Any, kind: type[End]) -> Iterator[End]:
 
 
 def changed(
-    value: Any, kind: type[End], function: Callable[[End], Any], *,
-    into: type[list[Any]] | type[tuple[Any, ...]] | None = None, exact: bool = False, mappings: bool = False,
+    value: object, kind: type[End], function: Callable[[End], object], *,
+    into: type[list[object]] | type[tuple[object, ...]] | None = None, exact: bool = False, mappings: bool = False,
 ) -> Any:  # fmt: skip
     """The value with `function` of every end of a class in its place; every container is made anew.
 
@@ -53,8 +53,8 @@ def changed(
 
 
 def changed_with_path(
-    value: Any, kind: type[End], function: Callable[[End, Path], Any], *,
-    into: type[list[Any]] | type[tuple[Any, ...]] | None = None, exact: bool = False, mappings: bool = False,
+    value: object, kind: type[End], function: Callable[[End, Path], object], *,
+    into: type[list[object]] | type[tuple[object, ...]] | None = None, exact: bool = False, mappings: bool = False,
 ) -> Any:  # fmt: skip
     """As `changed`; the function is told where each end lies as well.
 
@@ -62,18 +62,18 @@ def changed_with_path(
     {'a': ('a',), 'b': [('b', 0), ('b', 1)]}
     """
 
-    def rebuilt(part: Any, path: Path) -> Any:
+    def rebuilt(part: object, path: Path) -> object:
         if isinstance(part, Mapping if mappings else dict):
             items = {key: rebuilt(item, (*path, str(key))) for key, item in part.items()}
             return type(part)(items) if mappings else items  # type: ignore[call-arg]
-        if type(part) in (list, tuple) or (not exact and isinstance(part, (list, tuple))):
+        if isinstance(part, (list, tuple)) and (not exact or type(part) in (list, tuple)):
             return _sequence(into or type(part), [rebuilt(item, (*path, n)) for n, item in enumerate(part)])
         return function(part, path) if isinstance(part, kind) else part
 
     return rebuilt(value, ())
 
 
-def key(value: Any, function: Callable[[Any], Hashable]) -> Hashable:
+def key(value: object, function: Callable[[object], Hashable]) -> Hashable:
     """Something to look a value up by: every container with its class, and `function` of every end.
 
     >>> key([1, (2.5, {"a": "x"})], type) == key([3, (4.5, {"a": "y"})], type)
@@ -88,5 +88,5 @@ def key(value: Any, function: Callable[[Any], Hashable]) -> Hashable:
     return function(value)
 
 
-def _sequence(kind: Any, items: list[Any]) -> Any:
+def _sequence(kind: Callable[..., object], items: list[object]) -> object:
     return kind(*items) if hasattr(kind, "_fields") else kind(items)

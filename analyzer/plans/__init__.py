@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.plan import EVALUATE, Plan
-from analyzer.plans.facts import Facts
+from analyzer.ir.plan import EVALUATE, FieldValue, Plan
+from analyzer.plans.facts import Facts, fact
 from analyzer.plans.plan_file import dump, load
 from analyzer.plans.resolve import resolve
 from analyzer.plans.sources import read_recipe
@@ -18,7 +17,7 @@ __all__ = ["dump", "load", "make"]
 
 
 def make(
-    flags: Mapping[str, Any],
+    flags: Mapping[str, FieldValue],
     recipes: Sequence[Path] = (),
     *,
     stage: str | None = None,
@@ -46,7 +45,7 @@ def make(
             if strange := trainer.strange_keys(tried):
                 raise AnalyzerError(f"--try: unknown key '{strange[0]}'", hint="keys of TrainingArguments can be tried")
             facts = facts.then(trainer.read(tried, "--try"))
-        made = resolve(facts, flags.get("device"))
+        made = resolve(facts, fact(flags, "device", str, None))
     chosen = tuple(plan for plan in made if stage in (None, plan.stage))
     if not chosen:
         known = ", ".join(plan.stage for plan in made if plan.stage) or "none: give a --recipe"
@@ -54,6 +53,6 @@ def make(
     return tuple(_flagged(plan, flags) for plan in chosen)
 
 
-def _flagged(plan: Plan, flags: Mapping[str, Any]) -> Plan:
+def _flagged(plan: Plan, flags: Mapping[str, FieldValue]) -> Plan:
     trains = plan.stage != EVALUATE  # an evaluation has no backward pass, whatever the other stage has
     return plan.changed({key: value for key, value in flags.items() if trains or key != "train"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.plans.facts import AUTO, Facts, section, truth, whole
@@ -32,7 +32,7 @@ def read(values: Mapping[str, object], where: str) -> Facts:
     if precision not in _PRECISIONS:
         raise AnalyzerError(f"{where}: no mixed_precision '{said}'", hint=f"use one of {', '.join(_PRECISIONS)}")
     kind = str(values.get("distributed_type") or "NO").upper()
-    facts: dict[str, Any] = {"launcher": precision}
+    facts: dict[str, object] = {"launcher": precision}
     notes = _unknown(values, where)
     if truth(values.get("use_cpu"), f"{where}: use_cpu") or kind == "MULTI_CPU":
         facts["use_cpu"] = True
@@ -51,7 +51,7 @@ def read(values: Mapping[str, object], where: str) -> Facts:
     return Facts(facts, tuple(notes))
 
 
-def _unknown(values: Mapping[str, Any], where: str) -> list[str]:
+def _unknown(values: Mapping[str, object], where: str) -> list[str]:
     names = known("accelerate")
     return [
         f"{where}: unknown key '{key}': accelerate refuses the file"
@@ -60,11 +60,16 @@ def _unknown(values: Mapping[str, Any], where: str) -> list[str]:
     ]
 
 
-def _deepspeed(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _deepspeed(values: Mapping[str, object], where: str) -> dict[str, object]:
     """DeepSpeedPlugin of accelerate 1.15 makes a configuration whose precision is the launcher's."""
     inner = section(values.get("deepspeed_config"), f"{where}: deepspeed_config")
     stage = whole(inner.get("zero_stage"), f"{where}: zero_stage", 2)
-    facts = {"deepspeed": True, "deepspeed.stage": stage, "deepspeed.bf16": AUTO, "deepspeed.fp16": AUTO}
+    facts: dict[str, object] = {
+        "deepspeed": True,
+        "deepspeed.stage": stage,
+        "deepspeed.bf16": AUTO,
+        "deepspeed.fp16": AUTO,
+    }
     if file := inner.get("deepspeed_config_file"):
         facts["deepspeed_file"] = str(file)
     return facts

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from analyzer.ir.dtypes import parse_dtype
 from analyzer.plans.facts import ABSENT, AUTO, Facts, switch, truth, whole
 from analyzer.plans.known_keys import known
 
-_NOTHING: Final[Mapping[str, Any]] = {}
+_NOTHING: Final[Mapping[str, object]] = {}
 """A section that is not there."""
 _MARKS: Final = ("zero_optimization", "train_micro_batch_size_per_gpu", "train_batch_size")
 _OLD: Final = (
@@ -33,7 +33,7 @@ def read(values: Mapping[str, object], where: str) -> Facts:
     bf16, fp16 = _section(values, "bf16", "bfloat16"), _section(values, "fp16")
     zero, types = _section(values, "zero_optimization"), _section(values, "data_types")
     autocast = _section(values, "torch_autocast")
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "deepspeed": True,
         # DeepSpeedPlugin of accelerate puts its own stage, 2, for "auto"
         "deepspeed.stage": 2 if zero.get("stage") == AUTO else whole(zero.get("stage"), f"{where}: stage", 0),
@@ -58,8 +58,8 @@ def read(values: Mapping[str, object], where: str) -> Facts:
     return Facts({**facts, **({"optimizer": str(optimizer)} if optimizer else {})}, tuple(notes))
 
 
-def _section(values: Mapping[str, object], *names: str) -> Mapping[str, Any]:
-    found: Any = next((values[name] for name in names if values.get(name) is not None), _NOTHING)
+def _section(values: Mapping[str, object], *names: str) -> Mapping[str, object]:
+    found = next((values[name] for name in names if values.get(name) is not None), _NOTHING)
     return found if isinstance(found, Mapping) else {"enabled": found}
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from analyzer.errors import AnalyzerError
 
 _WORDS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False,
                  "0": False, "": False, "none": False, "null": False}  # fmt: skip
+Kind = TypeVar("Kind")
+Other = TypeVar("Other")
 AUTO: Final = "auto"
 """A value that another recipe decides."""
 ABSENT: Final = "absent"
@@ -23,7 +25,7 @@ class Facts:
     `a.then(b)` is associative, and `Facts()` changes nothing.
     """
 
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
 
@@ -31,6 +33,12 @@ class Facts:
         """Both together; where both say something, the later one is believed."""
         notes = tuple(dict.fromkeys((*self.notes, *later.notes)))
         return Facts({**self.values, **later.values}, notes, (*self.read, *later.read))
+
+
+def fact(values: Mapping[str, object], name: str, kind: type[Kind], default: Other) -> Kind | Other:
+    """A fact of this type; the default where there is none."""
+    value = values.get(name)
+    return value if isinstance(value, kind) else default
 
 
 def truth(value: object, where: str) -> bool:
@@ -47,7 +55,7 @@ def truth(value: object, where: str) -> bool:
     return _WORDS[word]
 
 
-def section(value: object, where: str) -> Mapping[str, Any]:
+def section(value: object, where: str) -> Mapping[str, object]:
     """A part of a recipe that holds keys of its own; nothing is an empty one."""
     if value is None or value == "":
         return {}

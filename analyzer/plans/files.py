@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from analyzer.errors import AnalyzerError
 from analyzer.plans.pickled import read_pickled
@@ -12,7 +11,7 @@ from analyzer.plans.pickled import read_pickled
 _KINDS = "a recipe is JSON, YAML or a training_args.bin"
 
 
-def read_file(file: Path) -> dict[str, Any]:
+def read_file(file: Path) -> dict[str, object]:
     """The file's keys and values. Raises AnalyzerError, with the line where a text is broken."""
     if not file.is_file():
         raise AnalyzerError(f"no such recipe file: {file}", hint=_KINDS)
@@ -32,15 +31,16 @@ def read_file(file: Path) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def parse_json(text: str, file: Path) -> Any:
+def parse_json(text: str, file: Path) -> object:
     """What JSON text holds. Raises AnalyzerError with the line where it is broken."""
     try:
-        return json.loads(text)
+        found: object = json.loads(text)
     except json.JSONDecodeError as error:
         raise AnalyzerError(f"{file}:{error.lineno}: broken JSON: {error.msg}", hint="correct that line") from error
+    return found
 
 
-def _yaml(text: str, file: Path) -> Any:
+def _yaml(text: str, file: Path) -> object:
     import yaml  # type: ignore[import-untyped]
 
     try:

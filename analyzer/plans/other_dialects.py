@@ -6,7 +6,7 @@ None of the four is installed here, so what they do is not tested: each plan's n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from analyzer.plans.facts import Facts, section, truth
 from analyzer.plans.known_keys import concerns_precision
@@ -29,7 +29,7 @@ def is_llama_factory(values: Mapping[str, object]) -> bool:
 
 def read_llama_factory(values: Mapping[str, object], where: str) -> Facts:
     """hparams/parser.py: compute_dtype follows bf16/pure_bf16/fp16; model/adapter.py widens what is trained."""
-    facts: dict[str, Any] = {"trainer": True}
+    facts: dict[str, object] = {"trainer": True}
     pure = truth(values.get("pure_bf16"), f"{where}: pure_bf16")
     bf16, fp16 = (truth(values.get(key), f"{where}: {key}") for key in ("bf16", "fp16"))
     facts |= {"bf16": bf16, "fp16": fp16}
@@ -53,7 +53,7 @@ def is_axolotl(values: Mapping[str, object]) -> bool:
 
 def read_axolotl(values: Mapping[str, object], where: str) -> Facts:
     """`bf16` trains under autocast and loads in bf16; `full` and `bfloat16` use no autocast; `auto` asks the GPU."""
-    facts: dict[str, Any] = {"trainer": True}
+    facts: dict[str, object] = {"trainer": True}
     said = str(values.get("bf16") if values.get("bf16") is not None else "false").lower()
     full = said == "full"
     bf16 = said == "auto" or (not full and truth(said, f"{where}: bf16"))
@@ -79,7 +79,7 @@ def is_torchtune(values: Mapping[str, object]) -> bool:
 
 def read_torchtune(values: Mapping[str, object], where: str) -> Facts:
     """torchtune builds the model under `set_default_dtype(dtype)` and uses no autocast."""
-    facts: dict[str, Any] = {"load_dtype": str(values.get("dtype") or "float32")}
+    facts: dict[str, object] = {"load_dtype": str(values.get("dtype") or "float32")}
     facts["checkpointing"] = truth(values.get("enable_activation_checkpointing"), where)
     facts["reentrant"] = False
     if str(values.get("device")) == "cpu":
@@ -98,7 +98,7 @@ def is_comparison(values: Mapping[str, object]) -> bool:
 
 def read_comparison(values: Mapping[str, object], where: str) -> Facts:
     """`dtype` loads the model, `use_amp` turns autocast on, `use_gc` gradient checkpointing."""
-    facts: dict[str, Any] = {"bf16": truth(values.get("use_amp"), f"{where}: use_amp")}
+    facts: dict[str, object] = {"bf16": truth(values.get("use_amp"), f"{where}: use_amp")}
     if values.get("dtype"):
         facts["load_dtype"] = str(values["dtype"])
     facts["checkpointing"] = truth(values.get("use_gc"), f"{where}: use_gc")

@@ -7,7 +7,6 @@ import pickle
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
 
 from analyzer.errors import AnalyzerError
 
@@ -15,16 +14,16 @@ from analyzer.errors import AnalyzerError
 class _Inert:
     """Stands for an object of any class: keeps its arguments and its state, does nothing."""
 
-    def __new__(cls, *args: Any, **_: object) -> _Inert:
+    def __new__(cls, *args: object, **_: object) -> _Inert:
         made = super().__new__(cls)
         made.args, made.state = args, {}
         return made
 
     def __init__(self, *_: object, **__: object) -> None:
-        self.args: tuple[Any, ...]
-        self.state: dict[str, Any]
+        self.args: tuple[object, ...]
+        self.state: dict[str, object]
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         self.state = state if isinstance(state, dict) else {}
 
     def append(self, _: object) -> None:
@@ -36,21 +35,21 @@ class _Inert:
     def add(self, _: object) -> None:
         """A set's element: dropped."""
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: object, value: object) -> None:
         """A mapping's element: dropped."""
 
 
 class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> type:
         """An inert class for every name but that of an ordered dict: this is what keeps code from running."""
         return OrderedDict if (module, name) == ("collections", "OrderedDict") else type(name, (_Inert,), {})
 
-    def persistent_load(self, pid: Any) -> Any:
+    def persistent_load(self, pid: object) -> None:
         """Tensors' storages are not looked at."""
         return None
 
 
-def read_pickled(file: Path) -> dict[str, Any]:
+def read_pickled(file: Path) -> dict[str, object]:
     """Attribute -> value, enumerations by their value; objects of other classes are left out."""
     try:
         data = _pickle_in(file)
@@ -81,7 +80,7 @@ def _pickle_in(file: Path) -> bytes:
         return archive.read(inside[0])
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, _Inert) and len(value.args) == 1 and isinstance(value.args[0], (str, int)):
         return value.args[0]  # an enumeration's member
     if isinstance(value, dict):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, Literal, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Final, Literal, TypeVar, get_origin, get_type_hints
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
 from analyzer.plans.files import parse_json
 
-_INSIDE: Final[dict[str, Any]] = {"training": Training, "fsdp": Wrap, "deepspeed": Engine}
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Made = TypeVar("Made", bound="DataclassInstance")
+_INSIDE: Final[dict[str, type[Training | Wrap | Engine]]] = {"training": Training, "fsdp": Wrap, "deepspeed": Engine}
 """Fields that hold another record -> its class."""
 _TUPLES: Final = ("read", "notes", "classes")
 
@@ -36,8 +40,8 @@ def load(file: Path) -> tuple[Plan, ...]:
     return tuple(_record(Plan, row, str(file)) for row in rows)
 
 
-def _said(record: Any) -> dict[str, Any]:
-    found = {}
+def _said(record: DataclassInstance) -> dict[str, object]:
+    found: dict[str, object] = {}
     for one in fields(record):
         value = getattr(record, one.name)
         default = one.default if one.default_factory is MISSING else one.default_factory()
@@ -46,29 +50,28 @@ def _said(record: Any) -> dict[str, Any]:
     return found
 
 
-def _record(cls: Any, row: Any, where: str) -> Any:
-    if row is None:
-        return None
+def _record(cls: type[Made], row: object, where: str) -> Made:
+    make: Callable[..., Made] = cls
     if not isinstance(row, Mapping):
         raise AnalyzerError(f"{where}: '{row}' is no object", hint="give its fields in braces")
     kinds = {one.name: one for one in fields(cls)}
     types = get_type_hints(cls)
-    values = {}
+    values: dict[str, object] = {}
     for key, value in row.items():
         if key not in kinds:
             close = get_close_matches(str(key), kinds, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"there is {', '.join(kinds)}"
             raise AnalyzerError(f"{where}: a plan has no field '{key}'", hint=hint)
         if key in _INSIDE:
-            values[key] = _record(_INSIDE[key], value, f"{where}: {key}")
+            values[key] = None if value is None else _record(_INSIDE[key], value, f"{where}: {key}")
         else:
             values[key] = tuple(value) if key in _TUPLES and isinstance(value, list) else _checked(
                 value, "str" if get_origin(types[key]) is Literal else str(kinds[key].type), f"{where}: {key}"
             )  # fmt: skip
-    return cls(**values)
+    return make(**values)
 
 
-def _checked(value: Any, kind: str, where: str) -> Any:
+def _checked(value: object, kind: str, where: str) -> object:
     """A value of the field's type, told by its annotation."""
     wanted: tuple[type, ...] = tuple(t for name, t in _TYPES.items() if name in kind)
     wanted += (dict,) if kind.startswith("dict") else (str,) if kind.startswith("str") else ()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import parse_dtype
+from analyzer.ir.literal_types import WRAP_POLICIES
 from analyzer.ir.plan import EVALUATE, TRAIN, Engine, Plan, Training, Wrap
-from analyzer.plans.facts import ABSENT, AUTO, Facts
+from analyzer.plans.facts import ABSENT, AUTO, Facts, fact
 
 _DTYPES: Final = {"bf16": "bfloat16", "fp16": "float16", "fp8": "bfloat16", "no": ""}
 """Accelerate's `mixed_precision` -> the dtype of its autocast and of FSDP's policy (fp8 rests on bf16)."""
@@ -27,41 +28,38 @@ def resolve(facts: Facts, device: str | None = None) -> tuple[Plan, ...]:
     engine, notes = _engine(said, precision, full)
     wrap = _wrap(said, precision)
     casts = _trainer_casts_inputs(said, engine)
-    common: dict[str, Any] = {
-        "device": device,
-        "dtype": parse_dtype(said["load_dtype"]) if said.get("load_dtype") else None,
-        "to": said.get("cast"),
-        "inputs_to": casts,
-        "autocast": _autocast(said, device, precision, engine, wrap),
-        "autocast_adapter_dtype": said.get("autocast_adapter_dtype", True),
-        "read": facts.read,
-    }
+    common = Plan(
+        dtype=parse_dtype(str(said["load_dtype"])) if said.get("load_dtype") else None,
+        to=fact(said, "cast", str, None),
+        inputs_to=casts,
+        autocast=_autocast(said, device, precision, engine, wrap),
+        autocast_adapter_dtype=fact(said, "autocast_adapter_dtype", bool, True),
+        read=facts.read,
+        notes=(*facts.notes, *notes),
+    ).changed({"device": device})
     scaler = precision == "fp16" and device != "cpu" and engine is None
     checkpointing = bool(said.get("checkpointing"))
     around = Training(mixed_precision="" if precision == "no" else precision, fsdp=wrap, deepspeed=engine)
-    train = Plan(
-        **common,
+    train = replace(
+        common,
         train=True,
         stage=TRAIN,
         training=replace(
             around,
             scaler=scaler,
             checkpointing=checkpointing,
-            reentrant=said.get("reentrant") if checkpointing else None,
-            optimizer=said.get("optimizer", ""),
+            reentrant=fact(said, "reentrant", bool, None) if checkpointing else None,
+            optimizer=fact(said, "optimizer", str, ""),
         ),
-        notes=(*facts.notes, *notes),
     )
     if not said.get("trainer"):
         return (train,)
     # Trainer.evaluation_loop: model.to(dtype) under *_full_eval, unless training is going on; autocast stays around
-    evaluate = Plan(
-        **{**common, "to": full or common["to"]}, stage=EVALUATE, training=around, notes=(*facts.notes, *notes)
-    )
+    evaluate = replace(common, to=full or common.to, stage=EVALUATE, training=around)
     return (train, evaluate)
 
 
-def _refuse(said: Mapping[str, Any]) -> None:
+def _refuse(said: Mapping[str, object]) -> None:
     """As TrainingArguments._validate_args and trainer_config_finalize do."""
     if said.get("bf16") and said.get("fp16"):
         raise AnalyzerError("the recipe sets bf16 and fp16, but the Trainer takes one", hint="drop one of them")
@@ -84,16 +82,16 @@ def _refuse(said: Mapping[str, Any]) -> None:
         )
 
 
-def _precision(said: Mapping[str, Any]) -> str:
+def _precision(said: Mapping[str, object]) -> str:
     """TrainingArguments.__post_init__: its own fp16, then its own bf16, else what accelerate's launcher says."""
     return "fp16" if said.get("fp16") else "bf16" if said.get("bf16") else str(said.get("launcher", "no"))
 
 
-def _full_eval(said: Mapping[str, Any]) -> str | None:
+def _full_eval(said: Mapping[str, object]) -> str | None:
     return "float16" if said.get("fp16_full_eval") else "bfloat16" if said.get("bf16_full_eval") else None
 
 
-def _engine(said: Mapping[str, Any], precision: str, full: str | None) -> tuple[Engine | None, tuple[str, ...]]:
+def _engine(said: Mapping[str, object], precision: str, full: str | None) -> tuple[Engine | None, tuple[str, ...]]:
     if not said.get("deepspeed"):
         return None, ()
     on = _halves(said, precision, full)
@@ -104,14 +102,14 @@ def _engine(said: Mapping[str, Any], precision: str, full: str | None) -> tuple[
     )  # fmt: skip
     dtype = "" if said.get("deepspeed.autocast") else "bfloat16" if on["bf16"] else "float16" if on["fp16"] else ""
     return Engine(
-        stage=said.get("deepspeed.stage", 0),
+        stage=fact(said, "deepspeed.stage", int, 0),
         dtype=dtype,
-        communication_dtype=said.get("deepspeed.communication_dtype", ""),
-        accumulation_dtype=said.get("deepspeed.accumulation_dtype", ""),
+        communication_dtype=fact(said, "deepspeed.communication_dtype", str, ""),
+        accumulation_dtype=fact(said, "deepspeed.accumulation_dtype", str, ""),
     ), notes
 
 
-def _halves(said: Mapping[str, Any], precision: str, full: str | None) -> dict[str, Any]:
+def _halves(said: Mapping[str, object], precision: str, full: str | None) -> dict[str, object]:
     """Which of DeepSpeed's sections bf16 and fp16 is on, once those that are "auto" or absent are filled in."""
     on = {name: said.get(f"deepspeed.{name}", False) for name in ("bf16", "fp16")}
     # set_mixed_precision of accelerate's plugin gives a configuration without the section one that is on
@@ -122,7 +120,7 @@ def _halves(said: Mapping[str, Any], precision: str, full: str | None) -> dict[s
     return {name: meant[name] if value == AUTO else value for name, value in on.items()}
 
 
-def _trainer_casts_inputs(said: Mapping[str, Any], engine: Engine | None) -> str | None:
+def _trainer_casts_inputs(said: Mapping[str, object], engine: Engine | None) -> str | None:
     """Trainer._prepare_input: float inputs to what HfTrainerDeepSpeedConfig takes for the engine's dtype.
 
     It looks before accelerate adds a section that the file does not have, and takes float32 then.
@@ -133,17 +131,17 @@ def _trainer_casts_inputs(said: Mapping[str, Any], engine: Engine | None) -> str
     return "float32" if name is None or said.get(f"deepspeed.{name}") == ABSENT else engine.dtype
 
 
-def _wrap(said: Mapping[str, Any], precision: str) -> Wrap | None:
+def _wrap(said: Mapping[str, object], precision: str) -> Wrap | None:
     """FullyShardedDataParallelPlugin.set_mixed_precision: all dtypes of the policy are that of mixed_precision."""
     if not said.get("fsdp"):
         return None
-    version, dtype = said.get("fsdp.version", 1), _DTYPES[precision]
+    version, dtype = fact(said, "fsdp.version", int, 1), _DTYPES[precision]
     return Wrap(
         version=version,
-        policy=said.get("fsdp.policy", "transformer"),
-        classes=said.get("fsdp.classes", ()),
-        min_params=said.get("fsdp.min_params", 0),
-        use_orig_params=said.get("fsdp.use_orig_params", True),
+        policy=next((one for one in WRAP_POLICIES if one == said.get("fsdp.policy")), "transformer"),
+        classes=fact(said, "fsdp.classes", tuple, ()),
+        min_params=fact(said, "fsdp.min_params", int, 0),
+        use_orig_params=fact(said, "fsdp.use_orig_params", bool, True),
         param_dtype=dtype,
         reduce_dtype=dtype,
         buffer_dtype=dtype if version == 1 else "",
@@ -152,7 +150,7 @@ def _wrap(said: Mapping[str, Any], precision: str) -> Wrap | None:
 
 
 def _autocast(
-    said: Mapping[str, Any], device: str, precision: str, engine: Engine | None, wrap: Wrap | None
+    said: Mapping[str, object], device: str, precision: str, engine: Engine | None, wrap: Wrap | None
 ) -> str | None:
     """Accelerate's `native_amp`: none under DeepSpeed (but fp8), in 1.15 none under FSDP2, no fp16 on CPUs."""
     if engine is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.plans.facts import section, truth, whole
@@ -12,7 +12,7 @@ _POLICIES: Final = {
 }  # fmt: skip
 
 
-def fsdp_facts(config: object, where: str, version: int, policy: str = "TRANSFORMER_BASED_WRAP") -> dict[str, Any]:
+def fsdp_facts(config: object, where: str, version: int, policy: str = "TRANSFORMER_BASED_WRAP") -> dict[str, object]:
     """Facts of an `fsdp_config`; `version` and `policy` are those meant where it says none."""
     said = {str(key).removeprefix("fsdp_"): value for key, value in section(config, where).items()}
     policy = str(said.get("auto_wrap_policy") or policy).upper()
@@ -20,7 +20,7 @@ def fsdp_facts(config: object, where: str, version: int, policy: str = "TRANSFOR
         raise AnalyzerError(f"{where}: no auto_wrap_policy '{policy}'", hint=f"use one of {', '.join(_POLICIES)}")
     classes = said.get("transformer_layer_cls_to_wrap") or ()
     named = classes if isinstance(classes, (list, tuple)) else str(classes).split(",")
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "fsdp": True,
         "fsdp.version": whole(said.get("version"), f"{where}: version", version),
         "fsdp.policy": _POLICIES[policy],

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.plans import accelerate, deepspeed, other_dialects, trainer
-from analyzer.plans.facts import Facts
+from analyzer.plans.facts import Facts, fact
 from analyzer.plans.files import read_file
 from analyzer.plans.sharding import fsdp_facts
 
-_Values = Mapping[str, Any]
+_Values = Mapping[str, object]
 SOURCES: Final[tuple[tuple[str, Callable[[_Values], bool], Callable[[_Values, str], Facts]], ...]] = (
     ("accelerate", accelerate.recognises, accelerate.read),
     ("torchtune", other_dialects.is_torchtune, other_dialects.read_torchtune),
@@ -51,7 +51,9 @@ def _is_model_config(values: _Values) -> bool:
 def _follow(facts: Facts, file: Path) -> Facts:
     """Add what the files say that a recipe names; a missing one is said, since many people share recipes without."""
     values = dict(facts.values)
-    engine, sharding = values.pop("deepspeed_file", None), values.pop("fsdp_file", None)
+    engine, sharding = fact(values, "deepspeed_file", str, None), fact(values, "fsdp_file", str, None)
+    for name in ("deepspeed_file", "fsdp_file"):
+        values.pop(name, None)
     facts = Facts(values, facts.notes, facts.read)
     if engine is not None:
         inner = _beside(file, engine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.plans import deepspeed
@@ -43,7 +43,7 @@ def recognises(values: Mapping[str, object]) -> bool:
 def read(values: Mapping[str, object], where: str) -> Facts:
     """The facts of TrainingArguments; `deepspeed_file` and `fsdp_file` name files that go on."""
     values = {key: _parsed(value, f"{where}: {key}") if key in _OBJECTS else value for key, value in values.items()}
-    facts: dict[str, Any] = {"trainer": True}
+    facts: dict[str, object] = {"trainer": True}
     facts |= {key: truth(values[key], f"{where}: {key}") for key in _SWITCHES if key in values}
     facts |= checkpointing_facts(values, where)
     notes: list[str] = []
@@ -61,9 +61,9 @@ def read(values: Mapping[str, object], where: str) -> Facts:
     return Facts({**facts, **shared}, (*notes, *more, *unapplied(values, where), *_unknown(values, where)))
 
 
-def checkpointing_facts(values: Mapping[str, object], where: str) -> dict[str, Any]:
+def checkpointing_facts(values: Mapping[str, object], where: str) -> dict[str, object]:
     """Gradient checkpointing; the names that start with `activation_` are newer ones, and win."""
-    facts: dict[str, Any] = {}
+    facts: dict[str, object] = {}
     for name in ("gradient_checkpointing", "activation_checkpointing"):
         if values.get(name) is not None:
             facts["checkpointing"] = truth(values[name], f"{where}: {name}")
@@ -73,7 +73,7 @@ def checkpointing_facts(values: Mapping[str, object], where: str) -> dict[str, A
     return facts
 
 
-def wrapping_facts(values: Mapping[str, object], where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def wrapping_facts(values: Mapping[str, object], where: str) -> tuple[dict[str, object], tuple[str, ...]]:
     """What `deepspeed`, `fsdp` and `fsdp_config` say, or the names of the files that say it."""
     engine, sharding = values.get("deepspeed"), values.get("fsdp")
     if isinstance(engine, Mapping):
@@ -105,7 +105,7 @@ def unapplied(values: Mapping[str, object], where: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _parsed(value: object, where: str) -> Any:
+def _parsed(value: object, where: str) -> object:
     """What `_VALID_DICT_FIELDS` of TrainingArguments may be: an object, or its JSON as a string."""
     if not (isinstance(value, str) and value.startswith("{")):
         return value

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
-from analyzer.ir.plan import MERGED, Plan
+from analyzer.ir.plan import MERGED, FieldValue, Plan
 from analyzer.ir.proposals import Failure, Proposal
 
 Reread = Callable[[dict[str, str]], tuple[Plan, ...]]
@@ -26,7 +26,8 @@ def read_asked(text: str, reread: Reread | None = None, option: str = "--try") -
     >>> read_asked("to=bf16,set.vpm=f32").change
     {'to': 'bfloat16', 'set': {'vpm': 'float32'}}
     """
-    change: dict[str, Any] = {}
+    change: dict[str, FieldValue] = {}
+    merged: dict[str, dict[str, str]] = {}
     tried: dict[str, str] = {}
     inputs = None
     for part in text.split(","):
@@ -35,7 +36,8 @@ def read_asked(text: str, reread: Reread | None = None, option: str = "--try") -
             raise AnalyzerError(f"{option} '{text}' is not NAME=VALUE", hint=f"for example {option} to=bfloat16")
         field, _, key = name.partition(".")
         if field in MERGED and key:
-            change.setdefault(field, {})[key] = parse_dtype(value)
+            change[field] = merged.setdefault(field, {})
+            merged[field][key] = parse_dtype(value)
         elif name == "run":
             inputs = _inputs_file(value)
         elif field == "recipe" and key:
@@ -62,7 +64,7 @@ def _unread(tried: dict[str, str], stages: tuple[Plan, ...]) -> Failure | None:
     return Failure("cannot be set", f"no recipe is read here, so 'recipe.{next(iter(tried))}' changes nothing")
 
 
-_FIELDS: Final[dict[str, Callable[[str], Any]]] = {
+_FIELDS: Final[dict[str, Callable[[str], FieldValue]]] = {
     "to": parse_dtype,
     "dtype": parse_dtype,
     "inputs_to": parse_dtype,
