@@ -47,7 +47,7 @@ def _tensors(module: nn.Module) -> Iterator[tuple[HeldKind, str, torch.Tensor]]:
         yield "buffer", name, buffer
 
 
-def _ends(module: Any) -> Iterator[tuple[str, ...]]:
+def _ends(module: nn.Module) -> Iterator[tuple[str, ...]]:
     """The embedding, then the last norm and the head, as `fsdp2_prepare_model` of accelerate 1.15 finds them.
 
     An embedding that is tied to the head belongs to the second group.
@@ -64,7 +64,7 @@ def _ends(module: Any) -> Iterator[tuple[str, ...]]:
             yield found
 
 
-def _said(module: nn.Module, method: str) -> Any:
+def _said(module: nn.Module, method: str) -> object:
     try:
         return getattr(module, method)()
     except (AttributeError, NotImplementedError):

@@ -14,7 +14,9 @@ GONE: Final = object()
 
 
 @contextmanager
-def patched(owner: Any, name: Any, value: Any, *, why: str, what: str = "", versions: str = "all") -> Iterator[None]:
+def patched(
+    owner: object, name: object, value: object, *, why: str, what: str = "", versions: str = "all"
+) -> Iterator[None]:
     """While this lasts, an attribute of `owner`, or an entry if it is a dict such as `sys.modules`, is `value`.
 
     Afterwards the owner is as it was, also after an error: an attribute that it had inherited, or lacked, is deleted
@@ -47,7 +49,7 @@ def prepended(items: MutableSequence[Any], item: Any, *, what: str, why: str, ve
             items.remove(item)
 
 
-def reset(owner: Any, name: Any, value: Any, *, why: str, what: str = "", versions: str = "all") -> None:
+def reset(owner: object, name: object, value: object, *, why: str, what: str = "", versions: str = "all") -> None:
     """Set for good what a library remembers of a time that is over: a cache, a flag, a module."""
     _set(owner, owner if isinstance(owner, MutableMapping) else None, name, value)
 

@@ -134,7 +134,7 @@ def _holder(module: nn.Module, origin: Origin) -> tuple[dict[str, Any] | None, s
     return (holder, key) if holder.get(key) is not None else (None, key)
 
 
-def _cast_input(inputs: Any, name: str, dtype: torch.dtype) -> Any:
+def _cast_input(inputs: object, name: str, dtype: torch.dtype) -> Any:
     def cast(tensor: torch.Tensor, path: walk.Path) -> torch.Tensor:
         return tensor.to(dtype) if ".".join(map(str, path)) == name else tensor
 

@@ -41,7 +41,7 @@ class Inputs:
     """Whether they were made up, so that others may be tried."""
 
 
-def made_up(model: nn.Module, config: Any, plan: Plan, dtype: str, notes: Sequence[Assumption] = ()) -> Inputs:
+def made_up(model: nn.Module, config: object, plan: Plan, dtype: str, notes: Sequence[Assumption] = ()) -> Inputs:
     """Inputs that are made up, float ones in `dtype` unless the plan says; `notes` is what is assumed already."""
     facts = Facts(model, config, getattr(torch, dtype))
     values, run = session(facts) or (_invent(facts), None)
@@ -51,7 +51,9 @@ def made_up(model: nn.Module, config: Any, plan: Plan, dtype: str, notes: Sequen
     return _with_labels(Inputs(values, run, tuple(notes), invented=True), facts, plan)
 
 
-def given(model: nn.Module, config: Any, plan: Plan, dtype: str, values: dict[str, Any], run: Run | None) -> Inputs:
+def given(
+    model: nn.Module, config: object, plan: Plan, dtype: str, values: dict[str, object], run: Run | None
+) -> Inputs:
     """Inputs that a person gave, in the dtypes of the plan, with labels where a loss needs them."""
     return _with_labels(Inputs(values, run), Facts(model, config, getattr(torch, dtype)), plan)
 
@@ -64,19 +66,19 @@ def _with_labels(inputs: Inputs, facts: Facts, plan: Plan) -> Inputs:
     return replace(inputs, values=planned({**inputs.values, **spare}, plan), assumptions=notes, spare=tuple(spare))
 
 
-def told(name: str, value: Any) -> Assumption:
+def told(name: str, value: object) -> Assumption:
     """What was made up, for the report."""
     return Assumption.of_input(name, _shown(value))
 
 
-def planned(values: dict[str, Any], plan: Plan) -> dict[str, Any]:
+def planned(values: dict[str, object], plan: Plan) -> dict[str, Any]:
     """Inputs in the dtypes that the plan gives them."""
     if plan.inputs_to is not None:
         values = cast_floats(values, getattr(torch, plan.inputs_to))
     return override(values, plan.input_dtypes)
 
 
-def cast_floats(value: Any, dtype: torch.dtype) -> Any:
+def cast_floats(value: object, dtype: torch.dtype) -> Any:
     """Every float of the inputs in this dtype, as `Trainer._prepare_input` does under DeepSpeed."""
 
     def cast(tensor: torch.Tensor) -> torch.Tensor:
@@ -95,7 +97,7 @@ def _invent(facts: Facts) -> dict[str, Any]:
     return values
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, torch.Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
     if isinstance(value, dict):
@@ -103,7 +105,7 @@ def _shown(value: Any) -> str:
     return "; ".join(map(_shown, value)) if isinstance(value, list) else str(value)
 
 
-def override(values: dict[str, Any], dtypes: dict[str, str]) -> dict[str, Any]:
+def override(values: dict[str, object], dtypes: dict[str, str]) -> dict[str, Any]:
     """The inputs with the dtypes that a plan sets by name. Raises AnalyzerError for a name that is none."""
     names: set[str] = set()
 

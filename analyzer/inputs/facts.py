@@ -104,7 +104,7 @@ class Facts:
         if rest and not package:
             yield rest.split(".")[0]
 
-    def find(self, *names: str, kind: str = "text", default: Any) -> Any:
+    def find(self, *names: str, kind: str = "text", default: object) -> Any:
         """The first of these attributes that the config or one of its parts has, for a kind of input."""
         for part in self._parts(kind):
             for name in names:

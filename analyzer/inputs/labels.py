@@ -15,8 +15,8 @@ from analyzer.inputs.facts import Facts
 
 
 def make_labels(
-    model: nn.Module, config: Any, signature: inspect.Signature, given: dict[str, Any], dtype: torch.dtype
-) -> dict[str, Any]:
+    model: nn.Module, config: object, signature: inspect.Signature, given: dict[str, object], dtype: torch.dtype
+) -> dict[str, object]:
     """Keyword arguments that `given` lacks and with which forward computes a loss; none where that is not known.
 
     Integer labels are int64; those of a regression are in `dtype`. A language model's labels are its tokens, unless

@@ -114,7 +114,7 @@ def _climb(loaded: Loaded, captured: Captured, plan: Plan, runs: _Runs) -> tuple
     return loaded, captured
 
 
-def _others(error: Exception, facts: Facts, inputs: dict[str, Any], seen: set[str]) -> Iterator[dict[str, Any]]:
+def _others(error: Exception, facts: Facts, inputs: dict[str, object], seen: set[str]) -> Iterator[dict[str, object]]:
     """The inputs with each change that the lessons propose, those that were not seen yet and are not absurdly long.
 
     A model that counts the elements of its image features, and not the features, asks for a million tokens.
@@ -168,7 +168,7 @@ def _noted(loaded: Loaded) -> Loaded:
     return replace(loaded, assumptions=(*kept, *made.values()))
 
 
-def _key(inputs: dict[str, Any]) -> str:
+def _key(inputs: dict[str, object]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(inputs.items()):
         known = value.tolist() if isinstance(value, torch.Tensor) and not value.is_floating_point() else ""

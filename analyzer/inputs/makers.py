@@ -67,7 +67,7 @@ def _as_long(made: torch.Tensor, facts: Facts, text: torch.Tensor | None) -> tor
     return made[:, :1] + step * torch.arange(text.shape[1])[None]
 
 
-def _by_kind(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
+def _by_kind(name: str, facts: Facts, given: dict[str, object]) -> torch.Tensor | None:
     """What names of one ending have in common."""
     if name.endswith("_mask") or name == "padding_mask":
         masked = given.get(name.removesuffix("_mask"), given.get("input_features"))

@@ -71,7 +71,7 @@ def _bins(facts: Facts) -> dict[str, int]:
     return {"feature_size": bins} if isinstance(bins, int) else {}
 
 
-def _patching(processor: Any, facts: Facts) -> dict[str, int]:
+def _patching(processor: object, facts: Facts) -> dict[str, int]:
     """How the model cuts an image, where that is the processor's work."""
     found = {name: facts.find(*names, kind="vision", default=None) for name, names in _PATCHING.items()}
     if found["patch_size"] is not None and found["temporal_patch_size"] is None:
@@ -102,7 +102,7 @@ def _wanted(facts: Facts) -> tuple[int, int]:
     return image_size(facts) if named is not None else (0, 0)
 
 
-def _sizes(processor: Any, height: int, width: int) -> dict[str, Any]:
+def _sizes(processor: object, height: int, width: int) -> dict[str, Any]:
     """The processor's size arguments in its own form, in the size that the config asks for."""
     given: dict[str, Any] = {}
     for name in ("size", "crop_size"):
@@ -115,18 +115,18 @@ def _sizes(processor: Any, height: int, width: int) -> dict[str, Any]:
     return given
 
 
-def _value(size: Any, key: str) -> Any:
+def _value(size: object, key: str) -> object:
     return size.get(key) if isinstance(size, dict) else getattr(size, key, None)
 
 
-def _given(made: dict[str, Any], facts: Facts) -> dict[str, torch.Tensor]:
+def _given(made: dict[str, object], facts: Facts) -> dict[str, torch.Tensor]:
     """The tensors among them that forward takes, floats in the dtype of the inputs."""
     named = {_GRIDS.get(k, k) if k not in facts.names else k: v for k, v in made.items()}
     tensors = {k: torch.as_tensor(v) for k, v in named.items() if k in facts.names and _is_array(v)}
     return {k: v.to(facts.dtype) if v.is_floating_point() else v for k, v in tensors.items()}
 
 
-def _is_array(value: Any) -> bool:
+def _is_array(value: object) -> bool:
     return isinstance(value, (torch.Tensor, np.ndarray))
 
 

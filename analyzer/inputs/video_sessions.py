@@ -21,7 +21,7 @@ _OBJECT: Final = 1
 """The name of the one object that is marked."""
 
 
-def session(facts: Facts) -> tuple[dict[str, Any], Run] | None:
+def session(facts: Facts) -> tuple[dict[str, object], Run] | None:
     """Inputs, and a run that hands them to forward in a new session, streaming; None where forward wants no session.
 
     A session is found by its annotation: a class with frames, in which objects are marked or described by a text.
@@ -51,7 +51,7 @@ def _session_class(name: str, facts: Facts) -> Any:
     return cls if inspect.isclass(cls) and hasattr(cls, "add_new_frame") else None
 
 
-def _marked(facts: Facts, height: int, width: int) -> dict[str, Any]:
+def _marked(facts: Facts, height: int, width: int) -> dict[str, object]:
     """A point in the middle of the frame, which is part of the object."""
     point = torch.tensor([[[[width // 2, height // 2]]]], dtype=facts.dtype)
     return {"input_points": point, "input_labels": torch.ones((1, 1, 1), dtype=torch.int32)}
@@ -63,7 +63,7 @@ def _mark(made: Any, inputs: dict[str, Any]) -> None:
     made.obj_with_new_inputs = [_OBJECT]
 
 
-def _described(facts: Facts) -> dict[str, Any]:
+def _described(facts: Facts) -> dict[str, object]:
     """A few words, padded."""
     ids = torch.zeros((1, _TEXT), dtype=torch.long)
     ids[0, :4] = torch.arange(4) + 10

@@ -107,7 +107,7 @@ def _load(model: Any, config: Any, stored: dict[str, Stored]) -> tuple[dict[str,
     given: dict[str, torch.Tensor] = {}
     load = model.load_state_dict
 
-    def noting(state: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+    def noting(state: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> object:
         given.update(state)
         return load(state, *args, **kwargs)
 
@@ -130,7 +130,7 @@ def _load(model: Any, config: Any, stored: dict[str, Stored]) -> tuple[dict[str,
 
 
 def _moved(
-    built: Built, model: Any, names: dict[tuple[int, str], str], made: dict[str, Place], saved: dict[str, Stored],
+    built: Built, model: nn.Module, names: dict[tuple[int, str], str], made: dict[str, Place], saved: dict[str, Stored],
     plan: Plan,
 ) -> Built:  # fmt: skip
     """What is known of each tensor, under the names that it has now."""
@@ -151,7 +151,7 @@ def _moved(
     return replace(built, module=model, reasons=reasons, places=places, saved=found)
 
 
-def _reason(model: Any, name: str, stored: Stored | None, plan: Plan) -> Reason:
+def _reason(model: nn.Module, name: str, stored: Stored | None, plan: Plan) -> Reason:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     path, _, leaf = name.rpartition(".")

@@ -14,7 +14,7 @@ _HUB: Final = re.compile(r"^kernels-community/(?:\w+-)?flash-attn(\d?)(?:[@:].*)
 """Kernels that the package `kernels` would fetch."""
 
 
-def lend(config: Any, device: str, place: Environment) -> None:
+def lend(config: object, device: str, place: Environment) -> None:
     """Let a model with this config be built with the kernels that it asks for, those of packages for a GPU alone."""
     for part in _parts(config):
         asked = getattr(part, "_attn_implementation", None)

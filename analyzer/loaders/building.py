@@ -49,7 +49,7 @@ class Built:
 
 
 def build(
-    cls: Any, config: Any, dtype: str, root: Path, stored: dict[str, Stored], note: Note = lambda *_: None
+    cls: Any, config: object, dtype: str, root: Path, stored: dict[str, Stored], note: Note = lambda *_: None
 ) -> Built:
     """Construct `cls(config)` as `from_pretrained(dtype=dtype)` would leave it, without its weights."""
     wanted: torch.dtype = getattr(torch, dtype)
@@ -71,7 +71,7 @@ def build(
     return Built(model, reasons, lines.by_name(model), saved, unused)
 
 
-def set_config_dtype(config: Any, dtype: torch.dtype) -> None:
+def set_config_dtype(config: object, dtype: torch.dtype) -> None:
     """Write the dtype on the config and its parts, as from_pretrained does."""
     setattr(config, installed.FLOAT_ATTRIBUTE, dtype)
     for key in getattr(config, "sub_configs", None) or {}:
@@ -80,7 +80,7 @@ def set_config_dtype(config: Any, dtype: torch.dtype) -> None:
             setattr(part, installed.FLOAT_ATTRIBUTE, dtype)
 
 
-def _keep_in_fp32(model: Any, dtype: torch.dtype, stored: dict[str, Stored]) -> dict[str, str]:
+def _keep_in_fp32(model: nn.Module, dtype: torch.dtype, stored: dict[str, Stored]) -> dict[str, str]:
     """Widen what the keep-in-fp32 lists name; full name -> which list did it."""
     lists = installed.kept_wide(model, dtype)
     if not lists:
@@ -94,7 +94,7 @@ def _keep_in_fp32(model: Any, dtype: torch.dtype, stored: dict[str, Stored]) -> 
     return kept
 
 
-def _take(model: Any, assigned: dict[str, str]) -> set[str]:
+def _take(model: nn.Module, assigned: dict[str, str]) -> set[str]:
     """Give float tensors the dtype that they are loaded in; the names of those which had another."""
     tensors, taken = dict(_tensors(model, persistent=True)), set()
     for name, dtype in assigned.items():

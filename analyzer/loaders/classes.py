@@ -62,7 +62,7 @@ def _refuse(root: Path, entry: str, *, known: bool) -> None:
     raise AnalyzerError(f"{root} comes with its own code (auto_map in config.json)", hint=_TRUST)
 
 
-def _config(root: Path, settings: dict[str, Any], entry: str | None) -> Any:
+def _config(root: Path, settings: dict[str, object], entry: str | None) -> Any:
     if entry is not None:
         cls = import_class(root, entry)
     else:
@@ -82,7 +82,7 @@ def _config(root: Path, settings: dict[str, Any], entry: str | None) -> Any:
         return cls.from_pretrained(str(root))
 
 
-def _part(root: Path, cls: Any, config: Any) -> Any:
+def _part(root: Path, cls: type, config: object) -> Any:
     """The part of a config that a class is built from, as `cls.from_pretrained` finds it; else the config itself."""
     wanted = getattr(cls, "config_class", None)
     if (
@@ -95,7 +95,7 @@ def _part(root: Path, cls: Any, config: Any) -> Any:
         return wanted.from_pretrained(str(root))
 
 
-def _model_entry(auto_map: dict[str, Any], names: list[str]) -> str | None:
+def _model_entry(auto_map: dict[str, object], names: list[str]) -> str | None:
     models = {k: v for k, v in auto_map.items() if k.startswith("AutoModel") and isinstance(v, str)}
     for entry in models.values():
         if names and entry.rpartition(".")[2] == names[0]:
@@ -106,7 +106,7 @@ def _model_entry(auto_map: dict[str, Any], names: list[str]) -> str | None:
     return next(iter(models.values()), None)
 
 
-def _tasks(auto_map: dict[str, Any], entry: str | None) -> Iterator[str]:
+def _tasks(auto_map: dict[str, object], entry: str | None) -> Iterator[str]:
     """The auto classes that give an entry."""
     return (name for name, value in auto_map.items() if value == entry and name.startswith("AutoModel"))
 
@@ -131,7 +131,7 @@ def _native_class(name: str) -> Any:
     return cls if isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel) else None
 
 
-def _mapped_class(config: Any, tasks: list[str]) -> Any:
+def _mapped_class(config: object, tasks: list[str]) -> Any:
     """The class that transformers maps to a config for the first of the tasks that has one, else for none."""
     import transformers
 

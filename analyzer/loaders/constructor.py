@@ -25,7 +25,7 @@ _NO_DATA: Final = ("meta tensor", "'meta'", "on meta", "meta device", "Meta")
 """What torch says when a tensor without data is asked for it."""
 
 
-def construct(cls: Any, config: Any, dtype: torch.dtype, note: Note) -> Any:
+def construct(cls: Any, config: Any, dtype: torch.dtype, note: Note) -> object:
     """`cls(config)`, as `from_pretrained(dtype=dtype)` calls it, on the meta device.
 
     A constructor that asks a tensor for its values is called again with small tensors real; the note says so.
@@ -71,7 +71,7 @@ def construct_own(build: Callable[[], Any]) -> Any:
 
 
 @contextlib.contextmanager
-def _around(cls: Any, dtype: torch.dtype, *, small: bool) -> Iterator[None]:
+def _around(cls: type, dtype: torch.dtype, *, small: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for context in installed.constructing(cls, dtype):
             stack.enter_context(context)

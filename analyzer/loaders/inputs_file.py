@@ -22,7 +22,7 @@ from analyzer.loaders.request import ModelRequest
 _WANTED: Final = "define inputs(config) returning the keyword arguments of forward as a dict"
 
 
-def inputs_of(model: nn.Module, config: Any, request: ModelRequest, dtype: str) -> Inputs:
+def inputs_of(model: nn.Module, config: object, request: ModelRequest, dtype: str) -> Inputs:
     """Inputs from the inputs file where there is one, else made up; float ones in `dtype` unless the plan says."""
     plan, file, own = request.plan, request.inputs_file, request.path / DEFAULT_NAME
     notes: list[Assumption] = []
@@ -38,7 +38,7 @@ def inputs_of(model: nn.Module, config: Any, request: ModelRequest, dtype: str) 
     return given(model, config, plan, dtype, values, run)
 
 
-def read_inputs_file(file: Path, config: Any, signature: inspect.Signature) -> tuple[dict[str, Any], Run | None]:
+def read_inputs_file(file: Path, config: object, signature: inspect.Signature) -> tuple[dict[str, Any], Run | None]:
     """The inputs that the file makes for a model with this config, and its `run` if it has one."""
     if not file.is_file():
         raise AnalyzerError(f"no such inputs file: {file}", hint="pass the path of a Python file with --inputs")
@@ -75,7 +75,7 @@ def _import(file: Path) -> Any:
     return module
 
 
-def _check_names(values: dict[str, Any], file: Path, signature: inspect.Signature) -> None:
+def _check_names(values: dict[str, object], file: Path, signature: inspect.Signature) -> None:
     parameters = signature.parameters.values()
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         for name in values:

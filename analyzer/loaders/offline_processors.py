@@ -22,7 +22,7 @@ class StandInTokenizer:
         self.vocab_size, self._ends = 1000, (0, 1)
         self.added_tokens_encoder: dict[str, int] = {}
 
-    def know(self, config: Any) -> None:
+    def know(self, config: object) -> None:
         """Keep to the vocabulary, the length and the special ids of the encoder with this config."""
         if config is None:
             return
@@ -35,7 +35,9 @@ class StandInTokenizer:
         self._ends = (start if isinstance(start, int) else last - 1, end if isinstance(end, int) else last)
         self._ends = (min(self._ends[0], last), min(self._ends[1], last))
 
-    def __call__(self, text: Any, *_: object, padding: Any = False, max_length: int | None = None, **__: object) -> Any:
+    def __call__(
+        self, text: Any, *_: object, padding: object = False, max_length: int | None = None, **__: object
+    ) -> Any:
         """Ids and mask of [texts, tokens], int64."""
         from transformers import BatchEncoding
 
@@ -72,7 +74,7 @@ class StandInExtractor:
             size = size.get("height") or size.get("shortest_edge") or 224
         self.size = int(size)
 
-    def __call__(self, images: Any = None, *_: object, **__: object) -> Any:
+    def __call__(self, images: object = None, *_: object, **__: object) -> Any:
         """Pixels of [pictures, 3, size, size], float32."""
         from transformers import BatchFeature
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from analyzer.capture import Loaded
 from analyzer.ir.plan import Plan
@@ -42,6 +42,6 @@ class Loader(Protocol):
     `settings` is the JSON of the kind's marker. Raises AnalyzerError for whatever keeps the model from being built.
     """
 
-    def __call__(self, request: ModelRequest, settings: Any) -> Loaded:
+    def __call__(self, request: ModelRequest, settings: object) -> Loaded:
         """The model, with inputs, and the reason of each stored dtype."""
         ...

@@ -135,7 +135,7 @@ def _own_source(function: Any, args: tuple[Arg, ...]) -> str:
     return str(args[names.index("source")])
 
 
-def _of_cpu(function: Any, op: str, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
+def _of_cpu(function: object, op: str, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
     view, clamp = is_view(function), len(_floats((args, kwargs))) < 2
     key = (op, _key(args, view, clamp), _key(kwargs, view, clamp))
     answer = _ANSWERS.get(key)
@@ -189,7 +189,7 @@ def _ways(function: Any, mixed: bool, size: int) -> tuple[Way, ...]:
     return (EXACT, SHRUNK, REGULAR) if mixed else (SHRUNK, EXACT, REGULAR)
 
 
-def _full_size(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, said: str, way: Way) -> str:
+def _full_size(function: object, args: tuple[Arg, ...], kwargs: Kwargs, said: str, way: Way) -> str:
     """The words at full size, on memory that is never touched, where shrunken operands were refused."""
     if way is not SHRUNK or not EXACT_LIMIT < elements((args, kwargs)) <= UNTOUCHED_LIMIT:
         return said
@@ -208,21 +208,21 @@ def _try(function: Any, args: Any, kwargs: Any, way: Way) -> Dtypes | str:
         return words(error)
 
 
-def _packed(function: Any, args: Any, kwargs: Any, way: Way) -> bool:
+def _packed(function: object, args: object, kwargs: object, way: Way) -> bool:
     """Whether a call on floats and packed weights, which are bytes, would run if these were floats as well."""
     if not _floats((args, kwargs)) or not _floats((args, kwargs), _BYTES):
         return False
     return isinstance(_try(function, _in("float32", args, _BYTES), _in("float32", kwargs, _BYTES), way), Dtypes)
 
 
-def _in(dtype: str, arg: Any, also: frozenset[str] = frozenset()) -> Any:
+def _in(dtype: str, arg: object, also: frozenset[str] = frozenset()) -> object:
     def other(spec: Spec) -> Spec:
         return replace(spec, dtype=dtype) if is_float(spec.dtype) or spec.dtype in also else spec
 
     return walk.changed(arg, Spec, other)
 
 
-def _floats(arg: Any, of: frozenset[str] | None = None) -> set[str]:
+def _floats(arg: object, of: frozenset[str] | None = None) -> set[str]:
     found = {spec.dtype for spec in walk.leaves(arg, Spec)}
     return {dtype for dtype in found if is_float(dtype)} if of is None else found & of
 
@@ -237,5 +237,5 @@ def _given(function: Any, args: Any, kwargs: Any) -> int:
         return 0
 
 
-def _dtypes(result: Any) -> list[str]:
+def _dtypes(result: object) -> list[str]:
     return [str(tensor.dtype).removeprefix("torch.") for tensor in walk.leaves(result, torch.Tensor)]

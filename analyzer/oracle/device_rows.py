@@ -68,7 +68,9 @@ def load(device: str) -> Answers:
     return parse(path.read_text(encoding="utf-8")) if path.exists() else Answers()
 
 
-def find(device: str, op: str, schema: Any, args: Sequence[Any], kwargs: Iterable[tuple[str, Any]]) -> Row | None:
+def find(
+    device: str, op: str, schema: object, args: Sequence[object], kwargs: Iterable[tuple[str, object]]
+) -> Row | None:
     """The row of a device that decides a call whose tensors are given as `Spec`; None if there is none.
 
     `schema` is that of the overload. A recorded row goes before one from source.
@@ -122,7 +124,7 @@ def _arguments(schema: Any) -> tuple[list[str], list[str]]:
     return known
 
 
-def _dtypes(arg: Any) -> list[str | None]:
+def _dtypes(arg: object) -> list[str | None]:
     return [end.dtype if isinstance(end, Spec) else None for end in walk.leaves(arg, object)]
 
 
@@ -146,7 +148,7 @@ def _row(data: dict[str, Any]) -> Row:
     )
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _plain(row: Row) -> dict[str, object]:
     answer = {"refused": row.refused} if row.refused else {"dtypes": [short(d) for d in row.gives]}
     static = {"static": dict(row.static)} if row.static else {}
     head: dict[str, Any] = {"op": row.op, "dtypes": [_short(d) for d in row.dtypes]}
@@ -157,5 +159,5 @@ def _short(dtype: str | None) -> str | None:
     return short(dtype) if dtype else None
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: object) -> object:
     return walk.changed(value, object, lambda end: end, into=tuple)

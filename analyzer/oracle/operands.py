@@ -46,12 +46,12 @@ def real(arg: Any, sizes: dict[int, int], way: Way) -> Any:
     return arg
 
 
-def elements(arg: Any) -> int:
+def elements(arg: object) -> int:
     """How many elements the specs in an argument have."""
     return sum(prod(spec.shape) for spec in walk.leaves(arg, Spec))
 
 
-def numel(result: Any) -> int:
+def numel(result: object) -> int:
     """How many elements the tensors that a call gave have."""
     return sum(tensor.numel() for tensor in walk.leaves(result, torch.Tensor))
 
@@ -84,7 +84,7 @@ def _ones(shape: Any, dtype: torch.dtype) -> torch.Tensor:
     return torch.zeros(shape, dtype=dtype) if whole else torch.ones(shape, dtype=dtype)
 
 
-def _regular_ones(shape: Any, dtype: torch.dtype) -> torch.Tensor:
+def _regular_ones(shape: object, dtype: torch.dtype) -> torch.Tensor:
     return regular(_ones(shape, dtype))
 
 

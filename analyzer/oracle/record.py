@@ -86,22 +86,22 @@ def _overload(op: str) -> Any:
     return getattr(getattr(getattr(torch.ops, package), name), overload)
 
 
-def _real(arg: Any, device: str) -> Any:
+def _real(arg: object, device: str) -> Any:
     def real(spec: Spec) -> torch.Tensor:
         return torch.zeros(spec.shape, device=device).to(getattr(torch, spec.dtype))
 
     return walk.changed(arg, Spec, real, into=list)
 
 
-def _names(arg: Any) -> list[str | None]:
+def _names(arg: object) -> list[str | None]:
     return [end.dtype if isinstance(end, Spec) else None for end in walk.leaves(arg, object)]
 
 
-def _count(arg: Any) -> int:
+def _count(arg: object) -> int:
     return sum(name is not None for name in _names(arg))
 
 
-def _outputs(result: Any) -> Iterator[str]:
+def _outputs(result: object) -> Iterator[str]:
     for item in result if isinstance(result, (tuple, list)) else (result,):
         if isinstance(item, torch.Tensor):
             yield str(item.dtype).removeprefix("torch.")

@@ -41,7 +41,7 @@ class Signature:
             yield dict(zip(letters, chosen, strict=True))
 
 
-def fill(arg: Any, chosen: Sequence[str] | dict[str, str]) -> Any:
+def fill(arg: object, chosen: Sequence[str] | dict[str, str]) -> Any:
     """An argument with dtypes filled in: by letter, or one for each tensor in order."""
     if isinstance(chosen, dict):
         return walk.changed(arg, Spec, lambda spec: Spec(chosen.get(spec.dtype, spec.dtype), spec.shape))

@@ -87,7 +87,7 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
     return Captured(recorder.graph, _coverage(loaded, recorder, inventions, stop), stop)
 
 
-def _session(loaded: Loaded, run: Run | None, inputs: dict[str, Any], tracer: Tracer) -> tuple[Run, dict[str, Any]]:
+def _session(loaded: Loaded, run: Run | None, inputs: dict[str, object], tracer: Tracer) -> tuple[Run, dict[str, Any]]:
     """What makes the calls of all steps, and its inputs: those of every step, by label."""
     given = {}
     for one in loaded.steps:
@@ -135,7 +135,7 @@ def from_callable(
     return Loaded(module, name, "", inputs, run, steps=steps, inventory=inventory_of(module))
 
 
-def _forward(module: nn.Module, inputs: dict[str, Any]) -> Any:
+def _forward(module: nn.Module, inputs: dict[str, object]) -> Any:
     return module(**inputs)
 
 
@@ -175,7 +175,7 @@ def _swapped(loaded: Loaded, tracer: Tracer) -> Iterator[None]:
             holder[key] = tensor
 
 
-def _abstract_inputs(inputs: dict[str, Any], recorder: Recorder) -> dict[str, Any]:
+def _abstract_inputs(inputs: dict[str, object], recorder: Recorder) -> dict[str, Any]:
     """Inputs with their tensors abstract: floats unknown, integers and bools with their values."""
 
     def stored(tensor: torch.Tensor, path: walk.Path) -> Abstract:

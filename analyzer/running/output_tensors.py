@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 
-def leaves(value: Any, depth: int = 0) -> Iterator[torch.Tensor]:
+def leaves(value: object, depth: int = 0) -> Iterator[torch.Tensor]:
     """Every tensor in a result, in order; caches and other objects are looked into."""
     if isinstance(value, torch.Tensor):
         yield value

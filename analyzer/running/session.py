@@ -35,7 +35,7 @@ class Session:
     begin: Callable[[str], None]
     note: Note
 
-    def __call__(self, module: nn.Module, given: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    def __call__(self, module: nn.Module, given: Mapping[str, dict[str, object]]) -> dict[str, Any]:
         """Make the calls; `given` is the inputs of every step, by label. Gives their results in the same way."""
         results: dict[str, Any] = {}
         for generates, group in groupby(self.steps, key=lambda step: step.generates):
@@ -49,7 +49,7 @@ class Session:
                 results[step.label] = (self.run or _forward)(module, given[step.label])
         return results
 
-    def _generate(self, module: nn.Module, steps: list[Step], inputs: dict[str, Any]) -> dict[str, Any]:
+    def _generate(self, module: nn.Module, steps: list[Step], inputs: dict[str, object]) -> dict[str, Any]:
         if self.run is not None:
             raise AnalyzerError("prefill and decode need a model that is called itself", hint="drop run() or --steps")
         inputs = {name: value for name, value in inputs.items() if name not in _LABELS}
@@ -76,7 +76,7 @@ class Session:
         return {step.label: result for step, result in zip(steps, seen, strict=False)}
 
     @contextmanager
-    def _watching(self, parts: list[nn.Module], labels: list[str], seen: list[Any]) -> Iterator[None]:
+    def _watching(self, parts: list[nn.Module], labels: list[str], seen: list[object]) -> Iterator[None]:
         """Begin a step with every forward of the outermost of these parts, and keep what it gives."""
         inside: list[nn.Module] = []
 
@@ -86,7 +86,7 @@ class Session:
                 seen.append(None)
             inside.append(part)
 
-        def left(part: nn.Module, args: Any, result: Any) -> None:
+        def left(part: nn.Module, args: object, result: object) -> None:
             inside.pop()
             if not inside:
                 seen[-1] = result
@@ -100,7 +100,7 @@ class Session:
             for handle in handles:
                 handle.remove()
 
-    def _by_hand(self, module: nn.Module, steps: list[Step], inputs: dict[str, Any]) -> list[Any]:
+    def _by_hand(self, module: nn.Module, steps: list[Step], inputs: dict[str, object]) -> list[Any]:
         """The first call gives what the next one takes: whatever both name, such as a cache; then one token more."""
         taken = inspect.signature(module.forward).parameters
         inputs = {**inputs, **({"use_cache": True} if "use_cache" in taken else {})}
@@ -136,7 +136,7 @@ def variant(inputs: dict[str, Any], step: Step) -> dict[str, Any]:
     return inputs
 
 
-def _forward(module: nn.Module, inputs: dict[str, Any]) -> Any:
+def _forward(module: nn.Module, inputs: dict[str, object]) -> Any:
     return module(**inputs)
 
 
@@ -154,7 +154,7 @@ def _decoders(module: nn.Module) -> list[Any]:
     return [part for part, kind in zip(parts, kinds, strict=True) if kind == kinds[0]]
 
 
-def _call_generate(generate: Callable[..., Any], steps: list[Step], inputs: dict[str, Any]) -> None:
+def _call_generate(generate: Callable[..., Any], steps: list[Step], inputs: dict[str, object]) -> None:
     asked = {"cache_implementation": steps[0].value} if steps[0].value else {}
     # no token ends it: which one comes next is made up
     given = {**inputs, "use_cache": True, "eos_token_id": _NONE, "pad_token_id": 0}
@@ -179,7 +179,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _carried(module: nn.Module, result: Any, taken: Mapping[str, Any]) -> dict[str, Any]:
+def _carried(module: nn.Module, result: object, taken: Mapping[str, object]) -> dict[str, object]:
     """What a call gave that the next one takes."""
     fields = dict(result) if isinstance(result, Mapping) else dict(getattr(result, "__dict__", {}))
     fields = {**{old: fields[new] for old, new in _RENAMED.items() if new in fields}, **fields}
@@ -197,7 +197,7 @@ _OUTPUTS: Final = ("logits", "loss", "hidden_states", "attentions")
 """What a call gives for the reader, not for the next call."""
 
 
-def _one_more(inputs: dict[str, Any], carried: dict[str, Any], taken: Mapping[str, Any]) -> dict[str, Any]:
+def _one_more(inputs: dict[str, Any], carried: dict[str, Any], taken: Mapping[str, Any]) -> dict[str, object]:
     """The inputs of the next step: the last token again, masks longer by one, nothing that is used up."""
     key = next((name for name in _IDS if name in inputs), None)
     if key is None:
@@ -217,7 +217,7 @@ def _one_more(inputs: dict[str, Any], carried: dict[str, Any], taken: Mapping[st
     return {**plain, **after}
 
 
-def _longer(name: str, value: Any, old: int, new: int) -> Any:
+def _longer(name: str, value: Any, old: int, new: int) -> object:
     axes = [a for a in range(1, value.dim()) if value.shape[a] == old][:1] if isinstance(value, torch.Tensor) else []
     if not axes:
         return value
@@ -227,7 +227,7 @@ def _longer(name: str, value: Any, old: int, new: int) -> Any:
     return value.index_select(axes[0], at.clamp(max=old - 1))  # the last token again: images keep their places
 
 
-def _is_image(value: Any) -> bool:
+def _is_image(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.is_floating_point() and value.dim() > 3
 
 

@@ -21,7 +21,7 @@ Run = Callable[[nn.Module, dict[str, Any]], Any]
 def step(run: Run, tracer: Tracer) -> Run:
     """`run`, followed by the backward pass of its loss unless it ran one itself."""
 
-    def trained(module: nn.Module, inputs: dict[str, Any]) -> Any:
+    def trained(module: nn.Module, inputs: dict[str, object]) -> object:
         tracer.passes.ran = False
         result = run(module, inputs)
         if not tracer.passes.ran:
@@ -36,7 +36,7 @@ def step(run: Run, tracer: Tracer) -> Run:
     return trained
 
 
-def loss_of(result: Any) -> torch.Tensor | None:
+def loss_of(result: object) -> torch.Tensor | None:
     """The number to run backward from; None if nothing requires a gradient.
 
     It is what the result calls `loss`, as in transformers; else the result, if it is one number; else the sum of the
@@ -53,7 +53,7 @@ def loss_of(result: Any) -> torch.Tensor | None:
 
 
 @contextmanager
-def training(module: nn.Module, inputs: Any, tracer: Tracer) -> Iterator[None]:
+def training(module: nn.Module, inputs: object, tracer: Tracer) -> Iterator[None]:
     """Training mode and gradients; afterwards every module is in the mode that it was in, and no gradient is left.
 
     If neither a parameter nor an input requires a gradient, all float inputs do, as one traces a plain function.

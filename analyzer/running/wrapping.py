@@ -151,7 +151,7 @@ class _Around:
         elif not path:
             self._inputs = wrap.param_dtype
 
-    def before(self, module: nn.Module, args: Any, kwargs: Any) -> Any:
+    def before(self, module: nn.Module, args: object, kwargs: object) -> Any:
         """Put the casts of the parameters in place, and cast float inputs."""
         with self._tracer.inserting(BY_FSDP):
             for name, places in self._slots.items():
@@ -160,7 +160,7 @@ class _Around:
                 _put(places, holder[key].to(getattr(torch, self._dtypes[name])))
             return self._cast(args, self._inputs), self._cast(kwargs, self._inputs)
 
-    def after(self, module: nn.Module, args: Any, output: Any) -> Any:
+    def after(self, module: nn.Module, args: object, output: object) -> Any:
         """Put the parameters back, and cast float outputs."""
         while self._old:
             holder, key, tensor = self._old.pop()
@@ -169,7 +169,7 @@ class _Around:
             back = str(self._given).removeprefix("torch.") if self._own and self._given else self._outputs
             return self._cast(output, back)
 
-    def _cast(self, value: Any, dtype: str) -> Any:
+    def _cast(self, value: object, dtype: str) -> object:
         if not dtype:
             return value
         change: Callable[[torch.Tensor], torch.Tensor] = partial(self._one, getattr(torch, dtype))

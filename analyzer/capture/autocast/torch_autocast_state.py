@@ -65,12 +65,12 @@ def standing_in(
         cleared()
         _CLEAR()
 
-    def entered(self: Any) -> Any:
+    def entered(self: Any) -> object:
         if not hasattr(self, "was_given_in_presence") and not self._enabled and self.device == device != "cpu":
             note("an autocast region that was made before the trace, on a machine without the device", "off")
         return enter(self)
 
-    def cast_of_custom_fwd(value: Any, device_type: str, dtype: torch.dtype) -> Any:
+    def cast_of_custom_fwd(value: object, device_type: str, dtype: torch.dtype) -> object:
         if device_type == device != "cpu":
             value = cast(value, "cpu", dtype)
         return cast(value, device_type, dtype)

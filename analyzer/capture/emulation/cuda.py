@@ -24,7 +24,7 @@ _PROPERTIES: Final = SimpleNamespace(
 )
 
 
-def is_away(device: Any) -> bool:
+def is_away(device: object) -> bool:
     """Whether this names a device that is no CPU and not "meta"."""
     if isinstance(device, torch.device):
         return device.type not in ("cpu", "meta")
@@ -70,7 +70,7 @@ def answering(device: str, asks: Asks, note: Note) -> Iterator[None]:
         yield
 
 
-def _asked(name: str, before: Any, answer: Any, asks: Asks, note: Note) -> Any:
+def _asked(name: str, before: Any, answer: Any, asks: Asks, note: Note) -> object:
     def asked(*args: Any, **kwargs: Any) -> Any:
         who = asks(sys._getframe(1))
         if not who:

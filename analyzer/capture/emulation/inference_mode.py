@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 
 from analyzer.capture.patching import patched
 
 
-def unmarked() -> AbstractContextManager[Any]:
+def unmarked() -> AbstractContextManager[object]:
     """While this lasts, inference mode is what `no_grad` is.
 
     A tensor that is marked as made for inference takes no view of one that is not, as values from buffers are.

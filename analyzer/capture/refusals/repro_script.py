@@ -130,7 +130,7 @@ class _Writer:
         return self.sizes.setdefault(size, KEPT_SIZE + 1 + len(self.sizes))
 
 
-def _name(function: Any) -> str:
+def _name(function: object) -> str:
     """The dotted name under which plain torch has a function."""
     if str(function).split(".")[0] in oracle.STAND_INS:  # ours, in the place of a library's kernel
         raise _UnwritableError("it stands for a kernel of another library, not of torch")
@@ -145,7 +145,7 @@ def _name(function: Any) -> str:
     return name
 
 
-def _is_default(function: Any, key: str, value: Any) -> bool:
+def _is_default(function: Any, key: str, value: object) -> bool:
     """Whether an argument says nothing: the short script leaves it out."""
     try:
         default = inspect.signature(function).parameters[key].default

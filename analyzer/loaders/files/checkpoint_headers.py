@@ -126,7 +126,7 @@ def _untrue(index: Path, told: Any, tensors: dict[str, Stored]) -> Iterator[Assu
         yield Assumption("the index of the checkpoint is wrong", said, index.name)
 
 
-def _index(index: Path) -> tuple[dict[str, str], Any]:
+def _index(index: Path) -> tuple[dict[str, str], object]:
     """Which shard holds each tensor, and the bytes of all of them as the index tells it, None where it does not."""
     try:
         read = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_once)
@@ -219,7 +219,7 @@ class _Twice(Exception):
     """A JSON object has one key two times; Python's reader would keep the last without a word."""
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:

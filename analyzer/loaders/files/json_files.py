@@ -9,7 +9,7 @@ from typing import Any
 from analyzer.errors import AnalyzerError
 
 
-def read_json(file: Path) -> Any:
+def read_json(file: Path) -> object:
     """What the file holds. Raises AnalyzerError, with the line where the JSON is broken."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))

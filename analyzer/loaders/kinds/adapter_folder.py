@@ -33,7 +33,7 @@ def find_base(root: Path, settings: dict[str, Any], plan: Plan) -> tuple[Path, P
     raise AnalyzerError(f"the base of {root}, {name}, is neither there nor beside it as {Path(name).name}", hint=hint)
 
 
-def load(request: ModelRequest, settings: dict[str, Any]) -> Loaded:
+def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
     """The base model with the adapter put in."""
     from analyzer import loaders  # which chooses this one, and chooses again
 

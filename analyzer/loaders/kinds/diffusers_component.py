@@ -34,7 +34,7 @@ FILES: Final = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.
 """Names of weights that diffusers writes."""
 
 
-def load(request: ModelRequest, settings: dict[str, Any]) -> Loaded:
+def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
     """The model whose config.json names its class; needs an inputs file where the usual inputs cannot be made."""
     root, plan = request.path, request.plan
     refuse(plan, "a part of a diffusers pipeline", "adapter")

@@ -99,7 +99,7 @@ def _parts(
 
 
 def _inputs(
-    cls: Any, signature: inspect.Signature, file: Path | None, settings: dict[str, Any], notes: list[Assumption]
+    cls: type, signature: inspect.Signature, file: Path | None, settings: dict[str, object], notes: list[Assumption]
 ) -> tuple[dict[str, Any], Any]:
     """What the pipeline is called with, and how, from the inputs file; else values of our own, each noted."""
     if file is not None:
@@ -131,7 +131,7 @@ def _is_prepared(name: str) -> bool:
     return name.endswith(_STAND_INS)
 
 
-def _introduce(parts: dict[str, Any]) -> None:
+def _introduce(parts: dict[str, object]) -> None:
     """Tell each tokenizer of the encoder that reads what it makes, which has the same number."""
     for name, part in parts.items():
         if isinstance(part, StandInTokenizer):
@@ -142,7 +142,7 @@ def _introduce(parts: dict[str, Any]) -> None:
 def _whole(name: str, pipeline: Any, parts: dict[str, nn.Module]) -> nn.Module:
     """A module that holds the pipeline's models under their names, and whose forward is the pipeline's call."""
 
-    def forward(self: Any, **kwargs: Any) -> Any:
+    def forward(self: object, **kwargs: Any) -> Any:
         with warnings.catch_warnings(), quiet():
             warnings.simplefilter("ignore")
             return pipeline(**kwargs)

@@ -32,7 +32,7 @@ _LINE: Final = re.compile(r'File "([^"]+)", line (\d+)')
 _TORCH: Final = str(Path(torch.__file__).parent)
 
 
-def load(request: ModelRequest, settings: Any) -> Loaded:
+def load(request: ModelRequest, settings: object) -> Loaded:
     """The program as `torch.export.load(path).module()` runs it; weights are read once, and dropped.
 
     Raises AnalyzerError for a file that cannot be read, or holds pickled objects and is not trusted.
@@ -104,7 +104,7 @@ def _inputs(program: Any) -> tuple[dict[str, Any], Any, list[Assumption]]:
     return made, spec, notes
 
 
-def _made(value: Any) -> Any:
+def _made(value: object) -> object:
     if not isinstance(value, torch.Tensor):
         return value
     sizes = [int(n.node.hint) if isinstance(n, torch.SymInt) else n for n in value.shape]
@@ -125,7 +125,7 @@ def _forward(module: Any, names: Sequence[str], spec: Any) -> Callable[..., Any]
 class _PlacedInterpreter(torch.fx.Interpreter):
     """Runs the nodes, telling for each which line and which module it comes from."""
 
-    def run_node(self, n: torch.fx.Node) -> Any:
+    def run_node(self, n: torch.fx.Node) -> object:
         """One node; the checks that the export put before the first one are left to it."""
         if n.op == "call_module" and str(n.target).startswith("_guards"):
             return None

@@ -31,7 +31,7 @@ _NAME: Final = "_built_"
 """The name of the file as a module: it is no script, and has no `__main__`."""
 
 
-def load(request: ModelRequest, settings: Any) -> Loaded:
+def load(request: ModelRequest, settings: object) -> Loaded:
     """Run the file, which a person names and so trusts, and what its `build()` gives.
 
     It may also define `inputs()`, the keyword arguments of forward, and `run(model, inputs)`. Raises AnalyzerError
@@ -95,7 +95,7 @@ def _import(path: Path) -> Any:
     return module
 
 
-def _inputs(file: Any, inputs_file: Path | None, given: Any, module: Any) -> tuple[dict[str, Any], Any]:
+def _inputs(file: Any, inputs_file: Path | None, given: object, module: nn.Module) -> tuple[dict[str, Any], Any]:
     """The inputs by name, from the inputs file, else from `inputs()`, else from `build()`; and how they are run."""
     own = getattr(file, "run", None)
     if inputs_file is not None:

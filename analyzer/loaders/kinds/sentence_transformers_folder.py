@@ -38,7 +38,7 @@ _FIRST: Final = "Transformer"
 _RESULT: Final = "sentence_embedding"
 
 
-def load(request: ModelRequest, settings: list[dict[str, Any]]) -> Loaded:
+def load(request: ModelRequest, settings: list[dict[str, object]]) -> Loaded:
     """The model as `SentenceTransformer(root)` builds it; `plan.dtype` is its `model_kwargs={"dtype": ...}`.
 
     Without the package the encoder alone is traced, and that is said. Raises AnalyzerError if there is no encoder.
@@ -94,7 +94,7 @@ class _Encoder(nn.Module):
         self._inner = inner
         self.add_module(inner, encoder)
 
-    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+    def forward(self, features: dict[str, object]) -> dict[str, Any]:
         result = self.get_submodule(self._inner)(**features, return_dict=True)
         return {**features, "token_embeddings": result[0]}
 
@@ -103,7 +103,7 @@ def _chain(encoder: nn.Module, inner: str, others: Sequence[nn.Module], names: S
     first = next(iter(encoder.parameters()), None)
     parts = [_Encoder(inner, encoder), *others]
 
-    def forward(self: Any, **features: Any) -> Any:
+    def forward(self: object, **features: object) -> Any:
         for part in parts:
             features = part(features)
         return features.get(_RESULT, features)
@@ -116,7 +116,7 @@ def _chain(encoder: nn.Module, inner: str, others: Sequence[nn.Module], names: S
     return made.eval()
 
 
-def _base(cls: Any, config: Any) -> Any:
+def _base(cls: type, config: Any) -> object:
     """What AutoModel makes of the config, whatever class its `architectures` name; remote code's own class stays."""
     import transformers
 
@@ -126,7 +126,7 @@ def _base(cls: Any, config: Any) -> Any:
     return found[0] if isinstance(found, (tuple, list)) else found
 
 
-def _behind(root: Path, entry: dict[str, Any], *, trust: bool) -> nn.Module:
+def _behind(root: Path, entry: dict[str, object], *, trust: bool) -> nn.Module:
     """One of the modules behind the encoder, by the package's own code, but for the weights."""
     kind = str(entry.get("type", ""))
     own = not kind.startswith(f"{_PACKAGE}.")
@@ -159,7 +159,7 @@ def _saved(encoder: Built, inner: str) -> dict[str, tuple[str, str]]:
     return {f"0.{inner}.{name}": fact for name, fact in saved_of(encoder).items()}
 
 
-def _untraced(entries: list[dict[str, Any]]) -> Assumption:
+def _untraced(entries: list[dict[str, object]]) -> Assumption:
     names = ", ".join(str(one["type"]).rpartition(".")[2] for one in entries)
     return Assumption(f"{names} behind the encoder", "not traced: pip install sentence-transformers", "modules.json")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 from analyzer.capture import Loaded
 from analyzer.capture.module_inventory import inventory_of
@@ -14,7 +13,7 @@ from analyzer.loaders.files.checkpoint_headers import Stored, first_float, read_
 from analyzer.loaders.request import ModelRequest
 
 
-def load(request: ModelRequest, settings: dict[str, Any]) -> Loaded:
+def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
     """Build the model that `root` describes; `settings` is its config.json."""
     root, plan = request.path, request.plan
     say = request.progress
@@ -82,7 +81,7 @@ def load(request: ModelRequest, settings: dict[str, Any]) -> Loaded:
     )
 
 
-def dtype_of(config: Any, plan: Plan, stored: dict[str, Stored]) -> tuple[str, list[Assumption]]:
+def dtype_of(config: object, plan: Plan, stored: dict[str, Stored]) -> tuple[str, list[Assumption]]:
     """The dtype of from_pretrained: the plan's, else the config's, else the checkpoint's, else a part's config's."""
     if plan.dtype is not None and plan.dtype != "auto":
         return plan.dtype, []
@@ -95,7 +94,7 @@ def dtype_of(config: Any, plan: Plan, stored: dict[str, Stored]) -> tuple[str, l
     ]
 
 
-def _named(config: Any) -> str | None:
+def _named(config: object) -> str | None:
     from analyzer.loaders.versions import installed
 
     for attribute in dict.fromkeys(("dtype", installed.FLOAT_ATTRIBUTE)):  # to read another one warns on stderr

@@ -27,7 +27,7 @@ class Quantisation:
     notes: tuple[Assumption, ...] = ()
 
 
-def read(root: Path, settings: Mapping[str, Any], device: str) -> Quantisation:
+def read(root: Path, settings: Mapping[str, object], device: str) -> Quantisation:
     """The quantisation of the model in a folder, as the installed transformers takes it; `settings` is config.json.
 
     Raises AnalyzerError if its config is no JSON object.
@@ -54,7 +54,7 @@ def read(root: Path, settings: Mapping[str, Any], device: str) -> Quantisation:
     return Quantisation(row, scheme, found, notes)
 
 
-def _config(settings: Mapping[str, Any]) -> Any:
+def _config(settings: Mapping[str, object]) -> Any:
     """Of the whole model, else of its text part; older compressed-tensors files have another name for it."""
     for holder in (settings, settings.get("text_config")):
         if isinstance(holder, dict):
@@ -84,7 +84,7 @@ def _known() -> frozenset[str]:
     return frozenset(AUTO_QUANTIZATION_CONFIG_MAPPING)
 
 
-def _dequantised(row: str, settings: Mapping[str, Any], device: str) -> bool:
+def _dequantised(row: str, settings: Mapping[str, object], device: str) -> bool:
     asked = bool(settings.get("dequantize")) or settings.get("run_compressed") is False
     return (row in ("fp8", "mxfp4", "compressed-tensors") and asked) or (row == "fp8" and device == "cpu")
 

@@ -44,7 +44,7 @@ _LIBRARY.impl("dequantize", _unasked, "Meta")
 class StandIn(nn.Linear):
     """A linear layer with a packed weight; what it takes, computes in and gives is `scheme`."""
 
-    def __init__(self, scheme: Scheme, plain: nn.Module, settings: dict[str, Any], loaded: str) -> None:
+    def __init__(self, scheme: Scheme, plain: nn.Module, settings: dict[str, object], loaded: str) -> None:
         nn.Module.__init__(self)
         self.scheme, self.settings, self.loaded = scheme, settings, loaded
         rows, columns = size(plain)
@@ -95,7 +95,7 @@ class StandIn(nn.Linear):
 
 
 def product(
-    scheme: Scheme, settings: dict[str, Any], loaded: str, input: torch.Tensor, packed: Sequence[torch.Tensor],
+    scheme: Scheme, settings: dict[str, object], loaded: str, input: torch.Tensor, packed: Sequence[torch.Tensor],
     shape: Sequence[int], bias: torch.Tensor | None,
 ) -> torch.Tensor:  # fmt: skip
     """Dequantise and multiply: one operation of ours, and one of torch's, with the casts that the library makes."""
@@ -130,7 +130,7 @@ def named(name: str) -> type[StandIn]:
     return type(name, (StandIn,), {"__doc__": StandIn.__doc__})
 
 
-def _dtype(scheme: Scheme, settings: dict[str, Any], loaded: str, given: torch.dtype) -> torch.dtype | None:
+def _dtype(scheme: Scheme, settings: dict[str, object], loaded: str, given: torch.dtype) -> torch.dtype | None:
     """The dtype of the product; None where it is the input's own."""
     if scheme.compute == INPUT:
         return None
@@ -142,7 +142,7 @@ def _dtype(scheme: Scheme, settings: dict[str, Any], loaded: str, given: torch.d
     return getattr(torch, name.removeprefix("torch."))  # type: ignore[no-any-return]
 
 
-def _no_autocast(input: torch.Tensor) -> AbstractContextManager[Any]:
+def _no_autocast(input: torch.Tensor) -> AbstractContextManager[object]:
     """The libraries' own kernels are on no list of autocast's."""
     kind = input.device.type
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()

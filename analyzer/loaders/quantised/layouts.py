@@ -27,7 +27,7 @@ Layout = Callable[[int, int, Mapping[str, Any], str], tuple[Part, ...]]
 """Outputs, inputs, the config's settings, the dtype of loading -> the parts, the packed values first."""
 
 
-def _bnb_4bit(rows: int, columns: int, settings: Mapping[str, Any], loaded: str) -> tuple[Part, ...]:
+def _bnb_4bit(rows: int, columns: int, settings: Mapping[str, object], loaded: str) -> tuple[Part, ...]:
     storage = parse_dtype(str(settings.get("bnb_4bit_quant_storage") or "uint8"))
     size, blocks = (rows * columns + 1) // 2 // width(storage), _up(rows * columns, _BLOCK)
     twice = bool(settings.get("bnb_4bit_use_double_quant"))
@@ -40,11 +40,11 @@ def _bnb_4bit(rows: int, columns: int, settings: Mapping[str, Any], loaded: str)
     return (Part("weight", storage, (size, 1), True), *scales, Part("quant_map", "float32", (_CODES,), hidden=True))
 
 
-def _bnb_8bit(rows: int, columns: int, settings: Mapping[str, Any], loaded: str) -> tuple[Part, ...]:
+def _bnb_8bit(rows: int, columns: int, settings: Mapping[str, object], loaded: str) -> tuple[Part, ...]:
     return (Part("weight", "int8", (rows, columns), True), Part("SCB", "float32", (rows,), hidden=True))
 
 
-def _gptq(rows: int, columns: int, settings: Mapping[str, Any], loaded: str) -> tuple[Part, ...]:
+def _gptq(rows: int, columns: int, settings: Mapping[str, object], loaded: str) -> tuple[Part, ...]:
     bits, groups = _bits(settings), _groups(columns, settings)
     return (
         Part("qweight", "int32", (columns * bits // 32, rows)),
@@ -54,7 +54,7 @@ def _gptq(rows: int, columns: int, settings: Mapping[str, Any], loaded: str) -> 
     )
 
 
-def _awq(rows: int, columns: int, settings: Mapping[str, Any], loaded: str) -> tuple[Part, ...]:
+def _awq(rows: int, columns: int, settings: Mapping[str, object], loaded: str) -> tuple[Part, ...]:
     bits, groups = _bits(settings), _groups(columns, settings)
     return (
         Part("qweight", "int32", (columns, rows * bits // 32)),
@@ -75,7 +75,7 @@ def _fp8(rows: int, columns: int, settings: Mapping[str, Any], loaded: str) -> t
     )
 
 
-def _fbgemm(rows: int, columns: int, settings: Mapping[str, Any], loaded: str) -> tuple[Part, ...]:
+def _fbgemm(rows: int, columns: int, settings: Mapping[str, object], loaded: str) -> tuple[Part, ...]:
     return (
         Part("weight", "float8_e4m3fn", (rows, columns), True),
         Part("weight_scale", "float32", (rows, 1), True),
@@ -83,15 +83,15 @@ def _fbgemm(rows: int, columns: int, settings: Mapping[str, Any], loaded: str) -
     )
 
 
-def _eetq(rows: int, columns: int, settings: Mapping[str, Any], loaded: str) -> tuple[Part, ...]:
+def _eetq(rows: int, columns: int, settings: Mapping[str, object], loaded: str) -> tuple[Part, ...]:
     return (Part("weight", "int8", (columns, rows), True), Part("weight_scales", "float16", (rows,), True))
 
 
-def _bitnet(rows: int, columns: int, settings: Mapping[str, Any], loaded: str) -> tuple[Part, ...]:
+def _bitnet(rows: int, columns: int, settings: Mapping[str, object], loaded: str) -> tuple[Part, ...]:
     return (Part("weight", "uint8", (rows // 4, columns)), Part("weight_scale", loaded, (1,)))
 
 
-def _dense(rows: int, columns: int, settings: Mapping[str, Any], loaded: str) -> tuple[Part, ...]:
+def _dense(rows: int, columns: int, settings: Mapping[str, object], loaded: str) -> tuple[Part, ...]:
     return (Part("weight", loaded, (rows, columns), True),)
 
 

@@ -14,7 +14,7 @@ _BLOCKS: Final = ("transformer.h", "model.decoder.layers", "gpt_neox.layers", "m
 """Where optimum looks for a model's blocks (optimum/gptq/constants.py, BLOCK_PATTERNS), in its order."""
 
 
-def chosen(model: Any, scheme: Scheme, settings: Mapping[str, Any]) -> list[str]:
+def chosen(model: nn.Module, scheme: Scheme, settings: Mapping[str, object]) -> list[str]:
     """Paths of the modules that become quantised ones, in the model's order."""
     linears = [(path, module) for path, module in model.named_modules() if _is_linear(module, scheme)]
     if scheme.module in ("MarlinQuantLinear", "TorchQuantLinear"):
@@ -66,7 +66,7 @@ def _in_blocks(model: Any, path: str, settings: Mapping[str, Any]) -> bool:
     return path.startswith(f"{block}.") and (not inside or path.endswith(tuple(names)))
 
 
-def _renamed(model: Any, listed: Any) -> Any:
+def _renamed(model: Any, listed: object) -> object:
     """The list in the names of the installed transformers' own modules, as its quantizer rewrites it."""
     try:
         from transformers.quantizers.quantizer_finegrained_fp8 import FineGrainedFP8HfQuantizer as Quantizer

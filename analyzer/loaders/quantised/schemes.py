@@ -150,7 +150,7 @@ UNKNOWN: Final = Scheme(near=_UNKNOWN)
 _MARLIN_GROUPS: Final = (-1, 32, 64, 128)
 
 
-def variant(method: str, settings: Mapping[str, Any], device: str) -> str:
+def variant(method: str, settings: Mapping[str, object], device: str) -> str:
     """The name of the row for a config's `quant_method`, where other keys or the device tell rows apart.
 
     >>> variant("bitsandbytes", {"load_in_4bit": True}, "cuda")
@@ -178,7 +178,7 @@ def loads_in(scheme: Scheme, dtype: str, *, named: bool, device: str) -> str:
     return table.get(dtype, table.get("*", dtype))
 
 
-def _kind(quant_type: Any) -> Any:
+def _kind(quant_type: object) -> Any:
     """The class name of a torchao config: `{"default": {"_type": ...}}` as saved now, a word as saved before."""
     inside = quant_type.get("default", quant_type) if isinstance(quant_type, Mapping) else quant_type
     return inside.get("_type", "") if isinstance(inside, Mapping) else inside

@@ -103,7 +103,7 @@ def environment(device: str, stubs: Sequence[str] = ()) -> Iterator[Environment]
         yield made
 
 
-def _plain(before: Any, place: Environment) -> Any:
+def _plain(before: Any, place: Environment) -> object:
     """A compiler that leaves the model's own code as it is."""
 
     def compiled(function: Any = None, *args: Any, **kwargs: Any) -> Any:

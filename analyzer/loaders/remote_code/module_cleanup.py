@@ -25,11 +25,11 @@ _TORCH: Final = (str(Path(torch.__file__).parent) + os.sep, functools.__file__)
 
 
 @contextmanager
-def gathered(asks: Asks, libraries: list[Any]) -> Iterator[None]:
+def gathered(asks: Asks, libraries: list[object]) -> Iterator[None]:
     """While this lasts, add each `torch.library.Library` that the model's own code makes, itself or through torch."""
     make: Any = torch.library.Library.__init__
 
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+    def init(self: object, *args: object, **kwargs: object) -> None:
         make(self, *args, **kwargs)
         frame = sys._getframe(1)
         while frame.f_back is not None and frame.f_code.co_filename.startswith(_TORCH):

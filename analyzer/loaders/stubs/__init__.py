@@ -32,7 +32,7 @@ class Finder(MetaPathFinder, Loader):
             self.names.append(name)
             _forget()
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """A spec for a module of these packages."""
         top = fullname.split(".")[0]
         return ModuleSpec(fullname, self, is_package=True) if top in self.names else None
@@ -50,7 +50,7 @@ class Finder(MetaPathFinder, Loader):
         if said is not None:
             module.__dict__["__version__"] = said[1]
 
-        def missing(wanted: str) -> Any:
+        def missing(wanted: str) -> object:
             if wanted in ("__path__", "__file__", "__all__"):
                 raise AttributeError(wanted)
             return Inert(f"{name}.{wanted}", why) if wanted != "__version__" else Inert(name, why).__version__
@@ -58,7 +58,7 @@ class Finder(MetaPathFinder, Loader):
         populate(module)
         module.__getattr__ = missing  # type: ignore[method-assign]
 
-    def find_distributions(self, context: Any = None) -> Iterator[metadata.Distribution]:
+    def find_distributions(self, context: object = None) -> Iterator[metadata.Distribution]:
         """What `importlib.metadata.version` and its like ask."""
         wanted = getattr(context, "name", None)
         for name in self.names:
@@ -77,7 +77,7 @@ class _Distribution(metadata.Distribution):
     def read_text(self, filename: str) -> str | None:
         return self._texts.get(filename)
 
-    def locate_file(self, path: Any) -> Any:
+    def locate_file(self, path: object) -> Any:
         return path
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 FLASH_2: Final = "flash_attn"
 FLASH_3: Final = "flash_attn_interface"
@@ -59,30 +61,32 @@ _LIBRARY.define(
 )
 
 
-def attend(kernel: str, query: Any, key: Any, value: Any, shape: Any) -> Any:
+def attend(kernel: str, query: Tensor, key: Tensor, value: Tensor, shape: Iterable[int]) -> Tensor:
     """Attention by `kernel`: a tensor of `shape` in the dtype of the query."""
-    return _Attention.apply(query, key, value, tuple(shape), kernel)  # type: ignore[no-untyped-call]
+    made: Tensor = _Attention.apply(query, key, value, tuple(shape), kernel)  # type: ignore[no-untyped-call]
+    return made
 
 
-def rotate(input: Any, cos: Any, sin: Any) -> Any:
+def rotate(input: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary positions by flash-attn's Triton kernel: like the input."""
-    return torch.ops.kernels.rotary(input, cos, sin, ROTARY, CONTRACTS[ROTARY].source)
+    made: Tensor = torch.ops.kernels.rotary(input, cos, sin, ROTARY, CONTRACTS[ROTARY].source)
+    return made
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Any, key: Any, value: Any, shape: Any, kernel: str) -> Any:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, shape: Iterable[int], kernel: str) -> Any:
         ctx.save_for_backward(query, key, value)
         ctx.kernel = kernel
         return torch.ops.kernels.attention(query, key, value, list(shape), kernel, CONTRACTS[kernel].source)
 
     @staticmethod
-    def backward(ctx: Any, grad: Any) -> Any:
+    def backward(ctx: Any, grad: Tensor) -> object:
         source = CONTRACTS[ctx.kernel].source
         return (*torch.ops.kernels.attention_backward(grad, *ctx.saved_tensors, ctx.kernel, source), None, None)
 
 
-def _check(kernel: str, *operands: torch.Tensor) -> None:
+def _check(kernel: str, *operands: Tensor) -> None:
     """Raise RuntimeError as the kernel does; the first operand is looked at first, as there."""
     contract, first = CONTRACTS[kernel], operands[0]
     names = [str(t.dtype) for t in operands]
@@ -93,31 +97,35 @@ def _check(kernel: str, *operands: torch.Tensor) -> None:
             raise RuntimeError(words.format(*names))
 
 
-def _attention(query: Any, key: Any, value: Any, shape: Any, kernel: str, source: str) -> torch.Tensor:
+def _attention(query: Tensor, key: Tensor, value: Tensor, shape: Iterable[int], kernel: str, source: str) -> Tensor:
     _check(kernel, query, key, value)
     return _attention_shape(query, key, value, shape, kernel, source)
 
 
-def _attention_shape(query: Any, key: Any, value: Any, shape: Any, kernel: str, source: str) -> torch.Tensor:
+def _attention_shape(
+    query: Tensor, key: Tensor, value: Tensor, shape: Iterable[int], kernel: str, source: str
+) -> Tensor:
     return torch.empty(list(shape), dtype=query.dtype, device=query.device)
 
 
-def _backward(grad: Any, query: Any, key: Any, value: Any, kernel: str, source: str) -> Any:
+def _backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, kernel: str, source: str) -> tuple[Tensor, ...]:
     if CONTRACTS[kernel].takes and grad.dtype != query.dtype:
         raise RuntimeError("query and dout must have the same dtype")
     return _backward_shape(grad, query, key, value, kernel, source)
 
 
-def _backward_shape(grad: Any, query: Any, key: Any, value: Any, kernel: str, source: str) -> Any:
+def _backward_shape(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, kernel: str, source: str
+) -> tuple[Tensor, ...]:
     return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
 
 
-def _rotary(input: Any, cos: Any, sin: Any, kernel: str, source: str) -> torch.Tensor:
+def _rotary(input: Tensor, cos: Tensor, sin: Tensor, kernel: str, source: str) -> Tensor:
     _check(kernel, input, cos, sin)
     return torch.empty_like(input)
 
 
-def _rotary_shape(input: Any, cos: Any, sin: Any, kernel: str, source: str) -> torch.Tensor:
+def _rotary_shape(input: Tensor, cos: Tensor, sin: Tensor, kernel: str, source: str) -> Tensor:
     return torch.empty_like(input)
 
 

@@ -49,7 +49,7 @@ class Inert:
     __ror__ = __or__
 
     def __mro_entries__(self, _: object) -> tuple[type, ...]:
-        def __init__(made: Any, *args: object, **kwargs: object) -> None:
+        def __init__(made: object, *args: object, **kwargs: object) -> None:
             raise StandInUsed(f"{self._name} is used: {self._why}")
 
         return (type(self.__dict__["__name__"], (), {"__init__": __init__}),)

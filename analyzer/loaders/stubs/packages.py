@@ -4,50 +4,56 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from analyzer.loaders.stubs.attention import FLASH_2, FLASH_3, XFORMERS, attend, rotate
 
-Names = dict[str, Any]
+Names = dict[str, Callable[..., object]]
+Attended = Tensor | tuple[Tensor, Tensor, None]
+"""The result, beside it the log-sum-exp where it is asked for, and no dropout mask."""
 
 
 def _flash(kernel: str) -> Names:
     """The functions of flash-attn; `kernel` says whose contract they have."""
 
-    def result(made: Any, query: Any, probs: bool) -> Any:
+    def result(made: Tensor, query: Tensor, probs: bool) -> Attended:
         if not probs:
             return made
         return made, torch.empty(query.shape[:-1], dtype=torch.float32, device=query.device).transpose(-1, -2), None
 
     def flash_attn_func(
-        q: Any, k: Any, v: Any, dropout_p: float = 0.0, softmax_scale: Any = None, causal: bool = False,
-        window_size: Any = (-1, -1), softcap: float = 0.0, alibi_slopes: Any = None, deterministic: bool = False,
+        q: Tensor, k: Tensor, v: Tensor, dropout_p: float = 0.0, softmax_scale: object = None, causal: bool = False,
+        window_size: object = (-1, -1), softcap: float = 0.0, alibi_slopes: object = None, deterministic: bool = False,
         return_attn_probs: bool = False, **_: object,
-    ) -> Any:  # fmt: skip
+    ) -> Attended:  # fmt: skip
         return result(attend(kernel, q, k, v, (*q.shape[:-1], v.shape[-1])), q, return_attn_probs)
 
     def flash_attn_varlen_func(
-        q: Any, k: Any, v: Any, cu_seqlens_q: Any, cu_seqlens_k: Any, max_seqlen_q: Any = None,
-        max_seqlen_k: Any = None, dropout_p: float = 0.0, softmax_scale: Any = None, causal: bool = False,
-        window_size: Any = (-1, -1), softcap: float = 0.0, alibi_slopes: Any = None, deterministic: bool = False,
-        return_attn_probs: bool = False, block_table: Any = None, **_: object,
-    ) -> Any:  # fmt: skip
+        q: Tensor, k: Tensor, v: Tensor, cu_seqlens_q: object, cu_seqlens_k: object, max_seqlen_q: object = None,
+        max_seqlen_k: object = None, dropout_p: float = 0.0, softmax_scale: object = None, causal: bool = False,
+        window_size: object = (-1, -1), softcap: float = 0.0, alibi_slopes: object = None, deterministic: bool = False,
+        return_attn_probs: bool = False, block_table: object = None, **_: object,
+    ) -> Attended:  # fmt: skip
         return result(attend(kernel, q, k, v, (*q.shape[:-1], v.shape[-1])), q, return_attn_probs)
 
     def flash_attn_with_kvcache(
-        q: Any, k_cache: Any, v_cache: Any, k: Any = None, v: Any = None, rotary_cos: Any = None,
-        rotary_sin: Any = None, cache_seqlens: Any = None, *_: object, return_softmax_lse: bool = False, **__: object,
-    ) -> Any:  # fmt: skip
+        q: Tensor, k_cache: Tensor, v_cache: Tensor, k: object = None, v: object = None, rotary_cos: object = None,
+        rotary_sin: object = None, cache_seqlens: object = None, *_: object, return_softmax_lse: bool = False,
+        **__: object,
+    ) -> Attended:  # fmt: skip
         return result(attend(kernel, q, k_cache, v_cache, (*q.shape[:-1], v_cache.shape[-1])), q, return_softmax_lse)
 
-    def flash_attn_qkvpacked_func(qkv: Any, *_: object, return_attn_probs: bool = False, **__: object) -> Any:
+    def flash_attn_qkvpacked_func(qkv: Tensor, *_: object, return_attn_probs: bool = False, **__: object) -> Attended:
         q, k, v = qkv.unbind(-3)
         return flash_attn_func(q, k, v, return_attn_probs=return_attn_probs)
 
-    def flash_attn_kvpacked_func(q: Any, kv: Any, *_: object, return_attn_probs: bool = False, **__: object) -> Any:
+    def flash_attn_kvpacked_func(
+        q: Tensor, kv: Tensor, *_: object, return_attn_probs: bool = False, **__: object
+    ) -> Attended:
         k, v = kv.unbind(-3)
         return flash_attn_func(q, k, v, return_attn_probs=return_attn_probs)
 
@@ -68,26 +74,32 @@ def _flash(kernel: str) -> Names:
 def _padding() -> Names:
     """`flash_attn.bert_padding`: plain torch there as well, so that it is computed."""
 
-    def index_first_axis(input: Any, indices: Any) -> Any:
-        return input.flatten(1)[indices].unflatten(1, input.shape[1:]) if input.dim() > 2 else input[indices]
+    def index_first_axis(input: Tensor, indices: Tensor) -> Tensor:
+        if input.dim() <= 2:
+            return input[indices]
+        made: Tensor = input.flatten(1)[indices].unflatten(1, input.shape[1:])  # type: ignore[no-untyped-call]
+        return made
 
-    def unpad_input(hidden_states: Any, attention_mask: Any, unused_mask: Any = None) -> Any:
+    def unpad_input(hidden_states: Tensor, attention_mask: Tensor, unused_mask: Tensor | None = None) -> object:
         mask = attention_mask if unused_mask is None else attention_mask + unused_mask
         lengths, used = mask.sum(-1, dtype=torch.int32), attention_mask.sum(-1, dtype=torch.int32)
         indices = torch.nonzero(mask.flatten(), as_tuple=False).flatten()
         ends = F.pad(torch.cumsum(lengths, 0, dtype=torch.int32), (1, 0))
         return index_first_axis(hidden_states.flatten(0, 1), indices), indices, ends, lengths.max().item(), used
 
-    def pad_input(hidden_states: Any, indices: Any, batch: int, seqlen: int) -> Any:
+    def pad_input(hidden_states: Tensor, indices: Tensor, batch: int, seqlen: int) -> Tensor:
         made = hidden_states.new_zeros((batch * seqlen, *hidden_states.shape[1:]))
         made[indices] = hidden_states
-        return made.unflatten(0, (batch, seqlen))
+        parts: Tensor = made.unflatten(0, (batch, seqlen))  # type: ignore[no-untyped-call]
+        return parts
 
     return {"index_first_axis": index_first_axis, "unpad_input": unpad_input, "pad_input": pad_input}
 
 
 def _rotary() -> Names:
-    def apply_rotary_emb(x: Any, cos: Any, sin: Any, *_: object, inplace: bool = False, **__: object) -> Any:
+    def apply_rotary_emb(
+        x: Tensor, cos: Tensor, sin: Tensor, *_: object, inplace: bool = False, **__: object
+    ) -> Tensor:
         made = rotate(x, cos, sin)
         return x.copy_(made) if inplace else made
 
@@ -96,8 +108,9 @@ def _rotary() -> Names:
 
 def _xformers() -> Names:
     def memory_efficient_attention(
-        query: Any, key: Any, value: Any, attn_bias: Any = None, p: float = 0.0, scale: Any = None, **_: object
-    ) -> Any:
+        query: Tensor, key: Tensor, value: Tensor, attn_bias: object = None, p: float = 0.0, scale: object = None,
+        **_: object,
+    ) -> Tensor:  # fmt: skip
         return attend(XFORMERS, query, key, value, (*query.shape[:-1], value.shape[-1]))
 
     return {"memory_efficient_attention": memory_efficient_attention}

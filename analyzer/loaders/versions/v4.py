@@ -28,7 +28,7 @@ def constructing(_: object, dtype: torch.dtype) -> list[Any]:
     return [default_dtype(dtype), _registering_on_meta(), _EmptyOnMeta(), *([skip()] if skip else [])]
 
 
-def kept_wide(model: Any, dtype: torch.dtype) -> dict[str, str]:
+def kept_wide(model: nn.Module, dtype: torch.dtype) -> dict[str, str]:
     """Whole parts of a name, for float16 only; the strict list (from 4.51 on) holds for bfloat16 as well."""
     knows_strict = hasattr(sys.modules["transformers.modeling_utils"].PreTrainedModel, STRICT)
     lists = {KEPT: dtype == torch.float16, STRICT: knows_strict and dtype in (torch.float16, torch.bfloat16)}
@@ -48,7 +48,7 @@ def compute(_: nn.Module) -> None:
     """Nothing: constructors run for real."""
 
 
-def assigned(model: Any, dtype: torch.dtype, saved: Mapping[str, Stored]) -> dict[str, str]:
+def assigned(model: nn.Module, dtype: torch.dtype, saved: Mapping[str, Stored]) -> dict[str, str]:
     """From 4.43 on, for some versions, stored tensors are put into their places and not copied into what is there.
 
     So they keep the dtype that they are stored in, if the first one has the dtype that the model was built in; and are
@@ -95,7 +95,7 @@ def renamer(model: Any, stored: Collection[str]) -> Callable[[str], list[str]]:
     return rename
 
 
-def _renamings(cls: Any) -> Any:
+def _renamings(cls: Any) -> object:
     """The class's own renamings, which hold for a list of families only."""
     families = getattr(sys.modules["transformers.modeling_utils"], "VLMS", ())
     own = any(family in base.__name__.lower() for base in cls.__mro__[:-1] for family in families)

@@ -16,7 +16,7 @@ _SMALL: Final = 1 << 20
 """Elements; a larger table of integers stays unknown."""
 
 
-def constructing(cls: Any, dtype: torch.dtype) -> list[Any]:
+def constructing(cls: type, dtype: torch.dtype) -> list[Any]:
     """The class's own contexts: meta device, default dtype, no initialisation."""
     if hasattr(cls, "get_init_context"):
         return list(cls.get_init_context(dtype, False, False, None))
@@ -78,7 +78,7 @@ def _fill(module: nn.Module, fill: Any, unknown: dict[str, torch.Tensor], value:
     return {leaf: buffer for leaf in made if (buffer := module._buffers[leaf]) is not None}
 
 
-def _filled(module: nn.Module, fill: Any) -> Iterator[tuple[nn.Module, Any]]:
+def _filled(module: nn.Module, fill: object) -> Iterator[tuple[nn.Module, object]]:
     """Each module with what fills it: the `_init_weights` of the innermost model that it is in."""
     fill = getattr(module, "_init_weights", fill)
     if fill is not None:

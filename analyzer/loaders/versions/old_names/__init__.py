@@ -55,7 +55,7 @@ def prepare(root: Path, entry: str, stack: ExitStack, note: Note) -> None:
         )  # fmt: skip
 
 
-def _module(wanted: Wanted, stack: ExitStack, note: Note) -> Any:
+def _module(wanted: Wanted, stack: ExitStack, note: Note) -> object:
     try:
         return importlib.import_module(wanted.module)
     except ModuleNotFoundError as error:
@@ -80,7 +80,7 @@ def _module(wanted: Wanted, stack: ExitStack, note: Note) -> Any:
     return made
 
 
-def _stand_in(wanted: Wanted, note: Note) -> Any:
+def _stand_in(wanted: Wanted, note: Note) -> object:
     what = f"{wanted.module}.{wanted.name}"
     if found := aliases.alias(wanted.name):
         make, said = found

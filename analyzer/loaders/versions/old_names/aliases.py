@@ -17,11 +17,11 @@ def _no(*_: object, **__: object) -> bool:
     return False
 
 
-def _of(module: str, name: str) -> Callable[[], Any]:
+def _of(module: str, name: str) -> Callable[[], object]:
     return lambda: getattr(importlib.import_module(module), name)
 
 
-def _is(value: Any) -> Callable[[], Any]:
+def _is(value: object) -> Callable[[], object]:
     return lambda: value
 
 
@@ -93,7 +93,7 @@ MODULES: Final[dict[str, str]] = {
 """Module that is gone -> the one that has what it had."""
 
 
-def alias(name: str) -> tuple[Callable[[], Any], str] | None:
+def alias(name: str) -> tuple[Callable[[], object], str] | None:
     """What stands for a name, and that in a few words; None if nothing does."""
     ending = next((one for one in ENDINGS if name.endswith(one)), "")
     return NAMES.get(name) or ENDINGS.get(ending)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from analyzer.ir.findings import Note
 
 
-def _layer(self: Any, index: int) -> tuple[Any, Any]:
+def _layer(self: object, index: int) -> tuple[object, object]:
     """Keys and values of one layer, where the cache holds any."""
     layers = getattr(self, "layers", ())
     return (layers[index].keys, layers[index].values) if index < len(layers) else (None, None)
@@ -17,11 +17,11 @@ def _get_usable_length(self: Any, new_seq_length: int, layer_idx: int = 0) -> in
     return int(self.get_seq_length(layer_idx))
 
 
-def _to_legacy_cache(self: Any) -> tuple[Any, ...]:
+def _to_legacy_cache(self: Any) -> tuple[object, ...]:
     return tuple(_layer(self, i) for i in range(len(self.layers)))
 
 
-def _get_max_cache_shape(self: Any, layer_idx: int = 0) -> int | None:
+def _get_max_cache_shape(self: object, layer_idx: int = 0) -> int | None:
     return None if not hasattr(self, "max_cache_len") else int(self.max_cache_len)
 
 
@@ -40,7 +40,7 @@ _CACHE: Final[dict[str, Any]] = {
 }
 
 
-def _to_legacy_pairs(self: Any) -> tuple[Any, ...]:
+def _to_legacy_pairs(self: Any) -> tuple[object, ...]:
     own, cross = self.self_attention_cache.to_legacy_cache(), self.cross_attention_cache.to_legacy_cache()
     return tuple(a + b for a, b in zip(own, cross, strict=False)) if cross else own
 
@@ -63,7 +63,7 @@ def _fill_pair(cache: Any, index: int, tensors: tuple[Any, ...]) -> None:
         cache.is_updated[index] = True
 
 
-def _pair(cls: Any) -> Any:
+def _pair(cls: Any) -> object:
     from transformers import DynamicCache
 
     return cls(DynamicCache(), DynamicCache())
@@ -76,11 +76,11 @@ FROM_LEGACY: Final[dict[str, tuple[Any, Any]]] = {
 """Class -> how an empty one is made, and how the tensors of one layer are put into it."""
 
 
-def from_legacy(name: str, how: tuple[Any, Any], note: Note) -> Any:
+def from_legacy(name: str, how: tuple[Any, Any], note: Note) -> object:
     """The class method that made a cache of a tuple of each layer's tensors."""
     make, fill = how
 
-    def from_legacy_cache(kind: Any, past_key_values: Any = None, *_: Any, **__: Any) -> Any:
+    def from_legacy_cache(kind: Any, past_key_values: Any = None, *_: Any, **__: Any) -> object:
         note(f"{name}.from_legacy_cache, which the installed transformers lacks", "a cache updated layer by layer")
         made = make(kind)
         for index, tensors in enumerate(past_key_values or ()):

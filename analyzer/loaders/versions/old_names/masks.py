@@ -20,7 +20,7 @@ class AttentionMaskConverter:
         self.is_causal, self.sliding_window = is_causal, sliding_window
 
     def to_causal_4d(
-        self, batch_size: int, query_length: int, key_value_length: int, dtype: torch.dtype, device: Any = "cpu"
+        self, batch_size: int, query_length: int, key_value_length: int, dtype: torch.dtype, device: object = "cpu"
     ) -> torch.Tensor | None:
         """A mask of the future alone; None where nothing is hidden."""
         if not self.is_causal:
@@ -131,7 +131,7 @@ def _prepare_4d_attention_mask_for_sdpa(
 
 
 def _create_4d_causal_attention_mask(
-    input_shape: Sequence[int], dtype: torch.dtype, device: Any, past_key_values_length: int = 0,
+    input_shape: Sequence[int], dtype: torch.dtype, device: object, past_key_values_length: int = 0,
     sliding_window: int | None = None,
 ) -> torch.Tensor | None:  # fmt: skip
     converter = AttentionMaskConverter(True, sliding_window)

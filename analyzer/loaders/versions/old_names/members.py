@@ -86,10 +86,10 @@ def restored(note: Note, asks: Asks) -> Iterator[None]:
 class _Default:
     """An attribute that instances without one of their own have."""
 
-    def __init__(self, what: str, value: Any, note: Note, asks: Asks) -> None:
+    def __init__(self, what: str, value: object, note: Note, asks: Asks) -> None:
         self._what, self._value, self._note, self._asks = what, value, note, asks
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
+    def __get__(self, instance: object, owner: object = None) -> Any:
         frame = sys._getframe(1)
         while frame.f_code.co_name.startswith("__getattr") and frame.f_back is not None:
             frame = frame.f_back
@@ -99,7 +99,7 @@ class _Default:
         return dict(self._value) if isinstance(self._value, dict) else self._value
 
 
-def _get_head_mask(self: Any, head_mask: Any, num_hidden_layers: int, is_attention_chunked: bool = False) -> Any:
+def _get_head_mask(self: Any, head_mask: Any, num_hidden_layers: int, is_attention_chunked: bool = False) -> object:
     if head_mask is None:
         return [None] * num_hidden_layers
     if head_mask.dim() == 1:
@@ -131,7 +131,7 @@ def _invert_attention_mask(self: Any, encoder_attention_mask: torch.Tensor) -> t
     return (1.0 - mask.to(dtype=self.dtype)) * torch.finfo(self.dtype).min
 
 
-def _tie_or_clone_weights(self: Any, output_embeddings: Any, input_embeddings: Any) -> None:
+def _tie_or_clone_weights(self: object, output_embeddings: Any, input_embeddings: Any) -> None:
     output_embeddings.weight = input_embeddings.weight
 
 
@@ -146,10 +146,10 @@ _MODEL: Final[dict[str, Any]] = {
 }
 
 
-def _expanded(original: Any, note: Note) -> Any:
+def _expanded(original: Any, note: Note) -> object:
     """Tied names as a list, as before 5: each is tied to the input embeddings, which is what was done with them."""
 
-    def get_expanded_tied_weights_keys(self: Any, all_submodels: bool = False) -> Any:
+    def get_expanded_tied_weights_keys(self: Any, all_submodels: bool = False) -> object:
         keys = self._tied_weights_keys
         if all_submodels or keys is None or isinstance(keys, dict):
             return original(self, all_submodels)
@@ -163,7 +163,7 @@ def _expanded(original: Any, note: Note) -> Any:
     return get_expanded_tied_weights_keys
 
 
-def _rope(note: Note) -> Any:
+def _rope(note: Note) -> object:
     def default(config: Any = None, device: Any = None, seq_len: int | None = None, **kwargs: Any) -> tuple[Any, float]:
         note('ROPE_INIT_FUNCTIONS["default"], which the installed transformers lacks', "plain rotary frequencies")
         given = getattr(config, "rope_parameters", None) or {}
@@ -178,18 +178,18 @@ def _rope(note: Note) -> Any:
     return default
 
 
-def _noting(value: Any, what: str, note: Note) -> Any:
+def _noting(value: object, what: str, note: Note) -> object:
     if not callable(value):
         return value
 
-    def called(*args: Any, **kwargs: Any) -> Any:
+    def called(*args: object, **kwargs: object) -> Any:
         note(f"{what}, which the installed transformers lacks", "as 4.57 did it")
         return value(*args, **kwargs)
 
     return called
 
 
-def _lend(stack: ExitStack, owner: Any, name: str, value: Any) -> None:
+def _lend(stack: ExitStack, owner: object, name: str, value: object) -> None:
     """Give a class an attribute that it lacks, for as long as the stack lasts."""
     if not hasattr(owner, name):
         stack.enter_context(

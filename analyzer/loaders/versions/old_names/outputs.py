@@ -28,14 +28,14 @@ def as_declared(note: Note) -> Iterator[None]:
     kind: Any = type(outputs)
     making, naming = kind.__setattr__, outputs._replace_old_cache_name
 
-    def __setattr__(cls: Any, name: str, value: Any) -> None:
+    def __setattr__(cls: Any, name: str, value: object) -> None:
         if name == "__init__" and _OLD in getattr(cls, "__dataclass_fields__", {}):
             note(f"{cls.__name__}({_OLD}=), which the installed transformers renames", "taken as declared")
             type.__setattr__(cls, name, value)
         else:
             making(cls, name, value)
 
-    def own_name(self: Any, name: str) -> Any:
+    def own_name(self: Any, name: str) -> object:
         return name if name == _OLD and _OLD in self.__dataclass_fields__ else naming(self, name)
 
     why = "Remote code declares outputs with `past_key_values`, which the installed release renames `cache`."
