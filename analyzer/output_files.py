@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final, TextIO
 
 from analyzer.errors import AnalyzerError
@@ -26,6 +26,9 @@ def deliver(target: str, data: bytes) -> None:
 
 def deliver_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Put all the files into a folder, which is made if need be, or none; whatever else is there stays."""
+    for name in files:
+        if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+            raise AnalyzerError(f"{name} lies outside of {folder}", hint="nothing was written")
     try:
         for place in dict.fromkeys((folder, *((folder / name).parent for name in files))):
             place.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,10 +12,10 @@ from typing import Final, Protocol
 from analyzer.check.judgement import Check
 from analyzer.check.suppressions import Suppression
 from analyzer.errors import AnalyzerError
-from analyzer.ir.proposals import Edit
 from analyzer.report import Report
 from analyzer.report.reader import parse_report
-from analyzer.report.trials import Tried, parse_trials
+from analyzer.report.records import parse_value
+from analyzer.report.trials import Tried, parse_edits, parse_trials
 from analyzer.worker.channel import Fresh
 from analyzer.worker.in_process import InProcess
 from analyzer.worker.process import Answer, Ended, Tell, WorkerOptions, started
@@ -69,7 +68,7 @@ def fix(asker: Asker, request: TraceRequest, tell: Tell) -> Tried:
 def comments(asker: Asker, model: Path, rules: Mapping[str, str], tell: Tell) -> list[Suppression]:
     """The suppressions in the source files of a model, with the code of each rule by its name."""
     answer = asker.ask("comments", {"model": str(model), "rules": dict(rules)}, tell)
-    return [Suppression(**{**one, "codes": tuple(one["codes"])}) for one in json.loads(answer.data)]
+    return list(parse_value(tuple[Suppression, ...], answer.data, "the worker's list of suppressions"))
 
 
 def edit(asker: Asker, check: Check, tell: Tell) -> Check:
@@ -82,6 +81,6 @@ def edit(asker: Asker, check: Check, tell: Tell) -> Check:
         for one in wanted
     ]  # fmt: skip
     answer = asker.ask("edits", {"findings": places}, tell)
-    found = [Edit(**one) if one else None for one in json.loads(answer.data)]
+    found = parse_edits(answer.data, len(wanted), "the worker's list of edits")
     edits = {one.key: made for one, made in zip(wanted, found, strict=True) if made}
     return replace(check, judged=tuple(replace(one, edit=edits.get(one.key)) for one in check.judged))

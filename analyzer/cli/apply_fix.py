@@ -28,6 +28,7 @@ def apply(model: Path, plans: Sequence[Plan], trials: Sequence[Trial], target: P
     """
     form: Form = "in place" if target is None else "plan" if target.suffix == ".json" else "copy"
     best = _best(trials, form)
+    _check(model, best)
     plan = _plan_file(best, plans) if best.sets else b""
     if target is None:
         _over(model, best)
@@ -48,6 +49,17 @@ def _best(trials: Sequence[Trial], form: Form) -> Proposal:
             return one
     kind = "change of the set-up alone" if form == "plan" else "cast in the source"
     raise AnalyzerError(f"no {kind} was proved to clear all errors", hint="see the table for what helps")
+
+
+def _check(model: Path, proposal: Proposal) -> None:
+    """Refuse edits of anything but the model's own code as it is now: the worker that made them ran foreign code."""
+    folder, own = _folder(model), set(_code(model))
+    for edit in proposal.edits:
+        file = folder / edit.file
+        if edit.file not in own or not file.resolve().is_relative_to(folder.resolve()):
+            raise AnalyzerError(f"the fix changes {edit.file}, which is no code of {model}", hint="nothing was written")
+        if file.read_bytes().decode("utf-8", "surrogateescape") != edit.before:
+            raise AnalyzerError(f"{file} has changed since it was traced", hint="run analyze fix again")
 
 
 def _fits(proposal: Proposal, form: Form) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -49,6 +50,15 @@ def read_record(kind: type[T], data: object) -> T:
     itself refuses.
     """
     return read_value(kind, data)
+
+
+def parse_value(kind: type[T], data: bytes, what: str) -> T:
+    """The value of an annotation that JSON text stands for; `what` names the text in an error. Raises AnalyzerError."""
+    try:
+        found: T = read_value(kind, json.loads(data))
+    except (Misfit, ValueError, RecursionError) as error:
+        raise AnalyzerError(f"{what} cannot be read: {error}", hint="use one version of analyze") from error
+    return found
 
 
 def read_value(kind: type[T], data: object) -> T:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from json import dumps, loads
+from pathlib import PurePosixPath
 from typing import Final, get_type_hints
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposals import Trial
+from analyzer.ir.proposals import Edit, Trial
 from analyzer.report.json_value import JsonObject
-from analyzer.report.records import Misfit, read_record, read_value
+from analyzer.report.records import Misfit, parse_value, read_record, read_value
 
 SCHEMA: Final = 1
 _HINT: Final = "it is not what trials_to_json writes"
@@ -54,6 +55,23 @@ def parse_trials(data: bytes, what: str) -> Tried:
         raise AnalyzerError(f"{what} cannot be read: {error}", hint=_HINT) from error
 
 
+def parse_edits(data: bytes, count: int, what: str) -> tuple[Edit | None, ...]:
+    """One edit, or null, for each of so many findings, out of a JSON list. Raises AnalyzerError for anything else."""
+    found = parse_value(tuple[Edit | None, ...], data, what)
+    if len(found) != count or not all(edit is None or _may_be(edit) for edit in found):
+        raise AnalyzerError(
+            f"{what} cannot be read: it is not one edit of the model's code for each finding", hint=_HINT
+        )
+    return found
+
+
+def _may_be(edit: Edit) -> bool:
+    """Whether an edit is of a Python file inside the model's folder, at a line that a file can have."""
+    name = PurePosixPath(edit.file)
+    inside = not name.is_absolute() and ".." not in name.parts and "\\" not in edit.file and "\0" not in edit.file
+    return inside and name.suffix == ".py" and 1 <= edit.line <= len(edit.before.splitlines()) + 1
+
+
 def _plain(trial: Trial) -> JsonObject:
     data = asdict(trial)
     inputs = trial.proposal.inputs
@@ -64,6 +82,8 @@ def _plain(trial: Trial) -> JsonObject:
 def _checked(trial: Trial) -> Trial:
     """The trial, the values of its change being what the fields of a plan hold. Raises Misfit."""
     proposal = trial.proposal
+    if not all(map(_may_be, proposal.edits)):
+        raise Misfit("an edit is of no Python file inside the model's folder")
     fields = get_type_hints(Plan)
     if strangers := proposal.change.keys() - fields.keys():
         raise Misfit(f"a plan has no field {min(strangers)[:40]}")

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Final
 
@@ -16,14 +15,19 @@ from analyzer.errors import AnalyzerError
 from analyzer.worker import protocol
 from analyzer.worker.channel import Channel, Launch
 from analyzer.worker.protocol import Action, Setup, Wanted
+from analyzer.worker.scratch import scratch_folder
 
 Tell = Callable[[str], None]
 TICK: Final = 0.2
 """Seconds between two looks at the clock and at the worker's memory."""
 GRACE: Final = 10.0
 """Seconds that a worker has to answer with what there is once it was told to stop."""
-ANSWER: Final = 1 << 30
-"""Bytes that an answer may have."""
+ANSWER: Final = 256 << 20
+"""Bytes that an answer may have: a report has some 700 for an operation."""
+CONTAINERS: Final = 10_000_000
+"""Lists and objects that an answer may have: each takes the front some 60 bytes, however short it is written."""
+_WAITING: Final = 256
+"""Lines that wait to be heard; a worker that says more waits itself."""
 SAID: Final = 1 << 16
 """Events of one answer; a worker that says more is ended."""
 
@@ -97,14 +101,14 @@ class WorkerFault(Exception):
 @contextmanager
 def started(launch: Launch, how: WorkerOptions, setup: Setup, warn: Tell) -> Iterator[Worker]:
     """A worker for as long as this lasts, with a scratch folder of its own; `warn` hears that it is not confined."""
-    with TemporaryDirectory(prefix="analyze-", ignore_cleanup_errors=True) as made:
-        scratch = Path(made).resolve()
+    with scratch_folder() as scratch:
         channel = launch(scratch)
+        worker = Worker(channel, scratch, how, warn)
         try:
-            worker = Worker(channel, scratch, how, warn)
             worker.send(replace(setup, scratch=str(scratch)).to_json())
             yield worker
         finally:
+            worker.closed = True
             channel.end()
 
 
@@ -113,8 +117,9 @@ class Worker:
 
     def __init__(self, channel: Channel, scratch: Path, how: WorkerOptions, warn: Tell) -> None:
         self.channel, self.scratch, self.how, self.warn = channel, scratch, how, warn
-        self.lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.lines: queue.Queue[bytes] = queue.Queue(_WAITING)
         """What it says, as it comes; an empty line is its end."""
+        self.closed = False
         self.begun = time.monotonic()
         self.greeted = False
         """Whether it has said anything: only a worker does."""
@@ -123,8 +128,8 @@ class Worker:
     def send(self, message: Mapping[str, object]) -> None:
         """Say something; a worker that is gone does not hear it, and is found gone when it is waited for."""
         with suppress(OSError, ValueError):
-            self.channel.writer.write(protocol.line(message))
-            self.channel.writer.flush()
+            if not self.channel.write(protocol.line(message)):
+                self.channel.kill()  # it does not read, so that nothing else can be said to it
 
     def ask(self, action: Action, data: Wanted, tell: Tell) -> Answer:
         """Ask for something and wait; `tell` hears each step in a few words.
@@ -147,9 +152,16 @@ class Worker:
                 return answer
 
     def _read(self) -> None:
-        while raw := self.channel.reader.readline(protocol.LINE + 1):
-            self.lines.put(raw)
-        self.lines.put(b"")
+        with suppress(OSError, ValueError):  # the pipe is closed while it is read
+            while raw := self.channel.reader.readline(protocol.LINE + 1):
+                self._put(raw)
+        self._put(b"")
+
+    def _put(self, raw: bytes) -> None:
+        """Keep a line until it is asked for; what nobody will ask for any more is dropped."""
+        while not self.closed:
+            with suppress(queue.Full):
+                return self.lines.put(raw, timeout=TICK)
 
 
 class _Waiting:
@@ -162,13 +174,18 @@ class _Waiting:
         self._said = 0
         self._last = 0.0
         """When a worker that was told to stop is ended."""
+        self._next_look = 0.0
 
     def step(self) -> Answer | None:
         """Wait a moment; the answer, if it came."""
+        if (now := time.monotonic()) > self._next_look:  # also of one that never stops talking
+            self._next_look = now + TICK
+            if (left := self._looked()) is not None:
+                return left
         try:
             raw = self._worker.lines.get(timeout=TICK)
         except queue.Empty:
-            return self._looked()
+            return None
         if not raw:
             return self._left(Ended(2, self._why_gone()))
         self._said += 1
@@ -243,7 +260,13 @@ class _Waiting:
         ended = self._ended or ended
         if not self._partial:
             raise EndedError(ended)
-        return Answer(self._data(self._partial), ended)
+        try:
+            return Answer(self._data(self._partial), ended)
+        except (ValueError, OSError) as error:
+            raise EndedError(ended) from error
 
     def _data(self, name: str) -> bytes:
-        return protocol.answer_file(self._worker.scratch, name, ANSWER)
+        data = protocol.answer_file(self._worker.scratch, name, ANSWER)
+        if data.count(b"[") + data.count(b"{") > CONTAINERS:
+            raise ValueError("the answer holds more than any report does")
+        return data

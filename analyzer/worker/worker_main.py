@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _NEEDED: Final = ("torch", "transformers", "networkx", "numpy", "safetensors", "yaml")
 """What an interpreter must have to trace."""
+_LARGEST: Final = 2 << 30
+"""Bytes of a file that a worker may write."""
 _PARENT_DIED: Final = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 
@@ -34,7 +36,11 @@ _PARENT_DIED: Final = 1
 def main() -> None:
     """Talk on standard input and output, which from here on are nobody else's."""
     compile_once()
-    converse(sys.stdin.buffer, _own_stdout())
+    try:
+        converse(sys.stdin.buffer, _own_stdout())
+    finally:
+        sys.stderr.flush()
+        os._exit(0)  # what the model's code wants done at the end is not waited for
 
 
 def converse(requests: BinaryIO, events: BinaryIO) -> None:
@@ -136,7 +142,7 @@ def _own_stdout() -> BinaryIO:
 
 def _confine(setup: Setup, *pipes: BinaryIO) -> Confined:
     ours = str(Path(__file__).resolve().parents[1])  # another interpreter need not have analyzer
-    rules = Rules((*interpreter_paths(), ours, *setup.readable), (setup.scratch,), setup.address_space)
+    rules = Rules((*interpreter_paths(), ours, *setup.readable), (setup.scratch,), setup.address_space, _LARGEST)
     return confine(rules, keep=tuple(pipe.fileno() for pipe in pipes))
 
 

@@ -45,6 +45,8 @@ NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "setns": (308, 268), "open_tree": (428, 428), "open_tree_attr": (467, 467), "move_mount": (429, 429),
     "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
     "mount_setattr": (442, 442),
+    # memory that is no process's own
+    "memfd_create": (319, 279), "memfd_secret": (447, 447),
     # files, beside what Landlock asks about
     "open": (2, None), "openat": (257, 56), "openat2": (437, 437), "truncate": (76, 45), "ioctl": (16, 29),
     "fcntl": (72, 25), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
