@@ -103,7 +103,7 @@ def test_one_that_never_listens_is_ended(tmp_path: Path, capsys: pytest.CaptureF
     """
     begun = time.monotonic()
     assert main(["trace", _model(tmp_path, "\n".join(line[4:] for line in body.splitlines())), "--deadline", "3"]) == 2
-    assert time.monotonic() - begun < 3 + process.GRACE + 5
+    assert time.monotonic() - begun < 3 + process.GRACE + 15  # the first worker of a process takes some seconds
     assert "--deadline" in capsys.readouterr().err
 
 
