@@ -87,9 +87,9 @@ def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
         raise
     except ModuleNotFoundError as error:
         raise _missing(error, root, package) from error
-    except PermissionError as error:
-        raise unreadable(error) from error
     except (Exception, SystemExit) as error:
+        if isinstance(error, PermissionError) and error.filename:
+            raise unreadable(error, str(error.filename)) from error
         hint = getattr(error, "hint", "") or "the error is raised by the model's own code"
         if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
             hint = wanted.group()
@@ -103,9 +103,9 @@ def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
         raise AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint) from error
 
 
-def unreadable(error: PermissionError) -> AnalyzerError:
-    """What a confined worker may not do, as an error that says why and what to do."""
-    file = Path(str(error.filename or "a file"))
+def unreadable(error: PermissionError, name: str) -> AnalyzerError:
+    """What a confined worker may not do with a file, as an error that says why and what to do."""
+    file = Path(name)
     if file.is_symlink():
         hint = "the link leads out of the model folder, where a worker may not read: put a copy into the folder"
     else:
