@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping, MutableSequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+Item = TypeVar("Item")
 GONE: Final = object()
 """As a value: the name is not there while the patch lasts."""
 
@@ -39,7 +40,9 @@ def patched(
 
 
 @contextmanager
-def prepended(items: MutableSequence[Any], item: Any, *, what: str, why: str, versions: str = "all") -> Iterator[None]:
+def prepended(
+    items: MutableSequence[Item], item: Item, *, what: str, why: str, versions: str = "all"
+) -> Iterator[None]:
     """While this lasts, `item` stands first in a list of Python's, such as `sys.path`; then its first place is free."""
     items.insert(0, item)
     try:
@@ -54,7 +57,7 @@ def reset(owner: object, name: object, value: object, *, why: str, what: str = "
     _set(owner, owner if isinstance(owner, MutableMapping) else None, name, value)
 
 
-def _set(owner: Any, entries: MutableMapping[Any, Any] | None, name: Any, value: Any) -> None:
+def _set(owner: object, entries: MutableMapping[object, object] | None, name: Any, value: object) -> None:
     if entries is not None:
         if value is GONE:
             entries.pop(name, None)

@@ -71,7 +71,7 @@ def told(name: str, value: object) -> Assumption:
     return Assumption.of_input(name, _shown(value))
 
 
-def planned(values: dict[str, object], plan: Plan) -> dict[str, Any]:
+def planned(values: dict[str, object], plan: Plan) -> dict[str, object]:
     """Inputs in the dtypes that the plan gives them."""
     if plan.inputs_to is not None:
         values = cast_floats(values, getattr(torch, plan.inputs_to))

@@ -95,7 +95,7 @@ def image_size(facts: Facts) -> tuple[int, int]:
 
 _SMALL: Final = 4
 """What a dimension is that nothing says."""
-_WORDS: Final[tuple[tuple[tuple[str, ...], Callable[[Facts, str], Any]], ...]] = (
+_WORDS: Final[tuple[tuple[tuple[str, ...], Callable[[Facts, str], object]], ...]] = (
     (("batch_size", "batch", "bsz", "num_images", "num_videos"), lambda *_: 1),
     (("num_choices",), lambda *_: CHOICES),
     (("num_image_tokens", "total_patches", "num_patches"), lambda facts, _: PATCHES**2 if facts.has_grid else _SMALL),

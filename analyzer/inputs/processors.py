@@ -102,7 +102,7 @@ def _wanted(facts: Facts) -> tuple[int, int]:
     return image_size(facts) if named is not None else (0, 0)
 
 
-def _sizes(processor: object, height: int, width: int) -> dict[str, Any]:
+def _sizes(processor: object, height: int, width: int) -> dict[str, object]:
     """The processor's size arguments in its own form, in the size that the config asks for."""
     given: dict[str, Any] = {}
     for name in ("size", "crop_size"):
@@ -131,7 +131,7 @@ def _is_array(value: object) -> bool:
 
 
 @contextlib.contextmanager
-def _harmless() -> Iterator[dict[str, Any]]:
+def _harmless() -> Iterator[dict[str, object]]:
     """Whatever a processor cannot do by its defaults alone leaves its answer empty."""
     made: dict[str, Any] = {}
     with warnings.catch_warnings(), contextlib.suppress(Exception):

@@ -107,7 +107,7 @@ def _load(model: Any, config: Any, stored: dict[str, Stored]) -> tuple[dict[str,
     given: dict[str, torch.Tensor] = {}
     load = model.load_state_dict
 
-    def noting(state: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> object:
+    def noting(state: dict[str, torch.Tensor], *args: object, **kwargs: object) -> object:
         given.update(state)
         return load(state, *args, **kwargs)
 

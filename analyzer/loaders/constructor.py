@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -15,6 +15,7 @@ from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
 from analyzer.loaders.versions import installed
 
+Made = TypeVar("Made")
 _SMALL: Final = 1 << 16
 """Elements up to which a constructor that asks for values gets real tensors."""
 _FACTORIES: Final = frozenset(
@@ -64,7 +65,7 @@ class _Here(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def construct_own(build: Callable[[], Any]) -> Any:
+def construct_own(build: Callable[[], Made]) -> Made:
     """What `build()` gives, with small tensors real and large ones on the meta device."""
     with torch.device("meta"), _Here(small=True), _loading():
         return build()

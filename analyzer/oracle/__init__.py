@@ -75,7 +75,7 @@ _AUTOCAST: Final = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
 """Off while a kernel is asked, also inside a caller's own region."""
 
 Answer: TypeAlias = Dtypes | Refused | Unanswered
-_ANSWERS: dict[Any, Answer] = {}
+_ANSWERS: dict[object, Answer] = {}
 
 
 def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu") -> Answer:

@@ -110,7 +110,7 @@ def _incomplete(stop: Stop, left_out: str) -> str:
 
 
 def from_callable(
-    target: Callable[..., Any],
+    target: Callable[..., object],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any] | None,
     steps: tuple[Step, ...] = (),

@@ -37,7 +37,7 @@ class Session:
 
     def __call__(self, module: nn.Module, given: Mapping[str, dict[str, object]]) -> dict[str, Any]:
         """Make the calls; `given` is the inputs of every step, by label. Gives their results in the same way."""
-        results: dict[str, Any] = {}
+        results: dict[str, object] = {}
         for generates, group in groupby(self.steps, key=lambda step: step.generates):
             steps = list(group)
             if generates:
@@ -197,7 +197,7 @@ _OUTPUTS: Final = ("logits", "loss", "hidden_states", "attentions")
 """What a call gives for the reader, not for the next call."""
 
 
-def _one_more(inputs: dict[str, Any], carried: dict[str, Any], taken: Mapping[str, Any]) -> dict[str, object]:
+def _one_more(inputs: dict[str, Any], carried: dict[str, Any], taken: Mapping[str, object]) -> dict[str, object]:
     """The inputs of the next step: the last token again, masks longer by one, nothing that is used up."""
     key = next((name for name in _IDS if name in inputs), None)
     if key is None:

@@ -140,7 +140,7 @@ class _Around:
         self, wrap: Wrap, unit: Unit, path: str, slots: dict[str, _Slots], dtypes: dict[str, str], tracer: Tracer
     ) -> None:
         self._slots, self._dtypes, self._tracer = slots, dtypes, tracer
-        self._old: list[tuple[dict[str, Any], str, Any]] = []
+        self._old: list[tuple[dict[str, object], str, object]] = []
         self._given: torch.dtype | None = None
         self._inputs = self._outputs = ""
         self._own = not unit.narrow

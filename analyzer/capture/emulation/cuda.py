@@ -84,7 +84,7 @@ def _asked(name: str, before: Any, answer: Any, asks: Asks, note: Note) -> objec
 
 
 _TOLD: Final = ("is_available", "device_count", "get_device_capability", "is_bf16_supported")
-_ANSWERS: Final[dict[str, Callable[..., Any]]] = {
+_ANSWERS: Final[dict[str, Callable[..., object]]] = {
     "is_available": lambda *_, **__: True,
     "is_initialized": lambda *_, **__: True,
     "is_bf16_supported": lambda *_, **__: True,

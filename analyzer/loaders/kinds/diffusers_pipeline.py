@@ -26,7 +26,7 @@ from analyzer.loaders.remote_code.importing import plain_path, user_code
 from analyzer.loaders.request import ModelRequest, Progress
 from analyzer.loaders.unsupported_plan import refuse
 
-_CALL: Final[dict[str, Any]] = {
+_CALL: Final[dict[str, object]] = {
     "prompt": "a photograph",
     "num_inference_steps": 1,
     "output_type": "pt",
@@ -157,7 +157,7 @@ def _merged(built: dict[str, Built], field: str) -> dict[str, Any]:
     return {f"{part}.{name}": fact for part, one in built.items() for name, fact in getattr(one, field).items()}
 
 
-def _check(cls: Any, signature: inspect.Signature, values: dict[str, Any]) -> None:
+def _check(cls: Any, signature: inspect.Signature, values: dict[str, object]) -> None:
     for name, parameter in signature.parameters.items():
         required = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         if required and name not in values:

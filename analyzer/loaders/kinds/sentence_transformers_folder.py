@@ -138,7 +138,7 @@ def _behind(root: Path, entry: dict[str, object], *, trust: bool) -> nn.Module:
         cls = import_class(root, kind) if own else getattr(import_module(module), name)
         holder = next((one for one in cls.__mro__ if "load_torch_weights" in vars(one)), None)
 
-        def unread(*_: object, model: Any = None, **__: object) -> Any:
+        def unread(*_: object, model: object = None, **__: object) -> object:
             return model
 
         arguments: dict[str, Any] = {"subfolder": str(entry.get("path") or ""), "local_files_only": True}

@@ -58,7 +58,7 @@ def forget(known: Collection[str], path: Collection[str], roots: Collection[str]
     linecache.checkcache()
 
 
-def _is_own(name: str, module: Any, path: Collection[str], roots: Collection[str]) -> bool:
+def _is_own(name: str, module: object, path: Collection[str], roots: Collection[str]) -> bool:
     text = str(getattr(module, "__file__", None) or "")
     inside = [Path(root) for root in roots if text.startswith(root)]
     if not inside or _INSTALLED & set(Path(text).relative_to(inside[0]).parts):

@@ -6,7 +6,7 @@ import functools
 import importlib
 import types
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 
 def _yes(*_: object, **__: object) -> bool:
@@ -27,7 +27,7 @@ def _is(value: object) -> Callable[[], object]:
 
 _MASKS: Final = "analyzer.loaders.versions.old_names.masks"
 
-NAMES: Final[dict[str, tuple[Callable[[], Any], str]]] = {
+NAMES: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "is_torch_fx_available": (_is(_yes), "True: every supported torch has fx"),
     "is_torch_sdpa_available": (_is(_yes), "True: every supported torch has it"),
     "is_torch_compile_available": (_is(_yes), "True: every supported torch has it"),
@@ -78,7 +78,7 @@ NAMES: Final[dict[str, tuple[Callable[[], Any], str]]] = {
 }  # fmt: skip
 """Name, whichever module it was taken from -> (how to get what stands for it, what that is in a few words)."""
 
-ENDINGS: Final[dict[str, tuple[Callable[[], Any], str]]] = {
+ENDINGS: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "_DOCSTRING": (str, "an empty text"),
     "_ARCHIVE_LIST": (list, "an empty list"),
     "_ARCHIVE_MAP": (dict, "an empty dict"),

@@ -25,7 +25,7 @@ def _get_max_cache_shape(self: object, layer_idx: int = 0) -> int | None:
     return None if not hasattr(self, "max_cache_len") else int(self.max_cache_len)
 
 
-_CACHE: Final[dict[str, Any]] = {
+_CACHE: Final[dict[str, object]] = {
     "get_usable_length": _get_usable_length,
     "to_legacy_cache": _to_legacy_cache,
     "get_max_cache_shape": _get_max_cache_shape,
@@ -45,7 +45,7 @@ def _to_legacy_pairs(self: Any) -> tuple[object, ...]:
     return tuple(a + b for a, b in zip(own, cross, strict=False)) if cross else own
 
 
-MEMBERS: Final[dict[str, dict[str, Any]]] = {
+MEMBERS: Final[dict[str, dict[str, object]]] = {
     "EncoderDecoderCache": {"to_legacy_cache": _to_legacy_pairs},
     "Cache": _CACHE,
 }
@@ -69,7 +69,7 @@ def _pair(cls: Any) -> object:
     return cls(DynamicCache(), DynamicCache())
 
 
-FROM_LEGACY: Final[dict[str, tuple[Any, Any]]] = {
+FROM_LEGACY: Final[dict[str, tuple[object, object]]] = {
     "DynamicCache": (lambda cls: cls(), _fill),
     "EncoderDecoderCache": (_pair, _fill_pair),
 }

@@ -135,7 +135,7 @@ def _tie_or_clone_weights(self: object, output_embeddings: Any, input_embeddings
     output_embeddings.weight = input_embeddings.weight
 
 
-_MODEL: Final[dict[str, Any]] = {
+_MODEL: Final[dict[str, object]] = {
     "get_head_mask": _get_head_mask,
     "get_extended_attention_mask": _get_extended_attention_mask,
     "invert_attention_mask": _invert_attention_mask,

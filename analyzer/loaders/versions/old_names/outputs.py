@@ -21,7 +21,7 @@ def as_declared(note: Note) -> Iterator[None]:
     """
     from transformers.utils.generic import ModelOutput
 
-    outputs: Any = ModelOutput
+    outputs: object = ModelOutput
     if not hasattr(outputs, "_replace_old_cache_name"):
         yield
         return
