@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import os
-import subprocess
-import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from analyzer.cli.git_blobs import extract, git
 from analyzer.errors import AnalyzerError
 from analyzer.worker.protocol import TraceRequest
 
@@ -35,14 +32,14 @@ def at_revision(request: TraceRequest, revision: str) -> Iterator[TraceRequest]:
     Raises AnalyzerError where git does not know the folder, the revision, or the model in it.
     """
     model = Path(request.model).resolve()
-    top = Path(_git(model if model.is_dir() else model.parent, "rev-parse", "--show-toplevel").strip()).resolve()
-    commit = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
+    top = _top(model if model.is_dir() else model.parent)
+    commit = git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
     files = [request.model, *request.recipes, *filter(None, (request.plan_file, request.inputs, request.adapter))]
     inside = [path for path in (Path(file).resolve() for file in files) if path.is_relative_to(top)]
     with tempfile.TemporaryDirectory(prefix="analyze-") as made:
         root = Path(made).resolve()
         for path in dict.fromkeys(path.relative_to(top) for path in inside):
-            _extract(top, commit, path, root)
+            extract(top, commit, path, root)
 
         def then(file: str) -> str:
             whole = Path(file).resolve()
@@ -62,32 +59,15 @@ def at_revision(request: TraceRequest, revision: str) -> Iterator[TraceRequest]:
         )
 
 
-def _extract(top: Path, commit: str, path: Path, root: Path) -> None:
-    tree = "." if path == Path() else path.as_posix()
-    if tree != "." and not _git(top, "ls-tree", "--name-only", commit, "--", tree):
-        return  # it was not there yet
-    data = _run(top, ["archive", "--format=tar", commit, "--", tree])
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.10.12, 3.11.4 and later
-            archive.extractall(root)
-    except tarfile.TarError as error:
-        raise AnalyzerError(
-            f"{path} at {commit[:12]} cannot be extracted: {error}", hint="no links out of it"
-        ) from error
+def _top(folder: Path) -> Path:
+    """The top of the repository that holds a folder: where its `.git` lies, whatever its config says.
 
-
-def _git(folder: Path, *args: str) -> str:
-    return _run(folder, args).decode("utf-8", "replace")
-
-
-def _run(folder: Path, args: Sequence[str]) -> bytes:
-    quiet = {**os.environ, "GIT_LFS_SKIP_SMUDGE": "1", "GIT_TERMINAL_PROMPT": "0"}  # weights are not read
-    try:
-        done = subprocess.run(["git", "-C", str(folder), *args], capture_output=True, check=False, env=quiet)
-    except OSError as error:
-        raise AnalyzerError(f"git could not be started: {error}", hint="--rev needs git") from error
-    if done.returncode:
-        words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["unknown revision"]
-        raise AnalyzerError(f"git {args[0]} {args[-1]}: {words[-1]}", hint="is it a revision of this repository?")
-    return done.stdout
+    A clone of a published model is a model folder with a `.git`, and is read like any other. Raises AnalyzerError where
+    git disagrees: the folder, or one in it, would be a repository that says where its files lie.
+    """
+    said = Path(git(folder, "rev-parse", "--show-toplevel").rstrip("\n")).resolve()
+    found = next((place for place in (folder, *folder.parents) if (place / ".git").exists()), None)
+    if said != found:
+        hint = "its repository is the folder with .git: not one inside the model, nor one with core.worktree elsewhere"
+        raise AnalyzerError(f"{folder} is not a plain git checkout: git says it belongs to {said}", hint=hint)
+    return said
