@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from json import JSONDecodeError, dumps, loads
+from json import dumps, loads
 from pathlib import Path
 from typing import Final
 
 from analyzer.check.keys import Identity
 from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Finding
+from analyzer.small_files import read_small_text
 
 VERSION: Final = 1
 
@@ -54,8 +55,10 @@ class Baseline:
         """The baseline in a file; raises AnalyzerError, in one line, for whatever is not one."""
         hint = "mend it, or remove it and write it anew with --update-baseline"
         try:
-            data = loads(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, JSONDecodeError, RecursionError) as error:
+            data = loads(read_small_text(file))
+        except AnalyzerError as error:
+            raise AnalyzerError(f"the baseline {error.message}", hint=hint) from error
+        except (ValueError, RecursionError) as error:
             raise AnalyzerError(f"the baseline {file} cannot be read: {error}", hint=hint) from error
         if not isinstance(data, dict) or not isinstance(data.get("findings"), list):
             raise AnalyzerError(f"{file} is no baseline: it has no list of findings", hint=hint)

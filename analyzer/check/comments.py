@@ -12,6 +12,7 @@ from typing import Final
 
 from analyzer.check.suppressions import Suppression, known
 from analyzer.errors import AnalyzerError
+from analyzer.small_files import read_small_text
 
 _COMMENT: Final = re.compile(r"#\s*analyzer:\s*ignore\b\s*(?:\[(?P<codes>[^\]]*)\])?(?P<reason>.*)")
 
@@ -24,8 +25,8 @@ def commented(model: Path, rules: Mapping[str, str]) -> Iterator[Suppression]:
         if any(part.startswith(".") for part in name.parts):
             continue
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+            text = read_small_text(path)
+        except AnalyzerError:
             continue  # Python could not run it either
         yield from in_text(text, name.as_posix(), rules)
 
@@ -37,7 +38,7 @@ def in_text(text: str, file: str, rules: Mapping[str, str]) -> Iterator[Suppress
     try:
         statements = list(_statements(ast.parse(text)))
         tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
-    except (SyntaxError, ValueError, tokenize.TokenError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
         return  # Python could not run it either
     for token in tokens:
         found = _COMMENT.match(token.string) if token.type == tokenize.COMMENT else None

@@ -13,6 +13,7 @@ from typing import Final
 from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Finding
 from analyzer.ir.plan import names
+from analyzer.small_files import read_small_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -75,8 +76,8 @@ def configured(folders: Collection[Path], rules: Mapping[str, str]) -> tuple[Sup
 
 def _table(file: Path) -> object:
     try:
-        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool")
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tool = tomllib.loads(read_small_text(file)).get("tool")
+    except (ValueError, RecursionError) as error:
         raise AnalyzerError(f"{file} cannot be read: {error}", hint="mend it") from error
     return tool.get("analyzer") if isinstance(tool, dict) else None
 

@@ -13,3 +13,30 @@ def candidates(root: Path, name: str) -> Iterator[Path]:
         yield folder / name
         yield folder / Path(name).name
         yield folder / name.replace("/", "--")
+
+
+def is_folder(place: Path) -> bool:
+    """Whether there is such a folder, whatever a stranger calls it: a name too long, or with a NUL, is none."""
+    try:
+        return place.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def in_reach(root: Path, place: Path) -> bool:
+    """Whether an adapter may name a folder as its base, for all of it is then readable: the adapter is a stranger's.
+
+    It lies in the folder that the adapter lies in, or in the working directory, and is not hidden there; or it is a
+    snapshot of a Hugging Face cache.
+    """
+    real = place.resolve()
+    if real.parent.name == "snapshots" and real.parent.parent.name.startswith("models--"):
+        return True
+    beside = root.absolute().parent, root.resolve().parent  # where a person says that it lies, and where it does
+    return any(_below(real, folder.resolve()) for folder in (*beside, Path.cwd()))
+
+
+def _below(place: Path, folder: Path) -> bool:
+    if folder == Path(folder.anchor) or not place.is_relative_to(folder):
+        return False
+    return not any(part.startswith(".") for part in place.relative_to(folder).parts)

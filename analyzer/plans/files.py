@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analyzer.errors import AnalyzerError
 from analyzer.plans.pickled import read_pickled
+from analyzer.small_files import read_small
 
 _KINDS = "a recipe is JSON, YAML or a training_args.bin"
 
@@ -15,10 +16,7 @@ def read_file(file: Path) -> dict[str, object]:
     """The file's keys and values. Raises AnalyzerError, with the line where a text is broken."""
     if not file.is_file():
         raise AnalyzerError(f"no such recipe file: {file}", hint=_KINDS)
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise AnalyzerError(f"cannot read {file}: {error}", hint="is it a readable file?") from error
+    data = read_small(file)
     if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         return read_pickled(file)
     try:
@@ -37,6 +35,8 @@ def parse_json(text: str, file: Path) -> object:
         found: object = json.loads(text)
     except json.JSONDecodeError as error:
         raise AnalyzerError(f"{file}:{error.lineno}: broken JSON: {error.msg}", hint="correct that line") from error
+    except (ValueError, RecursionError) as error:
+        raise AnalyzerError(f"{file} cannot be read: {error}", hint="is it nested too deeply?") from error
     return found
 
 
@@ -45,6 +45,8 @@ def _yaml(text: str, file: Path) -> object:
 
     try:
         return yaml.safe_load(text)
+    except (ValueError, RecursionError) as error:
+        raise AnalyzerError(f"{file} cannot be read: {error}", hint="is it nested too deeply?") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""

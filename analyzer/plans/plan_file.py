@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar, get_origin, get_type_
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
 from analyzer.plans.files import parse_json
+from analyzer.small_files import read_small_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -30,10 +31,7 @@ def dump(plans: Plan | Sequence[Plan]) -> bytes:
 
 def load(file: Path) -> tuple[Plan, ...]:
     """The plans that a file holds. Raises AnalyzerError for broken JSON and for fields that a plan has not."""
-    try:
-        given = parse_json(file.read_text(encoding="utf-8"), file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnalyzerError(f"cannot read {file}: {error}", hint="a plan is JSON, as fix --apply writes it") from error
+    given = parse_json(read_small_text(file), file)
     rows = given if isinstance(given, list) else [given]
     if not rows or not all(isinstance(row, Mapping) for row in rows):
         raise AnalyzerError(f"{file} holds no plan", hint='for example {"to": "bfloat16"}')

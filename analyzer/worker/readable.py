@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from analyzer.plans.adapter_bases import candidates
-from analyzer.worker.confinement import model_paths, source_paths
+from analyzer.errors import AnalyzerError
+from analyzer.plans.adapter_bases import candidates, in_reach, is_folder
+from analyzer.small_files import read_small
+from analyzer.worker.confinement import is_too_wide, model_paths, source_paths
 from analyzer.worker.protocol import TraceRequest
 
 _SMALL: Final = 1 << 20
@@ -46,19 +48,19 @@ def _recipe(file: Path) -> Iterator[Path]:
 
 def _bases(folder: Path) -> Iterator[Path]:
     """Folders of a model that an adapter may mean by the name of its base."""
-    settings = folder / "adapter_config.json"
     try:
-        name = json.loads(_text(settings)).get("base_model_name_or_path")
+        name = json.loads(_text(folder / "adapter_config.json")).get("base_model_name_or_path")
     except (ValueError, AttributeError, RecursionError):
         return
     for place in candidates(folder, name) if isinstance(name, str) and name else ():
-        if (place / "config.json").is_file():
+        reached = is_folder(place) and in_reach(folder, place) and not is_too_wide(place)
+        if reached and (place / "config.json").is_file():
             yield place
 
 
 def _text(file: Path) -> str:
+    """What is looked at of a file; of what is no small file nothing, for the worker says what is wrong with it."""
     try:
-        with file.open("rb") as opened:
-            return opened.read(_SMALL).decode("utf-8", "replace")
-    except OSError:
+        return read_small(file, _SMALL).decode("utf-8", "replace")
+    except AnalyzerError:
         return ""

@@ -7,11 +7,21 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from analyzer.worker.confinement import Confined, Rules, apply_rules, confine, interpreter_paths, model_paths, scrubbed
+from analyzer.worker.confinement import (
+    Confined,
+    Rules,
+    apply_rules,
+    confine,
+    interpreter_paths,
+    model_files,
+    model_paths,
+    scrubbed,
+)
 from analyzer.worker.confinement.calls import COLUMNS, LAST_KNOWN, NUMBERS
 from analyzer.worker.confinement.seccomp import assembled
 
@@ -56,6 +66,32 @@ def test_a_links_target_is_read_if_it_is_weights(tmp_path: Path) -> None:
     (model / "gone.safetensors").symlink_to(tmp_path / "nowhere.safetensors")
     (model / "inside.json").symlink_to("unet")
     assert model_paths(model) == tuple(str(tmp_path / name) for name in ("a.safetensors", "b.bin", "c.pt", "model"))
+
+
+def test_links_that_cannot_be_followed_and_endless_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    for number in range(50):
+        (model / f"{number}").write_text("")
+    (tmp_path / "w.bin").write_text("")
+    (model / "w.bin").symlink_to(tmp_path / "w.bin")
+    (model / "loop.bin").symlink_to("loop.bin")
+    monkeypatch.setattr(os.path, "realpath", _Refused(os.path.realpath, "loop.bin"))
+    assert model_paths(model) == tuple(sorted((str(model), str(tmp_path / "w.bin"))))
+    monkeypatch.setattr(model_files, "_ENTRIES", 0)
+    assert model_paths(model) == (str(model),)
+
+
+class _Refused:
+    """As the kernel answers for the links of another person's process."""
+
+    def __init__(self, real: Callable[..., str], name: str) -> None:
+        self._real, self._name = real, name
+
+    def __call__(self, path: str | Path, *args: object, **options: object) -> str:
+        if Path(path).name == self._name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return self._real(path, *args, **options)
 
 
 def test_a_snapshot_reads_the_blobs_of_its_own_repository(tmp_path: Path) -> None:

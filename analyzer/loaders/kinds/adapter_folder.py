@@ -10,24 +10,28 @@ from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.loaders.request import ModelRequest
-from analyzer.plans.adapter_bases import candidates
+from analyzer.plans.adapter_bases import candidates, in_reach, is_folder
 
 
 def find_base(root: Path, settings: dict[str, Any], plan: Plan) -> tuple[Path, Plan]:
     """The folder of the adapter's base model, and the plan with the adapter.
 
     It is the folder itself if that holds a model as well, else the local path that the adapter names, else a folder of
-    that name beside it or above. Raises AnalyzerError if there is none.
+    that name beside it or above. Raises AnalyzerError if there is none, or only one that lies elsewhere.
     """
     if plan.adapter:
         raise AnalyzerError(f"{root} is itself a PEFT adapter", hint="give the folder of its base model with --adapter")
     name = settings.get("base_model_name_or_path")
     own = (root / "config.json").is_file()
     tried = [root] if own else list(dict.fromkeys(candidates(root, str(name)))) if name else []
-    for folder in tried:
-        if folder.is_dir() and (own or folder.resolve() != root.resolve()):
-            return folder, replace(plan, adapter=str(root))
+    found = [folder for folder in tried if is_folder(folder) and (own or folder.resolve() != root.resolve())]
+    if near := next((folder for folder in found if own or in_reach(root, folder)), None):
+        return near, replace(plan, adapter=str(root))
     hint = f"give the folder of the base model, and this one with --adapter {root}"
+    if found:
+        raise AnalyzerError(
+            f"the base of {root}, {found[0]}, lies elsewhere: an adapter opens no such folder", hint=hint
+        )
     if not name:
         raise AnalyzerError(f"{root / 'adapter_config.json'} names no base model", hint=hint)
     raise AnalyzerError(f"the base of {root}, {name}, is neither there nor beside it as {Path(name).name}", hint=hint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,8 @@ from analyzer.worker.confinement.interpreter_files import is_too_wide
 # stranger's, and so is the name of a link in it.
 _WEIGHTS: Final = frozenset({".safetensors", ".bin", ".pt", ".pth", ".gguf"})
 _SOURCE: Final = ".py"
+_ENTRIES: Final = 100_000
+"""Entries of a folder that are looked at: a model has a few hundred."""
 
 
 def model_paths(path: Path) -> tuple[str, ...]:
@@ -44,18 +47,32 @@ def source_paths(file: Path) -> tuple[str, ...]:
 
 def _targets(folder: Path) -> Iterator[Path]:
     """Yield where the links in a folder lead; links to folders are not followed, nor are hidden folders searched."""
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            file = Path(root, name)
+    for file in islice(_files(folder), _ENTRIES):
+        try:
             if file.is_symlink():
                 yield Path(os.path.realpath(file))
+        except (OSError, ValueError):
+            continue  # of another process, say: it cannot be read either
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, and the folders, which count too."""
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(root, name) for name in (*files, *folders))
 
 
 def _may_be_read(target: Path, folder: Path, blobs: Path | None) -> bool:
-    if folder in target.parents or not target.is_file():
+    if folder in target.parents or not _is_file(target):
         return False
     return target.suffix in _WEIGHTS or (blobs is not None and blobs in target.parents)
+
+
+def _is_file(target: Path) -> bool:
+    try:
+        return target.is_file()
+    except OSError:
+        return False
 
 
 def _blobs(*folders: Path) -> Path | None:

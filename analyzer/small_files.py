@@ -1,0 +1,50 @@
+"""Reads a small file that somebody else may have written: a regular one, up to a size, without ever waiting for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from analyzer.errors import AnalyzerError
+
+LARGEST: Final = 64 << 20
+"""Bytes of a file that people write or review."""
+_FLAGS: Final = (
+    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)  # fmt: skip
+"""A FIFO without a writer opens at once, and is then seen to be one; a terminal does not become ours."""
+
+
+def read_small(file: Path, largest: int = LARGEST) -> bytes:
+    """What the file holds. Raises AnalyzerError for what cannot be read, is no regular file, or is larger."""
+    try:
+        descriptor = os.open(file, _FLAGS)
+        with os.fdopen(descriptor, "rb") as opened:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise AnalyzerError(f"{file} is no regular file", hint="not a folder, a device or a pipe")
+            data = opened.read(largest + 1)
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        raise _unreadable(file, error) from error
+    if len(data) > largest:
+        raise AnalyzerError(f"{file} is too large to be read", hint=f"no more than {largest >> 10} KiB")
+    return data
+
+
+def read_small_text(file: Path, largest: int = LARGEST) -> str:
+    """The same as text, with the ends of lines that Python gives. Raises AnalyzerError as `read_small` does."""
+    try:
+        text = read_small(file, largest).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise AnalyzerError(f"{file} cannot be read: {error}", hint="is it text in UTF-8?") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _unreadable(file: Path, error: OSError | ValueError) -> AnalyzerError:
+    if isinstance(error, IsADirectoryError) or getattr(error, "errno", None) == errno.ENXIO:  # ENXIO: a socket
+        return AnalyzerError(f"{file} is no regular file", hint="not a folder, a device or a pipe")
+    words = error.strerror if isinstance(error, OSError) else str(error)
+    return AnalyzerError(f"{file} cannot be read: {words}", hint="is it there, and yours to read?")
