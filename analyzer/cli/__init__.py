@@ -25,6 +25,7 @@ from analyzer.cli.fix import fix_command
 from analyzer.cli.messages import complain
 from analyzer.cli.trace import CLEAN, FOUND, trace_command
 from analyzer.errors import AnalyzerError
+from analyzer.printable import logged, shown
 from analyzer.worker.process import EndedError, Signalled, WorkerFault
 
 __all__ = ["CLEAN", "FAILED", "FOUND", "main"]
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _unexpected(error: Exception, args: Sequence[str]) -> int:
     """Tell an error in one line, or whole where that is asked for; gives the exit code."""
     if "--debug" in args:
-        traceback.print_exc()
+        click.echo(logged(shown(traceback.format_exc(), "\n")), err=True, nl=False)
     if isinstance(error, AnalyzerError):
         complain(str(error))
         return error.code if isinstance(error, EndedError) else FAILED

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import click
 
+from analyzer.printable import logged, shown
+
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
@@ -16,11 +18,12 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda _: None
         return
     from rich.console import Console
+    from rich.text import Text
 
     with Console(stderr=True).status("starting") as status:
-        yield status.update
+        yield lambda text: status.update(Text(shown(text)))
 
 
 def complain(text: str) -> None:
     """One line on stderr."""
-    click.echo(f"analyze: {' '.join(text.split())}", err=True)
+    click.echo(logged(f"analyze: {shown(' '.join(text.split()))}"), err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from difflib import unified_diff
+from string import whitespace
 from textwrap import wrap
 from typing import Final, Literal
 
@@ -13,16 +14,24 @@ from rich.table import Table
 from rich.text import Text
 
 from analyzer.ir.proposals import Edit, Trial
+from analyzer.printable import shown
+from analyzer.render.terminal import guarded, plain
 from analyzer.render.words import size
 from analyzer.report.json_value import Json
 
 WIDE: Final = 110
 """Columns from which on a terminal shows the table; a narrower one shows a block for each proposal."""
+_MARKUP: Final = frozenset("<>&`[]@#\\")
 _COLUMNS: Final = ("fix", "verdict", "errors left", "new promotions", "memory", "places")
 
 
 def show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool = False) -> None:
     """Print the proposals, best first, and the diffs of source casts where these are wanted."""
+    with guarded(console):
+        _show(trials, console, errors, diffs)
+
+
+def _show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool) -> None:
     if not trials:
         left = "nothing to fix: no error found"
         console.print(f"no fix is known; errors: {errors}" if errors else left)
@@ -34,7 +43,7 @@ def show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool = F
     else:
         _as_blocks(trials, console)
     for trial in trials if diffs else ():
-        console.print(Text(diff(trial)), end="", soft_wrap=True)
+        console.print(plain(diff(trial), kept="\n\t\r"), end="", soft_wrap=True)
 
 
 def _as_table(trials: Sequence[Trial], console: Console) -> None:
@@ -46,11 +55,11 @@ def _as_table(trials: Sequence[Trial], console: Console) -> None:
     for trial in trials:
         what, verdict, *numbers = _cells(trial)
         cells = (what, trial.failed.kind if trial.failed else verdict, *numbers)
-        table.add_row(*(Text(cell, "bold" if trial.clears else "") for cell in cells))
+        table.add_row(*(plain(cell, "bold" if trial.clears else "") for cell in cells))
     console.print(table)
     for trial in trials:  # a reason is a sentence, too long for a column
         if trial.failed:
-            console.print(Text(f"{trial.proposal.what}: {trial.failed.why}"))
+            console.print(plain(f"{trial.proposal.what}: {trial.failed.why}"))
 
 
 def _as_blocks(trials: Sequence[Trial], console: Console) -> None:
@@ -58,7 +67,8 @@ def _as_blocks(trials: Sequence[Trial], console: Console) -> None:
     margin = len(str(len(trials))) + 2
     for number, trial in enumerate(trials, 1):
         said = (trial.proposal.what, trial.verdict(), *([_cost(trial)] if trial.ran else []))
-        folded = [wrap(text, max(console.width - margin, 20), break_on_hyphens=False) for text in said]
+        width = max(console.width - margin, 20)
+        folded = [wrap(shown(text, whitespace), width, break_on_hyphens=False) for text in said]
         bold = len(folded[0]) if trial.clears else 0
         for row, line in enumerate(line for lines in folded for line in lines):
             start = f"{number}.".ljust(margin) if row == 0 else " " * margin
@@ -95,7 +105,17 @@ def to_json(trials: Sequence[Trial]) -> bytes:
 def to_markdown(trials: Sequence[Trial]) -> bytes:
     """The table for a document."""
     rows = [_COLUMNS, ("---",) * len(_COLUMNS), *(_cells(trial) for trial in trials)]
-    return "".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in row)} |\n" for row in rows).encode()
+    return "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in rows).encode()
+
+
+def _cell(text: str) -> str:
+    r"""Words in a cell: no markup, mention or link; what is ordinary in a name stays readable in the source.
+
+    >>> _cell("a|b_c <d> @e")
+    'a\\|b_c &#60;d&#62; &#64;e'
+    """
+    made = "".join(f"&#{ord(c)};" if c in _MARKUP else c for c in shown(text))
+    return made.replace("|", "\\|")
 
 
 def _cells(trial: Trial) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Coverage, Finding, Unentered
+from analyzer.printable import logged, shown
 from analyzer.render.words import size, story, totals
 from analyzer.report import CensusRow, Report
 
@@ -23,24 +25,34 @@ MISSED: Final = 6
 
 def show(report: Report, console: Console) -> None:
     """Print census, findings and totals, stage by stage."""
-    for one in report.stages:
-        _show(one, console)
+    with guarded(console):
+        for one in report.stages:
+            _show(one, console)
+
+
+@contextmanager
+def guarded(console: Console) -> Iterator[None]:
+    """What is printed meanwhile holds no command to a CI's log, wherever its lines were folded."""
+    with console.capture() as held:
+        yield
+    console.file.write(logged(held.get()))
+    console.file.flush()
 
 
 def _show(report: Report, console: Console) -> None:
     if report.plan.read:
-        console.print(_plain(f"{report.plan.stage or 'plan'}: {report.plan.line()}", "bold"))
-    console.print(_plain(f"{report.class_name}: {report.headline() or 'no parameters'}"))
+        console.print(plain(f"{report.plan.stage or 'plan'}: {report.plan.line()}", "bold"))
+    console.print(plain(f"{report.class_name}: {report.headline() or 'no parameters'}"))
     if report.census:
         console.print(_census(report.census))
     if stored := report.flow.inventory.checkpoint():
-        console.print(_plain(f"checkpoint: {stored}"))
+        console.print(plain(f"checkpoint: {stored}"))
     found = sorted((f for f in report.findings if f.severity in LISTED), key=lambda f: f.rank)
     if found:
         console.print(findings_table(found, numbered=True))
     for line in (*_trace_facts(report), *_gaps(report.coverage)):
         console.print(line)
-    console.print(_plain(totals(report), "bold"))
+    console.print(plain(totals(report), "bold"))
 
 
 def _trace_facts(report: Report) -> Iterator[Text]:
@@ -48,21 +60,21 @@ def _trace_facts(report: Report) -> Iterator[Text]:
     for assumption in report.coverage.assumptions:
         where = f" ({assumption.where})" if assumption.where else ""
         times = f" x {assumption.count}" if assumption.count > 1 else ""
-        yield _plain(f"assumed: {assumption.what}: {assumption.value}{times}{where}")
+        yield plain(f"assumed: {assumption.what}: {assumption.value}{times}{where}")
     if steps := report.graph.steps:
-        yield _plain(f"steps: {', '.join(f'{step} ({ops:,} ops)' for step, ops in steps.items())}")
+        yield plain(f"steps: {', '.join(f'{step} ({ops:,} ops)' for step, ops in steps.items())}")
     autocast = report.autocast()
     if autocast["casts"]:
         which = f" ({report.plan.autocast}, {report.plan.scope})" if report.plan.autocast else ""
-        yield _plain(f"autocast{which} inserts {autocast['casts']:,} casts that write {size(autocast['bytes'])}")
+        yield plain(f"autocast{which} inserts {autocast['casts']:,} casts that write {size(autocast['bytes'])}")
 
 
 def _gaps(coverage: Coverage) -> Iterator[Text]:
     """What the trace did not see."""
     if coverage.never_entered:
-        yield _plain(_missed(coverage.never_entered))
+        yield plain(_missed(coverage.never_entered))
     if coverage.incomplete:
-        yield _plain(f"incomplete: {coverage.incomplete}", "bold")
+        yield plain(f"incomplete: {coverage.incomplete}", "bold")
 
 
 def findings_table(findings: Sequence[Finding], numbered: bool = False) -> Table:
@@ -73,8 +85,8 @@ def findings_table(findings: Sequence[Finding], numbered: bool = False) -> Table
     table.add_column("where, what, why", overflow="fold", ratio=1)
     for number, finding in enumerate(findings, 1):
         style = STYLES[finding.severity]
-        name = _plain(f"{f'#{number} ' * numbered}{finding.severity}\n{finding.code}", style)
-        table.add_row(name, _plain(f"{finding.count:,}"), _plain("\n".join(story(finding))))
+        name = plain(f"{f'#{number} ' * numbered}{finding.severity}\n{shown(finding.code)}", style, "\n")
+        table.add_row(name, plain(f"{finding.count:,}"), plain("\n".join(story(finding)), kept="\n"))
     return table
 
 
@@ -98,10 +110,10 @@ def _census(census: tuple[CensusRow, ...]) -> Table:
     for row in census:
         cells = (row.component or "(model)", row.kind, short(row.dtype), f"{row.count:,}", size(row.bytes))
         odd = ", ".join(row.names) if len(dtypes[row.component, row.kind]) > 1 else ""
-        table.add_row(*map(_plain, cells), _plain(odd), style="bold" if odd else "")
+        table.add_row(*map(plain, cells), plain(odd), style="bold" if odd else "")
     return table
 
 
-def _plain(text: str, style: str = "") -> Text:
-    """Text as it is: names may hold rich's square brackets."""
-    return Text(text, style=style)
+def plain(text: str, style: str = "", kept: str = "") -> Text:
+    """Text as it is, in one line: names may hold rich's square brackets, and what a terminal obeys."""
+    return Text(shown(text, kept), style=style)

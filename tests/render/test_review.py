@@ -77,7 +77,7 @@ def test_github_commands_are_one_line_each_and_read_back(nasty: Check) -> None:
     properties = dict(part.split("=", 1) for part in first[2].split(","))
     assert properties == {"file": "m/resampler.py", "line": "3", "title": "DT101 mixed-product"}
     words = first[3].replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
-    assert words.startswith(NASTY.replace("\ud800", "\\ud800"))
+    assert words.startswith(NASTY.replace("\ud800", "\\ud800").replace("\x07", "\\x07"))
 
 
 def test_gitlab_has_the_fields_that_it_reads(nasty: Check) -> None:

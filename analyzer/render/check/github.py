@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analyzer.check import Check, Judged
 from analyzer.check.judgement import NEW
+from analyzer.printable import shown
 from analyzer.render.check.words import headline, message, remarks, title
 
 _DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
@@ -29,9 +30,9 @@ def _command(level: str, text: str, one: Judged | None = None) -> str:
 
 
 def _escaped(text: str, table: dict[str, str]) -> str:
-    """Text that ends no command and no property.
+    """Text that ends no command and no property, and that no terminal obeys.
 
     >>> _escaped("100%, a:b", _PROPERTY)
     '100%25%2C a%3Ab'
     """
-    return "".join(table.get(c, c) for c in text)
+    return "".join(table.get(c) or shown(c) for c in text)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 
 from rich.console import Console
-from rich.text import Text
 
 from analyzer.check import Check
 from analyzer.render.check.words import headline, remarks
-from analyzer.render.terminal import findings_table
+from analyzer.render.terminal import findings_table, guarded, plain
 
 WIDTH = 100
 """Columns of a text that no terminal shows."""
@@ -24,20 +23,25 @@ def render(check: Check) -> bytes:
 
 def show(check: Check, console: Console) -> None:
     """Print the findings, new ones first, each with its state; then remarks and totals."""
+    with guarded(console):
+        _show(check, console)
+
+
+def _show(check: Check, console: Console) -> None:
     for state in ("new", "known", "suppressed"):
         found = [one for one in check.judged if one.state == state]
         if found:
-            console.print(Text(f"{state}:", "bold"))
+            console.print(plain(f"{state}:", "bold"))
         if found and state == "suppressed":
             for one in found:
-                console.print(Text(f"{one.finding.code} at {one.spot.path}:{one.spot.line}: {one.reason}"))
+                console.print(plain(f"{one.finding.code} at {one.spot.path}:{one.spot.line}: {one.reason}"))
         elif found:
             console.print(findings_table([one.finding for one in found]))
             for one in found:
                 if one.stages:
                     console.print(
-                        Text(f"{one.finding.code} at {one.spot.path}:{one.spot.line}: in {', '.join(one.stages)}")
+                        plain(f"{one.finding.code} at {one.spot.path}:{one.spot.line}: in {', '.join(one.stages)}")
                     )
     for said in remarks(check):
-        console.print(Text(said))
-    console.print(Text(f"{check.folder}: {headline(check)}", "bold"))
+        console.print(plain(said))
+    console.print(plain(f"{check.folder}: {headline(check)}", "bold"))

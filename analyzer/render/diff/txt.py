@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analyzer.diff.comparison import Difference
+from analyzer.printable import logged, shown
 from analyzer.render.diff.words import sections
 
 MOST = 40
@@ -21,5 +22,5 @@ def render(difference: Difference) -> bytes:
                 lines.append(f"    {len(rows) - MOST} more")
     if difference.empty:
         lines.append("no difference")
-    text = "\n".join(" ".join(line.split("\n")) for line in lines)
+    text = logged("\n".join(shown(" ".join(line.split("\n"))) for line in lines))
     return f"{text}\n".encode("utf-8", "backslashreplace")
