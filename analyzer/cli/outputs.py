@@ -56,10 +56,9 @@ def rendered(subject: Subject, targets: Mapping[str, Format[Subject]]) -> dict[s
 
 def deliver_scripts(report: Report, folder: Path) -> None:
     """Write a script for each error; name on stderr each error that has none, and why."""
-    from analyzer.render.repro import render
-    from analyzer.report import no_script
+    from analyzer.render.repro import render, unwritten
 
     deliver_folder(folder, render(report))
     for one, finding in report.found():
-        if reason := no_script(one.graph, finding):
+        if reason := unwritten(one, finding):
             complain(f"no script for {finding.code} at {finding.file}:{finding.line}: {reason}")

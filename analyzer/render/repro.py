@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Finding
 from analyzer.ir.witness import CPU
+from analyzer.printable import shown
+from analyzer.render.script_lines import refused
 from analyzer.report import Report, no_script
 
 
 def render(report: Report) -> dict[str, bytes]:
-    """File name -> Python source, for every error that can be raised alone; `no_script` tells why another cannot."""
+    """File name -> Python source, for every error that can be raised alone; `unwritten` tells why another has none."""
     files: dict[str, bytes] = {}
     for one, finding in report.found():
-        if finding.severity != "error" or no_script(one.graph, finding):
+        if finding.severity != "error" or unwritten(one, finding):
             continue
         stem = _safe(f"{finding.code}-{PurePath(finding.file).name or finding.call or finding.op}-{finding.line}")
         number = sum(name == f"{stem}.py" or name.startswith(f"{stem}.again") for name in files)
@@ -24,14 +27,29 @@ def render(report: Report) -> dict[str, bytes]:
     return files
 
 
-def _source(report: Report, finding: Finding) -> str:
+def unwritten(report: Report, finding: Finding) -> str:
+    """Why no script is written for an error; "" if one is, or if it is no error."""
+    if finding.severity != "error":
+        return ""
+    return no_script(report.graph, finding) or refused(_lines(report, finding))
+
+
+def _lines(report: Report, finding: Finding) -> tuple[str, ...]:
     script = report.graph[finding.nodes[0]].script
-    lines = script.lines if script else ()
+    return script.lines if script else ()
+
+
+def _source(report: Report, finding: Finding) -> str:
     foreign = finding.asked != CPU
-    head = [f"# {_about(report, finding)}"]
-    head += [f"# The verdict is that of {finding.asked}: run it there."] if foreign else []
+    head = [_comment(_about(report, finding))]
+    head += [_comment(f"The verdict is that of {finding.asked}: run it there.")] if foreign else []
     device = ['torch.set_default_device("cuda")'] if finding.asked.knows_device and report.plan.device == "cuda" else []
-    return "\n".join([*head, "import torch", "", *device, *lines, ""])
+    return "\n".join([*head, "import torch", "", *device, *_lines(report, finding), ""])
+
+
+def _comment(text: str) -> str:
+    """A line of which nothing runs, and which Python does not take for the name of an encoding."""
+    return f"# {re.sub('coding(?=[:=])', 'coding ', shown(text))}"
 
 
 def _about(report: Report, finding: Finding) -> str:

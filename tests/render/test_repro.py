@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.overrides import get_overridable_functions, resolve_name
 
 import analyzer
 from analyzer import cli
+from analyzer.ir.graph import Script
 from analyzer.ir.plan import Plan
+from analyzer.ir.witness import Witness
+from analyzer.render.json import render as to_json
 from analyzer.render.repro import render
+from analyzer.render.script_lines import functions, refused
 from analyzer.report import Report, no_script
 from tests.planted import ALL, Fault, planted
 from tests.samples.shrink import shrink
@@ -148,3 +155,94 @@ def test_the_command_writes_the_samples_script_and_leaves_what_is_there(tmp_path
     message = "mat1 and mat2 must have the same dtype, but got Float and BFloat16"
     assert run.stderr.strip().splitlines()[-1] == f"RuntimeError: {message}"
     assert "f32 from parameter resampler.pos_embed" in script.read_text().splitlines()[0]
+
+
+FORGED = (
+    "__import__('os').system('true')",
+    "import os",
+    "from torch import load",
+    "torch.load('x.pt')",
+    "torch.save(1, 'x.pt')",
+    "torch.hub.load('a/b', 'c')",
+    "torch.ops.load_library('x.so')",
+    "torch.ops.aten.from_file.default('x', True, 9)",
+    "torch.ops.aten.save.default(1, 'x')",
+    "torch.from_file('x', shared=True, size=9)",
+    "torch._from_blob(1, [1], [1])",
+    "torch.utils.cpp_extension.load('x', ['x.cpp'])",
+    "torch.serialization.os.system('true')",
+    "torch.nn.functional.torch.load('x.pt')",
+    "torch.compile(1)",
+    "torch.jit.load('x.pt')",
+    "torch = 1",
+    "x0 = print\nx0('x')",
+    "x0 = torch.load",
+    "x0 = x1 = torch.ones(1)",
+    "x0.mul_(2)",
+    "x0 = torch.ones(1); x0.__class__",
+    "torch.add(y, 1)",
+    "torch.add(*[1, 2])",
+    "torch.add(**{'a': 1})",
+    "torch.Tensor.apply_(torch.ones(1), lambda x: x)",
+    "torch.add(f'{__import__(\"os\")}', 1)",
+    "torch.add([x for x in (1,)], 1)",
+    "exec('1')",
+    "eval('1')",
+    "with open('x', 'w') as x0:\n    torch.ones(1)",
+    "torch.ones(1)\x0cimport os",
+    "torch.einsum('\u202e', 1)",
+    "torch.add(\ud800)",
+    "if True: torch.ones(1)",
+    "torch.ones(b'x')",
+    "(" * 500,
+    "-" * 5000 + "1",
+)
+
+
+def _forged(lines: tuple[str, ...], **changes: Any) -> Report:
+    report = analyzer.trace(F.linear, (f(4, 8), b(3, 8)), plan=Plan(device="cpu"))
+    (finding,) = (one for one in report.findings if one.severity == "error")
+    node = report.graph[finding.nodes[0]]
+    report.graph.nodes[node.id] = replace(node, script=Script(lines))
+    return replace(report, findings=(replace(finding, **changes),))
+
+
+@pytest.mark.parametrize("line", FORGED)
+def test_a_line_that_no_trace_writes_is_refused(line: str) -> None:
+    assert refused(("x9 = torch.ones(2)", *line.split("\n")))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.Tensor.__setitem__(x0, (torch.tensor([3, 5], dtype=torch.int64), slice(None, 2, None)), x0)",
+        "torch.add(x0, torch.tensor([(1+2j), (-1-0j)], dtype=torch.complex64), alpha=-1.5)",
+        "torch.empty(2, device=torch.device('cpu'), memory_format=torch.channels_last, layout=torch.strided)",
+        "torch.ops.aten.addmm.default(x0, x0, x0, beta=float('inf'))",
+        "torch._scaled_mm(x0, x0, out_dtype=torch.bfloat16)",
+        "torch.Tensor.__getitem__(x0, (Ellipsis, None, True))",
+    ],
+)
+def test_a_line_that_a_trace_could_write_is_taken(line: str) -> None:
+    assert refused(("x0 = torch.ones(2, dtype=torch.float8_e4m3fn)", line)) == ""
+
+
+def test_a_forged_script_is_not_written_and_that_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.json").write_bytes(to_json(_forged(("__import__('os').system('true')",))))
+    assert cli.main(["draw", str(tmp_path / "r.json"), "--repro", str(tmp_path / "scripts")]) == 0
+    assert not list(tmp_path.rglob("*.py"))
+    assert "analyze: no script for DT101" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["coding: utf-7 +AAo-raise SystemExit(7)", "a\nraise SystemExit(7)\n", "\rraise X"])
+def test_a_comment_of_a_script_runs_nothing(name: str) -> None:
+    spoken = Witness("from source", name)
+    report = _forged(("torch.ones(1)",), module=name, file=name, asked=spoken, call=name, op=name, name=name)
+    (source,) = render(report).values()
+    body = ast.parse(source).body  # of the bytes, whose first lines may name an encoding
+    assert [type(one) for one in body] == [ast.Import, ast.Expr]
+
+
+def test_every_function_that_can_be_refused_may_be_called() -> None:
+    every = {resolve_name(one) for some in get_overridable_functions().values() for one in some}
+    assert every - {None} <= functions()
