@@ -64,7 +64,7 @@ def _full_op(name: str) -> str:
 
 
 def _line(node: Node) -> str:
-    operands = ", ".join([*map(_arg, node.args), *(f"{key}={_arg(value)}" for key, value in node.kwargs)])
+    operands = ", ".join([*map(_arg, node.args), *(f"{_key(key)}={_arg(value)}" for key, value in node.kwargs)])
     made = f"{_op(node.op)}({operands})" if node.is_op else node.op
     outputs = [_spec(spec) for spec in node.outputs]
     line = f"{_id(node.id)} = {made} : " + (outputs[0] if len(outputs) == 1 else f"({', '.join(outputs)})")
@@ -78,6 +78,10 @@ def _line(node: Node) -> str:
         plain = node.refused.isprintable() and node.refused == node.refused.strip() and node.refused[0] not in "'\""
         line += f"  ! {node.refused if plain else repr(node.refused)}"
     return line
+
+
+def _key(name: str) -> str:
+    return name if _BARE_ID.fullmatch(name) else f"%{name!r}"
 
 
 def _id(name: str) -> str:
@@ -173,6 +177,7 @@ class _Line:
 
     def _argument(self) -> tuple[str, Arg]:
         start, (kind, word) = self.at, self._next()
+        kind, word = ("name", self._literal()) if word == "%" else (kind, word)
         named = kind == "name" and self._took("=")
         self.at = self.at if named else start
         return word if named else "", self._arg()

@@ -11,6 +11,7 @@ import graphviz
 
 from analyzer.ir.dtypes import DTYPES, short
 from analyzer.picture import Box, Caption, Cluster, Link, View, overview
+from analyzer.printable import shown
 from analyzer.render.palette import FAINT, MARKED, MIXED, QUIET, RIMS, tint
 from analyzer.report import Report
 
@@ -93,9 +94,9 @@ def escaped(text: str) -> str:
     'a\\\\N <b>'
     """
     text = "\n".join(line or " " for line in text.split("\n"))  # the engine that writes PDF dies of an empty line
-    shown = _visible(text, "\n").replace("\\", "\\\\").replace("\n", "\\n").replace("&", "&amp;")
+    seen = shown(text, "\n").replace("\\", "\\\\").replace("\n", "\\n").replace("&", "&amp;")
     # the graphviz package takes a text in angle brackets for HTML: a zero-width space keeps it a text
-    return f"\u200b{shown}" if shown.startswith("<") and shown.endswith(">") else shown
+    return f"\u200b{seen}" if seen.startswith("<") and seen.endswith(">") else seen
 
 
 def _cluster(graph: graphviz.Digraph, cluster: Cluster, ids: dict[str, str]) -> None:
@@ -150,8 +151,12 @@ def _frame(box: Box) -> dict[str, str]:
 
 
 def _classes(box: Box) -> list[str]:
-    found = ["finding", box.severity, box.code] if box.severity else []
+    found = ["finding", box.severity, _word(box.code)] if box.severity else []
     return [box.kind, *found, *["marked"] * bool(box.mark), *(f"story{number}" for number in box.stories)]
+
+
+def _word(text: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in text)
 
 
 def _lines(box: Box) -> list[str]:
@@ -219,16 +224,16 @@ def _line(link: Link, source: Box) -> dict[str, str]:
 def _caption(view: View, over: Caption) -> str:
     order = {name: i for i, name in enumerate(DTYPES)}
     used = sorted({box.dtype for box in view.boxes if box.dtype}, key=lambda d: (order.get(d, len(order)), d))
-    cells = [f'<TD BGCOLOR="{tint(d).full}" STYLE="ROUNDED">{short(d)}</TD><TD>{escape(d)}</TD>' for d in used]
+    cells = [f'<TD BGCOLOR="{tint(d).full}" STYLE="ROUNDED">{_html(short(d))}</TD><TD>{_html(d)}</TD>' for d in used]
     if met := [link.label for link in view.links if link.mixed]:
-        cells.append(f'<TD><FONT COLOR="{MIXED}"><B>{escape(met[0])}</B></FONT></TD><TD>dtypes meet here</TD>')
+        cells.append(f'<TD><FONT COLOR="{MIXED}"><B>{_html(met[0])}</B></FONT></TD><TD>dtypes meet here</TD>')
     if any(box.mark for box in view.boxes) or any(link.mark for link in view.links):
         cells.append(
             f'<TD><FONT COLOR="{MARKED}"><B>~ new ~</B></FONT></TD><TD>differs from before: double or dashed</TD>'
         )
-    rows = [f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="18">{escape(_visible(over.title))}</FONT></TD></TR>']
+    rows = [f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="18">{_html(over.title)}</FONT></TD></TR>']
     for name, value in over.facts:
-        lines = [escape(_visible(line)) for line in wrap(f"{name}: {value}", WIDE)[:4]]
+        lines = [_html(line) for line in wrap(f"{name}: {value}", WIDE)[:4]]
         text = "".join(f'{line}<BR ALIGN="LEFT"/>' for line in lines)
         rows.append(f'<TR><TD ALIGN="LEFT" BALIGN="LEFT">{text}</TD></TR>')
     rows.append(
@@ -240,5 +245,5 @@ def _caption(view: View, over: Caption) -> str:
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1">{"".join(rows)}</TABLE>>'
 
 
-def _visible(text: str, kept: str = "") -> str:
-    return "".join(c if c.isprintable() or c in kept else f"\\x{ord(c):02x}" for c in text)
+def _html(text: str) -> str:
+    return escape(shown(text))

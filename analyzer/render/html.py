@@ -15,6 +15,7 @@ from analyzer.ir.findings import Coverage, Finding
 from analyzer.ir.graph import Place
 from analyzer.picture import Box, Cluster, View
 from analyzer.picture.tree import Branch, Leaf, tree
+from analyzer.printable import logged, shown
 from analyzer.render import dot, svg
 from analyzer.render.palette import TINTS, tint
 from analyzer.render.words import story
@@ -85,7 +86,7 @@ class _Page:
         where = where.removeprefix(f"{finding.file}:{finding.line}").strip() if place else where
         body = "".join(f"<p>{line}</p>" for line in (f"{place} {_text(where)}", *map(_text, rest)))
         return (
-            f'<li class="finding {finding.severity}" id="{escape(other)}finding{number}"{told}>'
+            f'<li class="finding {finding.severity}" id="{_text(other)}finding{number}"{told}>'
             f'<span class="severity">{head}</span>{times}{body}</li>\n'
         )
 
@@ -117,7 +118,7 @@ class _Page:
 
     def _branch(self, branch: Branch, opened: bool = False) -> Iterator[str]:
         mixes = ' class="mixes"' if branch.mixes else ""
-        held = ", ".join(f"{count:,} {short(dtype)}" for dtype, count in branch.tensors.most_common())
+        held = ", ".join(f"{count:,} {_text(short(dtype))}" for dtype, count in branch.tensors.most_common())
         about = f' <span class="quiet">{held} parameter{"s" * (branch.tensors.total() != 1)}</span>' if held else ""
         yield f'<details id="{self.modules[branch.path]}"{mixes}{" open" * opened}><summary>{_text(branch.label)}'
         yield f"{_dtype(branch.dtype, short(branch.dtype))}{about}{_numbers(branch.findings)}</summary>"
@@ -136,7 +137,7 @@ class _Page:
 
     def _leaf(self, leaf: Leaf) -> str:
         told = "".join(f" story{number}" for number in leaf.stories)
-        kind = "" if leaf.kind == "op" else f'<span class="quiet">{leaf.kind}</span> '
+        kind = "" if leaf.kind == "op" else f'<span class="quiet">{_text(leaf.kind)}</span> '
         reads = f' <span class="quiet">reads {_text(leaf.reads)}</span>' if leaf.reads else ""
         why = f' <span class="quiet">{_text(leaf.reason)}</span>' if leaf.reason else ""
         return (
@@ -149,7 +150,7 @@ class _Page:
         href = self.report.look.href(place, self.report.versions)
         words = _text(str(place))
         return (
-            f'<a href="{escape(href)}" rel="noreferrer">{words}</a>' if href else f"<code>{words}</code>" * bool(words)
+            f'<a href="{_text(href)}" rel="noreferrer">{words}</a>' if href else f"<code>{words}</code>" * bool(words)
         )
 
     def _plan(self) -> Iterator[str]:
@@ -200,7 +201,7 @@ def _dtype(dtype: str, words: str) -> str:
 
 def _text(text: str) -> str:
     """Text that is only text: nothing in it is markup, and what cannot be printed is written out."""
-    return escape("".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text))
+    return escape(logged(shown(text, "\n")))
 
 
 def _asset(name: str) -> str:

@@ -7,6 +7,7 @@ from html import escape
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.printable import logged, shown
 from analyzer.render.svg import render_svg
 from analyzer.render.words import story, totals
 from analyzer.report import Report
@@ -21,8 +22,8 @@ def html(report: Report) -> str:
     try:
         picture = svg(report)
     except AnalyzerError as error:
-        picture = f"<p>{escape(str(error))}</p>"
-    head = f"<p><b>{escape(report.class_name or 'model')}</b>: {escape(totals(report))}</p>"
+        picture = f"<p>{_text(str(error))}</p>"
+    head = f"<p><b>{_text(report.class_name or 'model')}</b>: {_text(totals(report))}</p>"
     return f'<div class="analyzer-report">{head}{table}<div style="overflow:auto">{picture}</div></div>'
 
 
@@ -34,9 +35,13 @@ def svg(report: Report) -> str:
 
 def _row(index: int, report: Report) -> str:
     finding = report.findings[index]
-    lines = "<br>".join(escape(line) for line in story(finding))
-    where = f"<td>#{index + 1} {escape(finding.severity)}<br>{escape(finding.code)}</td>"
+    lines = "<br>".join(_text(line) for line in story(finding))
+    where = f"<td>#{index + 1} {_text(finding.severity)}<br>{_text(finding.code)}</td>"
     return f'<tr>{where}<td style="text-align:left">{lines}</td></tr>'
+
+
+def _text(text: str) -> str:
+    return escape(logged(shown(text, "\n")))
 
 
 DISPLAYS: Final[dict[str, Callable[[Report], str]]] = {"html": html, "svg": svg}

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 
 from analyzer.check import Check
 from analyzer.check.judgement import NEW
+from analyzer.printable import logged, shown
 from analyzer.render.check.words import message, pages, remarks, title
 
 
@@ -45,6 +46,4 @@ def _case(suite: ET.Element, code: str, name: str, about: dict[str, str]) -> ET.
 
 def _clean(text: str) -> str:
     """Text that XML 1.0 can hold: other characters are shown by number."""
-    return "".join(
-        c if c in "\n\t" or (c.isprintable() and c not in "\ufffe\uffff") else f"\\x{ord(c):02x}" for c in text
-    )
+    return logged(shown(text, "\n\t"))

@@ -8,6 +8,7 @@ from typing import Final
 
 from analyzer.check import Check, Judged
 from analyzer.picture import overview
+from analyzer.printable import logged, shown
 from analyzer.render.check.mermaid import draw
 from analyzer.render.check.words import headline, message, pages, remarks, title
 from analyzer.render.fixes import unified
@@ -89,8 +90,8 @@ def fenced(text: str, language: str = "") -> str:
     """A code block that nothing in the text can end."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    shown = "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
-    return f"{fence}{language}\n{shown.rstrip()}\n{fence}\n"
+    lines = logged(shown(text, "\n\t")).rstrip()
+    return f"{fence}{language}\n{lines}\n{fence}\n"
 
 
 def _code(text: str) -> str:
@@ -107,5 +108,5 @@ def plain(text: str) -> str:
     >>> plain("a|b `c` <d> @e")
     'a&#124;b &#96;c&#96; &#60;d&#62; &#64;e'
     """
-    shown = "".join(c if c.isprintable() else " " if c in "\r\n\t" else f"\\x{ord(c):02x}" for c in text)
-    return "".join(c if c.isalnum() or c in _PLAIN else f"&#{ord(c)};" for c in shown)
+    line = shown(re.sub(r"[\r\n\t]", " ", text))
+    return "".join(c if c.isalnum() or c in _PLAIN else f"&#{ord(c)};" for c in line)

@@ -8,6 +8,7 @@ from typing import Final
 
 from analyzer.ir.dtypes import short
 from analyzer.picture import Box, Cluster, Link, View
+from analyzer.printable import shown
 
 EDGES: Final = 250
 """Links in a picture; Mermaid refuses more than 280 in older versions, 500 in newer ones."""
@@ -83,6 +84,7 @@ def _text(text: str) -> str:
     >>> _text('a"b`<c>|')
     'a#34;b#96;#60;c#62;#124;'
     """
-    shown = (c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text[:200])
-    made = "".join(c if (c.isascii() and c.isalnum()) or c in _PLAIN else f"#{ord(c)};" for c in "".join(shown))
+    made = "".join(
+        c if (c.isascii() and c.isalnum()) or c in _PLAIN else f"#{ord(c)};" for c in shown(text[:200], "\n")
+    )
     return made.replace("#10;", "<br/>")

@@ -45,7 +45,7 @@ def render(check: Check) -> bytes:
             }
         ],
         "properties": {"summary": headline(check), "plans": [one.plan.line() for one in check.report.stages]},
-        "results": [_result(check, one, codes.index(one.finding.code)) for one in check.judged],
+        "results": [_result(check, one, codes) for one in check.judged],
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     return (dumps(log, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
@@ -66,12 +66,12 @@ def _rule(code: str) -> dict[str, Json]:
     }
 
 
-def _result(check: Check, one: Judged, index: int) -> dict[str, Json]:
+def _result(check: Check, one: Judged, codes: list[str]) -> dict[str, Json]:
     finding = one.finding
     proved: list[Json] = [{"what": fix.what, "proved": fix.proved, "bytes": fix.bytes} for fix in finding.fixes]
     result: dict[str, Json] = {
         "ruleId": finding.code,
-        "ruleIndex": index,
+        **({"ruleIndex": codes.index(finding.code)} if finding.code in codes else {}),
         "level": finding.severity,
         "message": {"text": message(one)},
         "locations": [_location(one)],
