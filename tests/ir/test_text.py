@@ -30,6 +30,9 @@ dtypes = st.sampled_from(["float32", "bfloat16", "int64", "bool", "quint8"])
 specs = st.builds(Spec, dtypes, st.lists(st.integers(0, 9), max_size=3).map(tuple))
 ops = st.sampled_from(["aten.addmm.default", "aten.add.Tensor", "vision.nms.default", "memory.updated", "odd op::x"])
 
+KEYS = st.sampled_from(["dtype", "inf", "f32", "a b", "\x1b\n="])
+"""Names of operands; a report may hold any."""
+
 
 @st.composite
 def graphs(draw: st.DrawFn) -> ModelGraph:
@@ -44,7 +47,7 @@ def graphs(draw: st.DrawFn) -> ModelGraph:
         arg = st.recursive(leaf, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=4)
         stored = op in STORED
         args = () if stored else tuple(draw(st.lists(arg, max_size=3)))
-        kwargs = () if stored else tuple(draw(st.lists(st.tuples(st.sampled_from(["dtype", "inf", "f32"]), arg))))
+        kwargs = () if stored else tuple(draw(st.lists(st.tuples(KEYS, arg))))
         place = draw(st.builds(Place, texts, st.integers(0, 99)))
         outputs = tuple(draw(st.lists(specs, max_size=3)))
         module, call, shown, refused, repair, reason, step = [draw(texts) for _ in range(7)]

@@ -86,10 +86,15 @@ def hostile(made: Report) -> tuple[Report, int]:
     return parse_report(json.dumps(_said(data, words)).encode(), "it"), len(words)
 
 
-@pytest.fixture(scope="module", params=["seed", "traced"])
+@pytest.fixture(scope="module", params=["seed", "stages", "traced"])
 def evil(request: pytest.FixtureRequest) -> Report:
     if request.param == "seed":
         made = report(*seed())
+    elif request.param == "stages":
+        train, evaluate = report(*seed()), report(seed()[0], seed()[1][1:])
+        notes = ("a note", "another")
+        other = replace(evaluate, plan=Plan(stage="eval", notes=notes))
+        made = replace(train, plan=Plan(stage="train", read=("recipe.yaml",), notes=notes), others=(other,))
     else:
         made = analyzer.trace(Block(), kwargs={"x": torch.ones(2, 4, dtype=torch.float64)}, plan=Plan(device="cpu"))
     found, count = hostile(made)
