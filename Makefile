@@ -15,7 +15,7 @@ test: .venv/.installed ## format, lint, types, import floors, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict analyzer
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2 --dist worksteal
 
 truth: .venv/.installed ## everything against what PyTorch really does, into docs/truth.md (an hour)
 	$(BIN)/python -m tests.truth operators models noise

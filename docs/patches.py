@@ -45,6 +45,7 @@ STATE = {
     "analyzer/capture/source_lines.py: _TOLD": "A stack of the lines that were told; empty outside of a trace.",
     "analyzer/capture/tracing/signature.py: signature()": "A cache of schemas, by operator.",
     "analyzer/fixes/source_file.py: _parsed()": "A cache of parsed files, by their text; 32 at most.",
+    "analyzer/render/script_lines.py: functions()": _OF_DATA,
     "analyzer/report/records.py: _reader()": "A cache of how a class of ours is read, by its annotations.",
     "analyzer/inputs/traceback_frames.py: _parsed()": "A cache of parsed files, by their text; 32 at most.",
     "analyzer/loaders/quantised/experts.py: _reading()": "A cache of classes: modules of one class stay so.",

@@ -12,6 +12,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.ir.proposals import Proposal, Trial
 from analyzer.output_files import deliver, deliver_all, deliver_folder
+from analyzer.printable import logged, shown
 
 Form = Literal["plan", "copy", "in place"]
 """What a fix is written as."""
@@ -37,8 +38,12 @@ def apply(model: Path, plans: Sequence[Plan], trials: Sequence[Trial], target: P
     else:
         deliver_folder(target, dict(_patched(model, best, plan)))
         if plan:
-            click.echo(f"the patch needs its set-up too: run with --plan {target / _PLAN}", err=True)
-    click.echo(f"applied: {best.what}", err=True)
+            _say(f"the patch needs its set-up too: run with --plan {target / _PLAN}")
+    _say(f"applied: {best.what}")
+
+
+def _say(text: str) -> None:
+    click.echo(logged(shown(text)), err=True)
 
 
 def _best(trials: Sequence[Trial], form: Form) -> Proposal:

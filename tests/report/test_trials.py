@@ -43,7 +43,8 @@ changes = st.fixed_dictionaries(
               "autocast": st.sampled_from([None, "cuda:bfloat16"])},
 )  # fmt: skip
 failures = st.none() | st.builds(Failure, st.sampled_from(get_args(FailureKind)), texts)
-edits = st.builds(Edit, texts, st.integers(1, 99), texts, texts, st.integers(1, 3))
+files = st.sampled_from(["m.py", "a/b c.py", "ü.py"])
+edits = st.builds(Edit, files, st.just(1), texts, texts, st.integers(1, 3))
 proposals = st.builds(
     Proposal, st.sampled_from(PROPOSALS), texts, changes, st.lists(plans, max_size=2).map(tuple),
     st.lists(edits, max_size=2).map(tuple), st.none() | st.just(Path("a b/inputs.py")), failures,
