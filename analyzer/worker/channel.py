@@ -34,8 +34,6 @@ _WORDS: Final = 4096
 """Bytes at the end of what a worker wrote on stderr that are looked at for its last words."""
 _END: Final = 2.0
 """Seconds that a worker has to leave once nobody asks it any more."""
-_PATIENCE: Final = 5.0
-"""Seconds that a worker has to read what it is told."""
 _MOMENT: Final = 0.05
 """Seconds between two tries to tell it."""
 
@@ -45,8 +43,8 @@ class Channel(Protocol):
 
     reader: IO[bytes]
 
-    def write(self, data: bytes) -> bool:
-        """Say something; whether it was taken, which a worker that does not read prevents."""
+    def write(self, data: bytes, patience: float) -> bool:
+        """Say something; whether it was taken within so many seconds, which a worker that does not read prevents."""
 
     def memory(self) -> int:
         """Bytes of memory that it holds; 0 where that cannot be told."""
@@ -107,8 +105,8 @@ class _Process:
         self._writer = process.stdin
         self._process, self._words = process, words
 
-    def write(self, data: bytes) -> bool:
-        return written(self._writer.fileno(), data)
+    def write(self, data: bytes, patience: float) -> bool:
+        return written(self._writer.fileno(), data, patience)
 
     def memory(self) -> int:
         return resident(self._process.pid)
@@ -137,7 +135,7 @@ class _Process:
         return gone(self._process.returncode, self._words)
 
 
-def written(pipe: int, data: bytes, patience: float = _PATIENCE) -> bool:
+def written(pipe: int, data: bytes, patience: float) -> bool:
     """Write all of the data into a pipe; False where nobody reads it for as many seconds."""
     if sys.platform == "win32":  # where no pipe can be waited for
         os.write(pipe, data)

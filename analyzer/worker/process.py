@@ -22,6 +22,8 @@ TICK: Final = 0.2
 """Seconds between two looks at the clock and at the worker's memory."""
 GRACE: Final = 10.0
 """Seconds that a worker has to answer with what there is once it was told to stop."""
+STARTING: Final = 180.0
+"""Seconds that a worker has to read a request: before the first it may have to compile torch."""
 ANSWER: Final = 256 << 20
 """Bytes that an answer may have: a report has some 700 for an operation."""
 CONTAINERS: Final = 10_000_000
@@ -125,10 +127,10 @@ class Worker:
         """Whether it has said anything: only a worker does."""
         Thread(target=self._read, daemon=True).start()
 
-    def send(self, message: Mapping[str, object]) -> None:
+    def send(self, message: Mapping[str, object], patience: float = STARTING) -> None:
         """Say something; a worker that is gone does not hear it, and is found gone when it is waited for."""
         with suppress(OSError, ValueError):
-            if not self.channel.write(protocol.line(message)):
+            if not self.channel.write(protocol.line(message), patience):
                 self.channel.kill()  # it does not read, so that nothing else can be said to it
 
     def ask(self, action: Action, data: Wanted, tell: Tell) -> Answer:
@@ -204,7 +206,7 @@ class _Waiting:
             self._worker.channel.kill()
             raise EndedError(ended)
         self._ended, self._last = ended, time.monotonic() + GRACE
-        self._worker.send({"action": protocol.STOP, "words": ended.words, "hint": ended.hint})
+        self._worker.send({"action": protocol.STOP, "words": ended.words, "hint": ended.hint}, GRACE / 2)
 
     def _heard(self, event: dict[str, str]) -> Answer | None:
         kind = event["event"]

@@ -68,8 +68,8 @@ class _Forked:
         self._handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
         self.reader, self._writer = reader, writer
 
-    def write(self, data: bytes) -> bool:
-        return written(self._writer, data)
+    def write(self, data: bytes, patience: float) -> bool:
+        return written(self._writer, data, patience)
 
     def memory(self) -> int:
         return resident(self._pid)

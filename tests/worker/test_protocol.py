@@ -50,7 +50,7 @@ class Scripted:
         self.reader = io.BytesIO(said)
         self.killed = False
 
-    def write(self, data: bytes) -> bool:
+    def write(self, data: bytes, patience: float) -> bool:
         return True
 
     def memory(self) -> int:
