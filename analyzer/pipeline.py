@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, Protocol
 
 from analyzer.check.judgement import Check
@@ -21,6 +20,7 @@ from analyzer.worker.in_process import InProcess
 from analyzer.worker.process import Answer, Ended, Tell, WorkerOptions, started
 from analyzer.worker.protocol import Action, Setup, TraceRequest, Wanted
 from analyzer.worker.readable import readable
+from analyzer.worker.scratch import scratch_folder
 
 MOST_EDITED: Final = 4
 """For how many errors of a check a change of the source is looked for."""
@@ -44,8 +44,8 @@ def worker(how: WorkerOptions, requests: Sequence[TraceRequest], warn: Tell) -> 
         if how.bounds.require_confined or how.python:
             raise AnalyzerError("--in-process is neither confined nor another Python", hint="leave one of them out")
         warn("not confined: --in-process")
-        with TemporaryDirectory(prefix="analyze-") as scratch:
-            yield InProcess(Path(scratch))
+        with scratch_folder() as scratch:
+            yield InProcess(scratch)
         return
     space = how.bounds.max_memory * _AS_IF + _RESERVED if how.bounds.max_memory else 0
     setup = Setup("", readable(requests), space, how.debug)

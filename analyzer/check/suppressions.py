@@ -56,10 +56,6 @@ class Suppression:
         return (self.module == "*" or names(self.module, finding.module)) and fnmatchcase(finding.file, self.file)
 
 
-NOT_SUPPRESSED: Final = Suppression((), "", "")
-"""Accepts nothing."""
-
-
 def configured(folders: Collection[Path], rules: Mapping[str, str]) -> tuple[Suppression, ...]:
     """What the first `pyproject.toml` with a [tool.analyzer] says, upwards from each folder in turn.
 

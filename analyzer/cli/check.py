@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.explain import rule_names
 from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Asked, plan_options
+from analyzer.cli.outputs import check_targets
 from analyzer.cli.trace import CLEAN, FAILS_ON, FOUND
 from analyzer.errors import AnalyzerError
 from analyzer.output_files import STDOUT, check_file, deliver
@@ -46,7 +47,7 @@ def check_command(
     """
     known = _baseline(baseline, update_baseline)
     targets = {out: kind, **_also(also)}
-    _check_targets(targets)
+    check_targets(list(targets))
     rules = rule_names()
     suppressions = _configured(asked.model, rules)
     with progress() as tell, ExitStack() as stack:
@@ -74,12 +75,6 @@ def check_command(
         deliver(str(baseline), check.baseline(known).dump())
         return CLEAN
     return FOUND if check.failing or (fail_on_unused and check.unused) else CLEAN
-
-
-def _check_targets(targets: Iterable[str]) -> None:
-    for target in targets:
-        if target != STDOUT:
-            check_file(Path(target))
 
 
 def _baseline(file: Path | None, update: bool) -> Baseline:

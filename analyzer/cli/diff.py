@@ -21,12 +21,11 @@ from analyzer.errors import AnalyzerError
 from analyzer.output_files import STDOUT, deliver
 from analyzer.render.diff import FORMATS
 from analyzer.worker.process import EndedError
-from analyzer.worker.protocol import TraceRequest
+from analyzer.worker.protocol import SIDES, TraceRequest
 
 if TYPE_CHECKING:
     from analyzer.report import Report
 
-TRIED: Final = "--a/--b"
 _FILE: Final = click.Path(path_type=Path)
 
 
@@ -145,7 +144,7 @@ def _checked(side: Side) -> Report | None:
         from analyzer.plans.typed_changes import read_asked
 
         for text in side.tried:
-            read_asked(text, option=TRIED)
+            read_asked(text, option=SIDES)
     return read_report(side.target) if side.asked is None else None
 
 

@@ -52,7 +52,6 @@ OriginKind: TypeAlias = Literal[
     "parameter", "buffer", "input", "constant", "cast", "autocast", "accelerate", "fsdp", "deepspeed"
 ]
 """Where a dtype comes from: a stored tensor, a cast, or who inserted the cast."""
-ORIGINS: Final[tuple[OriginKind, ...]] = get_args(OriginKind)
 
 ReasonKind: TypeAlias = Literal[
     "",
@@ -77,7 +76,6 @@ WITNESSES: Final[tuple[WitnessKind, ...]] = get_args(WitnessKind)
 
 AssumptionKind: TypeAlias = Literal["", "input", "absent_input"]
 """Whether an assumption is a value that was made up for an input, or an input that was left out."""
-ASSUMPTIONS: Final[tuple[AssumptionKind, ...]] = get_args(AssumptionKind)
 
 StepKind: TypeAlias = Literal["forward", "prefill", "decode", "length", "image"]
 STEPS: Final[tuple[StepKind, ...]] = get_args(StepKind)
@@ -93,7 +91,6 @@ FailureKind: TypeAlias = Literal["cannot be set", "could not be run", "stops the
 
 State: TypeAlias = Literal["new", "known", "suppressed"]
 """What a check makes of a finding."""
-STATES: Final[tuple[State, ...]] = get_args(State)
 
 Word = TypeVar("Word", bound=str)
 

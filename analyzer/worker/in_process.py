@@ -23,13 +23,13 @@ class InProcess:
         self._tell: Tell = lambda _: None
         # by its name: the front must not reach torch by any import that is written down
         made = import_module("analyzer.worker.request_handler").RequestHandler
-        self._desk: RequestHandler = made(scratch, self._emit)
+        self._handler: RequestHandler = made(scratch, self._emit)
 
     def ask(self, action: Action, data: Wanted, tell: Tell) -> Answer:
         """Answer here and now; raises whatever is raised."""
         self._tell = tell
         with redirect_stdout(sys.stderr):  # what the model's code prints
-            name = self._desk.answer({"action": action, **data})
+            name = self._handler.answer({"action": action, **data})
         return Answer((self._scratch / name).read_bytes())
 
     def _emit(self, event: Event, /, **texts: str) -> None:

@@ -27,6 +27,8 @@ Event = Literal["hello", "confined", "step", "partial", "answer", "error"]
 """What a worker says while it works."""
 ErrorKind = Literal["refused", "fault"]
 """Why there is no answer: something that a person can act on, or a fault in analyze itself."""
+SIDES: Final = "--a/--b"
+"""The options that change the plan of one side of a comparison."""
 STOP: Final = "stop"
 """The front's word to end early and answer with what there is."""
 

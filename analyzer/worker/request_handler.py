@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from analyzer import plans
 from analyzer.errors import AnalyzerError
@@ -14,14 +14,11 @@ from analyzer.gc_paused import importing
 from analyzer.ir.plan import Plan
 from analyzer.ir.steps import parse_steps
 from analyzer.plans.typed_changes import read_asked
-from analyzer.worker.protocol import Emit, Request, TraceRequest
+from analyzer.worker.protocol import SIDES, Emit, Request, TraceRequest
 
 if TYPE_CHECKING:
     from analyzer.loaders.request import ModelRequest
     from analyzer.report import Report
-
-_TRIED: Final = "--a/--b"
-"""The options that change the plan of one side of a comparison."""
 
 
 class RequestHandler:
@@ -135,7 +132,7 @@ def _reread(request: TraceRequest) -> Callable[[dict[str, str]], tuple[Plan, ...
 def _changed(request: TraceRequest, made: tuple[Plan, ...]) -> tuple[TraceRequest, tuple[Plan, ...]]:
     """The request with its changes made. Raises AnalyzerError for one that cannot be."""
     for text in request.tries:
-        proposal = read_asked(text, _reread(request), _TRIED)
+        proposal = read_asked(text, _reread(request), SIDES)
         if proposal.impossible:
             raise AnalyzerError(str(proposal.impossible), hint="give --recipe")
         made = tuple(proposal.plan(plan) for plan in made)

@@ -61,12 +61,12 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
     if not setup.debug:
         quiet()
     mailbox = _Mailbox(requests)
-    desk: RequestHandler | None = None
+    handler: RequestHandler | None = None
     while (message := mailbox.next()) is not None:
         try:
-            if desk is None:
-                desk = _desk(Path(setup.scratch), emit)
-            emit("answer", file=desk.answer(message))
+            if handler is None:
+                handler = _handler(Path(setup.scratch), emit)
+            emit("answer", file=handler.answer(message))
         except Interrupted as error:
             emit("error", **_refused(AnalyzerError(str(error))))
         except AnalyzerError as error:
@@ -79,7 +79,7 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
             emit("error", **_fault(error))
 
 
-def _desk(scratch: Path, emit: Emit) -> RequestHandler:
+def _handler(scratch: Path, emit: Emit) -> RequestHandler:
     from analyzer.worker.request_handler import RequestHandler
 
     return RequestHandler(scratch, emit)
@@ -141,8 +141,7 @@ def _own_stdout() -> BinaryIO:
 
 
 def _confine(setup: Setup, *pipes: BinaryIO) -> Confined:
-    ours = str(Path(__file__).resolve().parents[1])  # another interpreter need not have analyzer
-    rules = Rules((*interpreter_paths(), ours, *setup.readable), (setup.scratch,), setup.address_space, _LARGEST)
+    rules = Rules((*interpreter_paths(), *setup.readable), (setup.scratch,), setup.address_space, _LARGEST)
     return confine(rules, keep=tuple(pipe.fileno() for pipe in pipes))
 
 
