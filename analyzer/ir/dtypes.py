@@ -95,6 +95,16 @@ def parse_autocast(text: str) -> tuple[Device, AutocastDtype]:
     return one_of(DEVICES, device), one_of(AUTOCAST_DTYPES, name)
 
 
+def kind(name: str) -> DtypeKind:
+    """The kind of a dtype; one outside the table, such as a quantised one, counts as a float.
+
+    >>> kind("uint8"), kind("bfloat16"), kind("complex64")
+    ('int', 'float', 'complex')
+    """
+    row = DTYPES.get(name)
+    return row.kind if row else "float"
+
+
 def is_float(name: str) -> bool:
     """Whether the dtype is a real floating-point one (complex is not)."""
     row = DTYPES.get(name)

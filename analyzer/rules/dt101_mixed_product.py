@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from analyzer.ir.dtypes import is_float
 from analyzer.ir.graph import causes
 from analyzer.rules import Hit, cause
 
@@ -35,9 +34,7 @@ def check(flow: Flow) -> Iterator[Hit]:
     """Every refused call, in the kernel's own words; one whose causes are all known already is one more place."""
     known: dict[str, tuple[str, ...]] = {}
     for node in causes(node for node in flow.graph.ops() if flow.refused(node.id)):
-        odd = [ref for ref in node.operands() if node.repair and flow.dtype(ref) != node.repair]
-        odd = [ref for ref in odd if is_float(flow.dtype(ref))] or odd  # an index is no odd operand
-        found = cause(flow, node, odd or node.operands())[1:]
+        found = cause(flow, node, flow.odd(node.id) or node.operands())[1:]
         new = [name for name in found if name not in known]
         known |= dict.fromkeys(new, found)
         yield Hit(node.id, flow.refused(node.id), "error", (node.phase, *(found if new else known[found[0]])))

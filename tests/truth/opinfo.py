@@ -22,6 +22,10 @@ from analyzer.oracle import KERNEL_ERRORS, words
 
 BASE: Final = torch.float32
 OTHERS: Final = (torch.bfloat16, torch.float16, torch.float64)
+KINDS: Final = (torch.int64, torch.int32, torch.uint8, torch.bool, torch.complex64, torch.float8_e4m3fn)
+"""What one tensor of a call, whatever it is, is made; of one that is no float, also a float32."""
+UNIFORM: Final = (torch.bfloat16, torch.float16, torch.int64)
+"""What all floats of a call are made."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,27 @@ def cases(op: Any, other: torch.dtype, samples: int | None = None) -> Iterator[C
                 yield Case(name, op.op, args, kwargs, dtype_name(other), label)
 
 
+def kind_cases(op: Any, samples: int | None = None) -> Iterator[Case]:
+    """Calls of one operator with one tensor in a dtype of another kind, or with all floats in another dtype."""
+    name = f"{op.name}.{op.variant_test_name}" if op.variant_test_name else op.name
+    for leaves, tree in islice(_samples(op), samples):
+        places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
+        changes = [((i,), d, f"{n} of {len(places)}") for n, i in enumerate(places) for d in (*KINDS, BASE)]
+        floats = tuple(i for i in places if leaves[i].dtype == BASE)
+        changes += [(floats, d, "all floats") for d in UNIFORM if floats]
+        for at, other, label in changes:
+            if all(leaves[i].dtype == other for i in at):
+                continue
+            moved = list(leaves)
+            try:
+                for i in at:
+                    moved[i] = leaves[i].detach().to(other)
+            except RuntimeError:  # a sparse tensor that has no such dtype
+                continue
+            args, kwargs = tree_unflatten(moved, tree)
+            yield Case(name, op.op, args, kwargs, dtype_name(other), label)
+
+
 def compare(case: Case) -> Compared:
     """Both answers to one case, each on its own copies."""
     with warnings.catch_warnings():
@@ -110,10 +135,14 @@ def section(results: Iterable[Compared]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _mixable(op: Any) -> Iterator[tuple[list[Any], Any, list[int]]]:
+def _samples(op: Any) -> Iterator[tuple[list[Any], Any]]:
     torch.manual_seed(0)
     for sample in op.sample_inputs("cpu", BASE, set_seed=False):  # a seed before each sample takes longer than it
-        leaves, tree = tree_flatten(((sample.input, *sample.args), sample.kwargs))
+        yield tree_flatten(((sample.input, *sample.args), sample.kwargs))
+
+
+def _mixable(op: Any) -> Iterator[tuple[list[Any], Any, list[int]]]:
+    for leaves, tree in _samples(op):
         floats = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor) and leaf.dtype == BASE]
         if len(floats) > 1:
             yield leaves, tree, floats

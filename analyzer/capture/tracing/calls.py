@@ -7,7 +7,6 @@ from typing import Any, Final
 import torch
 from torch.overrides import TorchFunctionMode
 
-from analyzer import oracle
 from analyzer.capture.assumed_values import Inventions
 from analyzer.capture.emulation.cuda import stay
 from analyzer.capture.source_lines import SourceLines
@@ -60,7 +59,7 @@ class Calls(TorchFunctionMode):
             return result
         except Exception as error:
             tracer.failed = error, name, (args, kwargs)
-            if isinstance(error, oracle.KERNEL_ERRORS):
+            if isinstance(error, composite_calls.FAILURES):
                 return composite_calls.repaired(tracer, func, args, kwargs, error)
             raise
         finally:

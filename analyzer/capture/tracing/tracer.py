@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from analyzer import oracle
 from analyzer.capture.assumed_values import RANKED, VALUES_FIRST, Inventions, plausible
 from analyzer.capture.refusals import replay, repro_script
 from analyzer.capture.source_lines import SourceLines
@@ -51,6 +52,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The last call in which a kernel refused."""
         self.failed: tuple[BaseException | None, str, Any] = None, "", ()
         """The last error that came out of a call, the call's name and what it was given."""
+        self.strict = False
+        """A refused kernel raises: whether a call runs in other dtypes is being tried."""
         self.inserted: Inserter = ""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
 
@@ -75,6 +78,16 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             self.inserted = outer
 
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """While this lasts, no refused kernel is repaired, and nothing is recorded."""
+        self.strict = True
+        try:
+            with self.recorder.muted():
+                yield
+        finally:
+            self.strict = False
+
     def _operation(self, func: Any, args: Any, kwargs: Any) -> Any:
         sig = signature(func)
         args = tuple([self.lift(a) for a in args])
@@ -89,7 +102,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not operands and not sig.gives_tensors:  # the profiler's marks, which optimizers make
             return func(*args, **kwargs)
         if _can_be_known(sig, operands):
-            done, result = self._really(func, args, kwargs)
+            try:
+                done, result = self._really(func, args, kwargs)
+            except oracle.KERNEL_ERRORS:
+                if not self.kernels.refuses(sig, args, kwargs):
+                    raise
+                done = False
             if done:
                 return self.realised(sig, args, kwargs, operands, result)
         for index in sig.written:
@@ -144,6 +162,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return self._invented(func, sig, args, kwargs, operands)
             raise error
         again = None
+        if outcome.refused and self.strict:
+            raise RuntimeError(outcome.refused)
         if outcome.refused:
             outcome = replace(outcome, refused=self._words(outcome))
             written = (self.calling,) if self.calling else ()
@@ -191,7 +211,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.inventions.note("a kernel that the CPU lacks", outcome.gap, site.place)
         refusal = ACCEPTED
         if outcome.refused:
-            refusal = Refusal(outcome.refused, outcome.repair, again, self.source_lines.callers())
+            refusal = Refusal(outcome.refused, outcome.repair, outcome.odd, again, self.source_lines.callers())
         written = [(i, t) for i in sig.written for t in tensors(argument(sig, i, args, kwargs))]
         specs: tuple[Spec, ...] = tuple(s for s, _ in outcome.outputs)
         if not sig.returns:  # as `_foreach_add_`: what it wrote stands for what it gives
