@@ -38,6 +38,8 @@ EXACT_LIMIT: Final = 1 << 22
 UNTOUCHED_LIMIT: Final = 1 << 28
 """Elements up to which a refused call is put once more at full size, for its words, on memory that stays unused."""
 KERNEL_ERRORS: Final = (RuntimeError, TypeError, ValueError, IndexError)
+META_ERRORS: Final = (*KERNEL_ERRORS, KeyError, AssertionError, AttributeError)
+"""What a meta kernel that is written in Python may raise as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +301,7 @@ def _given(function: Any, args: Any, kwargs: Any) -> int:
         with torch.no_grad(), torch._C._DisableTorchDispatch(), torch._C._ExcludeDispatchKeyGuard(_AUTOCAST):
             made = [real(_in("bfloat16", a), {}, NOWHERE) for a in args]
             return numel(function(*made, **{name: real(_in("bfloat16", a), {}, NOWHERE) for name, a in kwargs}))
-    except (*KERNEL_ERRORS, NotImplementedError):
+    except META_ERRORS:
         return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Final, TypeAlias
 
 from analyzer.ir.dtypes import kind
@@ -20,6 +21,9 @@ _TARGETS: Final = {
 """What an operand of a kind is tried in, beside the dtypes of the other operands."""
 _MANY: Final = 12
 """Operands beyond which they are changed by groups alone."""
+_FEW: Final = 6
+"""Operands up to which any two of them are changed at once."""
+_PAIRED: Final = ("float32", "int64", "bool")
 _GROUPED: Final = 4
 """Dtypes beyond which no two groups of operands are changed at once."""
 
@@ -28,7 +32,7 @@ def remedies(dtypes: Sequence[str], written: Iterable[int] = ()) -> Iterator[dic
     """Other dtypes for the operands of a refused call, which have `dtypes`; the one that changes least comes first.
 
     One operand at a time, those of the lesser kind first (an integer becomes a float before a float becomes an
-    integer), then all operands of a dtype, of a kind, all of them, and two such groups at once. Operands that the
+    integer), then all operands of a dtype, of a kind, all of them, two such groups at once, and any two operands. Operands that the
     call writes into (`written`) come last: a destination is what it is.
 
     >>> next(remedies(["float32", "int64", "float32"]))
@@ -45,6 +49,8 @@ def remedies(dtypes: Sequence[str], written: Iterable[int] = ()) -> Iterator[dic
 
 
 def _all(dtypes: Sequence[str], written: frozenset[int]) -> Iterator[dict[int, str]]:
+    if not dtypes:
+        return
     present = sorted(dict.fromkeys(dtypes), key=_rank, reverse=True)
     if len(dtypes) <= _MANY:
         order = sorted(range(len(dtypes)), key=lambda at: (at in written, _rank(dtypes[at]), at))
@@ -61,6 +67,14 @@ def _all(dtypes: Sequence[str], written: frozenset[int]) -> Iterator[dict[int, s
             for other in groups[number + 1 :]:
                 if not set(one) & set(other):
                     yield from _both(dtypes, one, other, present)
+    yield from _pairs(dtypes)
+
+
+def _pairs(dtypes: Sequence[str]) -> Iterator[dict[int, str]]:
+    """Two operands at once in the same dtype, where there are not too many."""
+    for pair in combinations(range(len(dtypes)), 2) if len(dtypes) <= _FEW else ():
+        for target in _PAIRED:
+            yield dict.fromkeys(pair, target)
 
 
 def _both(

@@ -21,6 +21,7 @@ from analyzer.capture.module_inventory import inventory_of
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing.calls import Calls
+from analyzer.capture.tracing.module_calls import ModuleCalls
 from analyzer.capture.tracing.outcomes import Kernels
 from analyzer.capture.tracing.recorder import Recorder
 from analyzer.capture.tracing.tracer import Tracer
@@ -63,6 +64,7 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
     tracer.module_dtypes.parts = loaded.parts
     calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
+    module_calls = ModuleCalls(tracer)
     result: Any = None
     stop: Stop | None = None
     with restored(loaded.module), _swapped(loaded, tracer), unmarked():
@@ -77,8 +79,12 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
         try:
             below = covered(plan, loaded.module, tracer)
             around = wrapped(plan, loaded.module, loaded.inventory, tracer)
-            with mode(), tracer.passes.engine(calls), autocast.around(), calls, tracer, below, around:
-                result = run(loaded.module, inputs)
+            watched = module_calls.watched()
+            with mode(), tracer.passes.engine(calls), autocast.around(), calls, tracer, watched, below, around:
+                if _is_bare(loaded.module):  # a function alone, whose own code may refuse as a module's does
+                    result = module_calls.call(loaded.name, loaded.module, partial(run, loaded.module), (inputs,), {})
+                else:
+                    result = run(loaded.module, inputs)
         except AnalyzerError:
             raise
         except (Exception, Interrupted) as error:
@@ -133,6 +139,10 @@ def from_callable(
         return Loaded(module, name, "", {**named, **(kwargs or {})}, steps=steps, inventory=inventory_of(module))
     inputs = {"args": tuple(args), "kwargs": dict(kwargs or {})}
     return Loaded(module, name, "", inputs, run, steps=steps, inventory=inventory_of(module))
+
+
+def _is_bare(module: nn.Module) -> bool:
+    return not any(True for _ in module.children()) and not any(True for _ in module.parameters())
 
 
 def _forward(module: nn.Module, inputs: dict[str, object]) -> Any:

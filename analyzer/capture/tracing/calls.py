@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -52,6 +53,8 @@ class Calls(TorchFunctionMode):
         outer = tracer.call, tracer.calling
         tracer.call, tracer.calling = name, (func, args, kwargs)
         try:
+            if name in _READS_DATA:
+                func = partial(self._on_values, func)
             if composite_calls.sparse(tracer, args, kwargs):
                 return composite_calls.one_node(tracer, args, kwargs, composite_calls.really(func, args, kwargs))
             result = func(*args, **kwargs)
@@ -77,6 +80,11 @@ class Calls(TorchFunctionMode):
         with torch._C._DisableTorchDispatch():  # the tracer would turn an invented value into an abstract one
             return self._inventions.value(tensor, self._places.here()[0])
 
+    def _on_values(self, func: Any, tensor: Any, *args: Any, **kwargs: Any) -> Any:
+        """A call whose operands but the first are read where no dispatcher sees it."""
+        args, kwargs = walk.changed((args, kwargs), Abstract, self._value)
+        return func(tensor, *args, **kwargs)
+
     def _plain(self, args: Any) -> Any:
         """Arguments with the values of the abstract tensors that stand inside lists of numbers."""
 
@@ -95,6 +103,9 @@ def _formatted(tensor: Abstract, form: str) -> str:
 _DETACHES: Final = "detach" in torch.Tensor.__format__.__code__.co_names
 _FROM_DATA: Final = frozenset({"tensor", "as_tensor", "new_tensor"})
 """Functions that make a tensor of a list of numbers: a tensor in the list is read where no dispatcher sees it."""
+
+_READS_DATA: Final = frozenset({"tensor_split"})
+"""Functions that read the numbers of a tensor where no dispatcher sees it (aten/src/ATen/native/TensorShape.cpp)."""
 
 _HOST: Final = {
     "numpy": torch.Tensor.numpy,

@@ -14,7 +14,7 @@ import torch
 from analyzer import oracle
 from analyzer.capture.assumed_values import plausible
 from analyzer.capture.refusals import replay
-from analyzer.capture.tensor import Abstract, computing, dtype_name, spec_of
+from analyzer.capture.tensor import Abstract, computing, dtype_name, small, spec_of
 from analyzer.capture.tracing.autograd import in_backward
 from analyzer.capture.tracing.layouts import stride
 from analyzer.capture.tracing.signature import Signature, argument
@@ -143,7 +143,7 @@ def _shaped_or_run(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided
     """As `_meta`; of an operation whose shape depends on values, run on plausible ones."""
     try:
         return _meta(function, args, kwargs)
-    except (RuntimeError, NotImplementedError):
+    except oracle.META_ERRORS:
         values, named = walk.changed((args, kwargs), Abstract, plausible, into=list)
         with torch.no_grad(), torch._C._DisableTorchDispatch():
             result = function(*values, **named)
@@ -228,9 +228,17 @@ def changed(args: Any, kwargs: Any, change: Mapping[int, str]) -> tuple[Any, Any
 
     def other(tensor: Abstract) -> Abstract:
         dtype = change.get(next(positions))
-        return tensor.like(getattr(torch, dtype)) if dtype else tensor
+        return _cast(tensor, getattr(torch, dtype)) if dtype else tensor
 
     made: tuple[Any, Any] = walk.changed((args, kwargs), Abstract, other)
+    return made
+
+
+def _cast(tensor: Abstract, dtype: torch.dtype) -> Abstract:
+    """The same operand in another dtype; what it would hold is that of a likely one, since floats are ones."""
+    made = tensor.like(dtype)
+    if made.known is None and small(tensor) and not (dtype.is_floating_point or dtype.is_complex):
+        made.guess = made.cell.version, plausible(tensor).to(dtype)
     return made
 
 
@@ -248,9 +256,9 @@ def _shaped(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...],
     """
     try:
         return _meta(function, args, kwargs)
-    except (RuntimeError, NotImplementedError):
+    except oracle.META_ERRORS:
         for other in (torch.bfloat16, torch.float32):
-            with suppress(RuntimeError, NotImplementedError):
+            with suppress(*oracle.META_ERRORS):
                 return _meta(function, recast(args, other), recast(kwargs, other))
         raise
 

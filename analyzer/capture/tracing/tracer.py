@@ -35,6 +35,8 @@ _FEW = 1
 _INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
 _AUTOCAST = torch._C.DispatchKey.AutocastCPU
 _CASTS = ("to_copy", "to")
+TRIAL = 1000
+"""Operations of one trial of other dtypes at most."""
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -54,6 +56,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The last error that came out of a call, the call's name and what it was given."""
         self.strict = False
         """A refused kernel raises: whether a call runs in other dtypes is being tried."""
+        self._left = 0
         self.inserted: Inserter = ""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
 
@@ -79,9 +82,18 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.inserted = outer
 
     @contextmanager
+    def named(self, call: str) -> Iterator[None]:
+        """While this lasts, operations belong to a call of this name."""
+        outer, self.call, self.calling = (self.call, self.calling), call, None
+        try:
+            yield
+        finally:
+            self.call, self.calling = outer
+
+    @contextmanager
     def trial(self) -> Iterator[None]:
         """While this lasts, no refused kernel is repaired, and nothing is recorded."""
-        self.strict = True
+        self.strict, self._left = True, TRIAL
         try:
             with self.recorder.muted():
                 yield
@@ -89,6 +101,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.strict = False
 
     def _operation(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if self.strict:
+            self._left -= 1
+            if self._left < 0:
+                raise RuntimeError("the trial takes too many operations")
         sig = signature(func)
         args = tuple([self.lift(a) for a in args])
         kwargs = {k: _CPU if k == "device" else self.lift(v) for k, v in kwargs.items()} if kwargs else {}
@@ -157,7 +173,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _abstractly(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
         try:
             outcome = self.kernels.outcome(func, sig, args, kwargs, lambda: self.home(operands))
-        except (RuntimeError, NotImplementedError) as error:
+        except oracle.META_ERRORS as error:
             if operands and all(t.numel() <= _MOST for t in operands):
                 return self._invented(func, sig, args, kwargs, operands)
             raise error
