@@ -32,8 +32,8 @@ def remedies(dtypes: Sequence[str], written: Iterable[int] = ()) -> Iterator[dic
     """Other dtypes for the operands of a refused call, which have `dtypes`; the one that changes least comes first.
 
     One operand at a time, those of the lesser kind first (an integer becomes a float before a float becomes an
-    integer), then all operands of a dtype, of a kind, all of them, two such groups at once, and any two operands. Operands that the
-    call writes into (`written`) come last: a destination is what it is.
+    integer), then all operands of a dtype, of a kind, all of them, two such groups at once, and any two operands.
+    Operands that the call writes into (`written`) come last: a destination is what it is.
 
     >>> next(remedies(["float32", "int64", "float32"]))
     {1: 'float32'}

@@ -238,7 +238,8 @@ def _cast(tensor: Abstract, dtype: torch.dtype) -> Abstract:
     """The same operand in another dtype; what it would hold is that of a likely one, since floats are ones."""
     made = tensor.like(dtype)
     if made.known is None and small(tensor) and not (dtype.is_floating_point or dtype.is_complex):
-        made.guess = made.cell.version, plausible(tensor).to(dtype)
+        with torch._C._DisableTorchDispatch():
+            made.guess = made.cell.version, plausible(tensor).to(dtype)
     return made
 
 
