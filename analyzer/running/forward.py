@@ -42,27 +42,31 @@ from analyzer.running.training_step import Run, step, training
 from analyzer.running.wrapping import wrapped
 
 
-def capture(loaded: Loaded, plan: Plan) -> Captured:
+def capture(loaded: Loaded, plan: Plan, *, guessing: bool = False) -> Captured:
     """Run the model without weights and record every operation, up to where the model's own code stops, if it does.
+
+    While inputs are being guessed (`guessing`), a call that refuses operands of another kind, such as an integer where
+    a float belongs, ends the run: that says of the inputs what they should be.
 
     Raises AnalyzerError for a plan that this model cannot have.
     """
-    captured = _capture(loaded, plan)
+    captured = _capture(loaded, plan, guessing)
     if captured.stop is None or captured.stop.interrupted or not loaded.spare:
         return captured
     names = ", ".join(loaded.spare)
     note = Assumption("the loss", f"the mean of the outputs: the model does not take the {names} made up for it")
     inputs = {name: value for name, value in loaded.inputs.items() if name not in loaded.spare}
-    again = _capture(replace(loaded, inputs=inputs, spare=(), assumptions=(*loaded.assumptions, note)), plan)
+    again = _capture(replace(loaded, inputs=inputs, spare=(), assumptions=(*loaded.assumptions, note)), plan, guessing)
     return captured if again.stop and again.coverage.ops <= captured.coverage.ops else again
 
 
-def _capture(loaded: Loaded, plan: Plan) -> Captured:
+def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
     Abstract.running += 1
     recorder, inventions = Recorder(), Inventions()
     places = SourceLines(loaded.module, loaded.root)
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
     tracer.module_dtypes.parts = loaded.parts
+    tracer.mends_kinds = not guessing
     calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
     module_calls = ModuleCalls(tracer)
     result: Any = None

@@ -54,7 +54,8 @@ class ModuleCalls:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            if self._tracer.strict or not self._may_help(error, (args, kwargs)):
+            quiet = self._tracer.strict or not self._tracer.mends_kinds
+            if quiet or not self._may_help(error, (args, kwargs)):
                 raise
             return self._repaired(name, module, function, args, kwargs, error)
 

@@ -56,6 +56,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The last error that came out of a call, the call's name and what it was given."""
         self.strict = False
         """A refused kernel raises: whether a call runs in other dtypes is being tried."""
+        self.mends_kinds = True
+        """Calls that are refused for operands of another kind are repaired; else they raise, as inputs are guessed."""
         self._left = 0
         self.inserted: Inserter = ""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
@@ -121,7 +123,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             try:
                 done, result = self._really(func, args, kwargs)
             except oracle.KERNEL_ERRORS:
-                if not self.kernels.refuses(sig, args, kwargs):
+                if not self.mends_kinds or not self.kernels.refuses(sig, args, kwargs):
                     raise
                 done = False
             if done:
@@ -178,7 +180,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return self._invented(func, sig, args, kwargs, operands)
             raise error
         again = None
-        if outcome.refused and self.strict:
+        if outcome.refused and (self.strict or (outcome.odd and not self.mends_kinds)):
             raise RuntimeError(outcome.refused)
         if outcome.refused:
             outcome = replace(outcome, refused=self._words(outcome))
