@@ -215,7 +215,7 @@ def _of_any_kind(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, large: bo
             return result
     dtypes = [spec.dtype for spec in operands]
     for way, result in zip(ways, said, strict=True):
-        for change in remedies(dtypes, _written(function, args, kwargs)):
+        for change in remedies(dtypes, _written(function, args, kwargs), str(function)):
             if isinstance(_try(function, *changed(args, kwargs, change), way), Dtypes):
                 message = _full_size(function, args, kwargs, str(result), way)
                 gap = _LACKS in message and all(dtypes[at] in HALVES for at in change)

@@ -19,6 +19,9 @@ _TARGETS: Final = {
     "complex": ("complex64", "float32", "int64", "bool", "bfloat16"),
 }
 """What an operand of a kind is tried in, beside the dtypes of the other operands."""
+_INDEXING: Final = frozenset({"getitem", "setitem", "index", "index_put", "unsafe_index_put", "index_put_impl"})
+_INDICES: Final = frozenset({"bool", "uint8", "int32", "int64"})
+"""What indexes (aten/src/ATen/native/IndexingUtils.h)."""
 _MANY: Final = 12
 """Operands beyond which they are changed by groups alone."""
 _FEW: Final = 6
@@ -28,24 +31,38 @@ _GROUPED: Final = 4
 """Dtypes beyond which no two groups of operands are changed at once."""
 
 
-def remedies(dtypes: Sequence[str], written: Iterable[int] = ()) -> Iterator[dict[int, str]]:
+def remedies(dtypes: Sequence[str], written: Iterable[int] = (), call: str = "") -> Iterator[dict[int, str]]:
     """Other dtypes for the operands of a refused call, which have `dtypes`; the one that changes least comes first.
 
     One operand at a time, those of the lesser kind first (an integer becomes a float before a float becomes an
     integer), then all operands of a dtype, of a kind, all of them, two such groups at once, and any two operands.
-    Operands that the call writes into (`written`) come last: a destination is what it is.
+    Operands that the call writes into (`written`) come last: a destination is what it is. A mask or an integer that
+    indexes is what it has to be, and a position is no mask: where the name of the `call` says that it indexes, these
+    stay.
 
     >>> next(remedies(["float32", "int64", "float32"]))
     {1: 'float32'}
     """
     tried: set[tuple[tuple[int, str], ...]] = set()
     last = frozenset(written)
+    kept = _INDICES if indexes(call) else frozenset()
     for change in _all(dtypes, last):
+        if any(dtypes[at] in kept for at in change):
+            continue
         real = {at: dtype for at, dtype in sorted(change.items()) if dtypes[at] != dtype}
         key = tuple(real.items())
         if real and key not in tried:
             tried.add(key)
             yield real
+
+
+def indexes(call: str) -> bool:
+    """Whether a call, by the name of a function of torch or of an overload, takes some of a tensor by indices.
+
+    >>> indexes("__getitem__"), indexes("aten.index.Tensor"), indexes("aten.index_add.default")
+    (True, True, False)
+    """
+    return call.removeprefix("aten.").partition(".")[0].strip("_") in _INDEXING
 
 
 def _all(dtypes: Sequence[str], written: frozenset[int]) -> Iterator[dict[int, str]]:

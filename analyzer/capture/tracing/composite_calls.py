@@ -130,7 +130,7 @@ def _in_one_float(tracer: Tracer, run: Run, func: Any, args: Any, kwargs: Any) -
 def _in_other_kinds(tracer: Tracer, run: Run, func: Any, args: Any, kwargs: Any) -> Repair | None:
     """A repair by other dtypes of any kind, in which no kernel below refuses."""
     dtypes = [dtype_name(t.dtype) for t in tensors((args, kwargs))] if tracer.mends_kinds else []
-    for change in islice(remedies(dtypes), TRIED):
+    for change in islice(remedies(dtypes, call=tracer.call), TRIED):
         with suppress(*FAILURES), tracer.trial(), torch.no_grad():
             return Repair(next(iter(change.values())), tuple(change), run(func, *changed(args, kwargs, change)))
     return None

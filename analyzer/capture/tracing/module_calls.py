@@ -21,7 +21,7 @@ from analyzer.capture.tracing.outcomes import changed, tensors
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir import walk
 from analyzer.ir.graph import NOWHERE
-from analyzer.oracle.remedies import remedies
+from analyzer.oracle.remedies import indexes, remedies
 
 LEVELS: Final = 2
 """How many modules, from the innermost, are called once more for one error."""
@@ -65,8 +65,9 @@ class ModuleCalls:
         self._tried = error, levels + 1 if last is error else 1
         if self._tried[1] > LEVELS or not all(isinstance(end, _PLAIN) for end in walk.leaves(given, object)):
             return False
-        ours = self._tracer.failed[0] is error and isinstance(error, oracle.KERNEL_ERRORS)
-        return ours or looked_at(error) is not None
+        failed, call, _ = self._tracer.failed
+        kernels = failed is error and isinstance(error, oracle.KERNEL_ERRORS) and not indexes(call)
+        return kernels or looked_at(error) is not None
 
     def _repaired(
         self, name: str, module: nn.Module, function: Callable[..., Any], args: Any, kwargs: Any, error: Exception
