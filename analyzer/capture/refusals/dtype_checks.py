@@ -14,11 +14,16 @@ _READS: Final = frozenset({"dtype", "is_floating_point", "is_complex", "element_
 """Attributes, methods and functions that tell a tensor's dtype."""
 
 
+_LIMITS: Final = frozenset({"iinfo", "finfo"})
+"""Functions of torch that take dtypes of one kind alone."""
+
+
 def looked_at(error: BaseException) -> tuple[torch.Tensor, ...] | None:
     """The tensors whose dtype the code tested before it raised; None if it raised for another reason.
 
-    The test is that of the `if` around the innermost `raise`, or of the `assert`. A tensor that is no plain name,
-    such as one of a list, is left out.
+    The test is that of the `if` around the innermost `raise`, or of the `assert`; an error that names a dtype in its
+    own words, and `torch.iinfo` or `torch.finfo` of a dtype, count as well. A tensor that is no plain name, such as
+    one of a list, is left out.
     """
     where = _innermost(error.__traceback__)
     tests = _tests(where[0], where[1]) if where else []
@@ -53,7 +58,9 @@ def _under(node: ast.AST, line: int, tests: list[ast.expr]) -> Iterator[list[ast
         if isinstance(child, ast.Assert):
             yield [child.test, *tests]
         elif isinstance(child, ast.Raise):
-            yield tests
+            yield [*([child.exc] if child.exc else []), *tests]
+        elif isinstance(child, ast.Call) and isinstance(child.func, ast.Attribute) and child.func.attr in _LIMITS:
+            yield child.args
         elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield from _under(child, line, [])
         elif isinstance(child, ast.If):

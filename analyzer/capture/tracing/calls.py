@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from analyzer.capture.assumed_values import Inventions
 from analyzer.capture.emulation.cuda import stay
+from analyzer.capture.refusals import replay
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing import composite_calls
@@ -55,6 +56,8 @@ class Calls(TorchFunctionMode):
         try:
             if name in _READS_DATA:
                 func = partial(self._on_values, func)
+            elif name in _OTHERWISE:
+                func = partial(self._as_alone, func)
             if composite_calls.sparse(tracer, args, kwargs):
                 return composite_calls.one_node(tracer, args, kwargs, composite_calls.really(func, args, kwargs))
             result = func(*args, **kwargs)
@@ -85,6 +88,12 @@ class Calls(TorchFunctionMode):
         args, kwargs = walk.changed((args, kwargs), Abstract, self._value)
         return func(tensor, *args, **kwargs)
 
+    def _as_alone(self, func: Any, *args: Any, **kwargs: Any) -> Any:
+        """A call that takes another kernel when a mode watches: it is made as nobody watched, for its refusal alone."""
+        if said := replay.raised((func, args, kwargs)):
+            raise RuntimeError(said)
+        return func(*args, **kwargs)
+
     def _plain(self, args: Any) -> Any:
         """Arguments with the values of the abstract tensors that stand inside lists of numbers."""
 
@@ -106,6 +115,9 @@ _FROM_DATA: Final = frozenset({"tensor", "as_tensor", "new_tensor"})
 
 _READS_DATA: Final = frozenset({"tensor_split"})
 """Functions that read the numbers of a tensor where no dispatcher sees it (aten/src/ATen/native/TensorShape.cpp)."""
+_OTHERWISE: Final = frozenset({"max_pool1d"})
+"""Functions that ask `isTensorSubclassLike`, or whether a gradient is wanted, before they choose a kernel with other
+dtypes (aten/src/ATen/native/MaxPooling.cpp)."""
 
 _HOST: Final = {
     "numpy": torch.Tensor.numpy,
