@@ -81,8 +81,6 @@ class Unanswered:
 
 STAND_INS: Final = ("quantised", "kernels")
 """Namespaces of operations of ours that stand for a library's kernels, and name where its words are read."""
-_BYTES: Final = frozenset({"int8", "uint8"})
-"""What packed weights are stored as."""
 HALVES: Final = frozenset({"float16", "bfloat16", "complex32"})
 """Dtypes in which the CPU lacks kernels that other devices may have."""
 _LACKS: Final = "not implemented for"
@@ -191,7 +189,7 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
             return result
         first = first or result
         tried = (_try(function, _in(d, args), _in(d, kwargs), way) for d in controls)
-        if any(isinstance(said, Dtypes) for said in tried) or _packed(function, args, kwargs, way):
+        if any(isinstance(said, Dtypes) for said in tried):
             lacks = _LACKS in result  # and that of one of these dtypes alone?
             gap = lacks and any(
                 _try(function, _in(d, args), _in(d, kwargs), way) == result for d in sorted(floats & HALVES)
@@ -276,23 +274,15 @@ def _try(function: Any, args: Any, kwargs: Any, way: Way) -> Dtypes | str:
         return words(error)
 
 
-def _packed(function: object, args: object, kwargs: object, way: Way) -> bool:
-    """Whether a call on floats and packed weights, which are bytes, would run if these were floats as well."""
-    if not _floats((args, kwargs)) or not _floats((args, kwargs), _BYTES):
-        return False
-    return isinstance(_try(function, _in("float32", args, _BYTES), _in("float32", kwargs, _BYTES), way), Dtypes)
-
-
-def _in(dtype: str, arg: object, also: frozenset[str] = frozenset()) -> object:
+def _in(dtype: str, arg: object) -> object:
     def other(spec: Spec) -> Spec:
-        return replace(spec, dtype=dtype) if is_float(spec.dtype) or spec.dtype in also else spec
+        return replace(spec, dtype=dtype) if is_float(spec.dtype) else spec
 
     return walk.changed(arg, Spec, other)
 
 
-def _floats(arg: object, of: frozenset[str] | None = None) -> set[str]:
-    found = {spec.dtype for spec in walk.leaves(arg, Spec)}
-    return {dtype for dtype in found if is_float(dtype)} if of is None else found & of
+def _floats(arg: object) -> set[str]:
+    return {spec.dtype for spec in walk.leaves(arg, Spec) if is_float(spec.dtype)}
 
 
 def _given(function: Any, args: Any, kwargs: Any) -> int:
