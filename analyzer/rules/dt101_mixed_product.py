@@ -1,7 +1,10 @@
-"""A call is given operands whose dtypes its kernel will not take together.
+"""A call is given operands in dtypes that its kernel will not take, together or at all.
 
 Matrix products, convolutions and attention do not promote: they raise at run time. The odd operand is often made
-far from the call, by a parameter that stayed in another dtype and a sum that silently took it over.
+far from the call, by a parameter that stayed in another dtype and a sum that silently took it over. The same goes for
+an operand of another kind, an integer where a float belongs or a mask that is no bool, for a dtype that a kernel does
+not have, and for a check that a module makes in Python, as `nn.LSTM` does. Whatever the dtypes are, it counts only
+where other dtypes would make the call run.
 
     query = parameter : bf16[5,32]  @ resampler
     pos_embed = parameter : f32[5,32]  @ resampler

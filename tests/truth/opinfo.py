@@ -24,6 +24,7 @@ BASE: Final = torch.float32
 OTHERS: Final = (torch.bfloat16, torch.float16, torch.float64)
 KINDS: Final = (torch.int64, torch.int32, torch.uint8, torch.bool, torch.complex64, torch.float8_e4m3fn)
 """What one tensor of a call, whatever it is, is made; of one that is no float, also a float32."""
+ALL: Final = "all floats"
 UNIFORM: Final = (torch.bfloat16, torch.float16, torch.int64)
 """What all floats of a call are made."""
 
@@ -89,7 +90,7 @@ def kind_cases(op: Any, samples: int | None = None) -> Iterator[Case]:
         places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
         changes = [((i,), d, f"{n} of {len(places)}") for n, i in enumerate(places) for d in (*KINDS, BASE)]
         floats = tuple(i for i in places if leaves[i].dtype == BASE)
-        changes += [(floats, d, "all floats") for d in UNIFORM if floats]
+        changes += [(floats, d, ALL) for d in UNIFORM if floats]
         for at, other, label in changes:
             if all(leaves[i].dtype == other for i in at):
                 continue
@@ -126,13 +127,51 @@ def section(results: Iterable[Compared]) -> str:
             f"| f32 / {short(other)} | {len({r.op for r in found})} | {len(found)} | {refused} | {same} "
             f"| {same / len(found):.2%} |"
         )
-    odd = [r for found in by_pair.values() for r in found if r.real != r.trace]
-    lines += ["", "No disagreement." if not odd else "Disagreements (the first of each operator and pair):", ""]
+    return "\n".join([*lines, "", *_disagreements([r for found in by_pair.values() for r in found])]) + "\n"
+
+
+def kinds_section(results: Iterable[Compared]) -> str:
+    """The comparison of other kinds as a part of the page: figures for each change, and every disagreement."""
+    by_change: defaultdict[str, list[Compared]] = defaultdict(list)
+    for result in results:
+        which = "all floats" if result.changed == ALL else "one tensor"
+        by_change[f"{which} in {short(result.other)}"].append(result)
+    lines = [
+        "| what is changed | operators | calls | refused by the CPU | same verdict, words and dtypes | silent | stops "
+        "| other words | refused wrongly | agreement |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    every = [r for found in by_change.values() for r in found]
+    for change, found in [*by_change.items(), ("together", every)]:
+        same, refused = sum(r.real == r.trace for r in found), sum(bool(r.real.refused) for r in found)
+        counts = Counter(_difference(r) for r in found)
+        shown = " | ".join(str(counts[kind]) for kind in ("silent", "stop", "words", "false"))
+        lines.append(
+            f"| {change} | {len({r.op for r in found})} | {len(found)} | {refused} | {same} | {shown} "
+            f"| {same / len(found):.2%} |"
+        )
+    return "\n".join([*lines, "", *_disagreements(every)]) + "\n"
+
+
+def _difference(result: Compared) -> str:
+    real, trace = result.real, result.trace
+    if real == trace:
+        return ""
+    if trace.stopped:
+        return "stop"
+    if bool(real.refused) != bool(trace.refused):
+        return "silent" if real.refused else "false"
+    return "words" if real.refused else "dtypes"
+
+
+def _disagreements(results: Iterable[Compared]) -> list[str]:
+    odd = [r for r in results if r.real != r.trace]
+    lines = ["No disagreement." if not odd else "Disagreements (the first of each operator and dtype):", ""]
     counts = Counter((r.op, r.other) for r in odd)
     for key, count in sorted(counts.items()):
         first = next(r for r in odd if (r.op, r.other) == key)
         lines.append(f"- `{key[0]}` {short(key[1])} x {count}: really {_line(first.real)}; traced {_line(first.trace)}")
-    return "\n".join(lines).rstrip() + "\n"
+    return lines if odd else lines[:1]
 
 
 def _samples(op: Any) -> Iterator[tuple[list[Any], Any]]:

@@ -95,12 +95,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @contextmanager
     def trial(self) -> Iterator[None]:
         """While this lasts, no refused kernel is repaired, and nothing is recorded."""
-        self.strict, self._left = True, TRIAL
+        self.strict, self._left, failed = True, TRIAL, self.failed
         try:
             with self.recorder.muted():
                 yield
         finally:
-            self.strict = False
+            self.strict, self.failed = False, failed
 
     def _operation(self, func: Any, args: Any, kwargs: Any) -> Any:
         if self.strict:
