@@ -138,6 +138,18 @@ def test_an_error_that_no_dtype_mends_is_the_models_own() -> None:
     assert not report.findings and "shapes cannot be multiplied" in report.coverage.incomplete
 
 
+@pytest.mark.parametrize(
+    "function",
+    [lambda n: torch.ones(4, dtype=L) // n, lambda n: torch.arange(4)[n + 4], lambda n: torch.arange(4) % n],
+    ids=["divided by zero", "beyond the end", "remainder by zero"],
+)
+def test_an_error_that_other_integers_mend_is_of_no_dtype(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    args = (torch.zeros(4, dtype=L),)
+    said = _raised(function, args)
+    report = analyzer.trace(lambda n: function(n * 2), args, plan=Plan(device="cpu"))
+    assert not report.findings and said in report.coverage.incomplete
+
+
 def test_several_kinds_in_one_run_are_all_found() -> None:
     def several(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         y = x.masked_fill(mask, 0.0)

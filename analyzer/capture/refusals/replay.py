@@ -58,6 +58,16 @@ def raised(call: Call) -> str:
     return said and _said(call, regular)[0]
 
 
+def runs_on_ones(call: Call) -> bool:
+    """Whether a call that is refused runs if all integers in it are ones: then it is their values that it refuses."""
+    return bool(resolve_name(call[0])) and not _said(call, _integers_as_ones)[0]
+
+
+def _integers_as_ones(tensor: torch.Tensor) -> torch.Tensor:
+    exact = tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype == torch.bool
+    return tensor if exact or tensor.layout != torch.strided else torch.ones_like(tensor)
+
+
 class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Does nothing."""
 

@@ -61,7 +61,11 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
     if tracer.strict:
         raise error
     run = really if sparse(tracer, args, kwargs) else _again
-    repair = _in_one_float(tracer, run, func, args, kwargs) or _in_other_kinds(tracer, run, func, args, kwargs)
+    repair = _in_one_float(tracer, run, func, args, kwargs)
+    if repair is None and tracer.of_values is not error and replay.runs_on_ones((func, args, kwargs)):
+        tracer.of_values = error
+    if repair is None and tracer.of_values is not error:
+        repair = _in_other_kinds(tracer, run, func, args, kwargs)
     if repair is None:
         raise error
     said = replay.words(oracle.words(error), (func, args, kwargs))

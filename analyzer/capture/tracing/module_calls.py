@@ -67,6 +67,8 @@ class ModuleCalls:
             return False
         failed, call, _ = self._tracer.failed
         kernels = failed is error and isinstance(error, oracle.KERNEL_ERRORS) and not indexes(call)
+        if self._tracer.of_values is error:
+            return False
         return kernels or looked_at(error) is not None
 
     def _repaired(

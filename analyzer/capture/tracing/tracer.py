@@ -59,6 +59,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.mends_kinds = True
         """Calls that are refused for operands of another kind are repaired; else they raise, as inputs are guessed."""
         self._left = 0
+        self.of_values: BaseException | None = None
+        """The last error of a call that other integers would mend, which no other dtype should."""
         self.inserted: Inserter = ""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
 
