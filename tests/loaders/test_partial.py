@@ -18,7 +18,9 @@ def run(model, inputs):
 """
 
 
-@pytest.mark.parametrize(("more", "code"), [([], 1), (["--fail-on", "never"], 0), (["--require-complete"], 2)])
+@pytest.mark.parametrize(
+    ("more", "code"), [([], 1), (["--fail-on", "never"], 2), (["--fail-on", "never", "--allow-incomplete"], 0)]
+)
 def test_exit_code_of_a_run_that_stops(
     more: list[str], code: int, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

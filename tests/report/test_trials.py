@@ -68,7 +68,7 @@ def test_trials_come_back_as_they_were(errors: int, made: list[Trial], under: li
 def test_the_trials_of_a_real_model_are_shown_and_applied_alike(tmp_path: Path) -> None:
     folder = sample(tmp_path / "m")
     plan = Plan(device="cpu")
-    errors, made = run_fix(ModelRequest(folder, trust_remote_code=True), [plan])
+    errors, made, _ = run_fix(ModelRequest(folder, trust_remote_code=True), [plan])
     tried = parse_trials(trials_to_json(errors, made, [plan]), "it")
     assert list(tried.trials) == made and any(trial.proposal.edits for trial in made)
     shown = []

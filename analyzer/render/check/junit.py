@@ -7,15 +7,26 @@ import xml.etree.ElementTree as ET
 from analyzer.check import Check
 from analyzer.check.judgement import NEW
 from analyzer.printable import logged, shown
-from analyzer.render.check.words import message, pages, remarks, title
+from analyzer.render.check.words import early, message, pages, remarks, title
 
 
 def render(check: Check) -> bytes:
-    """Failing findings are failures, known and suppressed ones are skipped, the rest passes."""
+    """Failing findings are failures, known and suppressed ones are skipped, the rest passes.
+
+    A run that stopped early is an error, and a rule that found nothing up to there is skipped.
+    """
     failing = check.failing
     held = [one for one in check.judged if one.state != NEW]
     quiet = [code for code in pages() if code not in {one.finding.code for one in check.judged}]
-    counts = {"tests": len(check.judged) + len(quiet), "failures": len(failing), "errors": 0, "skipped": len(held)}
+    stop = check.stop
+    errors = int(stop is not None and not check.allow_incomplete)
+    undecided = len(quiet) + 1 - errors if stop is not None else 0
+    counts = {
+        "tests": len(check.judged) + len(quiet) + int(stop is not None),
+        "failures": len(failing),
+        "errors": errors,
+        "skipped": len(held) + undecided,
+    }
     totals = {key: str(value) for key, value in counts.items()}
     suites = ET.Element("testsuites", {"name": "analyze", **totals})
     suite = ET.SubElement(suites, "testsuite", {"name": _clean(check.folder or "model"), **totals})
@@ -30,8 +41,13 @@ def render(check: Check) -> bytes:
             ET.SubElement(case, "skipped", {"message": _clean(one.reason or one.state)})
         else:
             ET.SubElement(case, "system-out").text = _clean(message(one))
+    if stop is not None:
+        case = _case(suite, "run", "the run comes to its end", {"file": stop.path, "line": str(stop.line)})
+        ET.SubElement(case, "error" if errors else "skipped", {"message": _clean(early(check))})
     for code in quiet:
-        _case(suite, code, f"{code} {pages()[code][0]}", {})
+        case = _case(suite, code, f"{code} {pages()[code][0]}", {})
+        if stop is not None:
+            ET.SubElement(case, "skipped", {"message": "nothing found so far: the run stopped early"})
     if said := remarks(check):
         ET.SubElement(suite, "system-err").text = _clean("\n".join(said))
     ET.indent(suites)
