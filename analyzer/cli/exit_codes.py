@@ -39,5 +39,5 @@ def verdict(*, found: bool, incomplete: str, ended: Ended | None, allowed: bool,
     if allowed or not (incomplete or ended):
         return CLEAN
     if ended is None:
-        complain(f"incomplete: {incomplete}; what is after that was not judged (--allow-incomplete exits with 0)")
+        complain(f"incomplete: {incomplete} (--allow-incomplete exits with 0)")
     return FAILED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
@@ -15,11 +15,14 @@ from analyzer.capture.tracing.tracer import Tracer
 from analyzer.errors import Interrupted
 from analyzer.ir import walk
 from analyzer.ir.graph import ModelGraph, Ref
-from analyzer.running.traceback_frames import guards, read
+from analyzer.running.traceback_frames import decided_by
 
 _NO_GRADIENT: Final = "does not require grad"
 _OF_CODE: Final = (NotImplementedError, AttributeError, ImportError, NameError)
 """Errors that other values or sizes of an input seldom mend."""
+_NOTHING: Final = "None"
+"""What the words of an error hold that is about None."""
+_PLAIN: Final = (int, float, str, tuple, list)
 _NAMED: Final = 3
 """How many inputs are named."""
 
@@ -30,22 +33,40 @@ class Failure:
 
     operands: tuple[Ref, ...]
     """What it reads of the graph."""
-    frames: tuple[tuple[FrameType, int], ...]
-    """The model's own frames from the error outward to the nearest module's; none where the model was not entered."""
+    missing: tuple[str, ...] = ()
+    """Names of what it reads and what is None."""
+    entered: bool = True
+    """Whether a line of the model was running; else the model itself could not be called."""
 
 
 def failure(error: BaseException, tracer: Tracer, given: object) -> Failure:
     """The failing call or line; `given` is what the torch call out of which the error came was given, else None."""
-    frames = tuple(tracer.source_lines.raised_in(error))
+    frames = tracer.source_lines.raised_in(error)
+    lines = list(_lines(frames))
     if given is not None:
         found = list(tensors(given))
     else:
-        names = [(frame, name) for frame, line in frames for name in (*read(frame, line), *guards(frame, line))]
-        found = [t for frame, name in names for t in walk.leaves(frame.f_locals.get(name), Abstract)]
+        found = [t for frame, names in lines for name in names for t in walk.leaves(frame.f_locals.get(name), Abstract)]
     found = [t for t in found if t.capture == t.running]
     refs = [t.ref if given is None else tracer.recorder.read(t) for t in found]  # only the call's own make nodes
     known = tracer.recorder.graph.nodes
-    return Failure(tuple(ref for ref in dict.fromkeys(refs) if ref.id in known), frames)
+    nothing = [name for frame, names in lines[:1] for name in names if frame.f_locals.get(name, 0) is None]
+    operands = tuple(ref for ref in dict.fromkeys(refs) if ref.id in known)
+    return Failure(operands, tuple(dict.fromkeys(nothing)), bool(frames))
+
+
+def _lines(frames: Iterable[tuple[FrameType, int]]) -> Iterator[tuple[FrameType, list[str]]]:
+    """The frames that decided, from the error outward, and the names that they read.
+
+    A caller counts only where the line reads a number, text or list that it was given by it, as a check of sizes does.
+    """
+    for frame, line in frames:
+        names = decided_by(frame, line)
+        yield frame, names
+        code = frame.f_code
+        taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        if not any(isinstance(frame.f_locals.get(name), _PLAIN) for name in names if name in taken):
+            return
 
 
 def hint(error: Exception | Interrupted, failed: Failure, graph: ModelGraph, loaded: Loaded, *, train: bool) -> str:
@@ -60,11 +81,12 @@ def hint(error: Exception | Interrupted, failed: Failure, graph: ModelGraph, loa
     if not train and _NO_GRADIENT in str(error):
         return "a backward pass needs --train"
     where = " with --inputs FILE" if loaded.path else ""
-    if not failed.frames:
+    if not failed.entered:
         return f"the model does not take these inputs: give others{where}"
-    if missing := _not_given(failed.frames, loaded):
-        return f"it reads {_list(missing)}, which was not given: give it{where}"
     direct, computed = _inputs(graph, failed.operands)
+    missing = _not_given(failed, loaded)
+    if missing and (not direct or _NOTHING in str(error)):
+        return f"it reads {_list(missing)}, which was not given: give it{where}"
     if direct:
         made_up = f", which was made up: give yours{where}"
         return f"it reads the input {_list(direct)}{made_up if loaded.invented else ': check it'}"
@@ -74,18 +96,13 @@ def hint(error: Exception | Interrupted, failed: Failure, graph: ModelGraph, loa
     return f"{own}; --debug shows the traceback" if loaded.path else own
 
 
-def _not_given(frames: Iterable[tuple[FrameType, int]], loaded: Loaded) -> list[str]:
-    """Arguments of the model that the lines read and that nobody gave."""
+def _not_given(failed: Failure, loaded: Loaded) -> list[str]:
+    """Arguments of the model that the line reads and that nobody gave."""
     try:
         takes = inspect.signature(loaded.module.forward).parameters
     except (TypeError, ValueError):  # of a forward that is not written in Python
         return []
-    names = [(frame, name) for frame, line in frames for name in (*read(frame, line), *guards(frame, line))]
-    return [
-        name
-        for frame, name in dict.fromkeys(names)
-        if name in takes and loaded.inputs.get(name) is None and frame.f_locals.get(name, 0) is None
-    ]
+    return [name for name in failed.missing if name in takes and loaded.inputs.get(name) is None]
 
 
 def _inputs(graph: ModelGraph, operands: Sequence[Ref]) -> tuple[list[str], list[str]]:

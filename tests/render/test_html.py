@@ -237,7 +237,7 @@ def test_the_page_of_a_run_that_stopped_says_where_and_what_was_not_reached(open
     page.keyboard.press("/")
     page.keyboard.type("keyerror")
     assert page.locator("#modules .row:visible").count() == 1
-    assert page.get_by_text("incomplete: KeyError: <q> at m.py:12").is_visible()
+    assert page.get_by_role("listitem").get_by_text("incomplete: KeyError: <q> at m.py:12").is_visible()
 
 
 def test_the_page_of_many_operations_opens_soon(opened: Any) -> None:
