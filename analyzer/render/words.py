@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import PurePath
 from typing import Final
 
 from analyzer.ir.dtypes import short, width
@@ -50,10 +51,10 @@ def story(finding: Finding) -> list[str]:
 
 
 def noted(finding: Finding) -> str:
-    """A note in one line: `note DT302 model.py:174 in llm: bf16 results are kept in f32`."""
-    place = f"{finding.file}:{finding.line}" if finding.file else ""
+    """A note in one short line, without folder and module: `note DT302 model.py:174 x 2: results are kept in f32`."""
+    place = f"{PurePath(finding.file).name}:{finding.line}" if finding.file else _where(finding)
     times = f"x {finding.count:,}" if finding.count > 1 else ""
-    head = " ".join(part for part in (finding.severity, finding.code, place, _where(finding), times) if part)
+    head = " ".join(part for part in (finding.severity, finding.code, place, times) if part)
     return f"{head}: {spoken(finding)}"
 
 

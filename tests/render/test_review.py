@@ -138,7 +138,7 @@ def test_notes_are_one_line_each_or_told_in_full(nasty: Check) -> None:
     made = replace(nasty, report=replace(nasty.report, findings=(*nasty.report.findings, note)))
     short = FORMATS["text"](made).decode()
     (line,) = [line for line in short.splitlines() if "DT301" in line]
-    assert line.startswith("note DT301 m.py:3 in llm: cast back") and len(line) == 100
+    assert line.startswith("note DT301 m.py:3: cast back") and len(line) == 100
     full = FORMATS["text"](replace(made, notes=True)).decode()
     assert "".join(full.split()).count("castback") == 30  # words are folded anywhere
 

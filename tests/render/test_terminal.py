@@ -33,17 +33,18 @@ def test_census_then_findings_then_totals() -> None:
     for part in ("resampler.py:158", "f32 from parameter resampler.pos_embed at resampler.py:103", "576.0 KiB"):
         assert part in text
     notes = [line for line in text.splitlines() if "DT301" in line]
-    assert notes == ["#2 note DT301 m.py:3 in llm: cast back"] and finding < text.index(notes[0]) < total
+    assert notes == ["#2 note DT301 m.py:3: cast back"] and finding < text.index(notes[0]) < total
 
 
 def test_a_note_is_one_line_however_long_and_its_details_are_asked_for() -> None:
     flow, (error, note) = seed()
-    made = report(flow, (error, replace(note, message="cast back " * 20, nodes=("h38", "h39"))))
+    long_one = replace(note, message="cast back " * 20, nodes=("h38", "h39"), file="transformers/models/m.py")
+    made = report(flow, (error, long_one))
     short, long = io.StringIO(), io.StringIO()
     terminal.show(made, Console(file=short, width=80))
     terminal.show(made, Console(file=long, width=80), notes=True)
     (line,) = [line for line in short.getvalue().splitlines() if "DT301" in line]
-    assert line.startswith("#2 note DT301 m.py:3 in llm x 2: cast back") and len(line) == 80 and line.endswith("…")
+    assert line.startswith("#2 note DT301 m.py:3 x 2: cast back") and len(line) == 80 and line.endswith("…")
     assert long.getvalue().count("cast back") == 20 and "#2 note" in long.getvalue()
 
 

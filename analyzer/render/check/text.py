@@ -52,11 +52,12 @@ def _show(check: Check, console: Console) -> None:
 
 def _notes(check: Check, console: Console) -> None:
     """What is not judged, one line each, or with its details; what several stages show is told once."""
-    found = {noted(one): one for _, one in check.report.found() if one.severity not in JUDGED}
+    notes = (one for _, one in check.report.found() if one.severity not in JUDGED)
+    found = {(one.code, one.file, one.line, one.module, one.message): one for one in notes}
     if found:
         console.print(plain("notes:", "bold"))
     if found and check.notes:
         console.print(findings_table(list(found.values())))
         return
-    for words in found:
+    for words in dict.fromkeys(map(noted, found.values())):
         one_line(words, console)
