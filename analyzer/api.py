@@ -34,6 +34,8 @@ def trace(
     `steps` names the forward passes, where there is to be more than one: "prefill,decode", "forward,forward".
 
     A module or function is taken in the dtypes it has; of the plan only the device, the autocast and `train` count.
+
+    Where an error of the model ends the run, the report is on what was reached: see `Report.complete`, `Report.ok`.
     """
     plan = plan or Plan()
     if isinstance(target, (str, Path)):

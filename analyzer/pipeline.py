@@ -45,7 +45,7 @@ def worker(how: WorkerOptions, requests: Sequence[TraceRequest], warn: Tell) -> 
             raise AnalyzerError("--in-process is neither confined nor another Python", hint="leave one of them out")
         warn("not confined: --in-process")
         with scratch_folder() as scratch:
-            yield InProcess(scratch)
+            yield InProcess(scratch, how.debug)
         return
     space = how.bounds.max_memory * _AS_IF + _RESERVED if how.bounds.max_memory else 0
     setup = Setup("", readable(requests), space, how.debug)
@@ -59,10 +59,10 @@ def trace(asker: Asker, request: TraceRequest, tell: Tell) -> tuple[Report, Ende
     return parse_report(answer.data, "the worker's report"), answer.ended
 
 
-def fix(asker: Asker, request: TraceRequest, tell: Tell) -> Tried:
-    """What could clear the errors of a model, each tried."""
+def fix(asker: Asker, request: TraceRequest, tell: Tell) -> tuple[Tried, Ended | None]:
+    """What could clear the errors of a model, each tried, and why it is but a part where it is."""
     answer = asker.ask("fix", {"request": request.to_json()}, tell)
-    return parse_trials(answer.data, "the worker's table")
+    return parse_trials(answer.data, "the worker's table"), answer.ended
 
 
 def comments(asker: Asker, model: Path, rules: Mapping[str, str], tell: Tell) -> list[Suppression]:

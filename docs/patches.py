@@ -47,7 +47,7 @@ STATE = {
     "analyzer/fixes/source_file.py: _parsed()": "A cache of parsed files, by their text; 32 at most.",
     "analyzer/render/script_lines.py: functions()": _OF_DATA,
     "analyzer/report/records.py: _reader()": "A cache of how a class of ours is read, by its annotations.",
-    "analyzer/inputs/traceback_frames.py: _parsed()": "A cache of parsed files, by their text; 32 at most.",
+    "analyzer/running/traceback_frames.py: _parsed()": "A cache of parsed files, by their text; 32 at most.",
     "analyzer/loaders/quantised/experts.py: _reading()": "A cache of classes: modules of one class stay so.",
     "analyzer/loaders/quantised/layer.py: named()": "A cache of classes: modules of one class stay so.",
     "analyzer/loaders/remote_code/environment.py: _NOW": "The environment that lasts now; empty outside of a trace. "

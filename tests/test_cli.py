@@ -79,7 +79,7 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def stubs(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A pipeline and renderers that answer at once; `stubs.requests` holds what was to be traced."""
-    stubs = SimpleNamespace(severities=["error"], ended=None, layout_fails=False, requests=[])
+    stubs = SimpleNamespace(severities=["error"], ended=None, incomplete="", layout_fails=False, requests=[])
 
     def picture(_: Any) -> bytes:
         if stubs.layout_fails:
@@ -89,10 +89,10 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     def trace(_: Any, request: TraceRequest, __: Any) -> Any:
         stubs.requests.append(request)
         found = [(None, SimpleNamespace(severity=severity)) for severity in stubs.severities]
-        return SimpleNamespace(found=lambda: found), stubs.ended
+        return SimpleNamespace(found=lambda: found, incomplete=stubs.incomplete), stubs.ended
 
     formats = {".svg": picture, ".json": lambda _: b"{}\n"}
-    terminal = SimpleNamespace(show=lambda _, console: console.print("the report"))
+    terminal = SimpleNamespace(show=lambda _, console, notes: console.print("the report"))
     monkeypatch.setitem(sys.modules, "analyzer.render", SimpleNamespace(FORMATS=formats, terminal=terminal))
     monkeypatch.setattr(pipeline, "worker", lambda *_: nullcontext())
     monkeypatch.setattr(pipeline, "trace", trace)
@@ -163,6 +163,47 @@ def test_flags_become_the_plan(model: Path, stubs: SimpleNamespace) -> None:
 def test_exit_codes(severities: list[str], fail_on: str, code: int, model: Path, stubs: SimpleNamespace) -> None:
     stubs.severities = severities
     assert cli.main(["trace", str(model), "--fail-on", fail_on]) == code
+
+
+@pytest.mark.parametrize(
+    ("severities", "more", "code", "lines"),
+    [
+        ([], [], 2, 1),
+        (["note", "warning"], [], 2, 1),
+        (["warning"], ["--fail-on", "warning"], 1, 0),
+        (["error"], [], 1, 0),
+        (["error"], ["--fail-on", "never"], 2, 1),
+        (["error"], ["--allow-incomplete"], 1, 0),
+        ([], ["--allow-incomplete"], 0, 0),
+        ([], ["--allow-incomplete", "--require-complete"], 2, 1),
+    ],
+)
+def test_exit_codes_of_a_run_that_stopped_early(
+    severities: list[str], more: list[str], code: int, lines: int, model: Path, stubs: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    stubs.severities, stubs.incomplete = severities, "out of pictures"
+    assert cli.main(["trace", str(model), "--out", str(model / "a.json"), *more]) == code
+    err = capsys.readouterr().err
+    assert err.count("\n") == lines and ("incomplete: out of pictures" in err) == bool(lines)
+    assert (model / "a.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("ended", "severities", "more", "code"),
+    [
+        (2, [], [], 2),
+        (2, ["error"], [], 1),
+        (2, [], ["--allow-incomplete"], 0),
+        (130, ["error"], ["--allow-incomplete"], 130),
+        (143, [], ["--allow-incomplete"], 143),
+    ],
+)
+def test_exit_codes_of_a_run_that_was_ended(
+    ended: int, severities: list[str], more: list[str], code: int, model: Path, stubs: SimpleNamespace
+) -> None:
+    stubs.ended, stubs.severities, stubs.incomplete = Ended(ended, "ended"), severities, "ended"
+    assert cli.main(["trace", str(model), *more]) == code
 
 
 def test_a_run_that_was_ended_writes_what_there_is(

@@ -10,7 +10,6 @@ from analyzer import fixes, loaders
 from analyzer.capture import Captured, Loaded
 from analyzer.capture.autocast.dispatch import home
 from analyzer.capture.autocast.torch_autocast_state import present
-from analyzer.errors import AnalyzerError
 from analyzer.inputs.learning import learned
 from analyzer.ir.plan import Plan
 from analyzer.ir.proposals import Edit, Proposal, Trial
@@ -19,8 +18,13 @@ from analyzer.loaders.request import ModelRequest, silent
 from analyzer.report import Report
 
 
-def run_fix(request: ModelRequest, plans: Sequence[Plan], *, asked: Sequence[Proposal] = ()) -> tuple[int, list[Trial]]:
-    """How many errors the stages have, and the changes that could clear them, ranked; raises as `run_trace` does."""
+def run_fix(
+    request: ModelRequest, plans: Sequence[Plan], *, asked: Sequence[Proposal] = ()
+) -> tuple[int, list[Trial], str]:
+    """How many errors the stages have, the changes that could clear them, ranked, and why a run stopped early.
+
+    That is "" where every run came to its end. Raises as `run_trace` does.
+    """
     stages = [loaders.resolved(replace(request, plan=plan)) for plan in plans]
     path, reload = stages[0].path, _reloader(stages[0])
     with environment(stages[0].plan.device, request.stubs):
@@ -29,11 +33,9 @@ def run_fix(request: ModelRequest, plans: Sequence[Plan], *, asked: Sequence[Pro
             request.progress("tracing the model as it is")
             cases.append(fixes.Case.of(*reload(stage.plan, None, None), stage.plan))
         errors = sum(case.errors for case in cases)
-        early = [stop for case in cases if (stop := case.flow.graph.stop)]
-        if early and not errors:
-            raise AnalyzerError(f"the run stops early: {early[0].reason} at {early[0].place}", hint="see analyze trace")
+        early = [f"the run stops early: {s.reason} at {s.place}" for case in cases if (s := case.flow.graph.stop)]
         request.progress("trying fixes")
-        return errors, fixes.judge(cases, path, reload, asked)
+        return errors, fixes.judge(cases, path, reload, asked), next(iter(early), "")
 
 
 def run_edits(request: ModelRequest, report: Report, wanted: Sequence[tuple[int, int]]) -> list[Edit | None]:

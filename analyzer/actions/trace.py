@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +21,9 @@ from analyzer.loaders.remote_code.environment import environment
 from analyzer.loaders.request import ModelRequest, Progress
 from analyzer.propagate import propagate
 from analyzer.report import Report, count_elements, take_census
+
+_LOGGER = logging.getLogger("analyzer")
+"""Of what a person sees only with --debug."""
 
 
 def run_stages(
@@ -75,6 +79,8 @@ def examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
     """The report on a loaded model: run it, carry dtypes along its graph, judge, prove fixes."""
     tell(f"running {loaded.name} without weights")
     loaded, captured = learned(loaded, plan)
+    if captured.stop is not None:
+        _LOGGER.debug("the run stopped", exc_info=captured.stop.error)
     captured = captured.some()
     tell(f"carrying dtypes along {captured.coverage.ops} operations")
     flow = propagate(captured.graph, plan, inventory=loaded.inventory)

@@ -83,6 +83,18 @@ class SourceLines:
             trace = trace.tb_next
         return place, module
 
+    def raised_in(self, error: BaseException) -> list[tuple[FrameType, int]]:
+        """The frames that a person wrote, each with its line: of the error, outward to the nearest module's method."""
+        found: list[tuple[FrameType, int]] = []
+        trace = error.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            if not self._is_foreign(code):
+                own = self._is_method(code) and id(trace.tb_frame.f_locals.get("self")) in self._paths
+                found = [*([] if own else found), (trace.tb_frame, trace.tb_lineno)]
+            trace = trace.tb_next
+        return found[::-1]
+
     def show(self, filename: str) -> str:
         """A file name as a reviewer knows it: relative to the model's folder or to the installed packages."""
         shown = self._shown.get(filename)

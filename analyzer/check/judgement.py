@@ -79,6 +79,12 @@ class Check:
     """Of the files that findings and origins name, those that lie in the model folder."""
     counts: Mapping[State, int] = field(default_factory=dict)
     """How many findings there are of each state."""
+    stop: Spot | None = None
+    """Where a review shows that a run stopped early; None if none did."""
+    allow_incomplete: bool = False
+    """Whether the person who asked takes a run that stopped early for no failure."""
+    notes: bool = False
+    """Whether that person wants to read the details of notes."""
 
     @property
     def failing(self) -> tuple[Judged, ...]:
@@ -93,7 +99,12 @@ class Check:
     @property
     def incomplete(self) -> str:
         """Why a run stopped early; "" if none did."""
-        return next((early for one in self.report.stages if (early := one.coverage.incomplete)), "")
+        return self.report.incomplete
+
+    @property
+    def surely_unused(self) -> tuple[Suppression, ...]:
+        """The unused suppressions that no later part of a run that stopped early could have needed."""
+        return tuple(one for one in self.unused if one.fault or not self.incomplete)
 
     def baseline(self, old: Baseline) -> Baseline:
         """What a baseline file holds from now on: all that is not suppressed.
@@ -141,6 +152,7 @@ def judge(
         within(folder, root),
         _own_files(ordered, folder),
         _counts(ordered),
+        _stop(report, model, folder, root),
     )
 
 
@@ -164,9 +176,24 @@ def _spot(finding: Finding, model: Path, folder: Path, root: Path) -> Spot:
     """The finding's own line if the folder holds it, else the line of an origin there, else the folder's manifest."""
     origins = (o for operand in finding.operands for o in operand.origins)
     blamed = sorted(origins, key=lambda origin: -width(origin.dtype))  # the wide one is the odd one
-    for file, line in [(finding.file, finding.line), *((origin.file, origin.line) for origin in blamed)]:
+    places = [(finding.file, finding.line), *((origin.file, origin.line) for origin in blamed)]
+    return _first_own(places, model, folder, root)
+
+
+def _stop(report: Report, model: Path, folder: Path, root: Path) -> Spot | None:
+    """The line at which the first run that ended early did so, as far as the folder holds it."""
+    early = next((one for one in report.stages if one.coverage.incomplete), None)
+    if early is None:
+        return None
+    stop = early.graph.stop
+    return _first_own([(stop.place.file, stop.place.line)] if stop else [], model, folder, root)
+
+
+def _first_own(places: Iterable[tuple[str, int]], model: Path, folder: Path, root: Path) -> Spot:
+    """The first of the places that lies in the folder, else the folder's manifest."""
+    for number, (file, line) in enumerate(places):
         if _own(file, folder):
-            return Spot(within(folder / file, root), max(line, 1), file == finding.file and line == finding.line)
+            return Spot(within(folder / file, root), max(line, 1), number == 0)
     manifests = (model / name for name in MANIFESTS)
     return Spot(within(next((one for one in manifests if one.is_file()), model), root), 1, False)
 

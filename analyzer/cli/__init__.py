@@ -20,20 +20,17 @@ from analyzer.cli.check import check_command
 from analyzer.cli.diff import diff_command
 from analyzer.cli.draw import draw_command
 from analyzer.cli.examples import EXAMPLES
+from analyzer.cli.exit_codes import CLEAN, FAILED, FOUND, INTERRUPTED
 from analyzer.cli.explain import explain_command
 from analyzer.cli.fix import fix_command
 from analyzer.cli.messages import complain
-from analyzer.cli.trace import CLEAN, FOUND, trace_command
+from analyzer.cli.trace import trace_command
 from analyzer.errors import AnalyzerError
 from analyzer.printable import logged, shown
 from analyzer.worker.process import EndedError, Signalled, WorkerFault
 
 __all__ = ["CLEAN", "FAILED", "FOUND", "main"]
 
-FAILED: Final = 2
-"""Exit code: could not run, or was ended by a deadline or for want of memory."""
-INTERRUPTED: Final = 130
-"""Exit code: ended by Ctrl-C; by another signal it is 128 and the signal's number, as shells have it."""
 _ENDING: Final = {"SIGTERM": "terminated", "SIGHUP": "the terminal is gone"}
 """Signals that end the command, and how that is told."""
 

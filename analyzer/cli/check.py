@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
+from analyzer.cli.exit_codes import by_signal, verdict
 from analyzer.cli.explain import rule_names
 from analyzer.cli.messages import complain, progress
-from analyzer.cli.options import Asked, plan_options
+from analyzer.cli.options import Asked, allow_incomplete, notes, plan_options
 from analyzer.cli.outputs import check_targets
-from analyzer.cli.trace import CLEAN, FAILS_ON, FOUND
+from analyzer.cli.trace import FAILS_ON
 from analyzer.errors import AnalyzerError
 from analyzer.output_files import STDOUT, check_file, deliver
 from analyzer.render.check import FORMATS
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.command("check", short_help=SUMMARIES["check"], epilog=EXAMPLES["check"])
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="F", help="Findings in this file do not fail.")
-@click.option("--update-baseline", is_flag=True, help="Write what is found now into the baseline, and exit 0.")
+@click.option("--update-baseline", is_flag=True, help="Write what is found now into the baseline; that does not fail.")
 @click.option(
     "--format", "kind", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="Of the result."
 )
@@ -35,15 +37,16 @@ if TYPE_CHECKING:
 @click.option("--fail-on", type=click.Choice(list(FAILS_ON)), default="warning", show_default=True, help="What fails.")
 @click.option("--fail-on-unused", is_flag=True, help="Suppressions that suppress nothing fail too.")
 @plan_options
-@click.option("--require-complete", is_flag=True, help="Exit 2 if the run of the model stops early.")
+@allow_incomplete
+@notes
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def check_command(
     asked: Asked, baseline: Path | None, update_baseline: bool, kind: str, out: str, also: tuple[str, ...],
-    fail_on: str, fail_on_unused: bool, require_complete: bool,
+    fail_on: str, fail_on_unused: bool, allow_incomplete: bool, notes: bool,
 ) -> int:  # fmt: skip
     """Check MODEL_DIR in CI: only errors and warnings that are neither known nor suppressed fail.
 
-    Exit code: 0 nothing new, 1 something new (see --fail-on), 2 could not run.
+    Exit code: 0 ran to its end and nothing new, 1 something new (see --fail-on), 2 could not run, or stopped early.
     """
     known = _baseline(baseline, update_baseline)
     targets = {out: kind, **_also(also)}
@@ -60,21 +63,17 @@ def check_command(
         report, ended = pipeline.trace(worker, asked.request, tell)
         fails_on, root = FAILS_ON[fail_on], _root(asked.model)
         check = judge(report, asked.model, root, baseline=known, suppressions=suppressions, fails_on=fails_on)
-        if require_complete and check.incomplete:
-            raise AnalyzerError(f"not complete: {check.incomplete}", hint="without --require-complete the part counts")
+        check = replace(check, allow_incomplete=allow_incomplete, notes=notes)
         if check.failing and ended is None and any(FORMATS[one].carries_edits for one in targets.values()):
             check = pipeline.edit(worker, check, tell)
     for target, wanted in targets.items():
         _write(check, wanted, target)
     if kind != "text" or out != STDOUT:
         complain(f"{check.folder}: {headline(check)}")
-    if ended is not None:
-        complain(f"{ended.words}; the result holds what was reached")
-        return ended.code
-    if update_baseline:
+    if update_baseline and not by_signal(ended):
         deliver(str(baseline), check.baseline(known).dump())
-        return CLEAN
-    return FOUND if check.failing or (fail_on_unused and check.unused) else CLEAN
+    found = not update_baseline and bool(check.failing or (fail_on_unused and check.surely_unused))
+    return verdict(found=found, incomplete=check.incomplete, ended=ended, allowed=allow_incomplete, holder="result")
 
 
 def _baseline(file: Path | None, update: bool) -> Baseline:

@@ -12,11 +12,11 @@ import click
 from click.core import ParameterSource
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
+from analyzer.cli.exit_codes import verdict
 from analyzer.cli.messages import complain, progress
-from analyzer.cli.options import Ask, Asked, trace_options
+from analyzer.cli.options import Ask, Asked, allow_incomplete, trace_options
 from analyzer.cli.outputs import check_targets, chosen, rendered
 from analyzer.cli.revisions import at_revision, ends
-from analyzer.cli.trace import CLEAN, FOUND
 from analyzer.errors import AnalyzerError
 from analyzer.output_files import STDOUT, deliver
 from analyzer.render.diff import FORMATS
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from analyzer.report import Report
 
 _FILE: Final = click.Path(path_type=Path)
+_NEVER_IDLE: Final = ("targets", "out", "allow_incomplete", "debug")
+"""Parameters that a comparison of saved reports heeds too."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,16 @@ class Side:
 @click.option("--recipe-b", multiple=True, type=_FILE, metavar="F", help="Recipe of B.")
 @click.option("--out", multiple=True, type=_FILE, metavar="F", help=f"Write a file: {', '.join(FORMATS)}.")
 @trace_options
+@allow_incomplete
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def diff_command(
     ask: Ask, targets: tuple[Path, ...], rev: str | None, tried_a: tuple[str, ...], tried_b: tuple[str, ...],
     plan_a: Path | None, plan_b: Path | None, recipe_a: tuple[Path, ...], recipe_b: tuple[Path, ...],
-    out: tuple[Path, ...],
+    out: tuple[Path, ...], allow_incomplete: bool,
 ) -> int:  # fmt: skip
     """Compare A with B: two model folders, two set-ups or revisions of one, or two reports saved as JSON.
 
-    Exit code: 0 no difference, 1 a difference, 2 could not run.
+    Exit code: 0 no difference, 1 a difference, 2 could not run, or stopped early without a difference so far.
     """
     own = (tried_a, plan_a, recipe_a), (tried_b, plan_b, recipe_b)
     _check_two(targets, rev, any(map(any, own)))
@@ -92,7 +95,7 @@ def diff_command(
     for target, data in files.items():
         deliver(target, data)
     deliver(STDOUT, FORMATS[".txt"](difference))
-    return CLEAN if difference.empty else FOUND
+    return verdict(found=not difference.empty, incomplete=difference.incomplete, ended=None, allowed=allow_incomplete)
 
 
 def _check_two(targets: tuple[Path, ...], rev: str | None, differ: bool) -> None:
@@ -108,7 +111,7 @@ def _check_two(targets: tuple[Path, ...], rev: str | None, differ: bool) -> None
 def _written() -> list[str]:
     """The options on the command line that only a model that is traced could heed."""
     context = click.get_current_context()
-    given = [one for one in context.command.params if one.name and one.name not in ("targets", "out", "debug")]
+    given = [one for one in context.command.params if one.name and one.name not in _NEVER_IDLE]
     sources = ((one, context.get_parameter_source(str(one.name))) for one in given)
     return [one.opts[0] for one, source in sources if source is ParameterSource.COMMANDLINE]
 

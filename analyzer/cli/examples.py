@@ -9,7 +9,8 @@ EXAMPLES: Final = {
 Start with `analyze trace MODEL_DIR`. Each command has a --help with examples.
 
 \b
-Exit code:    0 nothing found, 1 something found, 2 could not run
+Exit code:    0 ran to its end and nothing found, 1 something found,
+              2 could not run, or stopped early
 Environment:  NO_COLOR=1 for no colours, COLUMNS=80 for the width
 Completion:   eval "$(_ANALYZE_COMPLETE=bash_source analyze)"
               also zsh_source and fish_source

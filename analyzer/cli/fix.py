@@ -11,8 +11,9 @@ import click
 
 from analyzer.cli.apply_fix import apply
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
+from analyzer.cli.exit_codes import verdict
 from analyzer.cli.messages import complain, progress
-from analyzer.cli.options import Asked, plan_options
+from analyzer.cli.options import Asked, allow_incomplete, plan_options
 from analyzer.errors import AnalyzerError
 from analyzer.output_files import check_file, deliver
 
@@ -32,14 +33,16 @@ _FORMATS: Final = (".json", ".md")
 )
 @click.option("--in-place", is_flag=True, help="Patch the code in MODEL_DIR itself; FILE.orig is kept.")
 @plan_options
+@allow_incomplete
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def fix_command(
     asked: Asked, tries: tuple[str, ...], out: Path | None, diffs: bool, target: Path | None, in_place: bool,
+    allow_incomplete: bool,
 ) -> int:  # fmt: skip
     """Propose changes that clear the errors of MODEL_DIR, each tried by running the model again.
 
-    Exit code: 0 no error, or one that clears all was applied; 1 errors, and the table shows what helps; 2 could
-    not run.
+    Exit code: 0 no error, or a fix that clears all was applied; 1 errors, and the table shows what helps; 2 could
+    not run, or stopped early.
     """
     _check(out, target, in_place)
     request = replace(asked.request, tries=tries)
@@ -50,15 +53,17 @@ def fix_command(
         from analyzer.render import fixes
 
         with pipeline.worker(asked.workers, [request], complain) as worker:
-            found = pipeline.fix(worker, request, tell)
-    errors, trials = found.errors, found.trials
-    fixes.show(trials, Console(file=sys.stdout), errors, diffs)
+            found, ended = pipeline.fix(worker, request, tell)
+    errors, trials, incomplete = found.errors, found.trials, found.incomplete
+    fixes.show(trials, Console(file=sys.stdout), errors, diffs, incomplete)
     if out is not None:
-        deliver(str(out), fixes.to_json(trials) if out.suffix == ".json" else fixes.to_markdown(trials))
-    if not errors or not (target or in_place):
-        return int(errors > 0)
-    apply(asked.model, found.plans, trials, target)
-    return 0
+        write = fixes.to_json if out.suffix == ".json" else fixes.to_markdown
+        deliver(str(out), write(trials, incomplete))
+    applies = bool(errors and ended is None and (target or in_place))
+    if applies:
+        apply(asked.model, found.plans, trials, target)
+    left = errors > 0 and not applies
+    return verdict(found=left, incomplete=incomplete, ended=ended, allowed=allow_incomplete, holder="table")
 
 
 def _check(out: Path | None, target: Path | None, in_place: bool) -> None:

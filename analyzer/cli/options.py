@@ -86,6 +86,12 @@ _OPTIONS: Final = (
     click.option("--in-process", is_flag=True, help="For debugging: no worker process, nothing confined or bounded."),
 )  # fmt: skip
 
+allow_incomplete: Final = click.option(
+    "--allow-incomplete/--require-complete", default=False,
+    help="A run that stops early with nothing found exits with 0, not 2.",
+)  # fmt: skip
+notes: Final = click.option("--notes", is_flag=True, help="Show the details of notes, which else are one line each.")
+
 
 Result = TypeVar("Result")
 Ask = Callable[[Path], Asked]

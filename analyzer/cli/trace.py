@@ -9,15 +9,13 @@ from typing import Final
 import click
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
+from analyzer.cli.exit_codes import verdict
 from analyzer.cli.messages import complain, progress
-from analyzer.cli.options import Asked, plan_options
+from analyzer.cli.options import Asked, allow_incomplete, notes, plan_options
 from analyzer.cli.outputs import STDOUT_FORMAT, check_targets, chosen, deliver_scripts, rendered
-from analyzer.errors import AnalyzerError
 from analyzer.ir.literal_types import Severity
 from analyzer.output_files import STDOUT, deliver
 
-CLEAN, FOUND = 0, 1
-"""Exit codes: nothing found, something found."""
 FAILS_ON: Final[dict[str, tuple[Severity, ...]]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
 
@@ -36,15 +34,17 @@ FAILS_ON: Final[dict[str, tuple[Severity, ...]]] = {"error": ("error",), "warnin
 @click.option(
     "--fail-on", type=click.Choice(list(FAILS_ON)), default="error", show_default=True, help="What makes the exit 1."
 )
-@click.option("--require-complete", is_flag=True, help="Exit 2 if the run of the model stops early.")
+@allow_incomplete
+@notes
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def trace_command(
     asked: Asked, out: tuple[str, ...], repro: Path | None, focus: str, finding: int, link_base: str, fail_on: str,
-    require_complete: bool,
+    allow_incomplete: bool, notes: bool,
 ) -> int:  # fmt: skip
     """Trace the model in MODEL_DIR and report what does not fit.
 
-    Exit code: 0 nothing found, 1 something found (see --fail-on), 2 could not run.
+    Exit code: 0 ran to its end and nothing found, 1 something found (see --fail-on), 2 could not run, or stopped
+    early.
     """
     check_targets(out, repro)
     from analyzer.picture import PLAIN, Look
@@ -64,14 +64,10 @@ def trace_command(
             report = report.seen(look)
         tell("drawing")
         files = rendered(report, targets)
-    terminal.show(report, Console(file=sys.stderr if STDOUT in out else sys.stdout))
+    terminal.show(report, Console(file=sys.stderr if STDOUT in out else sys.stdout), notes)
     for target, data in files.items():
         deliver(target, data)
     if repro is not None:
         deliver_scripts(report, repro)
-    if ended is not None:
-        complain(f"{ended.words}; the report holds what was reached")
-        return ended.code
-    if require_complete and (stopped := [c for one in report.stages if (c := one.coverage.incomplete)]):
-        raise AnalyzerError(f"not complete: {stopped[0]}", hint="without --require-complete the part counts")
-    return FOUND if any(finding.severity in FAILS_ON[fail_on] for _, finding in report.found()) else CLEAN
+    found = any(finding.severity in FAILS_ON[fail_on] for _, finding in report.found())
+    return verdict(found=found, incomplete=report.incomplete, ended=ended, allowed=allow_incomplete)

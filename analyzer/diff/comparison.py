@@ -112,8 +112,13 @@ class Difference:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing differs."""
+        """Whether nothing differs, as far as both runs went."""
         return all(stage.empty for stage in self.stages)
+
+    @property
+    def incomplete(self) -> str:
+        """Why a run stopped early, of the first that did; "" if every run came to its end."""
+        return next((why for stage in self.stages for why in stage.stops if why), "")
 
 
 def compare(before: Report, after: Report, names: tuple[str, str]) -> Difference:

@@ -58,7 +58,8 @@ def learned(loaded: Loaded, plan: Plan) -> tuple[Loaded, Captured]:
 def _blames_inputs(captured: Captured, plan: Plan) -> bool:
     """Whether a call was refused for the kind of an input alone, which was made up."""
     flow = Flow.as_captured(captured.graph, plan)
-    odd = [ref for node in captured.graph.ops() if node.odd for ref in flow.odd(node.id)]
+    refused = [node for node in captured.graph.ops() if node.refused and (node.odd or not node.repair)]
+    odd = [ref for node in refused for ref in flow.odd(node.id) or node.operands()]
     return any(all(origin.kind == "input" for origin in flow.origins(ref)) for ref in odd)
 
 

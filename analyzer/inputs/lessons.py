@@ -28,7 +28,7 @@ from analyzer.inputs.sizes import (
     tensors,
     viewed,
 )
-from analyzer.inputs.traceback_frames import assigned, frames, givers, guards, read
+from analyzer.running.traceback_frames import assigned, frames, givers, guards, read
 
 
 def changes(error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:

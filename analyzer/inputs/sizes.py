@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from analyzer.inputs.facts import Facts
-from analyzer.inputs.traceback_frames import frames, suspects
+from analyzer.running.traceback_frames import frames, suspects
 
 Change = dict[str, Any]
 Inputs = dict[str, Any]

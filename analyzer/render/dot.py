@@ -13,6 +13,7 @@ from analyzer.ir.dtypes import DTYPES, short
 from analyzer.picture import Box, Caption, Cluster, Link, View, overview
 from analyzer.printable import shown
 from analyzer.render.palette import FAINT, MARKED, MIXED, QUIET, RIMS, tint
+from analyzer.render.words import PARTIAL
 from analyzer.report import Report
 
 SHAPES: Final = {
@@ -33,8 +34,7 @@ WIDE: Final = 96
 
 def render(report: Report) -> bytes:
     """The DOT text of the overview; of a recipe's stages, that of the worst."""
-    report = report.worst
-    return draw(picture(report), caption(report)).encode("utf-8", "backslashreplace")
+    return draw(picture(report.worst), caption(report.worst, report)).encode("utf-8", "backslashreplace")
 
 
 def picture(report: Report) -> View:
@@ -43,17 +43,23 @@ def picture(report: Report) -> View:
     return overview(report.flow, report.findings, coverage.never_entered, report.look, report.versions)
 
 
-def caption(report: Report) -> Caption:
-    """What was traced, under which plan, and how many faults it has."""
+def caption(report: Report, whole: Report | None = None) -> Caption:
+    """What was traced, under which plan, and how many faults it has.
+
+    Of `whole`, whose stage the report is, it says which other stage stopped early.
+    """
     counts = Counter(finding.severity for finding in report.findings)
     found = [f"{counts[s]} {s}{'s' * (counts[s] != 1)}" for s in ("error", "warning") if counts[s]]
     stage = f", {report.plan.stage}" if report.plan.stage else ""
-    early = " up to where the run stopped" if report.coverage.incomplete else ""
+    early = report.coverage.incomplete
     look = report.look
     part = f", {look.focus}" if look.focus else f", finding #{look.finding}" if look.finding else ""
-    title = f"{report.class_name or 'model'}{part}{stage}: {', '.join(found) or 'no precision fault found'}{early}"
+    words = ", ".join(found) or ("nothing found" if early else "no precision fault found")
+    verdict = f"{PARTIAL}, the run stopped early: {words} so far" if early else words
     facts = {"parameters": report.headline() or "none", "plan": report.plan.line()}
-    return Caption(title, tuple(facts.items()))
+    if stopped := early or (whole.incomplete if whole else ""):
+        facts["incomplete"] = stopped
+    return Caption(f"{report.class_name or 'model'}{part}{stage}: {verdict}", tuple(facts.items()))
 
 
 def draw(view: View, over: Caption) -> str:

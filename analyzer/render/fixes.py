@@ -16,7 +16,7 @@ from rich.text import Text
 from analyzer.ir.proposals import Edit, Trial
 from analyzer.printable import shown
 from analyzer.render.terminal import guarded, plain
-from analyzer.render.words import size
+from analyzer.render.words import PARTIAL, size
 from analyzer.report.json_value import Json
 
 WIDE: Final = 110
@@ -25,19 +25,31 @@ _MARKUP: Final = frozenset("<>&`[]@#\\")
 _COLUMNS: Final = ("fix", "verdict", "errors left", "new promotions", "memory", "places")
 
 
-def show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool = False) -> None:
-    """Print the proposals, best first, and the diffs of source casts where these are wanted."""
+def show(
+    trials: Sequence[Trial], console: Console, errors: int, diffs: bool = False, incomplete: str = ""
+) -> None:  # fmt: skip
+    """Print the proposals, best first, and the diffs of source casts where these are wanted.
+
+    `incomplete` says why a run stopped early, so that all verdicts hold up to there alone.
+    """
     with guarded(console):
-        _show(trials, console, errors, diffs)
+        if incomplete:
+            console.print(plain(_partial(incomplete), "bold"))
+        _show(trials, console, f"{errors} error{'' if errors == 1 else 's'}" if errors else "", diffs, incomplete)
 
 
-def _show(trials: Sequence[Trial], console: Console, errors: int, diffs: bool) -> None:
+def _partial(incomplete: str) -> str:
+    return f"{PARTIAL}: {incomplete}; what is said of errors holds up to there"
+
+
+def _show(trials: Sequence[Trial], console: Console, errors: str, diffs: bool, incomplete: str) -> None:
+    so_far = " so far" if incomplete else ""
     if not trials:
-        left = "nothing to fix: no error found"
-        console.print(f"no fix is known; errors: {errors}" if errors else left)
+        left = f"nothing to fix{so_far}: no error found"
+        console.print(f"no fix is known; {errors}{so_far}" if errors else left)
         return
     if errors:
-        console.print(f"{errors} error{'' if errors == 1 else 's'}; what could help, best first:")
+        console.print(f"{errors}{so_far}; what could help, best first:")
     if console.width >= WIDE:
         _as_table(trials, console)
     else:
@@ -97,15 +109,17 @@ def unified(edit: Edit) -> str:
     return "".join(unified_diff(before, after, f"a/{edit.file}", f"b/{edit.file}"))
 
 
-def to_json(trials: Sequence[Trial]) -> bytes:
+def to_json(trials: Sequence[Trial], incomplete: str = "") -> bytes:
     """The table as data."""
-    return (json.dumps({"schema": 1, "fixes": [_plain(trial) for trial in trials]}, indent=2) + "\n").encode()
+    table = {"schema": 1, "incomplete": incomplete or None, "fixes": [_plain(trial) for trial in trials]}
+    return (json.dumps(table, indent=2) + "\n").encode()
 
 
-def to_markdown(trials: Sequence[Trial]) -> bytes:
+def to_markdown(trials: Sequence[Trial], incomplete: str = "") -> bytes:
     """The table for a document."""
     rows = [_COLUMNS, ("---",) * len(_COLUMNS), *(_cells(trial) for trial in trials)]
-    return "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in rows).encode()
+    early = f"> {_cell(_partial(incomplete))}\n\n" if incomplete else ""
+    return (early + "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in rows)).encode()
 
 
 def _cell(text: str) -> str:

@@ -18,7 +18,7 @@ from analyzer.picture.tree import Branch, Leaf, tree
 from analyzer.printable import logged, shown
 from analyzer.render import dot, svg
 from analyzer.render.palette import TINTS, tint
-from analyzer.render.words import story
+from analyzer.render.words import PARTIAL, story
 from analyzer.report import Report
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'"
@@ -42,7 +42,7 @@ class _Page:
         self.rows = {leaf.node: f"row{i}" for i, leaf in enumerate(self.tree.leaves())}
 
     def lines(self) -> Iterator[str]:
-        caption = dot.caption(self.report)
+        caption = dot.caption(self.report, self.whole)
         colors = "".join(f".d-{name or 'other'}{{background:{row.full}}}" for name, row in TINTS.items())
         yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         yield f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
@@ -68,8 +68,11 @@ class _Page:
         for one in self.whole.stages:
             stage = f": {_text(one.plan.stage)}" if one.plan.stage else ""
             yield f'<section aria-label="Findings"><h2>Findings{stage}</h2>'
+            if one.coverage.incomplete:
+                yield f'<p class="partial">{PARTIAL.capitalize()}: the run stopped early.</p>'
             if not one.findings:
-                yield '<p class="quiet">No precision fault found.</p>'
+                so_far = "Nothing found so far" if one.coverage.incomplete else "No precision fault found"
+                yield f'<p class="quiet">{so_far}.</p>'
             yield '<ol class="findings">'
             for number, finding in enumerate(one.findings, 1):
                 yield self._finding(number, finding, "" if one is self.report else one.plan.stage or "other")
@@ -95,7 +98,7 @@ class _Page:
         view = dot.picture(self.report)
         boxes = {box.id: replace(box, href=self._jump(box)) for box in view.boxes}
         linked = View(self._linked(view.root, boxes), view.links)
-        source = dot.draw(linked, dot.caption(self.report)).encode("utf-8", "backslashreplace")
+        source = dot.draw(linked, dot.caption(self.report, self.whole)).encode("utf-8", "backslashreplace")
         try:
             drawn = svg.fitted(svg.layout(source, "svg")).decode()
         except AnalyzerError as error:

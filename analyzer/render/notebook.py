@@ -24,6 +24,7 @@ def html(report: Report) -> str:
     except AnalyzerError as error:
         picture = f"<p>{_text(str(error))}</p>"
     head = f"<p><b>{_text(report.class_name or 'model')}</b>: {_text(totals(report))}</p>"
+    head += f"<p>incomplete: {_text(report.incomplete)}</p>" if report.incomplete else ""
     return f'<div class="analyzer-report">{head}{table}<div style="overflow:auto">{picture}</div></div>'
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Coverage, Finding, Unentered
 from analyzer.printable import logged, shown
-from analyzer.render.words import size, story, totals
+from analyzer.render.words import noted, size, story, totals
 from analyzer.report import CensusRow, Report
 
 STYLES: Final = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -23,11 +23,11 @@ MISSED: Final = 6
 """How many modules that were never entered are named."""
 
 
-def show(report: Report, console: Console) -> None:
-    """Print census, findings and totals, stage by stage."""
+def show(report: Report, console: Console, notes: bool = False) -> None:
+    """Print census, findings and totals, stage by stage; `notes`: with the details of notes."""
     with guarded(console):
         for one in report.stages:
-            _show(one, console)
+            _show(one, console, notes)
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def guarded(console: Console) -> Iterator[None]:
     console.file.flush()
 
 
-def _show(report: Report, console: Console) -> None:
+def _show(report: Report, console: Console, notes: bool) -> None:
     if report.plan.read:
         console.print(plain(f"{report.plan.stage or 'plan'}: {report.plan.line()}", "bold"))
     console.print(plain(f"{report.class_name}: {report.headline() or 'no parameters'}"))
@@ -47,9 +47,12 @@ def _show(report: Report, console: Console) -> None:
         console.print(_census(report.census))
     if stored := report.flow.inventory.checkpoint():
         console.print(plain(f"checkpoint: {stored}"))
-    found = sorted((f for f in report.findings if f.severity in LISTED), key=lambda f: f.rank)
-    if found:
-        console.print(findings_table(found, numbered=True))
+    found = sorted(report.findings, key=lambda f: f.rank)
+    detailed = [f for f in found if notes or f.severity in LISTED]
+    if detailed:
+        console.print(findings_table(detailed, numbered=True))
+    for number, finding in enumerate(found[len(detailed) :], len(detailed) + 1):
+        one_line(f"#{number} {noted(finding)}", console)
     for line in (*_trace_facts(report), *_gaps(report.coverage)):
         console.print(line)
     console.print(plain(totals(report), "bold"))
@@ -88,6 +91,11 @@ def findings_table(findings: Sequence[Finding], numbered: bool = False) -> Table
         name = plain(f"{f'#{number} ' * numbered}{finding.severity}\n{shown(finding.code)}", style, "\n")
         table.add_row(name, plain(f"{finding.count:,}"), plain("\n".join(story(finding)), kept="\n"))
     return table
+
+
+def one_line(text: str, console: Console) -> None:
+    """Print a note: what does not fit into the line is left out."""
+    console.print(plain(text, STYLES["note"]), no_wrap=True, overflow="ellipsis")
 
 
 def _missed(missed: Sequence[Unentered]) -> str:

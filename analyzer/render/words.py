@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import PurePath
 from typing import Final
 
 from analyzer.ir.dtypes import short, width
@@ -10,19 +11,26 @@ from analyzer.ir.findings import Finding, Fix, Origin
 from analyzer.ir.literal_types import SEVERITIES
 from analyzer.report import Report
 
+PARTIAL: Final = "partial verdict"
+"""What every format calls the verdict over a run that stopped early."""
 TENSORS: Final = 4
 """How many stored tensors of a finding are named."""
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def totals(report: Report) -> str:
-    """One line: `1 error, 0 warnings, 3 notes; 9,029 ops`, for a stage of a recipe with its name before it."""
+    """One line: `1 error, 0 warnings, 3 notes; 9,029 ops`, for a stage of a recipe with its name before it.
+
+    Of a run that stopped early no zero is told: `partial verdict: nothing found so far, in 27 ops`.
+    """
     counts = Counter(finding.severity for finding in report.findings)
-    parts = [f"{counts[s]} {s}{'' if counts[s] == 1 else 's'}" for s in SEVERITIES]
+    early = report.coverage.incomplete
+    parts = [f"{counts[s]} {s}{'' if counts[s] == 1 else 's'}" for s in SEVERITIES if counts[s] or not early]
     stage = f"{report.plan.stage}: " if report.plan.stage else ""
-    return f"{stage}{', '.join(parts)}; {report.coverage.ops:,} ops" + (
-        ", up to where the run stopped" if report.coverage.incomplete else ""
-    )
+    ops = f"{report.coverage.ops:,} ops"
+    if not early:
+        return f"{stage}{', '.join(parts)}; {ops}"
+    return f"{stage}{PARTIAL}: {', '.join(parts) or 'nothing found'} so far, in {ops}"
 
 
 def story(finding: Finding) -> list[str]:
@@ -40,6 +48,14 @@ def story(finding: Finding) -> list[str]:
         lines.append(", ".join(finding.tensors[:TENSORS]) + more)
     lines += map(_fix, finding.fixes)
     return [line for line in lines if line]
+
+
+def noted(finding: Finding) -> str:
+    """A note in one short line, without folder and module: `note DT302 model.py:174 x 2: results are kept in f32`."""
+    place = f"{PurePath(finding.file).name}:{finding.line}" if finding.file else _where(finding)
+    times = f"x {finding.count:,}" if finding.count > 1 else ""
+    head = " ".join(part for part in (finding.severity, finding.code, place, times) if part)
+    return f"{head}: {spoken(finding)}"
 
 
 def spoken(finding: Finding) -> str:

@@ -11,7 +11,7 @@ from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Coverage, Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import ModelGraph, Spec
-from analyzer.ir.literal_types import SEVERITIES, HeldKind
+from analyzer.ir.literal_types import HeldKind
 from analyzer.ir.plan import Plan
 from analyzer.ir.witness import CPU
 from analyzer.picture import PLAIN, Look, check
@@ -62,9 +62,31 @@ class Report:
         return ((one, finding) for one in self.stages for finding in one.findings)
 
     @property
+    def incomplete(self) -> str:
+        """Why the run of a stage stopped early, of the first that did; "" if every run came to its end."""
+        early = next((one for one in self.stages if one.coverage.incomplete), None)
+        if early is None:
+            return ""
+        named = self.others and early.graph.stop is not None
+        return f"in {early.plan.stage}, {early.coverage.incomplete}" if named else early.coverage.incomplete
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run of every stage came to its end, so that nothing found means that there is nothing."""
+        return not self.incomplete
+
+    @property
+    def ok(self) -> bool:
+        """Whether `analyze trace` would exit with 0: every run came to its end, and no stage has an error."""
+        return self.complete and not any(finding.severity == "error" for _, finding in self.found())
+
+    @property
     def worst(self) -> Report:
-        """The stage to look at first: with most errors, then most warnings; of equals the first."""
-        return max(self.stages, key=lambda one: [sum(f.severity == s for f in one.findings) for s in SEVERITIES[:2]])
+        """The stage to look at first: with most errors, then one that stopped early, then with most warnings.
+
+        Of equals it is the first.
+        """
+        return max(self.stages, key=_badness)
 
     def seen(self, look: Look) -> Report:
         """The report as it is to be drawn; raises AnalyzerError if there is no such finding or module."""
@@ -108,6 +130,11 @@ class Report:
         from analyzer.report.writer import plain_report
 
         return plain_report(self)
+
+
+def _badness(one: Report) -> tuple[int, bool, int]:
+    counts = Counter(finding.severity for finding in one.findings)
+    return counts["error"], bool(one.coverage.incomplete), counts["warning"]
 
 
 def take_census(graph_tensors: Iterable[tuple[HeldKind, str, Spec]]) -> tuple[CensusRow, ...]:

@@ -27,15 +27,18 @@ class Tried:
     trials: tuple[Trial, ...]
     plans: tuple[Plan, ...] = ()
     """The plan of each stage that the proposals change."""
+    incomplete: str = ""
+    """Why a run stopped early, so that there may be more errors; "" if every run came to its end."""
 
 
-def trials_to_json(errors: int, trials: Sequence[Trial], plans: Sequence[Plan] = ()) -> bytes:
+def trials_to_json(errors: int, trials: Sequence[Trial], plans: Sequence[Plan] = (), incomplete: str = "") -> bytes:
     """The trials as JSON, their proposals whole: plans, and the text of each source file before and after."""
     tried = {
         "schema": SCHEMA,
         "errors": errors,
         "trials": [_plain(trial) for trial in trials],
         "plans": list(map(asdict, plans)),
+        "incomplete": incomplete,
     }
     return (dumps(tried, allow_nan=False) + "\n").encode()
 

@@ -29,6 +29,7 @@ def plain_report(report: Report) -> JsonObject:
         "versions": report.versions,
         "model": {"path": report.path, "class": report.class_name, "parameters": report.parameters},
         **_stage(report),
+        "complete": report.complete,
         "findings": [{**_finding(one, f), "stage": one.plan.stage or None} for one, f in report.found()],
         "look": asdict(report.look),
     }

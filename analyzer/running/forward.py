@@ -92,7 +92,7 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
         except AnalyzerError:
             raise
         except (Exception, Interrupted) as error:
-            stop = mark(error, tracer, train=plan.train)
+            stop = mark(error, tracer, loaded, train=plan.train)
     recorder.graph.outputs.extend(_ref(tensor, recorder) for tensor in leaves(result))
     return Captured(recorder.graph, _coverage(loaded, recorder, inventions, stop), stop)
 

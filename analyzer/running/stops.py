@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import torch
 
 from analyzer import oracle
-from analyzer.capture import Stop
+from analyzer.capture import Loaded, Stop
 from analyzer.capture.refusals.dtype_checks import looked_at
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing.outcomes import tensors
@@ -16,12 +14,11 @@ from analyzer.capture.tracing.tracer import Tracer
 from analyzer.errors import Interrupted
 from analyzer.ir.graph import CALLED, STOPPED, Node, Place, Ref
 from analyzer.ir.reason import Reason
+from analyzer.running.stop_hints import failure, hint
 
-_NO_GRADIENT: Final = "does not require grad"
 
-
-def mark(error: Exception | Interrupted, tracer: Tracer, *, train: bool) -> Stop:
-    """The stop that an error is; the graph's last node then stands for it.
+def mark(error: Exception | Interrupted, tracer: Tracer, loaded: Loaded, *, train: bool) -> Stop:
+    """The stop that an error is in a run of what was loaded; the graph's last node then stands for it.
 
     That node reads what the call was given out of which the error came, else what the last operation gave.
     """
@@ -29,13 +26,19 @@ def mark(error: Exception | Interrupted, tracer: Tracer, *, train: bool) -> Stop
     said = next((line for line in str(error).splitlines() if line.strip()), "")
     told = isinstance(error, Interrupted)
     about = said if told else f"{type(error).__name__}: {said}".rstrip(": ")
-    if tracer.recorder.graph.nodes:
-        tracer.recorder.graph.add(_node(error, tracer, module, place, about))
+    raised, call, given = tracer.failed
+    own = raised is error or (raised is not None and raised in (error.__cause__, error.__context__))
+    failed = failure(error, tracer, given if own else None)
+    what_to_do = hint(error, failed, tracer.recorder.graph, loaded, train=train)
     looked = looked_at(error)
-    if looked is not None and not isinstance(error, Interrupted):
+    if looked is not None and not told and tracer.mends_kinds:
         _refuse(oracle.words(error), looked, tracer, module, place)
+    if tracer.recorder.graph.nodes:
+        tracer.recorder.graph.add(
+            _node(tracer, module, place, about, call if own else "", failed.operands if own else ())
+        )
     words = f"{about} at {str(place) or 'an unknown line'}"
-    return Stop(error, place, module, words if told else f"the model stopped with {words}", _hint(error, said, train))
+    return Stop(error, place, module, words if told else f"the model stopped with {words}", what_to_do)
 
 
 def _refuse(words: str, looked: tuple[torch.Tensor, ...], tracer: Tracer, module: str, place: Place) -> None:
@@ -45,29 +48,17 @@ def _refuse(words: str, looked: tuple[torch.Tensor, ...], tracer: Tracer, module
     tracer.recorder.op("check", f"{CALLED}check", operands, {}, (), site, Refusal(words))
 
 
-def _node(error: Exception | Interrupted, tracer: Tracer, module: str, place: Place, about: str) -> Node:
-    failed, call, given = tracer.failed
-    own = failed is error or (failed is not None and failed in (error.__cause__, error.__context__))
-    read = [tracer.recorder.read(t) for t in tensors(given) if t.capture == t.running] if own else []
+def _node(tracer: Tracer, module: str, place: Place, about: str, call: str, read: tuple[Ref, ...]) -> Node:
     return Node(
         tracer.recorder.name("stopped"),
         STOPPED,
-        tuple(dict.fromkeys(read)) or _last(tracer),
+        read or _last(tracer),
         module=module,
-        call=call if own else "",
+        call=call,
         place=place,
         reason=Reason(about, "stopped"),
         step=tracer.passes.step,
     )
-
-
-def _hint(error: Exception | Interrupted, said: str, train: bool) -> str:
-    """What to do: as the error itself says, if it does."""
-    if isinstance(error, Interrupted):
-        return error.hint
-    if not train and _NO_GRADIENT in said:
-        return getattr(error, "hint", "") or "a backward pass needs --train"
-    return getattr(error, "hint", "") or "check the inputs (--inputs FILE)"
 
 
 def _last(tracer: Tracer) -> tuple[Ref, ...]:

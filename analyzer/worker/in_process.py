@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analyzer.worker import debug_log
 from analyzer.worker.process import Answer, Tell
 from analyzer.worker.protocol import Action, Event, Wanted
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 class InProcess:
     """Answers as a worker does, by the same code."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, debug: bool = False) -> None:
+        if debug:
+            debug_log.to_stderr()
         self._scratch = scratch
         self._tell: Tell = lambda _: None
         # by its name: the front must not reach torch by any import that is written down

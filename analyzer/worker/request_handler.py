@@ -64,8 +64,8 @@ class RequestHandler:
             from analyzer.actions.fix import run_fix
             from analyzer.report.trials import trials_to_json
 
-        errors, trials = run_fix(self._load(request), made, asked=asked)
-        return trials_to_json(errors, trials, made)
+        errors, trials, incomplete = run_fix(self._load(request), made, asked=asked)
+        return trials_to_json(errors, trials, made, incomplete)
 
     def _edits(self, message: Request) -> bytes:
         """A change of the source for each finding of the last report, given as numbers of its stage and in it."""

@@ -17,7 +17,7 @@ from threading import Thread, main_thread
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from analyzer.errors import AnalyzerError, Interrupted
-from analyzer.worker import protocol
+from analyzer.worker import debug_log, protocol
 from analyzer.worker.bytecode import compile_once
 from analyzer.worker.confinement import Confined, Rules, confine, interpreter_paths
 from analyzer.worker.protocol import Emit, Request, Setup
@@ -58,7 +58,9 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
         return
     emit("hello", python=sys.version.split()[0])
     emit("confined", line=_confine(setup, requests, events).line())
-    if not setup.debug:
+    if setup.debug:
+        debug_log.to_stderr()
+    else:
         quiet()
     mailbox = _Mailbox(requests)
     handler: RequestHandler | None = None

@@ -36,7 +36,7 @@ def _folder(path: Path, dtype: str) -> Path:
 
 def _clearing(folder: Path, plan: Plan) -> dict[str, Trial]:
     """What clears all errors, by its words."""
-    errors, trials = run_fix(ModelRequest(folder), [plan])
+    errors, trials, _ = run_fix(ModelRequest(folder), [plan])
     assert errors
     return {trial.proposal.what: trial for trial in trials if trial.clears}
 
@@ -110,7 +110,7 @@ def test_another_recipe_is_applied_as_a_plan(tmp_path: Path) -> None:
     assert main(["fix", str(folder), "--plan", str(before), "--apply", str(after)]) == 0
     (applied,) = read_plan(after)
     assert applied.training and applied.training.deepspeed != engine
-    assert run_fix(ModelRequest(folder), [applied]) == (0, [])
+    assert run_fix(ModelRequest(folder), [applied]) == (0, [], "")
     assert main(["fix", str(folder), "--plan", str(after)]) == 0
 
 

@@ -12,9 +12,9 @@ from torch import nn
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.learning import _is_further, learned
 from analyzer.inputs.lessons import LESSONS, changes
-from analyzer.inputs.traceback_frames import frames, read
 from analyzer.ir.plan import Plan
 from analyzer.running.forward import capture
+from analyzer.running.traceback_frames import frames, read
 from tests.inputs.own import Config, loaded_with
 from tests.inputs.stopping import (
     Caching,

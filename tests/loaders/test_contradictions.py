@@ -59,7 +59,7 @@ def test_a_stored_shape_that_is_not_the_models_is_an_error_where_loading_raises(
     (found,) = _errors(folder)
     assert (found.code, set(found.tensors)) == ("DT404", set(shapes))
     assert str(list(shapes[found.tensors[0]])) in found.message
-    errors, trials = run_fix(ModelRequest(folder), [CPU])
+    errors, trials, _ = run_fix(ModelRequest(folder), [CPU])
     assert errors == 1
     assert [trial.verdict().split(": ")[0] for trial in trials] == ["no proposal"]
 

@@ -230,12 +230,14 @@ def test_the_page_of_a_run_that_stopped_says_where_and_what_was_not_reached(open
     graph = parse_graph(f"x = input : bf16[2]  @ x\ny = relu(x) : bf16[2]  @ a.b\n{stop}")
     made = replace(report(Flow.as_captured(graph, Plan()), ()), coverage=Coverage(1, (), "KeyError: <q> at m.py:12"))
     page = opened(html.render(made))
-    assert "up to where the run stopped" in page.locator("h1").text_content()
+    assert "partial verdict, the run stopped early: nothing found so far" in page.locator("h1").text_content()
+    assert page.get_by_text("Partial verdict: the run stopped early.").is_visible()
+    assert not page.get_by_text("No precision fault found").count()
     assert "KeyError: <q> (m.py:12)" in page.locator(".picture svg").text_content().replace("\n", " ")
     page.keyboard.press("/")
     page.keyboard.type("keyerror")
     assert page.locator("#modules .row:visible").count() == 1
-    assert page.get_by_text("incomplete: KeyError: <q> at m.py:12").is_visible()
+    assert page.get_by_role("listitem").get_by_text("incomplete: KeyError: <q> at m.py:12").is_visible()
 
 
 def test_the_page_of_many_operations_opens_soon(opened: Any) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from analyzer.check import Check
+from analyzer.check.judgement import Spot
+from analyzer.ir.findings import Coverage
 from analyzer.picture import Box, Cluster, Link, View, overview
 from analyzer.render.check import FORMATS
 from analyzer.render.check.mermaid import CHARACTERS, EDGES, draw
@@ -101,6 +103,44 @@ def test_junit_counts_what_it_holds(nasty: Check) -> None:
     failure = suite.find("testcase/failure")
     assert failure is not None and "<script>" in (failure.text or "") and "\\x07" in (failure.text or "")
     assert {case.get("classname") for case in cases} >= {"analyze.DT101", "analyze.DT301"}
+
+
+def _stopped(made: Check, why: str, **changes: Any) -> Check:
+    early = replace(made.report, coverage=Coverage(27, (), why))
+    return replace(made, report=early, stop=Spot("m/resampler.py", 3), **changes)
+
+
+def test_the_words_of_a_stop_break_out_of_no_format(nasty: Check) -> None:
+    made = _stopped(nasty, NASTY)
+    (first, *_) = _sarif(made)["invocations"][0]["toolExecutionNotifications"]
+    assert first["level"] == "error" and first["message"]["text"].startswith("incomplete: a|b`c```")
+    lines = FORMATS["github"](made).decode().splitlines()
+    assert all(re.fullmatch(r"::(error|warning|notice) ([^:]*)::([^\r\n]*)", line) for line in lines)
+    assert len(lines) == len(FORMATS["github"](nasty).decode().splitlines()) + 1
+    assert json.loads(FORMATS["gitlab"](made))[-1]["description"].startswith("incomplete: a|b")
+    assert len(ET.fromstring(FORMATS["junit"](made)).findall(".//error")) == 1
+    prose, _ = _parts(FORMATS["markdown"](made).decode())
+    assert "**incomplete: a&#124;b" in prose and "@all" not in prose and "<script" not in prose
+    assert "\x07" not in FORMATS["text"](made).decode()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_says_that_a_verdict_is_partial(kind: str, nasty: Check) -> None:
+    clean = replace(nasty, judged=(), gone=(), unused=(), counts={})
+    text = FORMATS[kind](_stopped(clean, "out of pictures")).decode()
+    assert "incomplete" in text and "out of pictures" in text
+    assert "incomplete: " not in FORMATS[kind](clean).decode()
+    assert not re.search(r"Nothing found\.|: nothing new\W*$", text)
+
+
+def test_notes_are_one_line_each_or_told_in_full(nasty: Check) -> None:
+    note = replace(seed()[1][1], message="cast back " * 30)
+    made = replace(nasty, report=replace(nasty.report, findings=(*nasty.report.findings, note)))
+    short = FORMATS["text"](made).decode()
+    (line,) = [line for line in short.splitlines() if "DT301" in line]
+    assert line.startswith("note DT301 m.py:3: cast back") and len(line) == 100
+    full = FORMATS["text"](replace(made, notes=True)).decode()
+    assert "".join(full.split()).count("castback") == 30  # words are folded anywhere
 
 
 def _parts(text: str) -> tuple[str, list[str]]:

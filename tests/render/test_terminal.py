@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from analyzer.ir.findings import Coverage
 from analyzer.render import terminal
 from analyzer.render.words import size
 from tests.render.models import report, seed
@@ -30,7 +32,34 @@ def test_census_then_findings_then_totals() -> None:
     assert census < finding < total
     for part in ("resampler.py:158", "f32 from parameter resampler.pos_embed at resampler.py:103", "576.0 KiB"):
         assert part in text
-    assert "DT301" not in text
+    notes = [line for line in text.splitlines() if "DT301" in line]
+    assert notes == ["#2 note DT301 m.py:3: cast back"] and finding < text.index(notes[0]) < total
+
+
+def test_a_note_is_one_line_however_long_and_its_details_are_asked_for() -> None:
+    flow, (error, note) = seed()
+    long_one = replace(note, message="cast back " * 20, nodes=("h38", "h39"), file="transformers/models/m.py")
+    made = report(flow, (error, long_one))
+    short, long = io.StringIO(), io.StringIO()
+    terminal.show(made, Console(file=short, width=80))
+    terminal.show(made, Console(file=long, width=80), notes=True)
+    (line,) = [line for line in short.getvalue().splitlines() if "DT301" in line]
+    assert line.startswith("#2 note DT301 m.py:3 x 2: cast back") and len(line) == 80 and line.endswith("…")
+    assert long.getvalue().count("cast back") == 20 and "#2 note" in long.getvalue()
+
+
+def test_no_zero_is_told_of_a_run_that_stopped_early() -> None:
+    flow, (error, note) = seed()
+    for found, words in (
+        ((), "partial verdict: nothing found so far, in 27 ops"),
+        ((note,), "partial verdict: 1 note so far, in 27 ops"),
+        ((error, note), "partial verdict: 1 error, 1 note so far, in 27 ops"),
+    ):
+        made = replace(report(flow, found), coverage=Coverage(27, (), "KeyError: x at m.py:12"))
+        out = io.StringIO()
+        terminal.show(made, Console(file=out, width=80))
+        assert out.getvalue().splitlines()[-2:] == ["incomplete: KeyError: x at m.py:12", words]
+        assert not re.search(r"\b0 ", out.getvalue().partition("incomplete")[2])
 
 
 def test_it_fits_in_80_columns() -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import Phase, assume, given, settings
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.findings import Coverage
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import DtypeArg, ModelGraph, Place, Ref, Script, Spec
 from analyzer.ir.inventory import Held, Inventory
@@ -39,6 +40,28 @@ FULL = Plan(
 def _save(made: Report, file: Path) -> Any:
     file.write_bytes(FORMATS[".json"](made))
     return json.loads(file.read_bytes())
+
+
+def test_a_stop_in_any_stage_is_a_report_that_is_not_complete_and_no_clean_stage_hides_it() -> None:
+    flow, (error, note) = seed()
+    clean = replace(report(flow, (note,)), plan=Plan(stage="train"))
+    stopped = replace(clean, plan=Plan(stage="eval"), coverage=Coverage(27, (), "KeyError: x"))
+    found = replace(clean, findings=(error,))
+    warned = replace(clean, findings=(replace(error, severity="warning"),))
+    for stages, complete, ok, worst in (
+        ((clean,), True, True, 0),
+        ((warned,), True, True, 0),
+        ((found,), True, False, 0),
+        ((stopped,), False, False, 0),
+        ((clean, stopped), False, False, 1),
+        ((stopped, warned), False, False, 0),
+        ((stopped, found), False, False, 1),
+    ):
+        made = replace(stages[0], others=stages[1:])
+        assert (made.complete, made.ok, made.worst.plan) == (complete, ok, stages[worst].plan)
+        assert made.to_json()["complete"] is complete
+    assert "incomplete: KeyError: x" in FORMATS[".dot"](replace(stopped, others=(found,))).decode()
+    assert "partial verdict" not in FORMATS[".dot"](clean).decode()
 
 
 def test_a_report_with_stages_is_read_back(tmp_path: Path) -> None:

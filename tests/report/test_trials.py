@@ -55,20 +55,20 @@ trials = st.builds(
 )
 
 
-@given(counts, st.lists(trials, max_size=3), st.lists(plans, max_size=2))
+@given(counts, st.lists(trials, max_size=3), st.lists(plans, max_size=2), texts)
 @settings(deadline=None, phases=[Phase.generate])
-def test_trials_come_back_as_they_were(errors: int, made: list[Trial], under: list[Plan]) -> None:
-    data = trials_to_json(errors, made, under)
+def test_trials_come_back_as_they_were(errors: int, made: list[Trial], under: list[Plan], early: str) -> None:
+    data = trials_to_json(errors, made, under, early)
     tried = parse_trials(data, "the worker's answer")
-    assert (tried.errors, list(tried.trials), list(tried.plans)) == (errors, made, under)
-    assert trials_to_json(tried.errors, tried.trials, tried.plans) == data
+    assert (tried.errors, list(tried.trials), list(tried.plans), tried.incomplete) == (errors, made, under, early)
+    assert trials_to_json(tried.errors, tried.trials, tried.plans, tried.incomplete) == data
     assert fixes.to_markdown(tried.trials) == fixes.to_markdown(made)
 
 
 def test_the_trials_of_a_real_model_are_shown_and_applied_alike(tmp_path: Path) -> None:
     folder = sample(tmp_path / "m")
     plan = Plan(device="cpu")
-    errors, made = run_fix(ModelRequest(folder, trust_remote_code=True), [plan])
+    errors, made, _ = run_fix(ModelRequest(folder, trust_remote_code=True), [plan])
     tried = parse_trials(trials_to_json(errors, made, [plan]), "it")
     assert list(tried.trials) == made and any(trial.proposal.edits for trial in made)
     shown = []

@@ -89,7 +89,8 @@ def test_the_picture_marks_the_stop_in_its_layer_and_what_was_never_entered() ->
     assert boxes["stop"].label.startswith("ValueError: tokens: 0, (")
     assert boxes["missed"].label == "head\nnever entered"
     dot = FORMATS[".dot"](report).decode()
-    assert "no precision fault found up to where the run stopped" in dot
+    assert "Model: partial verdict, the run stopped early: nothing found so far" in dot
+    assert "incomplete: the model stopped with ValueError" in dot
     assert "THE RUN STOPPED HERE" in dot
 
 

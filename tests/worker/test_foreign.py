@@ -54,5 +54,5 @@ def test_it_finds_the_same(foreign: str, tmp_path: Path, capsys: pytest.CaptureF
 
 def test_whose_interpreter_it_is_shows(foreign: str, tmp_path: Path) -> None:
     marker = f"assert sys.prefix == {str(Path(foreign).parents[1])!r}, sys.prefix"
-    assert main(["trace", written(tmp_path, marker), "--require-complete", "--python", foreign]) == 0
-    assert main(["trace", written(tmp_path, marker), "--require-complete"]) == 2
+    assert main(["trace", written(tmp_path, marker), "--python", foreign]) == 0
+    assert main(["trace", written(tmp_path, marker)]) == 2

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from analyzer.check import Check, Judged
-from analyzer.check.judgement import NEW
+from analyzer.check.judgement import NEW, Spot
 from analyzer.printable import shown
-from analyzer.render.check.words import headline, message, remarks, title
+from analyzer.render.check.words import early, headline, message, remarks, title
 
 _DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _PROPERTY = _DATA | {":": "%3A", ",": "%2C"}
@@ -13,7 +13,10 @@ _PROPERTY = _DATA | {":": "%3A", ",": "%2C"}
 
 def render(check: Check) -> bytes:
     """New findings as errors and warnings, known ones as notices; GitHub shows ten of each kind a step."""
-    lines = [_command(_level(one), message(one), one) for one in check.shown]
+    lines = [_command(_level(one), message(one), _at(one.spot, title(one))) for one in check.shown]
+    if check.stop is not None:
+        level = "warning" if check.allow_incomplete else "error"
+        lines.append(_command(level, early(check), _at(check.stop, "analyze")))
     lines += [_command("notice", text) for text in remarks(check)]
     lines.append(_command("notice", f"{check.folder}: {headline(check)}"))
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
@@ -23,9 +26,13 @@ def _level(one: Judged) -> str:
     return one.finding.severity if one.state == NEW else "notice"
 
 
-def _command(level: str, text: str, one: Judged | None = None) -> str:
-    about = {"file": one.spot.path, "line": str(one.spot.line), "title": title(one)} if one else {"title": "analyze"}
-    properties = ",".join(f"{key}={_escaped(value, _PROPERTY)}" for key, value in about.items())
+def _at(spot: Spot, title: str) -> dict[str, str]:
+    return {"file": spot.path, "line": str(spot.line), "title": title}
+
+
+def _command(level: str, text: str, about: dict[str, str] | None = None) -> str:
+    named = about or {"title": "analyze"}
+    properties = ",".join(f"{key}={_escaped(value, _PROPERTY)}" for key, value in named.items())
     return f"::{level} {properties}::{_escaped(text, _DATA)}"
 
 

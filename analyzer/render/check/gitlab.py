@@ -6,21 +6,39 @@ from json import dumps
 from typing import Final
 
 from analyzer.check import Check
-from analyzer.render.check.words import message, title
+from analyzer.check.judgement import Spot
+from analyzer.render.check.words import early, message, title
+from analyzer.report.json_value import Json
 
 SEVERITIES: Final = {"error": "critical", "warning": "minor"}
+INCOMPLETE: Final = "incomplete"
+"""The name of what is said of a run that stopped early."""
 
 
 def render(check: Check) -> bytes:
-    """Every finding that is not suppressed, new or known."""
-    found = [
+    """Every finding that is not suppressed, new or known, and that a run stopped early."""
+    found: list[dict[str, Json]] = [
         {
             "description": f"{title(one)}: {message(one)}",
             "check_name": one.finding.code,
             "fingerprint": one.key,
             "severity": SEVERITIES[one.finding.severity],
-            "location": {"path": one.spot.path, "lines": {"begin": one.spot.line}},
+            "location": _location(one.spot),
         }
         for one in check.shown
     ]
+    if check.stop is not None:
+        found.append(
+            {
+                "description": early(check),
+                "check_name": INCOMPLETE,
+                "fingerprint": f"{INCOMPLETE} {check.folder}",
+                "severity": "info" if check.allow_incomplete else "critical",
+                "location": _location(check.stop),
+            }
+        )
     return (dumps(found, indent=1, ensure_ascii=True) + "\n").encode()
+
+
+def _location(spot: Spot) -> dict[str, Json]:
+    return {"path": spot.path, "lines": {"begin": spot.line}}

@@ -22,6 +22,7 @@ def render(check: Check) -> bytes:
         "fails": bool(check.failing),
         "fails_on": list(check.fails_on),
         "counts": dict(check.counts),
+        "complete": check.report.complete,
         "incomplete": check.incomplete or None,
         "findings": [_finding(one) for one in check.judged],
         "gone": [asdict(entry) for entry in check.gone],

@@ -10,7 +10,7 @@ from analyzer.check import Check, Judged
 from analyzer.picture import overview
 from analyzer.printable import logged, shown
 from analyzer.render.check.mermaid import draw
-from analyzer.render.check.words import headline, message, pages, remarks, title
+from analyzer.render.check.words import early, headline, message, pages, remarks, title
 from analyzer.render.fixes import unified
 
 MOST: Final = 60_000
@@ -28,8 +28,9 @@ def render(check: Check) -> bytes:
     """What a bot posts; details that would be too much for a comment are left out, and that is said."""
     head = f"### analyze: {headline(check)} in {_code(check.folder or check.report.class_name)}\n\n"
     head += "".join(f"- {_short(one.plan.line())}\n" for one in check.report.stages) + "\n"
+    head += f"> **{_short(early(check))}**\n\n" if check.incomplete else ""
     said = _some([f"> {_short(text)}\n\n" for text in remarks(check)], "remarks", REMARKS)
-    text = head + _table(check.shown) + said
+    text = head + _table(check) + said
     report = check.report.worst
     picture = draw(overview(report.flow, report.findings, report.coverage.never_entered)) if check.shown else ""
     if picture and len(text) + len(picture) < MOST:
@@ -43,11 +44,11 @@ def render(check: Check) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _table(shown: tuple[Judged, ...]) -> str:
-    if not shown:
-        return "Nothing found.\n\n"
+def _table(check: Check) -> str:
+    if not check.shown:
+        return "Nothing found before the run stopped.\n\n" if check.incomplete else "Nothing found.\n\n"
     return "| | finding | where | what | fix |\n|---|---|---|---|---|\n" + _some(
-        [_row(one) for one in shown], "findings", TABLE
+        [_row(one) for one in check.shown], "findings", TABLE
     )
 
 

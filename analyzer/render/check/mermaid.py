@@ -74,6 +74,7 @@ def _cluster(cluster: Cluster, ids: dict[str, str], numbers: Iterator[int]) -> I
 
 def _label(box: Box) -> str:
     parts = [f"{box.severity.upper()} {box.code}"] if box.severity in _STYLES and not box.stub else []
+    parts += ["THE RUN STOPPED HERE"] if box.kind == "stop" else []
     parts += [box.label, short(box.dtype) if box.dtype and box.kind != "output" else ""]
     return "<br/>".join(_text(part) for part in parts if part)
 

@@ -10,9 +10,9 @@ from typing import Final
 from urllib.parse import quote
 
 from analyzer.check import Check, Judged
-from analyzer.check.judgement import KNOWN, NEW, SUPPRESSED
+from analyzer.check.judgement import KNOWN, NEW, SUPPRESSED, Spot
 from analyzer.ir.proposals import Edit
-from analyzer.render.check.words import headline, message, pages, remarks
+from analyzer.render.check.words import early, headline, message, pages, remarks
 from analyzer.report.json_value import Json
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -38,17 +38,32 @@ def render(check: Check) -> bytes:
         "originalUriBaseIds": {ROOT: {"description": {"text": "The root of the repository, else the working folder."}}},
         "invocations": [
             {
-                "executionSuccessful": True,
+                "executionSuccessful": check.report.complete,
                 "toolExecutionNotifications": [
-                    {"level": "warning", "message": {"text": text}} for text in remarks(check)
+                    *_stopped(check),
+                    *({"level": "warning", "message": {"text": text}} for text in remarks(check)),
                 ],
             }
         ],
-        "properties": {"summary": headline(check), "plans": [one.plan.line() for one in check.report.stages]},
+        "properties": {
+            "summary": headline(check),
+            "complete": check.report.complete,
+            "plans": [one.plan.line() for one in check.report.stages],
+        },
         "results": [_result(check, one, codes) for one in check.judged],
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     return (dumps(log, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
+
+
+def _stopped(check: Check) -> Iterator[dict[str, Json]]:
+    """The notification on a run that stopped early."""
+    if check.stop is not None:
+        yield {
+            "level": "warning" if check.allow_incomplete else "error",
+            "message": {"text": early(check)},
+            "locations": [{"physicalLocation": _physical(check.stop, {})}],
+        }
 
 
 def _rule(code: str) -> dict[str, Json]:
@@ -90,12 +105,14 @@ def _result(check: Check, one: Judged, codes: list[str]) -> dict[str, Json]:
 
 
 def _location(one: Judged) -> dict[str, Json]:
-    region: dict[str, Json] = {"startLine": one.spot.line}
-    if one.spot.own and one.finding.source:
-        region["snippet"] = {"text": one.finding.source}
-    where: Json = {"artifactLocation": _artifact(one.spot.path), "region": region}
+    snippet: dict[str, Json] = {"snippet": {"text": one.finding.source}} if one.spot.own and one.finding.source else {}
     module = one.finding.module or "the model"
-    return {"physicalLocation": where, "logicalLocations": [{"fullyQualifiedName": module, "kind": "member"}]}
+    logical: list[Json] = [{"fullyQualifiedName": module, "kind": "member"}]
+    return {"physicalLocation": _physical(one.spot, snippet), "logicalLocations": logical}
+
+
+def _physical(spot: Spot, more: dict[str, Json]) -> Json:
+    return {"artifactLocation": _artifact(spot.path), "region": {"startLine": spot.line, **more}}
 
 
 def _related(check: Check, one: Judged) -> Iterator[dict[str, Json]]:

@@ -8,7 +8,7 @@ from inspect import cleandoc
 from analyzer import rules
 from analyzer.check import Check, Judged
 from analyzer.check.judgement import KNOWN, NEW, SUPPRESSED
-from analyzer.render.words import spoken, story
+from analyzer.render.words import PARTIAL, spoken, story
 
 
 @cache
@@ -18,12 +18,15 @@ def pages() -> dict[str, tuple[str, str]]:
 
 
 def headline(check: Check) -> str:
-    """The check in one line: `1 new error, 1 new warning, 2 known, 1 suppressed`."""
+    """The check in one line: `1 new error, 1 new warning, 2 known, 1 suppressed`.
+
+    After a run that stopped early: `partial verdict: nothing new so far`.
+    """
     new = [one.finding.severity for one in check.judged if one.state == NEW]
     parts = [f"{new.count(s)} new {s}{'s' * (new.count(s) != 1)}" for s in ("error", "warning") if s in new]
     parts = parts or ["nothing new"]
     parts += [f"{check.counts.get(state, 0)} {state}" for state in (KNOWN, SUPPRESSED) if check.counts.get(state)]
-    return ", ".join(parts)
+    return f"{PARTIAL}: {', '.join(parts)} so far" if check.incomplete else ", ".join(parts)
 
 
 def title(one: Judged) -> str:
@@ -42,12 +45,18 @@ def message(one: Judged) -> str:
     return "\n".join(lines)
 
 
+def early(check: Check) -> str:
+    """That a run stopped early, and why; "" if none did."""
+    return f"incomplete: {check.incomplete}" if check.incomplete else ""
+
+
 def remarks(check: Check) -> list[str]:
-    """What a reader of the check must know beside its findings."""
-    said = [f"incomplete: {check.incomplete}"] if check.incomplete else []
-    said += [f"no longer found: {entry.key} {entry.module} {entry.message}".rstrip() for entry in check.gone]
+    """What else a reader of the check must know beside its findings and `early`."""
+    gone = "not found so far" if check.incomplete else "no longer found"
+    said = [f"{gone}: {entry.key} {entry.module} {entry.message}".rstrip() for entry in check.gone]
     for one in check.unused:
         said.append(f"suppression at {one.where} is not valid: {one.fault}" if one.fault else unused(one.where))
+        said[-1] += "" if one in check.surely_unused else " so far"
     return said
 
 

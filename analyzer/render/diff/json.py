@@ -19,6 +19,7 @@ def render(difference: Difference) -> bytes:
         "before": difference.names[0],
         "after": difference.names[1],
         "empty": difference.empty,
+        "complete": not difference.incomplete,
         "stages": [_stage(stage) for stage in difference.stages],
     }
     return (dumps(data, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()

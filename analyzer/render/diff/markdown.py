@@ -6,7 +6,7 @@ from typing import Final
 
 from analyzer.diff.comparison import Difference
 from analyzer.render.check.markdown import MOST, fenced, fitting, plain
-from analyzer.render.diff.words import sections
+from analyzer.render.diff.words import nothing, sections
 
 OPEN = ("findings", "runs", "memory")
 """Sections that are not folded."""
@@ -17,8 +17,8 @@ SECTION: Final = 12_000
 def render(difference: Difference) -> bytes:
     """One list or folded block for each section."""
     text = f"### analyze diff\n\n{plain(difference.names[0])} -> {plain(difference.names[1])}\n\n"
-    if difference.empty:
-        text += "No difference.\n"
+    if said := nothing(difference):
+        text += f"{said[0].upper()}{said[1:]}.\n"
     for stage in difference.stages:
         if stage.after.plan.stage:
             text += f"#### {plain(stage.after.plan.stage)}\n\n"

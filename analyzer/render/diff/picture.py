@@ -31,7 +31,8 @@ def draw(stage: Stage, names: tuple[str, str]) -> str:
     missed = report.coverage.never_entered
     view = overview(report.flow, report.findings, missed, report.look, report.versions, marks)
     gone = [text for title, rows in words.sections(stage) for sign, text in rows if sign == "-"]
-    changed = f"{names[0]} -> {names[1]}" + (" (no difference)" if stage.empty else "")
+    same = " (no difference so far)" if any(stage.stops) else " (no difference)"
+    changed = f"{names[0]} -> {names[1]}" + (same if stage.empty else "")
     others = {"renamed": [words.renamed(one) for one in stage.renamed], "gone": gone}
     facts = [("difference", changed), *((name, "; ".join(texts)) for name, texts in others.items() if texts)]
     over = dot.caption(report)

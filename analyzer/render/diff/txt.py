@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analyzer.diff.comparison import Difference
 from analyzer.printable import logged, shown
-from analyzer.render.diff.words import sections
+from analyzer.render.diff.words import nothing, sections
 
 MOST = 40
 """Lines of one section."""
@@ -20,7 +20,6 @@ def render(difference: Difference) -> bytes:
             lines += [f"{title}:", *(f"  {sign} {text}" for sign, text in rows[:MOST])]
             if len(rows) > MOST:
                 lines.append(f"    {len(rows) - MOST} more")
-    if difference.empty:
-        lines.append("no difference")
+    lines += filter(None, [nothing(difference)])
     text = logged("\n".join(shown(" ".join(line.split("\n"))) for line in lines))
     return f"{text}\n".encode("utf-8", "backslashreplace")

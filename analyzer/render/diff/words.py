@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from analyzer.diff.comparison import Edge, Item, Renamed, Stage, Tensor
+from analyzer.diff.comparison import Difference, Edge, Item, Renamed, Stage, Tensor
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Finding
-from analyzer.render.words import size
+from analyzer.render.words import PARTIAL, size
 
 Row = tuple[str, str]
 """`-`, `+` or `~`, and the words."""
@@ -31,6 +31,13 @@ def sections(stage: Stage) -> Iterator[tuple[str, list[Row]]]:
         "operations": _both(stage.ops),
     }
     yield from ((title, rows) for title, rows in parts.items() if rows)
+
+
+def nothing(difference: Difference) -> str:
+    """That nothing differs, as far as both runs went; "" where something does."""
+    if not difference.empty:
+        return ""
+    return f"{PARTIAL}: no difference so far" if difference.incomplete else "no difference"
 
 
 def edge(one: Edge) -> str:
@@ -58,11 +65,10 @@ def _finding(one: Finding) -> str:
 
 
 def _stops(stage: Stage) -> list[Row]:
-    """A stop is told where only one side has one."""
-    rows = zip("-+", stage.stops, strict=True)
-    return [(sign, f"stopped early: {why}") for sign, why in rows if why] * (
-        bool(stage.stops[0]) != bool(stage.stops[1])
-    )
+    """Where each side stopped early; once where both did so alike."""
+    before, after = stage.stops
+    rows = [("~", before)] if before == after else [("-", before), ("+", after)]
+    return [(sign, f"stopped early: {why}") for sign, why in rows if why]
 
 
 def _both(sides: tuple[tuple[Item, ...], tuple[Item, ...]]) -> list[Row]:

@@ -52,6 +52,12 @@ def guards(frame: FrameType, line: int) -> list[str]:
     return [n.id for test in tests for n in ast.walk(test) if isinstance(n, ast.Name)]
 
 
+def decided_by(frame: FrameType, line: int) -> list[str]:
+    """Names that a line reads; of a `raise` also those in the tests that it stands under."""
+    raises = linecache.getline(frame.f_code.co_filename, line).lstrip().startswith("raise")
+    return [*read(frame, line), *(guards(frame, line) if raises else [])]
+
+
 def givers(frame: FrameType, name: str) -> list[str]:
     """Names in the tests of the `if`s under which a frame's code gives a value to a name."""
     found: list[str] = []
