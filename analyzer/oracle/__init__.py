@@ -207,6 +207,8 @@ def _of_any_kind(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, large: bo
     """
     operands = tuple(walk.leaves((args, kwargs), Spec))
     ways = (SHRUNK,) if large else (EXACT, ONE_BASED)
+    if _pivots(function):
+        ways = (ONE_BASED,)
     said = [_try(function, args, kwargs, way) for way in ways]
     for result in said:
         if isinstance(result, Dtypes):
@@ -248,11 +250,16 @@ def _written(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> set[int]:
 
 def _ways(function: Any, mixed: bool, size: int) -> tuple[Way, ...]:
     """The cheapest first; a mixture in its exact shape if it may be, as the words can depend on sizes."""
-    if any("pivots" in argument.name.lower() for argument in function._schema.arguments):
+    if _pivots(function):
         return (ONE_BASED,)
     if size > EXACT_LIMIT and not is_view(function):
         return SHRUNK, ALIGNED
     return (EXACT, SHRUNK, REGULAR) if mixed else (SHRUNK, EXACT, REGULAR)
+
+
+def _pivots(function: Any) -> bool:
+    """Whether a call takes LAPACK's pivots, which are no zeros."""
+    return any("pivots" in argument.name.lower() for argument in function._schema.arguments)
 
 
 def _full_size(function: object, args: tuple[Arg, ...], kwargs: Kwargs, said: str, way: Way) -> str:

@@ -13,10 +13,10 @@ Change: TypeAlias = "Mapping[int, str]"
 
 _KINDS: Final = ("bool", "int", "float", "complex")
 _TARGETS: Final = {
-    "bool": ("int64", "float32", "complex64", "uint8"),
+    "bool": ("int64", "float32", "int32", "complex64", "uint8"),
     "int": ("int64", "float32", "bool", "int32", "complex64", "uint8", "int8", "bfloat16"),
     "float": ("float32", "int64", "bool", "int32", "complex64", "uint8", "bfloat16", "float64"),
-    "complex": ("complex64", "float32", "int64", "bool", "bfloat16"),
+    "complex": ("complex64", "float32", "int64", "int32", "bool", "bfloat16"),
 }
 """What an operand of a kind is tried in, beside the dtypes of the other operands."""
 _INDEXING: Final = frozenset({"getitem", "setitem", "index", "index_put", "unsafe_index_put", "index_put_impl"})
