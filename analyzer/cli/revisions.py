@@ -49,14 +49,20 @@ def at_revision(request: TraceRequest, revision: str) -> Iterator[TraceRequest]:
         moved = root / model.relative_to(top)
         if not moved.exists():
             raise AnalyzerError(f"revision {revision} has no {request.model}", hint="compare revisions that have it")
-        yield replace(
+        adapter = {"adapter": then(request.adapter)} if request.adapter else {}
+        changed = replace(
             request,
             model=str(moved),
             recipes=tuple(map(then, request.recipes)),
             plan_file=then(request.plan_file) if request.plan_file else None,
             inputs=then(request.inputs) if request.inputs else None,
-            flags={**request.flags, **({"adapter": then(request.adapter)} if request.adapter else {})},
+            flags={**request.flags, **adapter},
         )
+        try:
+            yield changed
+        except AnalyzerError as error:  # a person knows the revision, not the copy of it
+            told = [words.replace(str(root), f"{top} at {revision}") for words in (error.message, error.hint)]
+            raise AnalyzerError(told[0], hint=told[1]) from error
 
 
 def _top(folder: Path) -> Path:
