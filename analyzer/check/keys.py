@@ -67,9 +67,13 @@ def _odd(graph: ModelGraph, finding: Finding) -> list[Operand]:
     if node is not None and node.odd:
         return [operand for operand in finding.operands if operand.position in node.odd]
     floats = [operand for operand in finding.operands if is_float(operand.dtype)]
+    return _away_from(node.repair if node is not None else "", floats)
+
+
+def _away_from(home: str, floats: list[Operand]) -> list[Operand]:
+    """Those floats that are not in the dtype at home, else the widest; none where all are in one."""
     if len({operand.dtype for operand in floats}) < 2:
         return []
-    home = node.repair if node is not None else ""
     widest = max(width(operand.dtype) for operand in floats)
     return [o for o in floats if home and o.dtype != home] or [o for o in floats if width(o.dtype) == widest]
 

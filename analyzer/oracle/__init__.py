@@ -190,14 +190,17 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
         first = first or result
         tried = (_try(function, _in(d, args), _in(d, kwargs), way) for d in controls)
         if any(isinstance(said, Dtypes) for said in tried):
-            lacks = _LACKS in result  # and that of one of these dtypes alone?
-            gap = lacks and any(
-                _try(function, _in(d, args), _in(d, kwargs), way) == result for d in sorted(floats & HALVES)
-            )
+            gap = _is_lacking(function, args, kwargs, result, way)
             return Refused(_full_size(function, args, kwargs, result, way), gap, confirm=not mixed and not gap)
     return _of_any_kind(function, args, kwargs, size > EXACT_LIMIT) or Unanswered(
         first or "too large to try", refused=bool(first) and size <= EXACT_LIMIT
     )
+
+
+def _is_lacking(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, said: str, way: Way) -> bool:
+    """Whether the kernel says the same of one half dtype alone: that it has none."""
+    halves = sorted(_floats((args, kwargs)) & HALVES) if _LACKS in said else []
+    return any(_try(function, _in(dtype, args), _in(dtype, kwargs), way) == said for dtype in halves)
 
 
 def _of_any_kind(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, large: bool) -> Answer | None:

@@ -54,10 +54,7 @@ class Calls(TorchFunctionMode):
         outer = tracer.call, tracer.calling
         tracer.call, tracer.calling = name, (func, args, kwargs)
         try:
-            if name in _READS_DATA:
-                func = partial(self._on_values, func)
-            elif name in _OTHERWISE:
-                func = partial(self._as_alone, func)
+            func = self._way(name, func)
             if composite_calls.sparse(tracer, args, kwargs):
                 return composite_calls.one_node(tracer, args, kwargs, composite_calls.really(func, args, kwargs))
             result = func(*args, **kwargs)
@@ -82,6 +79,12 @@ class Calls(TorchFunctionMode):
     def _value(self, tensor: Abstract) -> torch.Tensor:
         with torch._C._DisableTorchDispatch():  # the tracer would turn an invented value into an abstract one
             return self._inventions.value(tensor, self._places.here()[0])
+
+    def _way(self, name: str, func: Any) -> Any:
+        """How a function is called: as it is, but for those that a dispatcher cannot follow."""
+        if name in _READS_DATA:
+            return partial(self._on_values, func)
+        return partial(self._as_alone, func) if name in _OTHERWISE else func
 
     def _on_values(self, func: Any, tensor: Any, *args: Any, **kwargs: Any) -> Any:
         """A call whose operands but the first are read where no dispatcher sees it."""

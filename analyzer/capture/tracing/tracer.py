@@ -106,9 +106,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _operation(self, func: Any, args: Any, kwargs: Any) -> Any:
         if self.strict:
-            self._left -= 1
-            if self._left < 0:
-                raise RuntimeError("the trial takes too many operations")
+            self._spend()
         sig = signature(func)
         args = tuple([self.lift(a) for a in args])
         kwargs = {k: _CPU if k == "device" else self.lift(v) for k, v in kwargs.items()} if kwargs else {}
@@ -122,18 +120,27 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not operands and not sig.gives_tensors:  # the profiler's marks, which optimizers make
             return func(*args, **kwargs)
         if _can_be_known(sig, operands):
-            try:
-                done, result = self._really(func, args, kwargs)
-            except oracle.KERNEL_ERRORS:
-                if not self.mends_kinds or not self.kernels.refuses(sig, args, kwargs):
-                    raise
-                done = False
+            done, result = self._really_or_refused(func, sig, args, kwargs)
             if done:
                 return self.realised(sig, args, kwargs, operands, result)
         for index in sig.written:
             for target in tensors(argument(sig, index, args, kwargs)):
                 target.cell.known = False
         return self._abstractly(func, sig, args, kwargs, operands)
+
+    def _spend(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise RuntimeError("the trial takes too many operations")
+
+    def _really_or_refused(self, func: Any, sig: Signature, args: Any, kwargs: Any) -> tuple[bool, Any]:
+        """As `_really`; not done if the kernel refuses these dtypes, so that the call is repaired."""
+        try:
+            return self._really(func, args, kwargs)
+        except oracle.KERNEL_ERRORS:
+            if not self.mends_kinds or not self.kernels.refuses(sig, args, kwargs):
+                raise
+            return False, None
 
     def realised(self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], result: Any) -> Any:
         """Record an operation whose real result is known."""
