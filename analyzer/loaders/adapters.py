@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError, suggest
@@ -188,6 +189,8 @@ def _peft_code(folder: Path) -> Iterator[None]:
         hint = "is it an adapter of this model?"
         if isinstance(error, ImportError):
             hint = "install what peft asks for"
+        elif isinstance(error, (DataDependentOutputException, DynamicOutputShapeException)):
+            hint = "it computes with the weights, which are never read"
         raise AnalyzerError(f"{folder}: peft stopped with {type(error).__name__}: {words}", hint=hint) from error
     finally:
         logging.disable(logged)
