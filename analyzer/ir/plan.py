@@ -48,6 +48,10 @@ class Engine:
     dtype: str = ""
     communication_dtype: str = ""
     accumulation_dtype: str = ""
+    master_dtype: str = ""
+    """Of the copies that ZeRO's optimizer updates; "" is float32."""
+    state_dtype: str = ""
+    """Of the optimizer's states; "" is that of the masters."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,8 @@ def _engine(said: Mapping[str, object], precision: str, full: str | None) -> tup
         dtype=dtype,
         communication_dtype=fact(said, "deepspeed.communication_dtype", str, ""),
         accumulation_dtype=fact(said, "deepspeed.accumulation_dtype", str, ""),
+        master_dtype=fact(said, "deepspeed.master_dtype", str, ""),
+        state_dtype=fact(said, "deepspeed.state_dtype", str, ""),
     ), notes
 
 
