@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 from analyzer.capture import Loaded
 from analyzer.capture.module_inventory import inventory_of
@@ -35,8 +36,8 @@ def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
         warnings.simplefilter("ignore")
         found = read(root, settings, plan.device)
         cls, config, notes = choose(root, settings, trust=request.trust_remote_code)
-        declared = _named(config) or ""
-        dtype, assumed = dtype_of(config, plan, stored)
+        declared = _named(config) or _in_json(settings) or ""
+        dtype, assumed = dtype_of(config, plan, stored, settings)
         if found.scheme is not None:
             overruled = loads_in(found.scheme, dtype, named=not assumed, device=plan.device)
             dtype, assumed = overruled, assumed if overruled == dtype else []
@@ -81,17 +82,32 @@ def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
     )
 
 
-def dtype_of(config: object, plan: Plan, stored: dict[str, Stored]) -> tuple[str, list[Assumption]]:
-    """The dtype of from_pretrained: the plan's, else the config's, else the checkpoint's, else a part's config's."""
+def dtype_of(
+    config: object, plan: Plan, stored: dict[str, Stored], settings: Mapping[str, object]
+) -> tuple[str, list[Assumption]]:
+    """The dtype of from_pretrained: the plan's, else the config's, else the checkpoint's, else a part's config's.
+
+    A config class may drop what config.json, `settings`, says. Then the weights decide, which are of that dtype
+    where they are not here.
+    """
     if plan.dtype is not None and plan.dtype != "auto":
         return plan.dtype, []
     parts = [getattr(config, key, None) for key in getattr(config, "sub_configs", None) or ()]
-    found = _named(config) or first_float(stored) or next((d for d in map(_named, parts) if d), None)
+    found = _named(config) or first_float(stored)
+    said = _in_json(settings) if found is None else None
+    if said is not None:
+        return said, [Assumption(f"{type(config).__name__} drops the dtype in config.json", said, "config.json")]
+    found = found or next((d for d in map(_named, parts) if d), None)
     if found is not None:
         return found, []
     return "float32", [
         Assumption("neither config.json nor a checkpoint header names a dtype", "float32", "config.json")
     ]
+
+
+def _in_json(settings: Mapping[str, object]) -> str | None:
+    said = (str(settings.get(key)).removeprefix("torch.") for key in ("dtype", "torch_dtype"))
+    return next((name for name in said if is_float(name)), None)
 
 
 def _named(config: object) -> str | None:
