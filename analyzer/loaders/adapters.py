@@ -24,8 +24,9 @@ from analyzer.ir.plan import Plan
 from analyzer.ir.reason import Reason
 from analyzer.loaders.building import Built, ConstructorLines
 from analyzer.loaders.fake_tensors import bare, faked, leaves
-from analyzer.loaders.files.checkpoint_headers import ADAPTER_FILES, Stored, read_headers
+from analyzer.loaders.files.checkpoint_headers import ADAPTER_FILES, Checkpoint, Stored, read_headers
 from analyzer.loaders.files.json_files import read_settings
+from analyzer.loaders.linear_names import linear_names
 from analyzer.loaders.quantised.kbit import known_to_peft
 
 _CONFIG: Final = "adapter_config.json"
@@ -38,21 +39,25 @@ _HALVES: Final = (torch.float16, torch.bfloat16)
 def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption], tuple[str, ...]]:
     """The model as `PeftModel.from_pretrained(model, adapter)` leaves it, notes, and what is made anew.
 
-    Without weights beside the config it is as `get_peft_model(model, config)` leaves it. Under a plan that trains, the
-    adapter is trainable. Raises AnalyzerError for an adapter that cannot be read or does not fit.
+    The adapter lies in the plan's folder, else the recipe makes it. Without weights beside the config it is as
+    `get_peft_model(model, config)` leaves it. Under a plan that trains, the adapter is trainable. Raises AnalyzerError
+    for an adapter that cannot be read or does not fit.
     """
-    folder = Path(plan.adapter or "")
-    config = _config(folder, trains=plan.train)
-    checkpoint = read_headers(folder, ADAPTER_FILES)
-    notes = (
-        [] if checkpoint.complete else [Assumption("no weights of the adapter", "as get_peft_model makes it", _CONFIG)]
-    )
+    folder = Path(plan.adapter) if plan.adapter else None
+    if folder is not None:
+        config, checkpoint = _config(folder, trains=plan.train), read_headers(folder, ADAPTER_FILES)
+    else:
+        config, checkpoint = _from_recipe(plan, built.module), Checkpoint()
+    where = str(folder) if folder is not None else "the adapter of the recipe"
+    notes = []
+    if folder is not None and not checkpoint.complete:
+        notes.append(Assumption("no weights of the adapter", "as get_peft_model makes it", _CONFIG))
     names = {(id(m), leaf): name for m, leaf, name in leaves(built.module)}
     lines = ConstructorLines(root)
     prompts = config.is_prompt_learning
     # peft neither moves nor casts adapters of layers on meta: fake tensors say that they are on the CPU. Prompt
     # learning never looks, and keeps a plain tensor that has to stay real.
-    with nullcontext() if prompts else faked(built.module), _peft_code(folder), known_to_peft(built.module) as known:
+    with nullcontext() if prompts else faked(built.module), _peft_code(where), known_to_peft(built.module) as known:
         with lines.watch():
             model = _wrapped(built.module, config, plan)
         saved, unused = _load(model, config, checkpoint.tensors) if checkpoint.complete else ({}, [])
@@ -70,25 +75,44 @@ def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption]
     return moved, notes, tuple(f"^{re.escape(name)}$" for name in fresh)
 
 
+def _from_recipe(plan: Plan, model: nn.Module) -> Any:
+    """The config of the adapter that a recipe asks for. Raises AnalyzerError for settings that peft does not take."""
+    if plan.preparation is None:
+        raise AnalyzerError("the plan has no adapter", hint="give --adapter DIR")
+    settings, rule = dict(plan.preparation.adapter), plan.preparation.linear_names
+    cls = _config_class(settings.pop("peft_type", None), "the adapter of the recipe")
+    if rule:
+        given: Any = settings.get("target_modules") or []
+        listed = [given] if isinstance(given, str) else list(given)
+        settings["target_modules"] = list(dict.fromkeys([*listed, *linear_names(model, rule)]))
+    with _peft_code("the adapter of the recipe"):
+        config = cls(**settings)
+    config.inference_mode = not plan.train
+    return config
+
+
 def _config(folder: Path, *, trains: bool) -> Any:
     file = folder / _CONFIG
     if not file.is_file():
         raise AnalyzerError(f"no {_CONFIG} in {folder}", hint="give the folder that PeftModel.save_pretrained wrote")
-    settings = read_settings(file)
-    if not find_spec("peft"):
-        raise AnalyzerError("an adapter needs the package peft, which is not installed", hint="pip install peft")
-    with _peft_code(folder):
-        from peft import PEFT_TYPE_TO_CONFIG_MAPPING
-
-    kind = settings.get("peft_type")
-    if kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
-        known = [str(getattr(one, "value", one)) for one in PEFT_TYPE_TO_CONFIG_MAPPING]
-        said = f"peft {version('peft')} knows no peft_type {kind!r}" if kind else f"{file} has no peft_type"
-        raise AnalyzerError(said, hint=suggest(str(kind).upper(), known))
-    with _peft_code(folder):
-        config = PEFT_TYPE_TO_CONFIG_MAPPING[kind].from_pretrained(str(folder))
+    cls = _config_class(read_settings(file).get("peft_type"), str(file))
+    with _peft_code(str(folder)):
+        config = cls.from_pretrained(str(folder))
     config.inference_mode = not trains
     return config
+
+
+def _config_class(kind: Any, where: str) -> Any:
+    if not find_spec("peft"):
+        raise AnalyzerError("an adapter needs the package peft, which is not installed", hint="pip install peft")
+    with _peft_code(where):
+        from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    if kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
+        known = [str(getattr(one, "value", one)) for one in PEFT_TYPE_TO_CONFIG_MAPPING]
+        said = f"peft {version('peft')} knows no peft_type {kind!r}" if kind else f"{where} has no peft_type"
+        raise AnalyzerError(said, hint=suggest(str(kind).upper(), known))
+    return PEFT_TYPE_TO_CONFIG_MAPPING[kind]
 
 
 def _wrapped(module: nn.Module, config: Any, plan: Plan) -> Any:
@@ -175,7 +199,7 @@ def _reason(model: nn.Module, name: str, stored: Stored | None, plan: Plan) -> R
 
 
 @contextmanager
-def _peft_code(folder: Path) -> Iterator[None]:
+def _peft_code(where: str) -> Iterator[None]:
     """Whatever peft raises becomes an AnalyzerError with its words; what it and its imports log is not shown."""
     logged = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -191,6 +215,6 @@ def _peft_code(folder: Path) -> Iterator[None]:
             hint = "install what peft asks for"
         elif isinstance(error, (DataDependentOutputException, DynamicOutputShapeException)):
             hint = "it computes with the weights, which are never read"
-        raise AnalyzerError(f"{folder}: peft stopped with {type(error).__name__}: {words}", hint=hint) from error
+        raise AnalyzerError(f"{where}: peft stopped with {type(error).__name__}: {words}", hint=hint) from error
     finally:
         logging.disable(logged)

@@ -28,13 +28,15 @@ def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
     from analyzer.loaders.classes import choose
     from analyzer.loaders.inputs_file import inputs_of
     from analyzer.loaders.plan_application import apply_plan
+    from analyzer.loaders.preparation import after_adapter, before_adapter
     from analyzer.loaders.quantised import loads_in, quantise, read
     from analyzer.loaders.remote_code.environment import current
     from analyzer.loaders.remote_code.importing import plain_path
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = read(root, settings, plan.device)
+        done = plan.preparation
+        found = read(root, _quantised(settings, plan), plan.device)
         cls, config, notes = choose(root, settings, trust=request.trust_remote_code)
         declared = _named(config) or _in_json(settings) or ""
         dtype, assumed = dtype_of(config, plan, stored, settings)
@@ -49,10 +51,14 @@ def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
         unused = {name: stored[name].dtype for name in built.unused}
         base = built.module
         fresh: tuple[str, ...] = ()
-        if plan.adapter:
+        if done is not None:
+            built = before_adapter(built, done, dtype)
+        if plan.adapter or (done is not None and done.adapter):
             say("putting the adapter in")
             built, remarks, fresh = inject(built, plan, plain_path(root))
             notes = [*notes, *remarks]
+        if done is not None:
+            built = after_adapter(built, done)
         reasons = apply_plan(built.module, plan, built.reasons)
         inputs = inputs_of(base, config, request, plan.to or dtype)
     return Loaded(
@@ -80,6 +86,12 @@ def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
             has_checkpoint=checkpoint.complete,
         ),
     )
+
+
+def _quantised(settings: Mapping[str, object], plan: Plan) -> Mapping[str, object]:
+    """The settings of config.json with the quantisation of the recipe, unless they have one of their own."""
+    asked = plan.preparation.quantization if plan.preparation is not None else {}
+    return {"quantization_config": asked, **settings} if asked else settings
 
 
 def dtype_of(
