@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from types import MethodType
 from typing import Any, Final
 
 import torch
@@ -86,7 +87,8 @@ def _in_kbit(model: nn.Module) -> bool:
 def _widen_head(model: Any, by: str, reasons: dict[str, Reason]) -> None:
     """As `_cast_lm_head_to_fp32` of trl/trainer/grpo_trainer.py (trl 1.16) does it.
 
-    A tied embedding becomes wide with it, and its output is cast back.
+    A tied embedding becomes wide with it, and its output is cast back. Raises AnalyzerError where trl stops: an
+    adapter in the head, and a tied embedding under an adapter, whose `model.embed_tokens` it does not find.
     """
     head = getattr(model, "lm_head", None)
     if type(head) is not nn.Linear:
@@ -94,6 +96,11 @@ def _widen_head(model: Any, by: str, reasons: dict[str, Reason]) -> None:
             f"cast_lm_head_to_fp32: the lm_head of {type(model).__name__} is no plain linear layer",
             hint="trl stops here too, or casts nothing: keep lm_head out of the adapter",
         )
+    tied = getattr(model.config, "tie_word_embeddings", False)
+    embedding = getattr(getattr(model, "model", None), "embed_tokens", None)
+    if tied and embedding is None:
+        words = f"'{type(getattr(model, 'model', model)).__name__}' object has no attribute 'embed_tokens'"
+        raise AnalyzerError(f"cast_lm_head_to_fp32: {words}", hint="trl stops here too: its embedding is tied")
     before = head.weight.dtype
     paths = {path for path, part in model.named_modules() if part is head}
     for name, parameter in list(model.named_parameters(remove_duplicate=False)):
@@ -101,17 +108,14 @@ def _widen_head(model: Any, by: str, reasons: dict[str, Reason]) -> None:
             reasons[name] = Reason(f"cast to float32: {by}'s cast_lm_head_to_fp32", "cast_by_library")
     head.float()
     wide: Any = head
-    wide.forward = _wide(head)
-    if getattr(model.config, "tie_word_embeddings", False):
-        model.get_input_embeddings().register_forward_hook(_cast_back(before))
+    wide.forward = MethodType(_wide_forward, head)  # bound, so that a copy of the model has its own
+    if tied and embedding is not None:
+        embedding.register_forward_hook(_cast_back(before))
 
 
-def _wide(head: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
-    def forward(hidden: torch.Tensor) -> torch.Tensor:
-        bias = None if head.bias is None else head.bias.to(torch.float32)
-        return F.linear(hidden.to(torch.float32), head.weight.to(torch.float32), bias)
-
-    return forward
+def _wide_forward(head: nn.Linear, hidden: torch.Tensor) -> torch.Tensor:
+    bias = None if head.bias is None else head.bias.to(torch.float32)
+    return F.linear(hidden.to(torch.float32), head.weight.to(torch.float32), bias)
 
 
 def _cast_back(dtype: torch.dtype) -> Callable[[nn.Module, object, torch.Tensor], torch.Tensor]:
