@@ -26,10 +26,12 @@ from analyzer.loaders.building import Built, ConstructorLines
 from analyzer.loaders.fake_tensors import bare, faked, leaves
 from analyzer.loaders.files.checkpoint_headers import ADAPTER_FILES, Checkpoint, Stored, read_headers
 from analyzer.loaders.files.json_files import read_settings
-from analyzer.loaders.linear_names import linear_names
+from analyzer.loaders.frameworks.linear_names import linear_names
 from analyzer.loaders.quantised.kbit import known_to_peft
 
 _CONFIG: Final = "adapter_config.json"
+_RECIPE: Final = "the adapter of the recipe"
+"""Where an adapter without a folder comes from, in words."""
 _NAME: Final = "default"
 """The name that peft gives an adapter when a person gives none."""
 _UNWRAPPED: Final = "run as on plain linear layers: bitsandbytes is not installed (pip install bitsandbytes)"
@@ -43,15 +45,7 @@ def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption]
     `get_peft_model(model, config)` leaves it. Under a plan that trains, the adapter is trainable. Raises AnalyzerError
     for an adapter that cannot be read or does not fit.
     """
-    folder = Path(plan.adapter) if plan.adapter else None
-    if folder is not None:
-        config, checkpoint = _config(folder, trains=plan.train), read_headers(folder, ADAPTER_FILES)
-    else:
-        config, checkpoint = _from_recipe(plan, built.module), Checkpoint()
-    where = str(folder) if folder is not None else "the adapter of the recipe"
-    notes = []
-    if folder is not None and not checkpoint.complete:
-        notes.append(Assumption("no weights of the adapter", "as get_peft_model makes it", _CONFIG))
+    where, config, checkpoint, notes = _asked(plan, built.module)
     names = {(id(m), leaf): name for m, leaf, name in leaves(built.module)}
     lines = ConstructorLines(root)
     prompts = config.is_prompt_learning
@@ -75,17 +69,27 @@ def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption]
     return moved, notes, tuple(f"^{re.escape(name)}$" for name in fresh)
 
 
+def _asked(plan: Plan, model: nn.Module) -> tuple[str, Any, Checkpoint, list[Assumption]]:
+    """Where an adapter comes from, its config, the headers of its weights, and what to say of these."""
+    if not plan.adapter:
+        return _RECIPE, _from_recipe(plan, model), Checkpoint(), []
+    folder = Path(plan.adapter)
+    config, checkpoint = _config(folder, trains=plan.train), read_headers(folder, ADAPTER_FILES)
+    missing = Assumption("no weights of the adapter", "as get_peft_model makes it", _CONFIG)
+    return str(folder), config, checkpoint, [] if checkpoint.complete else [missing]
+
+
 def _from_recipe(plan: Plan, model: nn.Module) -> Any:
     """The config of the adapter that a recipe asks for. Raises AnalyzerError for settings that peft does not take."""
     if plan.preparation is None:
         raise AnalyzerError("the plan has no adapter", hint="give --adapter DIR")
     settings, rule = dict(plan.preparation.adapter), plan.preparation.linear_names
-    cls = _config_class(settings.pop("peft_type", None), "the adapter of the recipe")
+    cls = _config_class(settings.pop("peft_type", None), _RECIPE)
     if rule:
         given: Any = settings.get("target_modules") or []
         listed = [given] if isinstance(given, str) else list(given)
         settings["target_modules"] = list(dict.fromkeys([*listed, *linear_names(model, rule)]))
-    with _peft_code("the adapter of the recipe"):
+    with _peft_code(_RECIPE):
         config = cls(**settings)
     config.inference_mode = not plan.train
     return config

@@ -40,31 +40,40 @@ def trl(values: _Values, where: str) -> Facts:
 
 def llama_factory(values: _Values, where: str) -> Facts:
     """`finetuning_type` and its keys, `quantization_bit`, `upcast_layernorm`; what is trained is widened."""
-    found: dict[str, object] = {}
+    found, notes = _tuned(values, where)
+    packed, more = _packed(values, where)
+    found |= packed
+    if truth(values.get("upcast_layernorm"), f"{where}: upcast_layernorm"):
+        found["upcast"] = True
+    keeps = [truth(values.get(key), f"{where}: {key}") for key in ("pure_bf16", "use_badam")]
+    found["widens"] = not any(keeps)
+    return _facts("LLaMA-Factory", found, (*notes, *more))
+
+
+def _tuned(values: _Values, where: str) -> tuple[dict[str, object], list[str]]:
+    """What LLaMA-Factory trains: an adapter, or the model."""
     kind = str(values.get("finetuning_type") or "lora")
-    notes: list[str] = []
-    if kind in ("lora", "oft") and not (noted := _folder(values, where)):
-        found["adapter"] = of_llama_factory(values, where)
-        if "target_modules" not in _section(found["adapter"]):
-            vision = not truth(values.get("freeze_vision_tower", True), f"{where}: freeze_vision_tower")
-            found["linear_names"] = "LLaMA-Factory, vision too" if vision else "LLaMA-Factory"
-    elif kind in ("lora", "oft"):
-        notes += noted
     if kind == "freeze":
-        notes.append(f"{where}: finetuning_type freeze: traced as if all layers were trained")
+        return {}, [f"{where}: finetuning_type freeze: traced as if all layers were trained"]
+    noted = _folder(values, where)
+    if kind not in ("lora", "oft") or noted:
+        return {}, noted
+    adapter = of_llama_factory(values, where)
+    if "target_modules" in adapter:
+        return {"adapter": adapter}, []
+    frozen = truth(values.get("freeze_vision_tower", True), f"{where}: freeze_vision_tower")
+    return {"adapter": adapter, "linear_names": "LLaMA-Factory" if frozen else "LLaMA-Factory, vision too"}, []
+
+
+def _packed(values: _Values, where: str) -> tuple[dict[str, object], list[str]]:
+    """What LLaMA-Factory's `quantization_bit` asks for."""
     halves = [key for key in ("bf16", "pure_bf16", "fp16") if truth(values.get(key), f"{where}: {key}")]
     dtype = "float16" if halves == ["fp16"] else "bfloat16" if halves else "float32"
     method = str(values.get("quantization_method") or "bnb").lower()
     bits = whole(values.get("quantization_bit"), f"{where}: quantization_bit", 0)
     if bits and (method not in ("bnb", "bitsandbytes") or bits not in (4, 8)):
-        notes.append(f"{where}: quantization_bit: {bits} bits of {method}: not applied: give a quantised folder")
-    elif bits:
-        found["quantization"] = bitsandbytes(bits, dtype, bnb_4bit_quant_storage=dtype)
-    if truth(values.get("upcast_layernorm"), f"{where}: upcast_layernorm"):
-        found["upcast"] = True
-    keeps = [truth(values.get(key), f"{where}: {key}") for key in ("pure_bf16", "use_badam")]
-    found["widens"] = not any(keeps)
-    return _facts("LLaMA-Factory", found, tuple(notes))
+        return {}, [f"{where}: quantization_bit: {bits} bits of {method}: not applied: give a quantised folder"]
+    return {"quantization": bitsandbytes(bits, dtype, bnb_4bit_quant_storage=dtype)} if bits else {}, []
 
 
 def axolotl(values: _Values, where: str) -> Facts:
@@ -167,19 +176,23 @@ def _for_axolotl(
     bits = fact(asked, "bits", int, 0)
     loaded = _dtype(said.get("load_dtype")) or "float32"
     quantization = bitsandbytes(bits, loaded, bnb_4bit_quant_storage="bfloat16") if bits else {}
-    zero3 = engine is not None and engine.stage == 3
-    sharded = wrap is not None
-    skipped = zero3 or (sharded and (bits == 4 or bool(asked.get("lean"))))
-    halved = (bool(asked.get("halves")) or sharded) and not (sharded and bits == 4)
-    wide = loaded != "float32"
-    return replace(
+    made = replace(
         made,
         quantization=quantization,
-        widened=("norms", "gates", "embeddings") if wide and not sharded else (),
-        kbit=bool(bits) and not skipped,
-        narrowed=("norms", "embeddings") if wide and halved and not (sharded and not bits) else (),
         input_gradients=bool(made.adapter),
         kbit_trained_dtype="bfloat16" if made.adapter and asked.get("reference") else "",
+    )
+    if wrap is not None:  # nothing is widened first; only 8 bits are prepared, unless memory is to be saved
+        kbit = bits == 8 and not asked.get("lean")
+        return replace(made, kbit=kbit, narrowed=("norms", "embeddings") if kbit else ())
+    prepared = bool(bits) and not (engine is not None and engine.stage == 3)
+    if loaded == "float32":
+        return replace(made, kbit=prepared)
+    return replace(
+        made,
+        widened=("norms", "gates", "embeddings"),
+        kbit=prepared,
+        narrowed=("norms", "embeddings") if asked.get("halves") else (),
     )
 
 

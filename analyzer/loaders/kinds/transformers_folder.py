@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from analyzer.capture import Loaded
 from analyzer.capture.module_inventory import inventory_of
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.findings import Assumption
-from analyzer.ir.plan import Plan
+from analyzer.ir.plan import Plan, Preparation
 from analyzer.loaders.files.checkpoint_headers import Stored, first_float, read_headers
 from analyzer.loaders.request import ModelRequest
+
+if TYPE_CHECKING:
+    from analyzer.loaders.building import Built
 
 
 def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
@@ -21,21 +25,18 @@ def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
     say("reading config and checkpoint headers")
     checkpoint = read_headers(root)
     stored = checkpoint.tensors
-    from analyzer.loaders.adapters import inject
     from analyzer.loaders.attention_packages import lend
     from analyzer.loaders.building import build
     from analyzer.loaders.checkpoint_names import reshaped
     from analyzer.loaders.classes import choose
     from analyzer.loaders.inputs_file import inputs_of
     from analyzer.loaders.plan_application import apply_plan
-    from analyzer.loaders.preparation import after_adapter, before_adapter
     from analyzer.loaders.quantised import loads_in, quantise, read
     from analyzer.loaders.remote_code.environment import current
     from analyzer.loaders.remote_code.importing import plain_path
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        done = plan.preparation
         found = read(root, _quantised(settings, plan), plan.device)
         cls, config, notes = choose(root, settings, trust=request.trust_remote_code)
         declared = _named(config) or _in_json(settings) or ""
@@ -50,15 +51,8 @@ def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
         other_shapes = {} if found.scheme else reshaped(built.module, built.saved)
         unused = {name: stored[name].dtype for name in built.unused}
         base = built.module
-        fresh: tuple[str, ...] = ()
-        if done is not None:
-            built = before_adapter(built, done, dtype)
-        if plan.adapter or (done is not None and done.adapter):
-            say("putting the adapter in")
-            built, remarks, fresh = inject(built, plan, plain_path(root))
-            notes = [*notes, *remarks]
-        if done is not None:
-            built = after_adapter(built, done)
+        built, remarks, fresh = _prepared(built, request, dtype)
+        notes = [*notes, *remarks]
         reasons = apply_plan(built.module, plan, built.reasons)
         inputs = inputs_of(base, config, request, plan.to or dtype)
     return Loaded(
@@ -86,6 +80,22 @@ def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
             has_checkpoint=checkpoint.complete,
         ),
     )
+
+
+def _prepared(built: Built, request: ModelRequest, dtype: str) -> tuple[Built, list[Assumption], tuple[str, ...]]:
+    """The model with the adapter put in and what the recipe has done to it, notes, and what is made anew."""
+    from analyzer.loaders.adapters import inject
+    from analyzer.loaders.frameworks.preparation import after_adapter, before_adapter
+    from analyzer.loaders.remote_code.importing import plain_path
+
+    done = request.plan.preparation or Preparation()
+    notes: list[Assumption] = []
+    fresh: tuple[str, ...] = ()
+    built = before_adapter(built, done, dtype)
+    if request.plan.adapter or done.adapter:
+        request.progress("putting the adapter in")
+        built, notes, fresh = inject(built, request.plan, plain_path(request.path))
+    return after_adapter(built, done), notes, fresh
 
 
 def _quantised(settings: Mapping[str, object], plan: Plan) -> Mapping[str, object]:
