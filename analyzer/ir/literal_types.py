@@ -32,6 +32,14 @@ WrapPolicy: TypeAlias = Literal["transformer", "size", "none"]
 """How FSDP chooses its units: a module of the named classes, one of at least so many elements, or the whole model."""
 WRAP_POLICIES: Final[tuple[WrapPolicy, ...]] = get_args(WrapPolicy)
 
+LinearNames: TypeAlias = Literal["", "axolotl", "LLaMA-Factory", "LLaMA-Factory, vision too"]
+"""By whose rule an adapter goes into all linear layers; "" is peft's own, by the settings alone."""
+LINEAR_NAMES: Final[tuple[LinearNames, ...]] = get_args(LinearNames)
+
+ModelPart: TypeAlias = Literal["norms", "norm vectors", "gates", "embeddings"]
+"""Parts of a model that frameworks cast, told by names."""
+MODEL_PARTS: Final[tuple[ModelPart, ...]] = get_args(ModelPart)
+
 Phase: TypeAlias = Literal["", "backward", "recompute"]
 """What runs an operation: "" the forward pass, `backward()`, or what gradient checkpointing then runs once more."""
 PHASES: Final[tuple[Phase, ...]] = get_args(Phase)

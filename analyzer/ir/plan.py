@@ -9,7 +9,20 @@ from typing import Any, Final, TypeAlias
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import parse_autocast, short
-from analyzer.ir.literal_types import DEVICES, SCOPES, STAGES, WRAP_POLICIES, Device, Scope, Stage, WrapPolicy
+from analyzer.ir.literal_types import (
+    DEVICES,
+    LINEAR_NAMES,
+    MODEL_PARTS,
+    SCOPES,
+    STAGES,
+    WRAP_POLICIES,
+    Device,
+    LinearNames,
+    ModelPart,
+    Scope,
+    Stage,
+    WrapPolicy,
+)
 
 FieldValue: TypeAlias = str | bool | Mapping[str, str] | None
 """What a flag or a proposal sets a field of a plan to."""
@@ -48,6 +61,10 @@ class Engine:
     dtype: str = ""
     communication_dtype: str = ""
     accumulation_dtype: str = ""
+    master_dtype: str = ""
+    """Of the copies that ZeRO's optimizer updates; "" is float32."""
+    state_dtype: str = ""
+    """Of the optimizer's states; "" is that of the masters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +82,39 @@ class Training:
     deepspeed: Engine | None = None
     optimizer: str = ""
     """Name of the optimizer, where the set-up gives one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What a recipe has a library do to the model that it loads, before anything runs, in the order of the fields."""
+
+    by: str = ""
+    """The library, as people call it."""
+    quantization: dict[str, object] = field(default_factory=dict)
+    """The `quantization_config` that `from_pretrained` gets; a checkpoint's own wins."""
+    widened: tuple[ModelPart, ...] = ()
+    """Parts that become float32."""
+    kbit: bool = False
+    """Whether peft's `prepare_model_for_kbit_training` runs."""
+    narrowed: tuple[ModelPart, ...] = ()
+    """Parts that get the dtype of loading again."""
+    adapter: dict[str, object] = field(default_factory=dict)
+    """The arguments of a PEFT config, with its `peft_type`: `get_peft_model` makes the adapter."""
+    linear_names: LinearNames = ""
+    """Which linear layers the adapter has besides, by whose rule."""
+    input_gradients: bool = False
+    """Whether `enable_input_require_grads` runs."""
+    trained_dtype: str = ""
+    """What everything that is trained is cast to."""
+    kbit_trained_dtype: str = ""
+    """The same, where bitsandbytes quantised the model."""
+    float_head: bool = False
+    """Whether the output layer runs in float32, as TRL's `cast_lm_head_to_fp32` has it."""
+
+    def __post_init__(self) -> None:
+        _check("linear_names", self.linear_names, LINEAR_NAMES)
+        for part in (*self.widened, *self.narrowed):
+            _check("part", part, MODEL_PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +142,7 @@ class Plan:
     """Folder of a PEFT adapter that is put into the model after loading."""
     autocast_adapter_dtype: bool = True
     """PEFT's own switch: half-precision adapter weights are widened to float32."""
+    preparation: Preparation | None = None
     training: Training | None = None
     stage: Stage = ""
     """TRAIN or EVALUATE for the stages of one recipe."""
@@ -128,7 +179,7 @@ class Plan:
         facts = {key: value for key, value in asdict(self).items() if value and key not in ("read", "notes", "stage")}
         if self.autocast is None:
             facts.pop("scope")
-        if self.adapter is None:
+        if self.adapter is None and not (self.preparation and self.preparation.adapter):
             facts.pop("autocast_adapter_dtype", None)
         said = ", ".join(f"{key}={_shown(value)}" for key, value in facts.items())
         return ": ".join(part for part in (" + ".join(self.read), said) if part)
@@ -151,6 +202,7 @@ def _check(what: str, word: str, words: Sequence[str]) -> None:
 
 def _shown(value: object) -> str:
     if isinstance(value, dict):
-        inside = " ".join(f"{key}={_shown(item)}" for key, item in value.items() if item not in ("", None, False, ()))
+        kept = {key: item for key, item in value.items() if item not in ("", None, False, (), {})}
+        inside = " ".join(f"{key}={_shown(item)}" for key, item in kept.items())
         return f"({inside})"
-    return " ".join(map(str, value)) if isinstance(value, tuple) else short(str(value))
+    return " ".join(map(str, value)) if isinstance(value, (tuple, list)) else short(str(value))

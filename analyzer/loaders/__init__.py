@@ -92,8 +92,18 @@ def load_request(request: ModelRequest) -> Loaded:
     loader: Loader = import_module(f"analyzer.loaders.kinds.{kind.module}").load
     with environment(request.plan.device, request.stubs) as place:
         loaded = loader(request, settings)
-    said = tuple(Assumption("recipe", note) for note in request.plan.notes)
+    said = tuple(Assumption("recipe", note) for note in (*request.plan.notes, *_unprepared(kind, request.plan)))
     return replace(loaded, assumptions=(*said, *place.assumptions(), *loaded.assumptions))
+
+
+def _unprepared(kind: Kind, plan: Plan) -> list[str]:
+    """What a recipe has done to a model, where it is one of a kind to which that is not done here."""
+    done = plan.preparation
+    if done is None or kind.module in ("transformers_folder", "adapter_folder"):
+        return []
+    parts = {"quantisation": done.quantization, "adapter": done.adapter, "casts": done.widened or done.trained_dtype}
+    asked = ", ".join(name for name, value in parts.items() if value)
+    return [f"{done.by}: {asked}: not applied to {kind.what}"] if asked else []
 
 
 def _kind(root: Path, plan: Plan) -> tuple[Kind, Any]:

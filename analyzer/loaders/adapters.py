@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError, suggest
@@ -23,11 +24,14 @@ from analyzer.ir.plan import Plan
 from analyzer.ir.reason import Reason
 from analyzer.loaders.building import Built, ConstructorLines
 from analyzer.loaders.fake_tensors import bare, faked, leaves
-from analyzer.loaders.files.checkpoint_headers import ADAPTER_FILES, Stored, read_headers
+from analyzer.loaders.files.checkpoint_headers import ADAPTER_FILES, Checkpoint, Stored, read_headers
 from analyzer.loaders.files.json_files import read_settings
+from analyzer.loaders.frameworks.linear_names import linear_names
 from analyzer.loaders.quantised.kbit import known_to_peft
 
 _CONFIG: Final = "adapter_config.json"
+_RECIPE: Final = "the adapter of the recipe"
+"""Where an adapter without a folder comes from, in words."""
 _NAME: Final = "default"
 """The name that peft gives an adapter when a person gives none."""
 _UNWRAPPED: Final = "run as on plain linear layers: bitsandbytes is not installed (pip install bitsandbytes)"
@@ -37,21 +41,17 @@ _HALVES: Final = (torch.float16, torch.bfloat16)
 def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption], tuple[str, ...]]:
     """The model as `PeftModel.from_pretrained(model, adapter)` leaves it, notes, and what is made anew.
 
-    Without weights beside the config it is as `get_peft_model(model, config)` leaves it. Under a plan that trains, the
-    adapter is trainable. Raises AnalyzerError for an adapter that cannot be read or does not fit.
+    The adapter lies in the plan's folder, else the recipe makes it. Without weights beside the config it is as
+    `get_peft_model(model, config)` leaves it. Under a plan that trains, the adapter is trainable. Raises AnalyzerError
+    for an adapter that cannot be read or does not fit.
     """
-    folder = Path(plan.adapter or "")
-    config = _config(folder, trains=plan.train)
-    checkpoint = read_headers(folder, ADAPTER_FILES)
-    notes = (
-        [] if checkpoint.complete else [Assumption("no weights of the adapter", "as get_peft_model makes it", _CONFIG)]
-    )
+    where, config, checkpoint, notes = _asked(plan, built.module)
     names = {(id(m), leaf): name for m, leaf, name in leaves(built.module)}
     lines = ConstructorLines(root)
     prompts = config.is_prompt_learning
     # peft neither moves nor casts adapters of layers on meta: fake tensors say that they are on the CPU. Prompt
     # learning never looks, and keeps a plain tensor that has to stay real.
-    with nullcontext() if prompts else faked(built.module), _peft_code(folder), known_to_peft(built.module) as known:
+    with nullcontext() if prompts else faked(built.module), _peft_code(where), known_to_peft(built.module) as known:
         with lines.watch():
             model = _wrapped(built.module, config, plan)
         saved, unused = _load(model, config, checkpoint.tensors) if checkpoint.complete else ({}, [])
@@ -69,25 +69,54 @@ def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption]
     return moved, notes, tuple(f"^{re.escape(name)}$" for name in fresh)
 
 
+def _asked(plan: Plan, model: nn.Module) -> tuple[str, Any, Checkpoint, list[Assumption]]:
+    """Where an adapter comes from, its config, the headers of its weights, and what to say of these."""
+    if not plan.adapter:
+        return _RECIPE, _from_recipe(plan, model), Checkpoint(), []
+    folder = Path(plan.adapter)
+    config, checkpoint = _config(folder, trains=plan.train), read_headers(folder, ADAPTER_FILES)
+    missing = Assumption("no weights of the adapter", "as get_peft_model makes it", _CONFIG)
+    return str(folder), config, checkpoint, [] if checkpoint.complete else [missing]
+
+
+def _from_recipe(plan: Plan, model: nn.Module) -> Any:
+    """The config of the adapter that a recipe asks for. Raises AnalyzerError for settings that peft does not take."""
+    if plan.preparation is None:
+        raise AnalyzerError("the plan has no adapter", hint="give --adapter DIR")
+    settings, rule = dict(plan.preparation.adapter), plan.preparation.linear_names
+    cls = _config_class(settings.pop("peft_type", None), _RECIPE)
+    if rule:
+        given: Any = settings.get("target_modules") or []
+        listed = [given] if isinstance(given, str) else list(given)
+        settings["target_modules"] = list(dict.fromkeys([*listed, *linear_names(model, rule)]))
+    with _peft_code(_RECIPE):
+        config = cls(**settings)
+    config.inference_mode = not plan.train
+    return config
+
+
 def _config(folder: Path, *, trains: bool) -> Any:
     file = folder / _CONFIG
     if not file.is_file():
         raise AnalyzerError(f"no {_CONFIG} in {folder}", hint="give the folder that PeftModel.save_pretrained wrote")
-    settings = read_settings(file)
-    if not find_spec("peft"):
-        raise AnalyzerError("an adapter needs the package peft, which is not installed", hint="pip install peft")
-    with _peft_code(folder):
-        from peft import PEFT_TYPE_TO_CONFIG_MAPPING
-
-    kind = settings.get("peft_type")
-    if kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
-        known = [str(getattr(one, "value", one)) for one in PEFT_TYPE_TO_CONFIG_MAPPING]
-        said = f"peft {version('peft')} knows no peft_type {kind!r}" if kind else f"{file} has no peft_type"
-        raise AnalyzerError(said, hint=suggest(str(kind).upper(), known))
-    with _peft_code(folder):
-        config = PEFT_TYPE_TO_CONFIG_MAPPING[kind].from_pretrained(str(folder))
+    cls = _config_class(read_settings(file).get("peft_type"), str(file))
+    with _peft_code(str(folder)):
+        config = cls.from_pretrained(str(folder))
     config.inference_mode = not trains
     return config
+
+
+def _config_class(kind: Any, where: str) -> Any:
+    if not find_spec("peft"):
+        raise AnalyzerError("an adapter needs the package peft, which is not installed", hint="pip install peft")
+    with _peft_code(where):
+        from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    if kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
+        known = [str(getattr(one, "value", one)) for one in PEFT_TYPE_TO_CONFIG_MAPPING]
+        said = f"peft {version('peft')} knows no peft_type {kind!r}" if kind else f"{where} has no peft_type"
+        raise AnalyzerError(said, hint=suggest(str(kind).upper(), known))
+    return PEFT_TYPE_TO_CONFIG_MAPPING[kind]
 
 
 def _wrapped(module: nn.Module, config: Any, plan: Plan) -> Any:
@@ -174,7 +203,7 @@ def _reason(model: nn.Module, name: str, stored: Stored | None, plan: Plan) -> R
 
 
 @contextmanager
-def _peft_code(folder: Path) -> Iterator[None]:
+def _peft_code(where: str) -> Iterator[None]:
     """Whatever peft raises becomes an AnalyzerError with its words; what it and its imports log is not shown."""
     logged = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -188,6 +217,8 @@ def _peft_code(folder: Path) -> Iterator[None]:
         hint = "is it an adapter of this model?"
         if isinstance(error, ImportError):
             hint = "install what peft asks for"
-        raise AnalyzerError(f"{folder}: peft stopped with {type(error).__name__}: {words}", hint=hint) from error
+        elif isinstance(error, (DataDependentOutputException, DynamicOutputShapeException)):
+            hint = "it computes with the weights, which are never read"
+        raise AnalyzerError(f"{where}: peft stopped with {type(error).__name__}: {words}", hint=hint) from error
     finally:
         logging.disable(logged)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from math import prod
+from typing import Any, Final
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._pytree import tree_leaves
 
 from analyzer.capture.patching import patched
+
+_CONSTANT: Final = frozenset(("arange", "eye", "full", "linspace", "ones", "randint", "randperm", "tril_indices",
+                              "triu_indices", "zeros"))  # fmt: skip
+"""What makes a tensor whose values no weight decides; `empty` does where it makes integers, as something fills them."""
+_LARGE: Final = 1 << 27
+"""Elements beyond which even such a tensor is fake."""
 
 
 @contextmanager
 def faked(model: nn.Module) -> Iterator[None]:
     """Tensors on meta say that they are on the CPU; those that nothing changes are themselves again afterwards."""
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = _KnownValues(allow_non_fake_inputs=True)
     fakes: dict[int, Any] = {}
     originals: dict[int, Any] = {}
     for module, leaf, _ in leaves(model):
@@ -44,6 +52,40 @@ def faked(model: nn.Module) -> Iterator[None]:
                     and (original.dtype, original.shape) == (tensor.dtype, tensor.shape)
                 ):
                     held[leaf] = original.requires_grad_(tensor.requires_grad)
+
+
+class _KnownValues(FakeTensorMode):  # type: ignore[no-untyped-call]
+    """Makes tensors fake but for those that no weight decides: indices, masks and permutations that code computes.
+
+    BOFT asks a permutation for its numbers, SHiRA a mask for its places, FourierFT and WaveFT keep indices for forward.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if _known(func, args, kwargs or {}):
+            return func(*args, **(kwargs or {}))
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+def _known(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call has values to work with, or makes them."""
+    tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
+    if any(isinstance(one, FakeTensor) or one.is_meta for one in tensors):
+        return False
+    device = kwargs.get("device")
+    if device is not None and torch.device(device).type != "cpu":
+        return False
+    name = func.overloadpacket.__name__
+    if tensors:
+        return True
+    dtype = kwargs.get("dtype") or torch.get_default_dtype()
+    counts = name in _CONSTANT or (name == "empty" and not (dtype.is_floating_point or dtype.is_complex))
+    return counts and _elements(args) <= _LARGE
+
+
+def _elements(args: tuple[Any, ...]) -> int:
+    """How many elements a factory makes, at most, by its first argument: a shape or a number."""
+    first = args[0] if args else 0
+    return prod(first) if isinstance(first, (list, tuple)) else int(first)
 
 
 def bare(model: nn.Module) -> None:

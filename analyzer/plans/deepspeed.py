@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from analyzer.ir.dtypes import parse_dtype
+from analyzer.plans.deepspeed_masters import masters
 from analyzer.plans.facts import ABSENT, AUTO, Facts, switch, truth, whole
 from analyzer.plans.known_keys import known
 
@@ -33,11 +34,9 @@ def read(values: Mapping[str, object], where: str) -> Facts:
     bf16, fp16 = _section(values, "bf16", "bfloat16"), _section(values, "fp16")
     zero, types = _section(values, "zero_optimization"), _section(values, "data_types")
     autocast = _section(values, "torch_autocast")
-    facts: dict[str, object] = {
-        "deepspeed": True,
-        # DeepSpeedPlugin of accelerate puts its own stage, 2, for "auto"
-        "deepspeed.stage": 2 if zero.get("stage") == AUTO else whole(zero.get("stage"), f"{where}: stage", 0),
-    }
+    # DeepSpeedPlugin of accelerate puts its own stage, 2, for "auto"
+    stage = 2 if zero.get("stage") == AUTO else whole(zero.get("stage"), f"{where}: stage", 0)
+    facts: dict[str, object] = {"deepspeed": True, "deepspeed.stage": stage, **masters(values, stage, where)}
     for name, part in (("bf16", bf16), ("fp16", fp16)):
         given = part.get("enabled", ABSENT if part is _NOTHING else None)
         facts[f"deepspeed.{name}"] = given if given in (None, ABSENT) else switch(given, f"{where}: {name}.enabled")

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from analyzer.plans import preparation
 from analyzer.plans.facts import Facts, section, truth
 from analyzer.plans.known_keys import concerns_precision
-from analyzer.plans.trainer import checkpointing_facts, unapplied, wrapping_facts
+from analyzer.plans.trainer import checkpointing_facts, wrapping_facts
 
 _UNDERSTOOD: Final = frozenset((
     "bf16", "fp16", "bfloat16", "float16", "tf32", "fp8", "pure_bf16", "dtype", "torch_dtype", "use_amp",
-    "load_in_4bit", "load_in_8bit", "quantization_bit", "quantization_method", "autocast_adapter_dtype", "infer_dtype",
+    "load_in_4bit", "load_in_8bit", "quantization_bit", "quantization_method", "autocast_adapter_dtype",
+    "peft_autocast_adapter_dtype", "infer_dtype",
     "upcast_layernorm", "upcast_lmhead_output", "quantizer", "model_quantization_config",
     "model_quantization_config_kwargs", "fp8_enable_fsdp_float8_all_gather", "double_quantization",
 ))  # fmt: skip
@@ -28,22 +30,16 @@ def is_llama_factory(values: Mapping[str, object]) -> bool:
 
 
 def read_llama_factory(values: Mapping[str, object], where: str) -> Facts:
-    """hparams/parser.py: compute_dtype follows bf16/pure_bf16/fp16; model/adapter.py widens what is trained."""
+    """model/loader.py of revision ff6d4d1 loads with dtype="auto"; model/adapter.py widens what is trained."""
     facts: dict[str, object] = {"trainer": True}
-    pure = truth(values.get("pure_bf16"), f"{where}: pure_bf16")
     bf16, fp16 = (truth(values.get(key), f"{where}: {key}") for key in ("bf16", "fp16"))
     facts |= {"bf16": bf16, "fp16": fp16}
-    if bf16 or fp16 or pure:
-        facts["load_dtype"] = "float16" if fp16 else "bfloat16"
     wrapping, notes = wrapping_facts(values, where)
-    full = str(values.get("finetuning_type") or "lora") in ("full", "freeze")
-    if full and not pure and not wrapping:
-        facts["cast"] = "float32"
-    facts |= {"checkpointing": not truth(values.get("disable_gradient_checkpointing"), where), "reentrant": True}
-    facts |= wrapping | _optimizer(values.get("optim"))
-    return Facts(
-        facts, (_untested(where, "LLaMA-Factory"), *notes, *unapplied(values, where), *_strange(values, where))
-    )
+    reentrant = truth(values.get("use_reentrant_gc", True), f"{where}: use_reentrant_gc")
+    facts |= {"checkpointing": not truth(values.get("disable_gradient_checkpointing"), where), "reentrant": reentrant}
+    prepared = preparation.llama_factory(values, where)
+    facts |= {**wrapping, **_optimizer(values.get("optim")), **prepared.values}
+    return Facts(facts, (_untested(where, "LLaMA-Factory"), *notes, *prepared.notes, *_strange(values, where)))
 
 
 def is_axolotl(values: Mapping[str, object]) -> bool:
@@ -66,10 +62,12 @@ def read_axolotl(values: Mapping[str, object], where: str) -> Facts:
     if truth(values.get("fp8"), f"{where}: fp8"):
         notes.append(f"{where}: fp8: traced without its fp8 layers")
     wrapping, more = wrapping_facts(values, where)
-    facts |= checkpointing_facts(values, where) | wrapping | _optimizer(values.get("optimizer"))
-    return Facts(
-        facts, (_untested(where, "axolotl"), *notes, *more, *unapplied(values, where), *_strange(values, where))
-    )
+    prepared = preparation.axolotl(values, where)
+    if values.get("peft_autocast_adapter_dtype") is not None:
+        facts["autocast_adapter_dtype"] = truth(values["peft_autocast_adapter_dtype"], where)
+    facts |= checkpointing_facts(values, where)
+    facts |= {**wrapping, **_optimizer(values.get("optimizer")), **prepared.values}
+    return Facts(facts, (_untested(where, "axolotl"), *notes, *more, *prepared.notes, *_strange(values, where)))
 
 
 def is_torchtune(values: Mapping[str, object]) -> bool:
@@ -86,9 +84,9 @@ def read_torchtune(values: Mapping[str, object], where: str) -> Facts:
         facts["use_cpu"] = True
     component = section(values.get("optimizer"), f"{where}: optimizer").get("_component_", "")
     facts |= _optimizer(str(component).rpartition(".")[2])
-    model = str(section(values.get("model"), f"{where}: model").get("_component_", ""))
-    adapter = (f"{where}: {model}: its adapters are not applied: give --adapter DIR",) if "lora" in model else ()
-    return Facts(facts, (_untested(where, "torchtune"), *adapter, *_strange(values, where)))
+    prepared = preparation.torchtune(section(values.get("model"), f"{where}: model"), where)
+    facts |= prepared.values
+    return Facts(facts, (_untested(where, "torchtune"), *prepared.notes, *_strange(values, where)))
 
 
 def is_comparison(values: Mapping[str, object]) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, get_origin, get_type_hints
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.plan import Engine, Plan, Training, Wrap
+from analyzer.ir.plan import Engine, Plan, Preparation, Training, Wrap
 from analyzer.plans.files import parse_json
 from analyzer.small_files import read_small_text
 
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Made = TypeVar("Made", bound="DataclassInstance")
-_INSIDE: Final[dict[str, type[Training | Wrap | Engine]]] = {"training": Training, "fsdp": Wrap, "deepspeed": Engine}
+_INSIDE: Final[dict[str, type[Training | Wrap | Engine | Preparation]]] = {
+    "training": Training, "fsdp": Wrap, "deepspeed": Engine, "preparation": Preparation,
+}  # fmt: skip
 """Fields that hold another record -> its class."""
-_TUPLES: Final = ("read", "notes", "classes")
+_TUPLES: Final = ("read", "notes", "classes", "widened", "narrowed")
 
 
 def dump(plans: Plan | Sequence[Plan]) -> bytes:

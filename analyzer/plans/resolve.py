@@ -11,6 +11,7 @@ from analyzer.ir.dtypes import parse_dtype
 from analyzer.ir.literal_types import WRAP_POLICIES
 from analyzer.ir.plan import EVALUATE, TRAIN, Engine, Plan, Training, Wrap
 from analyzer.plans.facts import ABSENT, AUTO, Facts, fact
+from analyzer.plans.preparation import keeps_adapter_dtype, preparation
 
 _DTYPES: Final = {"bf16": "bfloat16", "fp16": "float16", "fp8": "bfloat16", "no": ""}
 """Accelerate's `mixed_precision` -> the dtype of its autocast and of FSDP's policy (fp8 rests on bf16)."""
@@ -33,7 +34,10 @@ def resolve(facts: Facts, device: str | None = None) -> tuple[Plan, ...]:
         to=fact(said, "cast", str, None),
         inputs_to=casts,
         autocast=_autocast(said, device, precision, engine, wrap),
-        autocast_adapter_dtype=fact(said, "autocast_adapter_dtype", bool, True),
+        autocast_adapter_dtype=(
+            fact(said, "autocast_adapter_dtype", bool, True) and not keeps_adapter_dtype(said, engine)
+        ),
+        preparation=preparation(said, engine, wrap),
         read=facts.read,
         notes=(*facts.notes, *notes),
     ).changed({"device": device})
@@ -106,6 +110,8 @@ def _engine(said: Mapping[str, object], precision: str, full: str | None) -> tup
         dtype=dtype,
         communication_dtype=fact(said, "deepspeed.communication_dtype", str, ""),
         accumulation_dtype=fact(said, "deepspeed.accumulation_dtype", str, ""),
+        master_dtype=fact(said, "deepspeed.master_dtype", str, ""),
+        state_dtype=fact(said, "deepspeed.state_dtype", str, ""),
     ), notes
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.plans import deepspeed
+from analyzer.plans import deepspeed, preparation
 from analyzer.plans.facts import Facts, section, truth, whole
 from analyzer.plans.known_keys import concerns_precision, known
 from analyzer.plans.sharding import fsdp_facts
@@ -17,7 +17,8 @@ _OURS: Final = frozenset((
     *_SWITCHES, "gradient_checkpointing", "gradient_checkpointing_kwargs", "activation_checkpointing",
     "activation_checkpointing_kwargs", "optim", "deepspeed", "fsdp", "fsdp_config", "tf32", "no_cuda", "torch_dtype",
     "dtype", "load_in_4bit", "load_in_8bit", "use_peft", "lora_r", "half_precision_backend", "fp16_backend",
-    "fp16_opt_level", "bnb_4bit_compute_dtype", "bnb_4bit_quant_type", "use_bnb_nested_quant",
+    "fp16_opt_level", "bnb_4bit_compute_dtype", "bnb_4bit_quant_type", "bnb_4bit_quant_storage", "use_bnb_nested_quant",
+    "cast_lm_head_to_fp32",
     # what a saved training_args.bin holds besides
     "mixed_precision", "distributed_state", "deepspeed_plugin", "hf_deepspeed_config", "fsdp_plugin_args",
     "xla_fsdp_config",
@@ -58,7 +59,8 @@ def read(values: Mapping[str, object], where: str) -> Facts:
         if values.get(key) not in (None, "auto", "O1"):
             notes.append(f"{where}: {key}={values[key]}: no effect in transformers 5, which uses torch's autocast")
     shared, more = wrapping_facts(values, where)
-    return Facts({**facts, **shared}, (*notes, *more, *unapplied(values, where), *_unknown(values, where)))
+    prepared = preparation.trl(values, where)
+    return Facts({**facts, **shared, **prepared.values}, (*notes, *more, *prepared.notes, *_unknown(values, where)))
 
 
 def checkpointing_facts(values: Mapping[str, object], where: str) -> dict[str, object]:
@@ -91,18 +93,6 @@ def wrapping_facts(values: Mapping[str, object], where: str) -> tuple[dict[str, 
         return {"fsdp_file": config}, ()
     version = whole(values.get("fsdp_version"), f"{where}: fsdp_version", 2)
     return fsdp_facts(config, f"{where}: fsdp_config", version), ()
-
-
-def unapplied(values: Mapping[str, object], where: str) -> tuple[str, ...]:
-    """What a recipe makes of the model that is not made here."""
-    notes = []
-    for key in ("load_in_4bit", "load_in_8bit", "quantization_bit"):
-        if str(values.get(key) or "false").lower() not in ("false", "no"):
-            notes.append(f"{where}: {key}: not applied: give the folder of a quantised checkpoint")
-    adapter = values.get("adapter") or values.get("use_peft") or values.get("finetuning_type") in ("lora", "oft")
-    if str(adapter or "false").lower() not in ("false", "no"):
-        notes.append(f"{where}: an adapter on top of the model: not applied: give --adapter DIR")
-    return tuple(notes)
 
 
 def _parsed(value: object, where: str) -> object:

@@ -8,6 +8,12 @@ those of torch by name, not the 8-bit or paged ones. Where a GradScaler refuses 
     # plan: train optimizer=adamw_torch
     w = parameter : f16[32,32]  @ head.weight  # DT504
 
+DeepSpeed keeps float32 masters, and moments like them, unless `bf16_master_weights_and_grads` and
+`bf16_optimizer_states` say otherwise.
+
+    # plan: train deepspeed=2 dtype=float16 masters=float16 optimizer=adamw
+    w = parameter : f16[32,32]  @ head.weight  # DT504
+
 Train float32 parameters under autocast, or in an engine with float32 masters.
 
     # plan: train optimizer=adamw_torch
@@ -21,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.dtypes import short
 from analyzer.rules import Hit
-from analyzer.training.optimizer_dtypes import updated
+from analyzer.training.optimizer_dtypes import moments
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
@@ -40,7 +46,7 @@ def check(flow: Flow) -> Iterator[Hit]:
     training = flow.plan.training
     if training is None or not flow.plan.train or training.optimizer.lower() not in LIKE_THE_PARAMETER:
         return
-    trained = list(updated(flow.plan, flow.inventory))
+    trained = list(moments(flow.plan, flow.inventory))
     for dtype, (severity, why) in _FAULTS.items():
         half = tuple(held for held, kept in trained if kept == dtype)
         refused = dtype == "float16" and training.scaler

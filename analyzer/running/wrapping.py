@@ -153,6 +153,7 @@ class _Around:
 
     def before(self, module: nn.Module, args: object, kwargs: object) -> Any:
         """Put the casts of the parameters in place, and cast float inputs."""
+        self._restore()  # a recomputation ends early, without `after`
         with self._tracer.inserting(BY_FSDP):
             for name, places in self._slots.items():
                 holder, key = places[0]
@@ -161,13 +162,21 @@ class _Around:
             return self._cast(args, self._inputs), self._cast(kwargs, self._inputs)
 
     def after(self, module: nn.Module, args: object, output: object) -> Any:
-        """Put the parameters back, and cast float outputs."""
-        while self._old:
-            holder, key, tensor = self._old.pop()
-            holder[key] = tensor
+        """Put the parameters back, and cast float outputs.
+
+        With gradients they stay until the backward pass is over: FSDP gathers them again for it, and checkpointing
+        recomputes inside of the hooks' module.
+        """
+        if not torch.is_grad_enabled():
+            self._restore()
         with self._tracer.inserting(BY_FSDP):
             back = str(self._given).removeprefix("torch.") if self._own and self._given else self._outputs
             return self._cast(output, back)
+
+    def _restore(self) -> None:
+        while self._old:
+            holder, key, tensor = self._old.pop()
+            holder[key] = tensor
 
     def _cast(self, value: object, dtype: str) -> object:
         if not dtype:

@@ -19,13 +19,23 @@ def updated(plan: Plan, inventory: Inventory) -> Iterator[tuple[Held, str]]:
             yield held, master(held, plan, inventory)
 
 
+def moments(plan: Plan, inventory: Inventory) -> Iterator[tuple[Held, str]]:
+    """Every trained parameter with the dtype in which an optimizer keeps states that it makes like the parameter."""
+    engine = plan.training.deepspeed if plan.training is not None else None
+    stated = engine.state_dtype if engine is not None else ""
+    for held, dtype in updated(plan, inventory):
+        yield held, stated or dtype
+
+
 def master(held: Held, plan: Plan, inventory: Inventory) -> str:
     """The dtype of the copy that the optimizer updates; it is the parameter itself where nothing widens it."""
     training = plan.training
     dtype = held.spec.dtype
+    engine = training.deepspeed if training is not None else None
+    if engine is not None and engine.master_dtype:
+        return engine.master_dtype  # of float32 parameters too
     if training is None or dtype not in HALVES:
         return dtype
-    engine = training.deepspeed
     if engine is not None and (engine.dtype or engine.stage):
         return "float32"  # ZeRO and the engine's own optimizers keep float32 masters of what they cast
     return "float32" if training.fsdp is not None and widened(held, plan, inventory) else dtype

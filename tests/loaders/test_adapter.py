@@ -43,6 +43,7 @@ BASES: dict[str, tuple[Any, Any]] = {
 }
 CAUSAL: dict[str, Any] = {"task_type": "CAUSAL_LM"}
 LORA: dict[str, Any] = {"r": 4, "lora_alpha": 8}
+TARGETS: dict[str, Any] = {"target_modules": ["q_proj", "o_proj"]}
 CONVOLUTIONS: dict[str, Any] = {"target_modules": ["convolution"]}
 ADAPTERS: dict[str, tuple[str, Any]] = {
     "lora": ("llama", lambda: peft.LoraConfig(**LORA, **CAUSAL)),
@@ -56,10 +57,18 @@ ADAPTERS: dict[str, tuple[str, Any]] = {
     "adalora": ("llama", lambda: peft.AdaLoraConfig(init_r=6, target_r=4, total_step=50, **CAUSAL)),
     "vera": ("llama", lambda: peft.VeraConfig(r=4, target_modules=["q_proj", "o_proj"])),
     "tokens": ("llama", lambda: peft.TrainableTokensConfig(token_indices=[3, 5], **CAUSAL)),
+    "boft": ("llama", lambda: peft.BOFTConfig(**TARGETS, boft_block_size=4)),
+    "fourier": ("llama", lambda: peft.FourierFTConfig(**TARGETS, n_frequency=10)),
+    "waveft": ("llama", lambda: peft.WaveFTConfig(**TARGETS, n_frequency=10)),
+    "shira": ("llama", lambda: peft.ShiraConfig(**TARGETS, r=2)),
+    "randlora": ("llama", lambda: peft.RandLoraConfig(**TARGETS, r=4)),
+    "vblora": ("llama", lambda: peft.VBLoRAConfig(**TARGETS, r=2, vector_length=4, num_vectors=4, topk=2)),
     "prefix": ("llama", lambda: peft.PrefixTuningConfig(num_virtual_tokens=3, **CAUSAL)),
     "prompt": ("llama", lambda: peft.PromptTuningConfig(num_virtual_tokens=3, **CAUSAL)),
 }  # fmt: skip
 PROMPTS = ("prefix", "prompt")
+SPARSE = ("shira",)
+"""Those whose step needs sparse tensors, which are not traced."""
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +139,7 @@ def test_runs_as_the_real_one(name: str, plan: Plan, folders: Any) -> None:
 
 
 @pytest.mark.parametrize("autocast", [True, False])
-@pytest.mark.parametrize("name", [name for name in ADAPTERS if name not in PROMPTS])
+@pytest.mark.parametrize("name", [name for name in ADAPTERS if name not in (*PROMPTS, *SPARSE)])
 def test_trains_as_the_real_one(name: str, autocast: bool, folders: Any) -> None:
     base, adapter = folders(name)
     plan = Plan(device="cpu", train=True, adapter=str(adapter), autocast_adapter_dtype=autocast)

@@ -10,7 +10,7 @@ import torch
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.loaders import load
-from tests.loaders.remote import change
+from tests.loaders.remote import change, five
 from tests.versions import asked
 
 
@@ -101,6 +101,33 @@ def test_remote_code_is_as_the_real_from_pretrained_leaves_it(own: Path) -> None
         )
         for kind in ("named_parameters", "named_buffers"):
             assert {n: t.dtype for n, t in getattr(ours, kind)()} == {n: t.dtype for n, t in getattr(real, kind)()}
+
+
+_SWALLOWED = {
+    "a parameter of its own": ("width=4,", "width=4, dtype=None,"),
+    "under the old name": ("width=4,", "width=4, torch_dtype=None,"),
+    "keywords that go nowhere": ("super().__init__(**kwargs)", "super().__init__()"),
+    "taken out": ("super().__init__", "kwargs.pop('dtype', kwargs.pop('torch_dtype', None)); super().__init__"),
+}
+
+
+@pytest.mark.parametrize("how", _SWALLOWED)
+@pytest.mark.parametrize("key", ["dtype", "torch_dtype"])
+@five
+def test_a_dtype_that_the_config_class_drops_is_that_of_the_weights_all_the_same(how: str, key: str, own: Path) -> None:
+    change(own / "config.json", '"dtype"', f'"{key}"')
+    change(own / "configuration_own.py", *_SWALLOWED[how])
+    loaded = load(own, Plan(), trust_remote_code=True)
+    cls, name = type(loaded.module), f"{type(loaded.module.config).__name__} drops the dtype in config.json"
+    dropped = cls.config_class.from_pretrained(own).dtype is None
+    told = [(a.value, a.where) for a in loaded.assumptions if a.what == name]
+    assert told == [("bfloat16", "config.json")] * dropped
+    assert loaded.inventory.declared == "bfloat16"
+    cls(cls.config_class.from_pretrained(own)).to(torch.bfloat16).save_pretrained(own / "saved")
+    (own / "saved" / "model.safetensors").rename(own / "model.safetensors")
+    real = cls.from_pretrained(own)
+    for ours in (loaded.module, load(own, Plan(), trust_remote_code=True).module):
+        assert {n: p.dtype for n, p in ours.named_parameters()} == {n: p.dtype for n, p in real.named_parameters()}
 
 
 def test_paths_with_dots_still_show_files_relative_to_the_folder(own: Path) -> None:

@@ -66,7 +66,10 @@ def _plan(text: str) -> tuple[Plan, tuple[str, ...]]:
     if not words:
         return Plan(), ()
     fsdp = Wrap(int(words["fsdp"]), "none") if "fsdp" in words else None
-    engine = Engine(int(words["deepspeed"]), words["dtype"], "", words["accumulate"]) if "deepspeed" in words else None
+    engine = None
+    if "deepspeed" in words:
+        stage, more = int(words["deepspeed"]), words.get("accumulate", "")
+        engine = Engine(stage, words["dtype"], "", more, words.get("masters", ""))
     training = Training(scaler="scaler" in words, fsdp=fsdp, deepspeed=engine, optimizer=words.get("optimizer", ""))
     return Plan(train="train" in words, training=training), tuple(filter(None, [words.get("frozen")]))
 

@@ -76,6 +76,28 @@ def test_fsdp2_that_casts_outputs_alone_is_refused_in_the_same_words(tmp_path: P
     assert first == str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["fsdp1, all", "fsdp2, all"])
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_recomputations_use_the_parameters_that_fsdp_gathers(name: str, reentrant: bool, tmp_path: Path) -> None:
+    wrap = WRAPS[name]
+    kwargs = {"use_reentrant": reentrant}
+
+    def prepared() -> Any:
+        model = llama().train()
+        model.enable_input_require_grads()
+        model.gradient_checkpointing_enable(kwargs)
+        return model
+
+    with alone(tmp_path):
+        real = shard(prepared(), wrap)
+        result: Any = real(**INPUTS)
+        result.loss.backward()
+    captured, _ = _traced(prepared(), Training(fsdp=wrap))
+    again = [n for n in captured.graph.ops() if n.phase == "recompute" and n.op == "aten.mm.default"]
+    assert captured.stop is None and again
+    assert {s.dtype for n in again for s in n.outputs} == {"bfloat16"}
+
+
 def test_what_is_stored_stays_and_the_model_is_as_it_was() -> None:
     module = llama()
     captured, _ = _traced(module, Training(fsdp=WRAPS["fsdp1, all"]))

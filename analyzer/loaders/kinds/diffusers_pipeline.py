@@ -119,7 +119,7 @@ def _part(cls: Any, name: str, folder: Path, plan: Plan, notes: list[Assumption]
     if issubclass(cls, PreTrainedModel):
         config = cls.config_class.from_pretrained(str(folder))
         stored = read_headers(folder).tensors
-        dtype, assumed = dtype_of(config, plan, stored)
+        dtype, assumed = dtype_of(config, plan, stored, read_settings(folder / "config.json"))
         notes += assumed
         return build(cls, config, dtype, folder, stored)
     if issubclass(cls, nn.Module):

@@ -53,9 +53,10 @@ def load(request: ModelRequest, settings: list[dict[str, object]]) -> Loaded:
         inside = replace(request, path=folder, progress=silent)
         loaded = transformers_folder.load(inside, read_settings(config_file))
         return _with(loaded, _untraced(settings[1:]))
-    cls, config, notes = choose(folder, read_settings(config_file), trust=request.trust_remote_code)
+    inner_settings = read_settings(config_file)
+    cls, config, notes = choose(folder, inner_settings, trust=request.trust_remote_code)
     stored = read_headers(folder).tensors
-    dtype, assumed = transformers_folder.dtype_of(config, plan, stored)
+    dtype, assumed = transformers_folder.dtype_of(config, plan, stored, inner_settings)
     lend(config, plan.device, current())
     with quiet():
         encoder = build(_base(cls, config), config, dtype, folder, stored, current().note)
