@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -165,7 +166,8 @@ def test_diff_of_runs_that_stop_finds_no_difference_so_far(
     assert "Partial verdict: no difference so far." in Path(files[0]).read_text()
     said = json.loads(Path(files[1]).read_text())
     assert (said["empty"], said["complete"]) == (True, False)
-    assert "no difference so far" in Path(files[2]).read_text()
+    title = re.sub(r"<[^>]*>|\s", "", Path(files[2]).read_text())  # a long path breaks its lines elsewhere
+    assert "nodifferencesofar" in title
     assert main(["diff", *saved, "--allow-incomplete"]) == 0
     written(tmp_path)
     main(["trace", stops, "--device", "cpu", "--out", saved[1]])
