@@ -14,6 +14,7 @@ from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing import composite_calls
 from analyzer.capture.tracing.dtype_reads import Following
+from analyzer.capture.tracing.relocation import LENDERS
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir import walk
 
@@ -50,6 +51,9 @@ class Calls(TorchFunctionMode):
         if name in _FROM_DATA:
             args, kwargs = self._plain(args), {k: self._plain((v,))[0] for k, v in kwargs.items()}
         tracer = self._tracer
+        lender = LENDERS.get(name)
+        if lender is not None:
+            tracer.lenders.asked(lender, args)
         outer = tracer.call, tracer.calling
         tracer.call, tracer.calling = name, (func, args, kwargs)
         try:

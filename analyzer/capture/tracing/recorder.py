@@ -108,6 +108,11 @@ class Recorder:
         cell.writer = writer
         tensor.ref, tensor.seen = writer, cell.version
 
+    def formed(self, tensor: Abstract, node: Ref) -> None:
+        """Note that a node gave a tensor another form, and left its memory and all other views of it alone."""
+        if not self._muted:
+            tensor.ref = node
+
     @contextmanager
     def muted(self) -> Iterator[None]:
         """Let operations happen without nodes: the repaired run of a call that is one node itself."""

@@ -28,6 +28,8 @@ class Signature:
     many: bool
     """Whether the only output is a list of tensors."""
     gives_tensors: bool
+    forms: bool
+    """Whether it gives the tensor that it writes another shape, stride or memory, and leaves the elements there."""
     along: int | None
     """Index of the argument `dim`, if there is one."""
     axis: int | None
@@ -51,6 +53,7 @@ def signature(function: Any) -> Signature:
         random=torch.Tag.nondeterministic_seeded in function.tags,
         many=len(schema.returns) == 1 and str(schema.returns[0].type).startswith("List"),
         gives_tensors=any("Tensor" in str(r.type) for r in schema.returns),
+        forms=torch.Tag.inplace_view in function.tags,
         along=along,
         axis=axis,
     )

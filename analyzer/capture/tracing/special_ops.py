@@ -8,6 +8,7 @@ import torch
 
 from analyzer.capture.tensor import Abstract, small
 from analyzer.capture.tracing.outcomes import tensors
+from analyzer.capture.tracing.relocation import relocated
 from analyzer.capture.tracing.signature import signature
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ def _filled(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, An
 
 
 _FILLED: Final = ("ones_like", "zeros_like", "full_like", "new_ones", "new_zeros", "new_full")
+_RELOCATES: Final = (
+    "default", "source_Tensor", "source_Tensor_storage_offset", "source_Storage", "source_Storage_storage_offset",
+)  # fmt: skip
 SPECIAL: Final = {
     "aten._local_scalar_dense.default": _scalar,
     "aten.item.default": _scalar,
@@ -91,5 +95,6 @@ SPECIAL: Final = {
     "aten._fused_sdp_choice.default": _sdp_choice,
     "aten.index.Tensor": _masks,
     **{f"aten.{kind}.default": _filled for kind in _FILLED},
+    **{f"aten.set_.{overload}": relocated for overload in _RELOCATES},
 }
 """Overload -> (tracer, overload, args, kwargs) -> (whether it is done, its result or else the new arguments)."""
