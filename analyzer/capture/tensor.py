@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, NamedTuple, cast
 
 import torch
 from torch.overrides import handle_torch_function
@@ -31,6 +31,13 @@ class Cell:
     known: bool = False
     version: int = 0
     writer: Ref | None = None
+
+
+class Layout(NamedTuple):
+    """How a tensor lies in memory (stride in elements), and in which: two that share a cell share a storage."""
+
+    stride: tuple[int, ...]
+    cell: Cell
 
 
 class Abstract(torch.Tensor):

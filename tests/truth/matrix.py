@@ -33,7 +33,7 @@ def run(only: str = "", setup: str = "") -> Iterator[Result]:
     """Every case whose model contains `only` and whose set-up starts with `setup`, if they are given."""
     for entry in ZOO.values():
         for one in SETUPS.values():
-            if only.lower() in entry.name.lower() and one.name.startswith(setup):
+            if only.lower() in entry.name.lower() and one.name.startswith(setup) and one.suits(entry):
                 yield compare(entry, one)
 
 

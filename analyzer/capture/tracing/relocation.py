@@ -43,6 +43,7 @@ def relocated(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, 
     result = tracer.realised(signature(func), taken, kwargs, [target], meta)
     target.cell, target.seen = (owner.cell, owner.cell.version) if owner is not None else (Cell(), 0)
     target.value = _value(target, owner, form)
+    tracer.recorder.lie(target.ref.id, [target])
     return True, result
 
 

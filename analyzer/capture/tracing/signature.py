@@ -43,7 +43,7 @@ def signature(function: Any) -> Signature:
     written = tuple(i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write)
     dims = {a.name: (i, a.default_value) for i, a in enumerate(schema.arguments)}
     along, axis = dims.get("dim", (None, None))
-    returns = tuple(_return(r, schema, written) for r in schema.returns)
+    returns = (VIEW,) if str(function) in _SHARE else tuple(_return(r, schema, written) for r in schema.returns)
     return Signature(
         op=str(function),
         base=schema.name.split("::")[1].lstrip("_").rstrip("_"),
@@ -74,6 +74,10 @@ def ranked(sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int
 
 _ROWS: Final = ("multinomial",)
 """Operations that draw in each row, without an argument that says so."""
+
+
+_SHARE: Final = ("aten._unsafe_view.default", "aten.unsafe_split.Tensor", "aten.unsafe_split_with_sizes.default")
+"""Operations whose results lie on the memory of the first operand, although their schemas call them new."""
 
 
 def _return(returned: Any, schema: Any, written: tuple[int, ...]) -> str | int:

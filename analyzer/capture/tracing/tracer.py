@@ -207,6 +207,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         note = self.recorder.formed if sig.forms else self.recorder.wrote
         for number, (index, target) in enumerate(written):
             note(target, Ref(node_id, _position(sig, index) if sig.returns else number))
+        self.recorder.lie(node_id, tensors(made) if sig.returns else [t for _, t in written])
         return _returned(sig, made)
 
     def _made(
