@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from torch import nn
 
+from analyzer.capture import Captured
 from analyzer.capture.tensor import dtype_name
 from analyzer.propagate import disagreements, propagate
 from tests.truth.entry import Entry
@@ -25,7 +27,7 @@ replay plain tensors' views as well: with it the real operations are the traced 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`way` says how operations were compared; `wrong` counts dtypes that differ, the first one in `first`."""
+    """`way` says how operations were compared; `wrong` counts those with other results, the first one in `first`."""
 
     model: str
     family: str
@@ -36,6 +38,8 @@ class Result:
     way: str = SEQUENCE
     wrong: int = 0
     first: str = ""
+    assumed: int = 0
+    """Operations whose shapes come of values that the trace made up, at lines that the report names."""
     unseen: tuple[str, ...] = ()
     """Source lines and operations that only one of the two runs had."""
     skipped: str = ""
@@ -66,9 +70,11 @@ def compare(entry: Entry, setup: Setup) -> Result:
         real = real_run(module, inputs, how)
         traced, captured = traced_run(loaded, setup.plan())
         stored = _stored_differences(module, loaded.module)
+        places = _made_up(captured) if captured else frozenset()
+        real, traced = _without_forms(real, places), _without_forms(traced, places)
         way, wrong, unseen = compare_ops(real, traced)
         if way == PER_LINE and setup.train:
-            again = compare_ops(real_run(module, inputs, replace(how, replay=True)), traced)
+            again = compare_ops(_without_forms(real_run(module, inputs, replace(how, replay=True)), places), traced)
             if again[0] == SEQUENCE:  # the other views of the first run have other forms, too
                 wrong = compare_ops(_without_forms(real), _without_forms(traced))[1] + again[1]
                 way, unseen = REPLAYED, ()
@@ -78,12 +84,12 @@ def compare(entry: Entry, setup: Setup) -> Result:
     wrong = stored + wrong
     return Result(
         entry.name, entry.family, setup.name, real.raised, traced.raised, len(real.ops), way, len(wrong),
-        wrong[0] if wrong else "", unseen,
+        wrong[0] if wrong else "", sum(op.place in places for op in traced.ops), unseen,
     )  # fmt: skip
 
 
 def compare_ops(real: Run, traced: Run) -> tuple[str, list[str], tuple[str, ...]]:
-    """How they were compared, the dtypes that differ, and what only one run had.
+    """How they were compared, the operations that give something else, and what only one run had.
 
     Up to the first error of each. Where both ran the same operations, one by one; else by source line.
     """
@@ -101,8 +107,18 @@ def compare_ops(real: Run, traced: Run) -> tuple[str, list[str], tuple[str, ...]
     return PER_LINE, wrong, tuple(sorted(f"{op} at {place}" for op, place in lines.keys() ^ real_lines.keys()))
 
 
-def _without_forms(run: Run) -> Run:
-    return replace(run, ops=tuple(replace(op, forms=()) for op in run.ops))
+def _made_up(captured: Captured) -> frozenset[str]:
+    """The lines where shapes depend on values that the trace made up."""
+    return frozenset(f"{a.file}:{a.line}" for a in captured.coverage.assumptions if a.what in _SHAPING)
+
+
+_SHAPING: Final = ("values that shapes depend on", "a mask that depends on floats")
+
+
+def _without_forms(run: Run, places: Container[str] | None = None) -> Run:
+    """The run without shapes, strides and storages, at some lines or everywhere."""
+    ops = [replace(op, forms=()) if places is None or op.place in places else op for op in run.ops]
+    return replace(run, ops=tuple(ops))
 
 
 def _end(run: Run, other: Run) -> int | None:
