@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
+from analyzer.capture.tensor import Layout
 from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.ir.findings import Assumption, Coverage
-from analyzer.ir.graph import ModelGraph, Place
+from analyzer.ir.graph import ModelGraph, Place, Ref
 from analyzer.ir.inventory import EMPTY, Inventory
 from analyzer.ir.reason import Reason
 from analyzer.ir.steps import Step
@@ -88,6 +89,8 @@ class Captured:
     coverage: Coverage
     stop: Stop | None = None
     """What ended the run early; the graph's last node then marks the place."""
+    layouts: Mapping[Ref, Layout] = field(default_factory=dict, compare=False)
+    """How each tensor of the graph lies in memory: no part of a report."""
 
     def whole(self) -> Captured:
         """Itself if the run came to its end; else raises AnalyzerError with the model's error."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, NamedTuple, cast
 
 import torch
+from torch.overrides import handle_torch_function
 
 from analyzer.ir import walk
 from analyzer.ir.graph import Ref, Spec
@@ -19,6 +20,7 @@ CARRIER: Final = "AutocastIPU"
 """The dispatch key that every abstract tensor carries for `capture.autocast`; no device that torch knows uses it."""
 
 _CPU: Final = torch.device("cpu")
+_SET_DATA: Final = torch.Tensor.data.__set__  # type: ignore[attr-defined]
 _EXTRA: Final = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, CARRIER))
 
 
@@ -29,6 +31,13 @@ class Cell:
     known: bool = False
     version: int = 0
     writer: Ref | None = None
+
+
+class Layout(NamedTuple):
+    """How a tensor lies in memory (stride in elements), and in which: two that share a cell share a storage."""
+
+    stride: tuple[int, ...]
+    cell: Cell
 
 
 class Abstract(torch.Tensor):
@@ -84,8 +93,26 @@ class Abstract(torch.Tensor):
 
     def become(self, other: Abstract) -> None:
         """Stand for what another tensor stands for, after `self.data = other`."""
-        self.ref, self.cell, self.value, self.seen = other.ref, other.cell, other.value, other.seen
+        self.ref, self.seen = other.ref, other.seen
         self.guess, self.sparse = other.guess, other.sparse
+        self.share(other)
+
+    def share(self, other: Abstract) -> None:
+        """Lie on the memory of another tensor; the real value is a view of its own, which may take another form."""
+        self.cell = other.cell
+        with torch._C._DisableTorchDispatch():
+            self.value = None if other.value is None else other.value.detach()
+
+    def take_form(self, shape: tuple[int, ...], stride: tuple[int, ...]) -> None:
+        """Have another shape and stride (elements), as `transpose_` and `out=` do to a tensor; its memory stays."""
+        form = Abstract.make(Spec(dtype_name(self.dtype), shape), stride, self.ref, self.cell)
+        with torch._C._DisableTorchDispatch():
+            _SET_DATA(self, form)
+        self.guess = None
+
+    def set_(self, *source: Any, **named: Any) -> Any:
+        """As torch's own `set_`, which no function mode sees."""
+        return handle_torch_function(torch.Tensor.set_, (self,), self, *source, **named)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> torch.Tensor:
         """A copy, as `copy.deepcopy` makes of whatever holds the tensor."""

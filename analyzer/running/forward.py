@@ -94,7 +94,7 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
         except (Exception, Interrupted) as error:
             stop = mark(error, tracer, loaded, train=plan.train)
     recorder.graph.outputs.extend(_ref(tensor, recorder) for tensor in leaves(result))
-    return Captured(recorder.graph, _coverage(loaded, recorder, inventions, stop), stop)
+    return Captured(recorder.graph, _coverage(loaded, recorder, inventions, stop), stop, recorder.layouts)
 
 
 def _session(loaded: Loaded, run: Run | None, inputs: dict[str, object], tracer: Tracer) -> tuple[Run, dict[str, Any]]:

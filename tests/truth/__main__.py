@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from tests.pages import placed
-from tests.truth import autocast, matrix, noise, opinfo
+from tests.truth import autocast, layouts, matrix, noise, opinfo
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "truth.md"
 
@@ -68,6 +68,7 @@ PARTS: Final[dict[str, Callable[[int | None], str]]] = {
     "models": _models,
     "noise": _noise,
     "autocast": _autocast,
+    "layouts": layouts.section,
 }
 
 

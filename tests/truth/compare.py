@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from torch import nn
 
+from analyzer.capture import Captured
 from analyzer.capture.tensor import dtype_name
 from analyzer.propagate import disagreements, propagate
 from tests.truth.entry import Entry
@@ -25,7 +27,7 @@ replay plain tensors' views as well: with it the real operations are the traced 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`way` says how operations were compared; `wrong` counts dtypes that differ, the first one in `first`."""
+    """`way` says how operations were compared; `wrong` counts those with other results, the first one in `first`."""
 
     model: str
     family: str
@@ -36,6 +38,8 @@ class Result:
     way: str = SEQUENCE
     wrong: int = 0
     first: str = ""
+    assumed: int = 0
+    """Operations whose shapes come of values that the trace made up, at lines that the report names."""
     unseen: tuple[str, ...] = ()
     """Source lines and operations that only one of the two runs had."""
     skipped: str = ""
@@ -66,23 +70,26 @@ def compare(entry: Entry, setup: Setup) -> Result:
         real = real_run(module, inputs, how)
         traced, captured = traced_run(loaded, setup.plan())
         stored = _stored_differences(module, loaded.module)
+        places = _made_up(captured) if captured else frozenset()
+        real, traced = _without_forms(real, places), _without_forms(traced, places)
         way, wrong, unseen = compare_ops(real, traced)
         if way == PER_LINE and setup.train:
-            again = compare_ops(real_run(module, inputs, replace(how, replay=True)), traced)
-            if again[0] == SEQUENCE:
-                way, wrong, unseen = REPLAYED, wrong + again[1], ()
+            again = compare_ops(_without_forms(real_run(module, inputs, replace(how, replay=True)), places), traced)
+            if again[0] == SEQUENCE:  # the other views of the first run have other forms, too
+                wrong = compare_ops(_without_forms(real), _without_forms(traced))[1] + again[1]
+                way, unseen = REPLAYED, ()
     if captured is not None:
         flow = propagate(captured.graph, setup.plan())
         wrong += [f"propagation: {node} {ours} for {theirs}" for node, ours, theirs in disagreements(flow)]
     wrong = stored + wrong
     return Result(
         entry.name, entry.family, setup.name, real.raised, traced.raised, len(real.ops), way, len(wrong),
-        wrong[0] if wrong else "", unseen,
+        wrong[0] if wrong else "", sum(op.place in places for op in traced.ops), unseen,
     )  # fmt: skip
 
 
 def compare_ops(real: Run, traced: Run) -> tuple[str, list[str], tuple[str, ...]]:
-    """How they were compared, the dtypes that differ, and what only one run had.
+    """How they were compared, the operations that give something else, and what only one run had.
 
     Up to the first error of each. Where both ran the same operations, one by one; else by source line.
     """
@@ -93,11 +100,25 @@ def compare_ops(real: Run, traced: Run) -> tuple[str, list[str], tuple[str, ...]
         return SEQUENCE, [_said(a, b) for a, b in zip(ours, theirs, strict=True) if a != b], ()
     lines, real_lines = _by_line(ours), _by_line(theirs)
     wrong = [
-        f"{op} at {place}: traced {sorted(lines[op, place])}, really {sorted(dtypes)}"
-        for (op, place), dtypes in real_lines.items()
-        if (op, place) in lines and lines[op, place] != dtypes
+        f"{op} at {place}: traced {sorted(lines[op, place])}, really {sorted(results)}"
+        for (op, place), results in real_lines.items()
+        if (op, place) in lines and lines[op, place] != results
     ]
     return PER_LINE, wrong, tuple(sorted(f"{op} at {place}" for op, place in lines.keys() ^ real_lines.keys()))
+
+
+def _made_up(captured: Captured) -> frozenset[str]:
+    """The lines where shapes depend on values that the trace made up."""
+    return frozenset(f"{a.file}:{a.line}" for a in captured.coverage.assumptions if a.what in _SHAPING)
+
+
+_SHAPING: Final = ("values that shapes depend on", "a mask that depends on floats")
+
+
+def _without_forms(run: Run, places: Container[str] | None = None) -> Run:
+    """The run without shapes, strides and storages, at some lines or everywhere."""
+    ops = [replace(op, forms=()) if places is None or op.place in places else op for op in run.ops]
+    return replace(run, ops=tuple(ops))
 
 
 def _end(run: Run, other: Run) -> int | None:
@@ -106,15 +127,25 @@ def _end(run: Run, other: Run) -> int | None:
     return raised.after if raised else None
 
 
-def _by_line(ops: tuple[Op, ...]) -> dict[tuple[str, str], set[tuple[str, ...]]]:
-    lines: dict[tuple[str, str], set[tuple[str, ...]]] = defaultdict(set)
+def _by_line(ops: tuple[Op, ...]) -> dict[tuple[str, str], set[str]]:
+    """What each operation of each line gives; a memory without a name is called by the operation that gave it first."""
+    lines: dict[tuple[str, str], set[str]] = defaultdict(set)
+    makers: dict[str, str] = {}
     for op in ops:
-        lines[op.op, op.place].add(op.dtypes)
+        for form in op.forms:
+            if form.storage[0].isdecimal():
+                makers.setdefault(form.storage, f"what {op.op} at {op.place} made")
+        forms = tuple(replace(form, storage=makers.get(form.storage, form.storage)) for form in op.forms)
+        lines[op.op, op.place].add(_given(replace(op, forms=forms)))
     return lines
 
 
+def _given(op: Op) -> str:
+    return ", ".join([*op.dtypes, *map(str, op.forms)])
+
+
 def _said(ours: Op, theirs: Op) -> str:
-    return f"{ours.op} at {ours.place}: traced {', '.join(ours.dtypes)}, really {', '.join(theirs.dtypes)}"
+    return f"{ours.op} at {ours.place}: traced {_given(ours)}, really {_given(theirs)}"
 
 
 def _stored_differences(real: nn.Module, ours: nn.Module) -> list[str]:

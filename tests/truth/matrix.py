@@ -22,10 +22,10 @@ from tests.truth.setups import SETUPS
 from tests.truth.zoo import ZOO
 
 SIGNS: Final = """\
-`=` neither raises and every operation has the real output dtypes, one by one; `v` the same, once real autograd replays
-views as it does for every tensor subclass; `~` the same, compared by source line;
-`!` both raise, at the same line, with the same words, after the same operations and dtypes; `X` the raise, its line or
-its words differ; a number counts wrong dtypes; `-` not run.\
+`=` neither raises and every operation gives the real dtypes, shapes and strides on the real storage, one by one; `v`
+the same, once real autograd replays views as it does for every tensor subclass; `~` the same, compared by source line;
+`!` both raise, at the same line, with the same words, after the same operations and results; `X` the raise, its line
+or its words differ; a number counts operations with another result; `-` not run; nothing: the model has no such input.\
 """
 
 
@@ -33,7 +33,7 @@ def run(only: str = "", setup: str = "") -> Iterator[Result]:
     """Every case whose model contains `only` and whose set-up starts with `setup`, if they are given."""
     for entry in ZOO.values():
         for one in SETUPS.values():
-            if only.lower() in entry.name.lower() and one.name.startswith(setup):
+            if only.lower() in entry.name.lower() and one.name.startswith(setup) and one.suits(entry):
                 yield compare(entry, one)
 
 
@@ -64,7 +64,7 @@ def versions() -> str:
 
 
 def sign(result: Result) -> str:
-    """A result in one character, or the number of its wrong dtypes."""
+    """A result in one character, or the number of its operations that give something else."""
     if result.skipped:
         return "-"
     if not (result.raise_agrees and result.words_agree and result.place_agrees):
@@ -90,7 +90,8 @@ def _figures(results: tuple[Result, ...]) -> list[str]:
         f"{sum(r.ops for r in ran)} operations; {len(results) - len(ran)} cases not run",
         f"- would raise: precision {_share(hits, told)}, recall {_share(hits, real)}; "
         f"{same} of {hits} with the real words at the real file and line",
-        f"- wrong dtypes: {sum(r.wrong for r in ran)}",
+        f"- operations with another dtype, shape, stride or storage: {sum(r.wrong for r in ran)}; "
+        f"{sum(r.assumed for r in ran)} more stand at lines where the trace made up a value that shapes depend on",
         f"- compared one by one: {sum(r.way != PER_LINE for r in ran)} "
         f"({sum(r.way == REPLAYED for r in ran)} with views replayed); "
         f"by source line: {sum(r.way == PER_LINE for r in ran)}",
@@ -116,7 +117,7 @@ def describe(result: Result) -> str:
     same = result.raise_agrees and result.words_agree and result.place_agrees
     raised = "" if same else f"really {real}, traced {traced}; "
     unseen = f"; in one run only: {', '.join(result.unseen[:3])}" if result.unseen else ""
-    return f"{result.setup}: {raised}{result.first or 'dtypes agree'}{unseen}"
+    return f"{result.setup}: {raised}{result.first or 'results agree'}{unseen}"
 
 
 def _share(part: int, whole: int) -> str:

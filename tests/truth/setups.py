@@ -19,6 +19,7 @@ from analyzer.ir.plan import Plan
 from analyzer.loaders import load
 from analyzer.running.forward import from_callable
 from tests.truth.entry import Entry
+from tests.truth.other_inputs import BOOL_MASK, BYTES, FLOAT_IDS, INTEGERS, NUMBER_MASK, SHORT_IDS, Kind
 
 BF16, F16, F32, F64 = torch.bfloat16, torch.float16, torch.float32, torch.float64
 INPUTS_FILE: Final = "import torch\n\n\ndef inputs(config):\n    return torch.load({path!r})\n"
@@ -36,6 +37,12 @@ class Setup:
     autocast: str = ""
     """The dtype that autocast lowers to, on the device that is meant."""
     train: bool = False
+    kind: Kind | None = None
+    """Another kind of inputs than the model is meant to get."""
+
+    def suits(self, entry: Entry) -> bool:
+        """Whether a model has what this set-up changes."""
+        return self.kind is None or self.kind.suits(entry)
 
     def plan(self, device: str = "cpu") -> Plan:
         autocast = f"{device}:{self.autocast}" if self.autocast else None
@@ -48,6 +55,8 @@ def given(entry: Entry, setup: Setup, module: nn.Module) -> dict[str, Any]:
     Not for detection: its loss matches boxes with those predicted, in scipy, by their values.
     """
     values = entry.given(setup.inputs)
+    if setup.kind:
+        values = setup.kind.change(values, module)
     if setup.train and entry.family != "detection":
         config: Any = module.config
         values |= make_labels(module, config, inspect.signature(module.forward), values, setup.inputs)
@@ -199,5 +208,11 @@ SETUPS: Final = {
             autocast="bfloat16",
             train=True,
         ),
+        Setup("int in", "bf16 model, int64 where floats belong", BF16, _to(BF16), kind=INTEGERS),
+        Setup("float ids", "bf16 model, token ids in f32", BF16, _to(BF16), kind=FLOAT_IDS),
+        Setup("int32 ids", "bf16 model, token ids in int32", BF16, _to(BF16), kind=SHORT_IDS),
+        Setup("bool mask", "bf16 model, the attention mask in bool", BF16, _to(BF16), kind=BOOL_MASK),
+        Setup("f32 mask", "bf16 model, the attention mask in f32", BF16, _to(BF16), kind=NUMBER_MASK),
+        Setup("uint8 image", "bf16 model, images in uint8", BF16, _to(BF16), kind=BYTES),
     )
 }

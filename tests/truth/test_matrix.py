@@ -16,7 +16,7 @@ from tests.truth.compare import Result, compare, compare_ops
 from tests.truth.explained import EXPLAINED
 from tests.truth.matrix import describe, reason, section, sign
 from tests.truth.noise import said
-from tests.truth.running import How, Op, Raised, Run, real_run, traced_run
+from tests.truth.running import Form, How, Op, Raised, Run, real_run, traced_run
 from tests.truth.setups import SETUPS
 from tests.truth.zoo import ZOO
 
@@ -85,6 +85,23 @@ def test_a_wrong_dtype_is_seen_one_by_one_and_by_line() -> None:
     )  # fmt: skip
     way, wrong, unseen = compare_ops(Run((VIEW, ADD)), Run((WIDE,)))
     assert (way, len(wrong), unseen) == ("per line", 1, ("aten.view.default at m.py:2",))
+
+
+def test_another_shape_stride_or_storage_is_seen_one_by_one_and_by_line() -> None:
+    right = Form((2, 3), (3, 1), "x")
+    for other in (Form((3, 2), (3, 1), "x"), Form((2, 3), (1, 2), "x"), Form((2, 3), (3, 1), "0.0")):
+        ours, theirs = replace(ADD, forms=(other,)), replace(ADD, forms=(right,))
+        assert len(compare_ops(Run((theirs,)), Run((ours,)))[1]) == 1
+        assert len(compare_ops(Run((VIEW, theirs)), Run((ours,)))[1]) == 1
+
+
+def test_by_line_a_storage_is_called_by_what_made_it() -> None:
+    made, read = replace(VIEW, forms=(Form((2,), (1,), "0.0"),)), replace(ADD, forms=(Form((2,), (1,), "0.0"),))
+    later = [replace(op, forms=(Form((2,), (1,), "1.0"),)) for op in (made, read)]
+    first = Op("aten.ones.default", ("bfloat16",), "m.py:1", (Form((2,), (1,), "0.0"),))
+    assert compare_ops(Run((made, read)), Run((first, *later))) == (
+        "per line", [], ("aten.ones.default at m.py:1",),
+    )  # fmt: skip
 
 
 def test_only_what_comes_before_the_first_error_is_compared() -> None:

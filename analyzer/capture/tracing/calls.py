@@ -51,6 +51,7 @@ class Calls(TorchFunctionMode):
         if name in _FROM_DATA:
             args, kwargs = self._plain(args), {k: self._plain((v,))[0] for k, v in kwargs.items()}
         tracer = self._tracer
+        tracer.lenders.asked(name, args)
         outer = tracer.call, tracer.calling
         tracer.call, tracer.calling = name, (func, args, kwargs)
         try:

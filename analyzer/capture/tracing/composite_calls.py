@@ -87,6 +87,7 @@ def one_node(tracer: Tracer, args: Any, kwargs: Any, result: Any, words: str = "
     specs = tuple(spec_of(t) for t in made)
     node_id = tracer.recorder.op(tracer.call, CALLED + tracer.call, args, kwargs, specs, site, refusal)
     handed = tuple(_handed_out(t, Ref(node_id, i)) for i, t in enumerate(made))
+    tracer.recorder.lie(node_id, handed)
     if torch.is_grad_enabled() and any(t.requires_grad for t in operands):
         handed = _Whole.apply(tracer, tracer.call, handed, *operands)  # type: ignore[no-untyped-call]
     standing = given | {id(t): h for t, h in zip(made, handed, strict=True)}

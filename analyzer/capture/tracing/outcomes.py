@@ -14,9 +14,9 @@ import torch
 from analyzer import oracle
 from analyzer.capture.assumed_values import plausible
 from analyzer.capture.refusals import replay
+from analyzer.capture.strides.results import forms
 from analyzer.capture.tensor import Abstract, computing, dtype_name, small, spec_of
 from analyzer.capture.tracing.autograd import in_backward
-from analyzer.capture.tracing.layouts import stride
 from analyzer.capture.tracing.signature import Signature, argument
 from analyzer.ir import walk
 from analyzer.ir.graph import DtypeArg, Spec
@@ -268,7 +268,9 @@ def _meta(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...], t
     given, named = walk.changed((args, kwargs), object, _on_meta, into=list)
     with torch.no_grad():
         result = function(*given, **named)
-    made = tuple((spec_of(t), stride(str(function), args, i, t)) for i, t in enumerate(results(result)))
+    found = results(result)
+    laid_out = zip(found, forms(function, args, kwargs, found), strict=True)
+    made = tuple((Spec(dtype_name(t.dtype), shape), stride) for t, (shape, stride) in laid_out)
     return made, holes(result)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import prod
 from typing import Any
 
 import torch
 
-from analyzer.capture.tensor import Abstract, Cell, dtype_name, small, spec_of
+from analyzer.capture.tensor import Abstract, Layout, dtype_name, spec_of
+from analyzer.capture.tracing.memories import Memories
 from analyzer.capture.tracing.site import ACCEPTED, Refusal, Site
 from analyzer.ir.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
 from analyzer.ir.literal_types import Inserter, StoredKind
@@ -22,6 +23,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.graph = ModelGraph()
+        self.layouts: dict[Ref, Layout] = {}
+        self._memories = Memories()
         self._count: Counter[str] = Counter()
         self._muted = False
         self.has_sparse = False
@@ -60,14 +63,12 @@ class Recorder:
         spec = spec_of(tensor)
         shown = name or node_id
         self.graph.add(Node(node_id, kind, outputs=(spec,), name=shown, place=place, reason=reason))
-        real = None
-        if known and small(tensor) and tensor.device.type == "cpu":
-            with torch._C._DisableTorchDispatch():  # autocast's kernels lift where the tracer is still listening
-                real = tensor.detach().clone()
-        made = Abstract.make(spec, strides(tensor), Ref(node_id), Cell(known=real is not None), real)
+        real = self._memories.value(tensor) if known else None
+        made = Abstract.make(spec, strides(tensor), Ref(node_id), self._memories.cell(tensor, real), real)
         made.held = kind == "parameter"
         if tensor.layout != torch.strided:
             made.sparse, self.has_sparse = tensor.detach(), True
+        self.lie(node_id, [made])
         made.requires_grad_(tensor.requires_grad)  # matmul takes another way for an operand that needs a gradient
         return made
 
@@ -97,7 +98,14 @@ class Recorder:
                 Node(node_id, UPDATED, operands, (), outputs, module=write.module, place=write.place, step=write.step)
             )
             tensor.ref, tensor.seen = Ref(node_id), cell.version
+            self.lie(node_id, [tensor])
         return tensor.ref
+
+    def lie(self, node_id: str, outputs: Iterable[Abstract]) -> None:
+        """Note how the outputs of a node lie in memory, and in which."""
+        if not self._muted:
+            for index, tensor in enumerate(outputs):
+                self.layouts[Ref(node_id, index)] = Layout(tensor.stride(), tensor.cell)
 
     def wrote(self, tensor: Abstract, writer: Ref) -> None:
         """Note that a node wrote into a tensor's memory."""
@@ -107,6 +115,11 @@ class Recorder:
         cell.version += 1
         cell.writer = writer
         tensor.ref, tensor.seen = writer, cell.version
+
+    def formed(self, tensor: Abstract, node: Ref) -> None:
+        """Note that a node gave a tensor another form, and left its memory and all other views of it alone."""
+        if not self._muted:
+            tensor.ref = node
 
     @contextmanager
     def muted(self) -> Iterator[None]:

@@ -28,6 +28,8 @@ class Signature:
     many: bool
     """Whether the only output is a list of tensors."""
     gives_tensors: bool
+    forms: bool
+    """Whether it gives the tensor that it writes another shape, stride or memory, and leaves the elements there."""
     along: int | None
     """Index of the argument `dim`, if there is one."""
     axis: int | None
@@ -41,7 +43,7 @@ def signature(function: Any) -> Signature:
     written = tuple(i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write)
     dims = {a.name: (i, a.default_value) for i, a in enumerate(schema.arguments)}
     along, axis = dims.get("dim", (None, None))
-    returns = tuple(_return(r, schema, written) for r in schema.returns)
+    returns = (VIEW,) if str(function) in _SHARE else tuple(_return(r, schema, written) for r in schema.returns)
     return Signature(
         op=str(function),
         base=schema.name.split("::")[1].lstrip("_").rstrip("_"),
@@ -51,6 +53,7 @@ def signature(function: Any) -> Signature:
         random=torch.Tag.nondeterministic_seeded in function.tags,
         many=len(schema.returns) == 1 and str(schema.returns[0].type).startswith("List"),
         gives_tensors=any("Tensor" in str(r.type) for r in schema.returns),
+        forms=torch.Tag.inplace_view in function.tags,
         along=along,
         axis=axis,
     )
@@ -71,6 +74,10 @@ def ranked(sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int
 
 _ROWS: Final = ("multinomial",)
 """Operations that draw in each row, without an argument that says so."""
+
+
+_SHARE: Final = ("aten._unsafe_view.default", "aten.unsafe_split.Tensor", "aten.unsafe_split_with_sizes.default")
+"""Operations whose results lie on the memory of the first operand, although their schemas call them new."""
 
 
 def _return(returned: Any, schema: Any, written: tuple[int, ...]) -> str | int:

@@ -9,6 +9,7 @@ import torch
 from analyzer.capture.assumed_values import plausible
 from analyzer.capture.tensor import Abstract, small
 from analyzer.capture.tracing.outcomes import tensors
+from analyzer.capture.tracing.relocation import relocated
 from analyzer.capture.tracing.signature import signature
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ def _filled(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, An
 
 _FILLED: Final = ("ones_like", "zeros_like", "full_like", "new_ones", "new_zeros", "new_full")
 _PUT: Final = ("index_put", "index_put_", "_unsafe_index_put", "_index_put_impl_")
+_RELOCATES: Final = (
+    "default", "source_Tensor", "source_Tensor_storage_offset", "source_Storage", "source_Storage_storage_offset",
+)  # fmt: skip
 SPECIAL: Final = {
     "aten._local_scalar_dense.default": _scalar,
     "aten.item.default": _scalar,
@@ -104,5 +108,6 @@ SPECIAL: Final = {
     "aten.index.Tensor": _masks,
     **{f"aten.{kind}.default": _written_at for kind in _PUT},
     **{f"aten.{kind}.default": _filled for kind in _FILLED},
+    **{f"aten.set_.{overload}": relocated for overload in _RELOCATES},
 }
 """Overload -> (tracer, overload, args, kwargs) -> (whether it is done, its result or else the new arguments)."""

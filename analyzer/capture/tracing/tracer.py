@@ -19,6 +19,7 @@ from analyzer.capture.tracing.autograd import Passes
 from analyzer.capture.tracing.module_dtypes import ModuleDtypes
 from analyzer.capture.tracing.outcomes import Kernels, Outcome, holes, results, tensors
 from analyzer.capture.tracing.recorder import Recorder
+from analyzer.capture.tracing.relocation import Lenders
 from analyzer.capture.tracing.signature import VIEW, Signature, argument, ranked, signature
 from analyzer.capture.tracing.site import ACCEPTED, Refusal
 from analyzer.capture.tracing.special_ops import SPECIAL
@@ -47,6 +48,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.recorder, self.kernels, self.source_lines, self.inventions = recorder, kernels, places, inventions
         self.module_dtypes = ModuleDtypes(recorder.graph)
         self.passes = Passes(places)
+        self.lenders = Lenders()
         self.call = ""
         self.calling: repro_script.Call | None = None
         """The call that `call` names, as the person made it."""
@@ -125,7 +127,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return self.realised(sig, args, kwargs, operands, result)
         for index in sig.written:
             for target in tensors(argument(sig, index, args, kwargs)):
-                target.cell.known = False
+                if sig.forms:
+                    target.value = None
+                else:
+                    target.cell.known = False
         return self._abstractly(func, sig, args, kwargs, operands)
 
     def _spend(self) -> None:
@@ -246,8 +251,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inserted: Inserter = self.inserted if sig.base in _CASTS else ""
         node_id = self.recorder.op(sig.base, sig.op, args, kwargs, specs, site, refusal, inserted)
         made = self._made(sig, args, kwargs, operands, outcome, real, node_id, site.place)
+        note = self.recorder.formed if sig.forms else self.recorder.wrote
         for number, (index, target) in enumerate(written):
-            self.recorder.wrote(target, Ref(node_id, _position(sig, index) if sig.returns else number))
+            note(target, Ref(node_id, _position(sig, index) if sig.returns else number))
+        self.recorder.lie(node_id, tensors(made) if sig.returns else [t for _, t in written])
         return _returned(sig, made)
 
     def _made(
@@ -261,7 +268,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 made.append(None)
             how = sig.returns[0 if sig.many else min(len(made), len(sig.returns) - 1)]
             if type(how) is int:
-                made.append(argument(sig, how, args, kwargs))
+                target = argument(sig, how, args, kwargs)
+                if spec.shape != target.shape or stride != target.stride():
+                    target.take_form(spec.shape, stride)
+                made.append(target)
                 continue
             value = real[index] if real is not None else None
             shares = how == VIEW and bool(operands)
@@ -295,7 +305,9 @@ def _is_choice(sig: Signature, index: int, spec: Spec) -> bool:
 
 def _can_be_known(sig: Signature, operands: list[Abstract]) -> bool:
     """Whether the operation can be run for real; one of another library may have no CPU kernel."""
-    return sig.op.startswith("aten.") and not sig.random and all(t.known is not None and small(t) for t in operands)
+    if not sig.op.startswith("aten.") or sig.random:
+        return False
+    return all(t.known is not None and (sig.forms or small(t)) for t in operands)
 
 
 def _counts(operands: list[Abstract], result: Any) -> bool:

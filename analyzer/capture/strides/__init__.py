@@ -1,0 +1,1 @@
+"""How the results of a call lie in memory: what the meta kernels get wrong."""
