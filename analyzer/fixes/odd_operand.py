@@ -8,7 +8,7 @@ from typing import Final
 
 from analyzer.fixes.search import odd_refs
 from analyzer.fixes.source_file import Code, Insertion, Mixing, operands, pure
-from analyzer.ir.blame import handed_on
+from analyzer.ir.blame import handed_on, is_told
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import CALLED, CAST, Node, Ref, above
@@ -84,7 +84,7 @@ def at_value(code: Code, node: Node, wanted: str) -> tuple[Insertion, ...]:
 
 def makes(flow: Flow, node: Node) -> bool:
     """Whether an operation gives its result a dtype of its own: a cast, or a tensor made anew."""
-    if node.op == CAST and any(key == "dtype" and value is not None for key, value in node.kwargs):
+    if node.op == CAST and is_told(node):
         return not node.inserted
     return not handed_on(flow.graph, Ref(node.id), flow.dtype)
 

@@ -10,7 +10,7 @@ from analyzer.ir.blame import handed_on
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
-from analyzer.ir.graph import CAST, Place, Ref, causes
+from analyzer.ir.graph import Place, Ref, causes
 from analyzer.ir.plan import names
 from analyzer.ir.proposals import Proposal
 from analyzer.propagate import propagate
@@ -119,9 +119,7 @@ class _Ways:
             if (ref, wanted) in self.seen:
                 continue
             self.seen.add((ref, wanted))
-            node = flow.graph[ref.id]
-            given = not node.is_op or (node.op == CAST and any(k == "dtype" and v is not None for k, v in node.kwargs))
-            before = [] if given else [r for r in handed_on(flow.graph, ref, flow.dtype) if flow.dtype(r) != wanted]
+            before = [one for one in handed_on(flow.graph, ref, flow.dtype) if flow.dtype(one) != wanted]
             if not before:
                 self.graph.add_edge(_SOURCE, (*here, "in"))
             queue += [(one, here) for one in before]

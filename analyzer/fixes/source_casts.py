@@ -122,4 +122,4 @@ def _behind(flow: Flow, refused: Sequence[str]) -> Iterator[Node]:
             continue
         seen.add(node.id)
         yield node
-        queue += handed_on(flow.graph, ref, flow.dtype) if not makes(flow, node) else []
+        queue += handed_on(flow.graph, ref, flow.dtype)

@@ -45,6 +45,7 @@ _ROWS: Final = (
 )
 DTYPES: Final = {row.name: row for row in _ROWS}
 _BY_SHORT: Final = {row.short: row for row in _ROWS}
+_PARTS: Final = {"complex32": "float16", "complex64": "float32", "complex128": "float64"}
 _ALIASES: Final = {"half": "float16", "float": "float32", "double": "float64", "fp16": "float16", "fp32": "float32"}
 
 
@@ -93,6 +94,30 @@ def parse_autocast(text: str) -> tuple[Device, AutocastDtype]:
     if name not in AUTOCAST_DTYPES:
         raise AnalyzerError(f"autocast does not cast to {name}", hint=f"use one of {', '.join(AUTOCAST_DTYPES)}")
     return one_of(DEVICES, device), one_of(AUTOCAST_DTYPES, name)
+
+
+def kind_of(name: str) -> DtypeKind | None:
+    """Whether a dtype is of bools, integers, floats or complex numbers; None outside the table."""
+    row = DTYPES.get(name)
+    return row.kind if row else None
+
+
+def real_part(name: str) -> str:
+    """The dtype of the two parts of a complex number; any other dtype is its own.
+
+    >>> real_part("complex64"), real_part("int64")
+    ('float32', 'int64')
+    """
+    return _PARTS.get(name, name)
+
+
+def of_parts(name: str) -> str:
+    """The complex dtype whose parts have a float dtype; "" where there is none.
+
+    >>> of_parts("float32"), of_parts("bfloat16")
+    ('complex64', '')
+    """
+    return next((whole for whole, part in _PARTS.items() if part == name), "")
 
 
 def is_float(name: str) -> bool:
