@@ -91,10 +91,11 @@ def makes(flow: Flow, node: Node) -> bool:
 
 def _calls(code: Code, line: int, node: Node) -> Iterator[tuple[Mixing, str]]:
     """Operators and functions at the line that the operation may come from."""
-    names = {[*node.op.split("."), ""][1].rstrip("_"), node.call.strip("_")}
+    called = node.call.strip("_")  # `F.grouped_mm` calls `torch._grouped_mm`
+    names = {[*node.op.split("."), ""][1].rstrip("_"), called}
     for one in code.at(line):
         if isinstance(one, ast.Call):
-            if _last(one.func) == node.call and node.call:
+            if called and _last(one.func).strip("_") == called:
                 yield one, ""
         elif isinstance(one, ast.Assign):
             if node.call == "__setitem__":

@@ -47,8 +47,8 @@ def _for(found: Sequence[Origin], wanted: str) -> Iterator[Proposal]:
         yield stored(held, wanted)
     for part in dict.fromkeys(name.split(".")[0] for name in held if "." in name):
         yield Proposal("component", f"cast component {part} to {short(wanted)}", {"set": {part: wanted}})
-    for name in inputs:
-        yield Proposal("input", f"give input {name} in {short(wanted)}", {"input_dtypes": {name: wanted}})
+    for some in dict.fromkeys((*((name,) for name in inputs), tuple(inputs))) if inputs else ():
+        yield given(some, wanted)
 
 
 def _reader(flow: Flow, finding: Finding, origins: Sequence[Origin]) -> Iterator[Proposal]:
@@ -63,9 +63,20 @@ def _reader(flow: Flow, finding: Finding, origins: Sequence[Origin]) -> Iterator
 
 def stored(names: Sequence[str], wanted: str) -> Proposal:
     """The cast of stored tensors, once after loading."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    what = f"cast {', '.join(names[:_NAMED])}{more} to {short(wanted)} once after loading"
+    what = f"cast {listed(names)} to {short(wanted)} once after loading"
     return Proposal("stored", what, {"set": dict.fromkeys(names, wanted)})
+
+
+def given(names: Sequence[str], wanted: str) -> Proposal:
+    """Inputs in another dtype."""
+    what = f"give input{'s' * (len(names) > 1)} {listed(names)} in {short(wanted)}"
+    return Proposal("input", what, {"input_dtypes": dict.fromkeys(names, wanted)})
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _autocast(flow: Flow, wanted: str) -> Iterator[Proposal]:

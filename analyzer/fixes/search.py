@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from analyzer.ir.blame import handed_on
-from analyzer.ir.dtypes import is_float
+from analyzer.ir.dtypes import is_float, kind
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Place, Ref, causes
@@ -28,9 +28,9 @@ def odd_refs(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Ref]:
 
 
 def odd_origins(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Origin]:
-    """The stored tensors that those operands have their dtype from."""
+    """The stored tensors that those operands have their dtype from, but for complex ones, which a cast would halve."""
     for ref in odd_refs(flow, node_id, wanted):
-        origins = (origin for origin in flow.origins(ref) if origin.kind in _CASTABLE)
+        origins = (one for one in flow.origins(ref) if one.kind in _CASTABLE and kind(one.dtype) != "complex")
         yield from (origin for origin in origins if origin.dtype != (wanted or flow.graph[node_id].repair))
 
 
@@ -127,7 +127,7 @@ class _Ways:
     def _vertex(self, node_id: str, wanted: str) -> tuple[object, str]:
         node = self.flow.graph[node_id]
         line = self.writable.get((node_id, wanted))
-        stored = node.op in _CASTABLE
+        stored = node.op in _CASTABLE and kind(self.flow.dtypes[node_id][0]) != "complex"
         key: object = line or (node.name if stored else ("node", node_id))
         facts = {"one": int(line is not None)} if line or stored else {}
         self.graph.add_edge((key, wanted, "in"), (key, wanted, "out"), **facts)

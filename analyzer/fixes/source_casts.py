@@ -11,7 +11,7 @@ from analyzer.fixes.odd_operand import at_call, at_value, makes
 from analyzer.fixes.search import odd_refs
 from analyzer.fixes.source_file import Insertion, read
 from analyzer.ir.blame import handed_on
-from analyzer.ir.dtypes import is_float
+from analyzer.ir.dtypes import is_float, kind
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Node, Place
@@ -108,7 +108,9 @@ def _at_origin(folder: Path, flow: Flow, node: Node, wanted: str) -> Written | N
 
 
 def _is_one(flow: Flow, node: Node) -> bool:
-    """Whether an odd dtype begins at the operation, or wins there over another."""
+    """Whether an odd dtype begins at the operation, or wins there over another; complex numbers take no such cast."""
+    if "complex" in map(kind, flow.dtypes[node.id]):
+        return False
     return len({dtype for dtype in flow.reads(node.id) if is_float(dtype)}) > 1 or makes(flow, node)
 
 

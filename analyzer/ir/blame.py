@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from analyzer.ir.dtypes import kind_of, real_part, width
+from analyzer.ir.dtypes import kind, real_part, width
 from analyzer.ir.findings import Origin
 from analyzer.ir.graph import CAST, DtypeArg, ModelGraph, Node, Ref
 from analyzer.ir.literal_types import OriginKind
@@ -60,9 +60,9 @@ class Blame:
         """The origin that a tensor is, else the tensors that handed their dtype on, and whether others met them."""
         node, dtype = self.graph[ref.id], self._dtype(ref)
         before = handed_on(self.graph, ref, self._dtype)
-        if kind := node.stored_as if not before else None:
+        if stored := node.stored_as if not before else None:
             name, place = node.name or node.id, node.place
-            return Origin(kind, name, dtype, place.file, place.line, node.reason), [], False
+            return Origin(stored, name, dtype, place.file, place.line, node.reason), [], False
         if not before and node.op == CAST and is_told(node):
             return _made(node.inserted or "cast", node.call or node.id, dtype, node), [], False
         if not before:
@@ -71,7 +71,7 @@ class Blame:
             return None, before, False
         shaped = [one for one in deciding(node, ref.index) if self.graph.spec(one).shape]
         part, others = real_part(dtype), map(real_part, map(self._dtype, shaped))
-        return None, before, any(kind_of(other) == kind_of(part) and other != part for other in others)
+        return None, before, any(kind(other) == kind(part) and other != part for other in others)
 
     def _dtype(self, ref: Ref) -> str:
         return self.dtypes[ref.id][ref.index]
@@ -95,7 +95,7 @@ def handed_on(graph: ModelGraph, ref: Ref, dtype_of: Callable[[Ref], str]) -> li
     for group in (shaped, operands):
         if same := [one for one in group if real_part(dtype_of(one)) == dtype]:
             return same
-    met = {one: part for one in shaped if kind_of(part := real_part(dtype_of(one))) == kind_of(dtype)}
+    met = {one: part for one in shaped if kind(part := real_part(dtype_of(one))) == kind(dtype)}
     wider = all(width(part) < width(dtype) for part in met.values())
     return list(met) if wider and len(set(met.values())) > 1 else []
 
@@ -109,8 +109,8 @@ def is_told(node: Node) -> bool:
     return given and (node.op == CAST or base(node) == node.call)
 
 
-def _made(kind: OriginKind, name: str, dtype: str, node: Node) -> Origin:
-    return Origin(kind, name, dtype, node.place.file, node.place.line)
+def _made(how: OriginKind, name: str, dtype: str, node: Node) -> Origin:
+    return Origin(how, name, dtype, node.place.file, node.place.line)
 
 
 def _nearest(parts: list[_Found], won: bool) -> _Found:

@@ -96,10 +96,26 @@ def parse_autocast(text: str) -> tuple[Device, AutocastDtype]:
     return one_of(DEVICES, device), one_of(AUTOCAST_DTYPES, name)
 
 
-def kind_of(name: str) -> DtypeKind | None:
-    """Whether a dtype is of bools, integers, floats or complex numbers; None outside the table."""
+def kind(name: str) -> DtypeKind:
+    """The kind of a dtype; one outside the table, such as a quantised one, counts as a float.
+
+    >>> kind("uint8"), kind("bfloat16"), kind("complex64")
+    ('int', 'float', 'complex')
+    """
     row = DTYPES.get(name)
-    return row.kind if row else None
+    return row.kind if row else "float"
+
+
+def is_float(name: str) -> bool:
+    """Whether the dtype is a real floating-point one (complex is not)."""
+    row = DTYPES.get(name)
+    return row is not None and row.kind == "float"
+
+
+def width(name: str) -> int:
+    """Bytes per element; 0 for a dtype outside the table."""
+    row = DTYPES.get(name)
+    return row.bytes if row else 0
 
 
 def real_part(name: str) -> str:
@@ -118,15 +134,3 @@ def of_parts(name: str) -> str:
     ('complex64', '')
     """
     return next((whole for whole, part in _PARTS.items() if part == name), "")
-
-
-def is_float(name: str) -> bool:
-    """Whether the dtype is a real floating-point one (complex is not)."""
-    row = DTYPES.get(name)
-    return row is not None and row.kind == "float"
-
-
-def width(name: str) -> int:
-    """Bytes per element; 0 for a dtype outside the table."""
-    row = DTYPES.get(name)
-    return row.bytes if row else 0

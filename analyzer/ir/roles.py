@@ -87,6 +87,14 @@ FIXED: Final[Mapping[str, tuple[int, ...] | None]] = {
 """Operation -> the results that have a dtype of their own: masks, positions, counts; None is all of them."""
 
 
+_INTO: Final = frozenset({
+    "as_strided_scatter", "diagonal_scatter", "index_add", "index_copy", "index_fill", "index_put", "index_reduce",
+    "masked_fill", "masked_scatter", "put", "scatter", "scatter_add", "scatter_reduce", "select_scatter",
+    "slice_scatter",
+})  # fmt: skip
+"""Operations whose result is their first argument with something written into it."""
+
+
 def base(node: Node) -> str:
     """The bare name of an operation, the same for the form that writes in place: "add" of "aten.add_.Tensor"."""
     name = node.op.removeprefix(CALLED)
@@ -120,7 +128,7 @@ def _written(node: Node, result: int) -> Ref | None:
     """What an operation that writes in place, or into `out`, gives back."""
     target: Arg = dict(node.kwargs).get("out")
     name = node.op.split(".")[1] if node.op.startswith("aten.") else ""
-    if name.endswith("_") and not name.endswith("__") and node.args:
+    if node.args and ((name.endswith("_") and not name.endswith("__")) or name in _INTO):
         target = node.args[0]
     if type(target) is tuple and result < len(target):
         target = target[result]

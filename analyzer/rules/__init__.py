@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.findings import Finding, Operand, Origin
 from analyzer.ir.graph import Node, Ref, above, in_any_layer
+from analyzer.ir.roles import valued
 from analyzer.ir.witness import NOBODY
 
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
@@ -120,10 +121,18 @@ def _names(hits: list[Hit]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(held.name for hit in hits for held in hit.tensors))
 
 
+def concerned(flow: Flow, node: Node) -> tuple[Ref, ...]:
+    """The operands whose dtype can be a cause: an index or a mask is none where the others differ already."""
+    refs = valued(node)
+    return refs if len({flow.dtype(ref) for ref in refs}) > 1 else node.operands()
+
+
 def _operands(flow: Flow, node: Node) -> tuple[Operand, ...]:
+    refs = concerned(flow, node)
     return tuple(
         Operand(
             position, flow.graph[ref.id].name or ref.id, flow.dtype(ref), flow.graph.spec(ref).shape, flow.origins(ref)
         )
         for position, ref in enumerate(node.operands())
+        if ref in refs
     )

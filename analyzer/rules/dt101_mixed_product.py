@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.graph import causes
-from analyzer.rules import Hit, cause
+from analyzer.rules import Hit, cause, concerned
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
@@ -35,9 +35,10 @@ def check(flow: Flow) -> Iterator[Hit]:
     """Every refused call, in the kernel's own words; one whose causes are all known already is one more place."""
     known: dict[str, tuple[str, ...]] = {}
     for node in causes(node for node in flow.graph.ops() if flow.refused(node.id)):
-        odd = [ref for ref in node.operands() if node.repair and flow.dtype(ref) != node.repair]
-        odd = [ref for ref in odd if is_float(flow.dtype(ref))] or odd  # an index is no odd operand
-        found = cause(flow, node, odd or node.operands())[1:]
+        refs = concerned(flow, node)
+        odd = [ref for ref in refs if node.repair and flow.dtype(ref) != node.repair]
+        odd = [ref for ref in odd if is_float(flow.dtype(ref))] or odd
+        found = cause(flow, node, odd or refs)[1:]
         new = [name for name in found if name not in known]
         known |= dict.fromkeys(new, found)
         yield Hit(node.id, flow.refused(node.id), "error", (node.phase, *(found if new else known[found[0]])))
