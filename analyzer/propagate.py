@@ -30,7 +30,7 @@ def propagate(
             dtypes[node.id] = (changed.get(node.id, node.dtype),)
             continue
         answer = _answer(graph, node, dtypes, plan.device)
-        if isinstance(answer, oracle.Refused) and answer.uniform and not node.refused:
+        if isinstance(answer, oracle.Refused) and answer.confirm and not node.refused:
             answer = _as_captured(graph, node, dtypes, answer)
         if isinstance(answer, oracle.Refused) and not (answer.gap and plan.device != "cpu"):
             refusals[node.id] = node.refused or answer.message
@@ -67,19 +67,22 @@ def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]
 
 
 def _called(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]]) -> oracle.Answer:
-    """A call that no kernel can be asked about is refused until all its operands have one dtype."""
+    """A call that no kernel can be asked about is refused until its odd operands, or all floats, have one dtype."""
     floats = {dtypes[ref.id][ref.index] for ref in node.operands() if is_float(dtypes[ref.id][ref.index])}
     if not node.refused or not _differs(graph, node, dtypes):
         given = oracle.Dtypes(_captured(node))
         return oracle.Refused(node.refused) if node.refused else given
-    if len(floats) > 1:
+    operands = node.operands()
+    if node.odd and all(dtypes[ref.id][ref.index] == node.repair for ref in (operands[at] for at in node.odd)):
+        return oracle.Dtypes(_captured(node))
+    if node.odd or len(floats) > 1:
         return oracle.Refused(node.refused)
     now = "".join(floats)
     return oracle.Dtypes(tuple(now if s.dtype == node.repair else s.dtype for s in node.outputs))
 
 
 def _as_captured(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]], answer: oracle.Answer) -> Any:
-    """A capture knew the layout of the operands, which the oracle does not: its verdict on the same dtypes stands."""
+    """A capture knew the layout and the integers of a call, which the oracle does not: its verdict stands."""
     return answer if _differs(graph, node, dtypes) else oracle.Dtypes(_captured(node))
 
 

@@ -72,7 +72,12 @@ class Abstract(torch.Tensor):
 
     def like(self, dtype: torch.dtype) -> Abstract:
         """The same operand in another dtype: the silent cast of a repair, which makes no node."""
-        other = Abstract.make(Spec(dtype_name(dtype), tuple(self.shape)), self.stride(), self.ref, Cell())
+        value = None
+        if self.known is not None:
+            with torch._C._DisableTorchDispatch():
+                value = self.known.to(dtype)
+        cell = Cell(known=value is not None)
+        other = Abstract.make(Spec(dtype_name(dtype), tuple(self.shape)), self.stride(), self.ref, cell, value)
         other.held, other.seen = self.held, other.cell.version
         other.sparse = self.sparse
         return other

@@ -63,10 +63,13 @@ def _odd(graph: ModelGraph, finding: Finding) -> list[Operand]:
 
     The others' origins are left out: an operation that is put in elsewhere would change them.
     """
+    node = graph.nodes.get(finding.nodes[0]) if finding.nodes else None
+    if node is not None and node.odd:
+        return [operand for operand in finding.operands if operand.position in node.odd]
     floats = [operand for operand in finding.operands if is_float(operand.dtype)]
     if len({operand.dtype for operand in floats}) < 2:
         return []
-    home = graph[finding.nodes[0]].repair if finding.nodes and finding.nodes[0] in graph.nodes else ""
+    home = node.repair if node is not None else ""
     widest = max(width(operand.dtype) for operand in floats)
     return [o for o in floats if home and o.dtype != home] or [o for o in floats if width(o.dtype) == widest]
 

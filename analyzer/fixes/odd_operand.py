@@ -6,7 +6,6 @@ import ast
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from analyzer.fixes.search import odd_refs
 from analyzer.fixes.source_file import Code, Insertion, Mixing, operands, pure
 from analyzer.ir.blame import handed_on, is_told
 from analyzer.ir.dtypes import is_float
@@ -137,7 +136,7 @@ def _by_ends(
     inside: Callable[[Node], bool],
 ) -> tuple[list[ast.expr], list[ast.expr]]:  # fmt: skip
     """Odd and fine expressions, told by where the values come from that go into the call."""
-    odd_ends = _ends(flow, (ref for node in nodes for ref in odd_refs(flow, node.id, wanted)), inside)
+    odd_ends = _ends(flow, (ref for node in nodes for ref in flow.odd(node.id, wanted)), inside)
     fine_refs = (ref for node in nodes for ref in node.operands() if flow.dtype(ref) == wanted)
     fine_ends = _ends(flow, fine_refs, inside)
     odd = [expr for expr in exprs if any(_gives(code, line, expr, end) for end in odd_ends)]
@@ -204,7 +203,7 @@ def _value_gives(code: Code, line: int, value: ast.expr, expr: ast.expr, end: No
 
 def _own_dtype(flow: Flow, nodes: Sequence[Node], wanted: str, path: str) -> str:
     """The dtype of a called module whose own tensors are what is odd, so that its arguments are to follow it."""
-    ends = _ends(flow, (ref for node in nodes for ref in odd_refs(flow, node.id, wanted)), lambda n: _under(n, path))
+    ends = _ends(flow, (ref for node in nodes for ref in flow.odd(node.id, wanted)), lambda n: _under(n, path))
     dtypes = {flow.dtypes[end.id][0] for end in ends}
     inside = all(not end.is_op and end.name.startswith(f"{path}.") for end in ends)
     return dtypes.pop() if inside and len(dtypes) == 1 else ""

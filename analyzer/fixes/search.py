@@ -19,17 +19,9 @@ _SOURCE, _SINK = ("source",), ("sink",)
 _CASTABLE: Final = ("parameter", "buffer", "input")
 
 
-def odd_refs(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Ref]:
-    """Operands of a refused call that have another dtype than the wanted one, or than its repair gave them."""
-    wanted = wanted or flow.graph[node_id].repair
-    for ref in flow.graph[node_id].operands():
-        if wanted and is_float(flow.dtype(ref)) and flow.dtype(ref) != wanted:
-            yield ref
-
-
 def odd_origins(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Origin]:
     """The stored tensors that those operands have their dtype from, but for complex ones, which a cast would halve."""
-    for ref in odd_refs(flow, node_id, wanted):
+    for ref in flow.odd(node_id, wanted):
         origins = (one for one in flow.origins(ref) if one.kind in _CASTABLE and kind(one.dtype) != "complex")
         yield from (origin for origin in origins if origin.dtype != (wanted or flow.graph[node_id].repair))
 
@@ -104,7 +96,7 @@ class _Ways:
     def add(self, node_id: str) -> None:
         """The ways of the odd operands of one refused call."""
         wanted = self.flow.graph[node_id].repair
-        for ref in odd_refs(self.flow, node_id):
+        for ref in self.flow.odd(node_id):
             call = self._vertex(node_id, wanted)
             self.graph.add_edge((*call, "out"), _SINK)
             self._enter(ref, wanted, call)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.fixes.odd_operand import at_call, at_value, makes
-from analyzer.fixes.search import odd_refs
 from analyzer.fixes.source_file import Insertion, read
 from analyzer.ir.blame import handed_on
 from analyzer.ir.dtypes import is_float, kind
@@ -116,7 +115,7 @@ def _is_one(flow: Flow, node: Node) -> bool:
 
 def _behind(flow: Flow, refused: Sequence[str]) -> Iterator[Node]:
     """The operations that handed an odd dtype on to refused calls, nearest first."""
-    queue = [ref for node_id in refused for ref in odd_refs(flow, node_id)]
+    queue = [ref for node_id in refused for ref in flow.odd(node_id)]
     seen = set()
     for ref in queue:
         node = flow.graph[ref.id]

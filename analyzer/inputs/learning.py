@@ -17,6 +17,7 @@ from analyzer.inputs.facts import Facts
 from analyzer.inputs.lessons import changes
 from analyzer.inputs.makers import IMAGE, SOUND
 from analyzer.ir.findings import Assumption
+from analyzer.ir.flow import Flow
 from analyzer.ir.graph import STOPPED
 from analyzer.ir.plan import Plan
 from analyzer.running.forward import capture
@@ -43,11 +44,22 @@ def learned(loaded: Loaded, plan: Plan) -> tuple[Loaded, Captured]:
     """
     runs = _Runs(plan)
     try:
-        return _learned(loaded, plan, runs)
+        taught, captured = _learned(loaded, plan, runs)
+        if captured.stop is None or not loaded.invented:
+            return taught, captured
+        mended = capture(taught, plan).uninterrupted()
+        return (taught, captured) if _blames_inputs(mended, plan) else (taught, mended)
     except Interrupted:
         if runs.furthest is None:
             raise
         return runs.furthest
+
+
+def _blames_inputs(captured: Captured, plan: Plan) -> bool:
+    """Whether a call was refused for the kind of an input alone, which was made up."""
+    flow = Flow.as_captured(captured.graph, plan)
+    odd = [ref for node in captured.graph.ops() if node.odd for ref in flow.odd(node.id)]
+    return any(all(origin.kind == "input" for origin in flow.origins(ref)) for ref in odd)
 
 
 class _Runs:
@@ -58,7 +70,7 @@ class _Runs:
         self.furthest: tuple[Loaded, Captured] | None = None
 
     def __call__(self, loaded: Loaded) -> Captured:
-        captured = capture(loaded, self._plan)
+        captured = capture(loaded, self._plan, guessing=bool(loaded.invented))
         if self.furthest is None or captured.coverage.ops >= self.furthest[1].coverage.ops:
             self.furthest = loaded, captured
         return captured.uninterrupted()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from analyzer.ir.blame import Blame
+from analyzer.ir.dtypes import is_float
 from analyzer.ir.findings import Origin
 from analyzer.ir.graph import ModelGraph, Ref, above
 from analyzer.ir.inventory import EMPTY, Inventory
@@ -47,6 +48,18 @@ class Flow:
     def reads(self, node_id: str) -> tuple[str, ...]:
         """The dtype of each tensor operand of a node, before any repair."""
         return tuple(self.dtype(ref) for ref in self.graph[node_id].operands())
+
+    def odd(self, node_id: str, wanted: str = "") -> tuple[Ref, ...]:
+        """Operands of a refused call that have another dtype than the wanted one, or than its repair gives them.
+
+        Floats alone count, as an index or a mask is not odd, unless the repair says which operands are.
+        """
+        node = self.graph[node_id]
+        wanted = wanted or node.repair
+        operands = node.operands()
+        counted = [operands[at] for at in node.odd if at < len(operands)]
+        counted = counted or [ref for ref in operands if is_float(self.dtype(ref))]
+        return tuple([ref for ref in counted if wanted and self.dtype(ref) != wanted])
 
     def refused(self, node_id: str) -> str:
         """The kernel's words if it refuses this call, else ""."""

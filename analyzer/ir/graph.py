@@ -121,6 +121,8 @@ class Node:
     """
     step: str = ""
     """Which forward pass of several it belongs to: "prefill", "decode"; "" where there is but one."""
+    odd: tuple[int, ...] = ()
+    """Positions of the operands that the repair casts; empty where it is every float."""
 
     _operands: tuple[Ref, ...] | None = field(default=None, init=False, compare=False, repr=False)
 

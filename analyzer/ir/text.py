@@ -17,10 +17,10 @@ T = TypeVar("T")
 _SHORT: Final = {row.short: row.name for row in DTYPES.values()}
 _WORDS: Final = {"True": True, "False": False, "None": None, "inf": float("inf"), "nan": float("nan")}
 _BARE_ID: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
-_BARE_FIELD: Final = re.compile(r"[\w./<>+:-]+", re.ASCII)
+_BARE_FIELD: Final = re.compile(r"[\w./<>+:,-]+", re.ASCII)
 _PLACE: Final = re.compile(r"(.*):(\d+)", re.DOTALL)
-_SIGNS: Final = ("@", "~", "#", "/", "=>", "?", "+", "<", "^", "!")
-_NAMED: Final = ("at", "other", "place", "call", "repair", "reason", "inserted", "phase", "step", "refused")
+_SIGNS: Final = ("@", "~", "#", "/", "=>", "?", "+", "<", "^", "*", "!")
+_NAMED: Final = ("at", "other", "place", "call", "repair", "reason", "inserted", "phase", "step", "odd", "refused")
 _FIELDS: Final = dict(zip(_SIGNS, _NAMED, strict=True))
 """Signs after the outputs; `!` is last and runs to the end of the line."""
 _TOKEN: Final = re.compile(
@@ -70,7 +70,8 @@ def _line(node: Node) -> str:
     line = f"{_id(node.id)} = {made} : " + (outputs[0] if len(outputs) == 1 else f"({', '.join(outputs)})")
     at, other = (node.module, node.name) if node.is_op else (node.name, node.module)
     place = f"{node.place.file}:{node.place.line}" if node.place != NOWHERE else ""
-    values = (at, other, place, node.call, node.repair, node.reason.text, node.inserted, node.phase, node.step)
+    odd = ",".join(map(str, node.odd))
+    values = (at, other, place, node.call, node.repair, node.reason.text, node.inserted, node.phase, node.step, odd)
     for sign, value in zip(_FIELDS, values, strict=False):
         if value:
             line += f"  {sign} {value if _BARE_FIELD.fullmatch(value) else repr(value)}"
@@ -110,6 +111,10 @@ def _dtype(name: str) -> str:
 
 def _spec(spec: Spec) -> str:
     return f"{_dtype(spec.dtype)}[{','.join(map(str, spec.shape))}]"
+
+
+def _positions(text: str) -> tuple[int, ...]:
+    return tuple([int(part) for part in text.split(",") if part])
 
 
 class _Line:
@@ -156,6 +161,7 @@ class _Line:
             node_id, op, args, kwargs, outs, name, module, fields.get("call", ""), where, fields.get("refused", ""),
             fields.get("repair", ""), Reason(fields.get("reason", "")), one_of(INSERTERS, fields.get("inserted", "")),
             phase=one_of(PHASES, fields.get("phase", "")), step=fields.get("step", ""),
+            odd=_positions(fields.get("odd", "")),
         )  # fmt: skip
 
     def _fields(self) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Final, TypeAlias
 
 import torch
@@ -17,7 +19,7 @@ from analyzer.oracle.operands import (
     EXACT,
     KEPT_SIZE,
     NOWHERE,
-    PIVOTED,
+    ONE_BASED,
     REGULAR,
     SHRUNK,
     UNTOUCHED,
@@ -27,6 +29,7 @@ from analyzer.oracle.operands import (
     numel,
     real,
 )
+from analyzer.oracle.remedies import remedies
 
 Kwargs = tuple[tuple[str, Arg], ...]
 
@@ -35,6 +38,8 @@ EXACT_LIMIT: Final = 1 << 22
 UNTOUCHED_LIMIT: Final = 1 << 28
 """Elements up to which a refused call is put once more at full size, for its words, on memory that stays unused."""
 KERNEL_ERRORS: Final = (RuntimeError, TypeError, ValueError, IndexError)
+META_ERRORS: Final = (*KERNEL_ERRORS, KeyError, AssertionError, AttributeError)
+"""What a meta kernel that is written in Python may raise as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +53,19 @@ class Dtypes:
 class Refused:
     """The kernel would not take these dtypes, in its own words.
 
-    `gap` says that it refuses the same words for a uniform dtype because this device has no such kernel
-    ("not implemented for 'Half'"): a fact about the CPU, not about the mixture.
+    `gap` says that it refuses the same words for a uniform half-precision dtype because this device has no such
+    kernel ("not implemented for 'Half'"): a fact about the CPU, not about the mixture.
     """
 
     message: str
     gap: bool = False
-    uniform: bool = False
-    """All operands have one dtype, and another one would do: perhaps for another layout than the call's own."""
+    confirm: bool = False
+    """Perhaps for another layout, or other integers, than the call's own: who has these puts the call once more."""
+    changes: tuple[tuple[int, str], ...] = ()
+    """Operands, by their position among all tensors, and the dtypes in which the kernel takes the call.
+
+    Empty where one dtype for all floats does it.
+    """
     asked: Witness = CPU
     """Whose words these are; of another device with their source: `cuda, from source: pytorch#135969`."""
 
@@ -65,12 +75,16 @@ class Unanswered:
     """Neither the shrunken nor the exact call could be put to the kernel, whatever the dtypes."""
 
     reason: str
+    refused: bool = False
+    """The reason is what the kernel said; it may be the call's own error, or only that of the operands made for it."""
 
 
 STAND_INS: Final = ("quantised", "kernels")
 """Namespaces of operations of ours that stand for a library's kernels, and name where its words are read."""
-_BYTES: Final = frozenset({"int8", "uint8"})
-"""What packed weights are stored as."""
+HALVES: Final = frozenset({"float16", "bfloat16", "complex32"})
+"""Dtypes in which the CPU lacks kernels that other devices may have."""
+_LACKS: Final = "not implemented for"
+"""How ATen's dispatch macros say that a kernel has no such dtype (aten/src/ATen/Dispatch.h)."""
 _AUTOCAST: Final = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
 """Off while a kernel is asked, also inside a caller's own region."""
 
@@ -83,9 +97,10 @@ def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu"
 
     For another device than the CPU a row of its data file decides; where there is none, the CPU answers for it.
 
-    A refusal counts only after a control: the same operands in one dtype must run (float32, else one that is there
-    already, as a dtype among the arguments may bind the operands to it). So a call that fails for
-    its shapes or values is `Unanswered`, never `Refused`.
+    A refusal counts only after a control: the same operands must run in other dtypes. Floats are put in one dtype
+    (float32, else one that is there already, as a dtype among the arguments may bind the operands to it); if that
+    does not help, operands of any kind are changed, the fewest first (`remedies`). So a call that fails for its
+    shapes or values is `Unanswered`, never `Refused`.
 
     >>> a = Spec("float32", (2, 3)); b = Spec("bfloat16", (3, 4))
     >>> ask("aten.mm.default", (a, b)).message
@@ -116,9 +131,9 @@ def words(error: BaseException) -> str:
     return str(error).split("\nException raised from")[0].strip()
 
 
-def is_gap(words: str, mixed: bool) -> bool:
-    """Whether a refusal of operands in one dtype says that this device has no such kernel."""
-    return "not implemented for" in words and not mixed
+def is_gap(words: str, dtypes: Collection[str]) -> bool:
+    """Whether a refusal of operands whose floats have these dtypes says that the CPU has no such half kernel."""
+    return _LACKS in words and len(dtypes) == 1 and HALVES.issuperset(dtypes)
 
 
 def is_view(function: Any) -> bool:
@@ -166,24 +181,75 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
         controls = (*controls, "bfloat16")
     if any(argument.name == "workspace" for argument in function._schema.arguments):
         return Unanswered("it wants the workspace that its forward filled, and may crash on any other")
+    size = max(elements((args, kwargs)), _given(function, args, kwargs))
     first = ""
-    for way in _ways(function, mixed, max(elements((args, kwargs)), _given(function, args, kwargs))):
+    for way in _ways(function, mixed, size):
         result = _try(function, args, kwargs, way)
         if isinstance(result, Dtypes):
             return result
         first = first or result
         tried = (_try(function, _in(d, args), _in(d, kwargs), way) for d in controls)
-        if any(isinstance(said, Dtypes) for said in tried) or _packed(function, args, kwargs, way):
-            lacks = "not implemented for" in result  # and that of one of these dtypes alone?
-            gap = lacks and any(_try(function, _in(d, args), _in(d, kwargs), way) == result for d in floats)
-            return Refused(_full_size(function, args, kwargs, result, way), gap, uniform=not mixed and not gap)
-    return Unanswered(first or "too large to try")
+        if any(isinstance(said, Dtypes) for said in tried):
+            lacks = _LACKS in result  # and that of one of these dtypes alone?
+            gap = lacks and any(
+                _try(function, _in(d, args), _in(d, kwargs), way) == result for d in sorted(floats & HALVES)
+            )
+            return Refused(_full_size(function, args, kwargs, result, way), gap, confirm=not mixed and not gap)
+    return _of_any_kind(function, args, kwargs, size > EXACT_LIMIT) or Unanswered(
+        first or "too large to try", refused=bool(first) and size <= EXACT_LIMIT
+    )
+
+
+def _of_any_kind(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, large: bool) -> Answer | None:
+    """The answer to a call that the kernel takes with other integers, or in other dtypes of any kind; None if not.
+
+    Zeros stand for integers that are not known, and divide nothing: so they are also tried as ones.
+    """
+    operands = tuple(walk.leaves((args, kwargs), Spec))
+    ways = (SHRUNK,) if large else (EXACT, ONE_BASED)
+    said = [_try(function, args, kwargs, way) for way in ways]
+    for result in said:
+        if isinstance(result, Dtypes):
+            return result
+    dtypes = [spec.dtype for spec in operands]
+    for way, result in zip(ways, said, strict=True):
+        for change in remedies(dtypes, _written(function, args, kwargs), str(function)):
+            if isinstance(_try(function, *changed(args, kwargs, change), way), Dtypes):
+                message = _full_size(function, args, kwargs, str(result), way)
+                gap = _LACKS in message and all(dtypes[at] in HALVES for at in change)
+                return Refused(message, gap, confirm=not gap, changes=tuple(change.items()))
+    return None
+
+
+def changed(args: tuple[Arg, ...], kwargs: Kwargs, change: Mapping[int, str]) -> tuple[Any, Any]:
+    """A call's arguments with some of its tensors, by their position among all of them, in other dtypes."""
+    positions = count()
+
+    def other(spec: Spec) -> Spec:
+        dtype = change.get(next(positions))
+        return replace(spec, dtype=dtype) if dtype else spec
+
+    made: tuple[Any, Any] = walk.changed((args, kwargs), Spec, other)
+    return made
+
+
+def _written(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> set[int]:
+    """The positions, among all tensors of a call, of those that it writes into."""
+    into = {
+        argument.name
+        for argument in function._schema.arguments
+        if argument.alias_info is not None and argument.alias_info.is_write
+    }
+    names = [argument.name for argument in function._schema.arguments]
+    given = [*zip(names, args, strict=False), *kwargs]
+    owners = [name for name, value in given for _ in walk.leaves(value, Spec)]
+    return {at for at, name in enumerate(owners) if name in into}
 
 
 def _ways(function: Any, mixed: bool, size: int) -> tuple[Way, ...]:
     """The cheapest first; a mixture in its exact shape if it may be, as the words can depend on sizes."""
     if any("pivots" in argument.name.lower() for argument in function._schema.arguments):
-        return (PIVOTED,)
+        return (ONE_BASED,)
     if size > EXACT_LIMIT and not is_view(function):
         return SHRUNK, ALIGNED
     return (EXACT, SHRUNK, REGULAR) if mixed else (SHRUNK, EXACT, REGULAR)
@@ -208,23 +274,15 @@ def _try(function: Any, args: Any, kwargs: Any, way: Way) -> Dtypes | str:
         return words(error)
 
 
-def _packed(function: object, args: object, kwargs: object, way: Way) -> bool:
-    """Whether a call on floats and packed weights, which are bytes, would run if these were floats as well."""
-    if not _floats((args, kwargs)) or not _floats((args, kwargs), _BYTES):
-        return False
-    return isinstance(_try(function, _in("float32", args, _BYTES), _in("float32", kwargs, _BYTES), way), Dtypes)
-
-
-def _in(dtype: str, arg: object, also: frozenset[str] = frozenset()) -> object:
+def _in(dtype: str, arg: object) -> object:
     def other(spec: Spec) -> Spec:
-        return replace(spec, dtype=dtype) if is_float(spec.dtype) or spec.dtype in also else spec
+        return replace(spec, dtype=dtype) if is_float(spec.dtype) else spec
 
     return walk.changed(arg, Spec, other)
 
 
-def _floats(arg: object, of: frozenset[str] | None = None) -> set[str]:
-    found = {spec.dtype for spec in walk.leaves(arg, Spec)}
-    return {dtype for dtype in found if is_float(dtype)} if of is None else found & of
+def _floats(arg: object) -> set[str]:
+    return {spec.dtype for spec in walk.leaves(arg, Spec) if is_float(spec.dtype)}
 
 
 def _given(function: Any, args: Any, kwargs: Any) -> int:
@@ -233,7 +291,7 @@ def _given(function: Any, args: Any, kwargs: Any) -> int:
         with torch.no_grad(), torch._C._DisableTorchDispatch(), torch._C._ExcludeDispatchKeyGuard(_AUTOCAST):
             made = [real(_in("bfloat16", a), {}, NOWHERE) for a in args]
             return numel(function(*made, **{name: real(_in("bfloat16", a), {}, NOWHERE) for name, a in kwargs}))
-    except (*KERNEL_ERRORS, NotImplementedError):
+    except META_ERRORS:
         return 0
 
 

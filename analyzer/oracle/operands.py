@@ -71,8 +71,9 @@ def chosen(op: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def regular(tensor: torch.Tensor) -> torch.Tensor:
-    """A float tensor with a heavy diagonal in its last two dimensions: matrices that can be inverted and factored."""
-    if not tensor.dtype.is_floating_point or tensor.dim() < 2 or tensor.dtype.itemsize == 1:
+    """A float or complex tensor with a heavy diagonal in its last two dimensions, to be inverted and factored."""
+    inexact = tensor.dtype.is_floating_point or tensor.dtype.is_complex
+    if not inexact or tensor.dim() < 2 or tensor.dtype.itemsize == 1:
         return tensor
     made = tensor.clone()
     made.diagonal(dim1=-2, dim2=-1).add_(made.shape[-1])
@@ -105,5 +106,5 @@ EXACT: Final = Way(0, _ones)
 REGULAR: Final = Way(0, _regular_ones)
 UNTOUCHED: Final = Way(0, torch.empty)
 NOWHERE: Final = Way(0, partial(torch.empty, device="meta"))
-PIVOTED: Final = Way(0, _one_based)
-"""For LAPACK's pivots, which count from one: zeros would let some kernels write outside of their memory."""
+ONE_BASED: Final = Way(0, _one_based)
+"""For divisors, and for LAPACK's pivots, which count from one: at zero some kernels write outside of their memory."""

@@ -78,6 +78,10 @@ def mixture(flow: Reading, node_id: str) -> tuple[frozenset[str], str]:
     node = flow.graph[node_id]
     reads = [pair for pair in zip(node.operands(), flow.reads(node_id), strict=True) if is_float(pair[1])]
     floats = {dtype for _, dtype in reads}
+    if node.odd:
+        given = flow.reads(node_id)
+        odd = {given[at] for at in node.odd if at < len(given)} - {node.repair}
+        return frozenset(odd), node.repair if odd else ""
     if node.repair and floats - {node.repair}:
         return frozenset(floats - {node.repair}), node.repair
     floats = {dtype for ref, dtype in reads if flow.graph.spec(ref).shape} or floats  # a 0-dim tensor promotes no other

@@ -54,8 +54,9 @@ def _comment(text: str) -> str:
 
 def _about(report: Report, finding: Finding) -> str:
     place = f"{finding.file}:{finding.line}" if finding.file else "a line that is not known"
-    repair = report.graph[finding.nodes[0]].repair
-    odd = [operand for operand in finding.operands if operand.dtype != repair] or finding.operands
+    node = report.graph[finding.nodes[0]]
+    odd = [o for o in finding.operands if o.dtype != node.repair and (not node.odd or o.position in node.odd)]
+    odd = odd or list(finding.operands)
     origins = dict.fromkeys(origin for operand in odd for origin in operand.origins)
     causes = ", ".join(f"{short(o.dtype)} from {o.kind} {o.name}" for o in origins)
     parts = (f"{finding.code} {finding.name} at {place}", f"in {finding.module}" * bool(finding.module), causes)

@@ -176,7 +176,17 @@ def _node(
         callers.get(name, ()),
         _PHASE("" if phase == FORWARD else phase),
         step,
+        _positions(one.get("odd")),
     )
+
+
+def _positions(data: object) -> tuple[int, ...]:
+    """Which operands a repair casts."""
+    found = as_list([] if data is None else data, "odd")
+    positions = tuple([at for at in found if type(at) is int and at >= 0])
+    if len(positions) != len(found):
+        raise Misfit("odd holds what is no position")
+    return positions
 
 
 def _held(plain: object, pool: Pool) -> Held:

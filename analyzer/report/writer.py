@@ -143,6 +143,7 @@ def _node(node: Node) -> JsonObject:
         "outputs": [{"dtype": s.dtype, "shape": list(s.shape)} for s in node.outputs],
         "refused": node.refused or None,
         "repair": node.repair or None,
+        **({"odd": list(node.odd)} if node.odd else {}),
         **_reason(node.reason),
         "inserted": node.inserted or None,
         "phase": node.phase or FORWARD,

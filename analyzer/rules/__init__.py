@@ -122,9 +122,9 @@ def _names(hits: list[Hit]) -> tuple[str, ...]:
 
 
 def concerned(flow: Flow, node: Node) -> tuple[Ref, ...]:
-    """The operands whose dtype can be a cause: an index or a mask is none where the others differ already."""
-    refs = valued(node)
-    return refs if len({flow.dtype(ref) for ref in refs}) > 1 else node.operands()
+    """The operands whose dtype can be a cause: an index or a mask is none, unless it is the odd one."""
+    refs = (*valued(node), *flow.odd(node.id))
+    return tuple([ref for ref in node.operands() if ref in refs])
 
 
 def _operands(flow: Flow, node: Node) -> tuple[Operand, ...]:

@@ -1,7 +1,10 @@
-"""A call is given operands whose dtypes its kernel will not take together.
+"""A call is given operands in dtypes that its kernel will not take, together or at all.
 
 Matrix products, convolutions and attention do not promote: they raise at run time. The odd operand is often made
-far from the call, by a parameter that stayed in another dtype and a sum that silently took it over.
+far from the call, by a parameter that stayed in another dtype and a sum that silently took it over. The same goes for
+an operand of another kind, an integer where a float belongs or a mask that is no bool, for a dtype that a kernel does
+not have, and for a check that a module makes in Python, as `nn.LSTM` does. Whatever the dtypes are, it counts only
+where other dtypes would make the call run.
 
     query = parameter : bf16[5,32]  @ resampler
     pos_embed = parameter : f32[5,32]  @ resampler
@@ -23,7 +26,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from analyzer.ir.dtypes import is_float
 from analyzer.ir.graph import causes
 from analyzer.rules import Hit, cause, concerned
 
@@ -35,10 +37,7 @@ def check(flow: Flow) -> Iterator[Hit]:
     """Every refused call, in the kernel's own words; one whose causes are all known already is one more place."""
     known: dict[str, tuple[str, ...]] = {}
     for node in causes(node for node in flow.graph.ops() if flow.refused(node.id)):
-        refs = concerned(flow, node)
-        odd = [ref for ref in refs if node.repair and flow.dtype(ref) != node.repair]
-        odd = [ref for ref in odd if is_float(flow.dtype(ref))] or odd
-        found = cause(flow, node, odd or refs)[1:]
+        found = cause(flow, node, flow.odd(node.id) or concerned(flow, node))[1:]
         new = [name for name in found if name not in known]
         known |= dict.fromkeys(new, found)
         yield Hit(node.id, flow.refused(node.id), "error", (node.phase, *(found if new else known[found[0]])))

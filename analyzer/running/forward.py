@@ -21,6 +21,7 @@ from analyzer.capture.module_inventory import inventory_of
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing.calls import Calls
+from analyzer.capture.tracing.module_calls import ModuleCalls
 from analyzer.capture.tracing.outcomes import Kernels
 from analyzer.capture.tracing.recorder import Recorder
 from analyzer.capture.tracing.tracer import Tracer
@@ -41,28 +42,33 @@ from analyzer.running.training_step import Run, step, training
 from analyzer.running.wrapping import wrapped
 
 
-def capture(loaded: Loaded, plan: Plan) -> Captured:
+def capture(loaded: Loaded, plan: Plan, *, guessing: bool = False) -> Captured:
     """Run the model without weights and record every operation, up to where the model's own code stops, if it does.
+
+    While inputs are being guessed (`guessing`), a call that refuses operands of another kind, such as an integer where
+    a float belongs, ends the run: that says of the inputs what they should be.
 
     Raises AnalyzerError for a plan that this model cannot have.
     """
-    captured = _capture(loaded, plan)
+    captured = _capture(loaded, plan, guessing)
     if captured.stop is None or captured.stop.interrupted or not loaded.spare:
         return captured
     names = ", ".join(loaded.spare)
     note = Assumption("the loss", f"the mean of the outputs: the model does not take the {names} made up for it")
     inputs = {name: value for name, value in loaded.inputs.items() if name not in loaded.spare}
-    again = _capture(replace(loaded, inputs=inputs, spare=(), assumptions=(*loaded.assumptions, note)), plan)
+    again = _capture(replace(loaded, inputs=inputs, spare=(), assumptions=(*loaded.assumptions, note)), plan, guessing)
     return captured if again.stop and again.coverage.ops <= captured.coverage.ops else again
 
 
-def _capture(loaded: Loaded, plan: Plan) -> Captured:
+def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
     Abstract.running += 1
     recorder, inventions = Recorder(), Inventions()
     places = SourceLines(loaded.module, loaded.root)
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
     tracer.module_dtypes.parts = loaded.parts
+    tracer.mends_kinds = not guessing
     calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
+    module_calls = ModuleCalls(tracer)
     result: Any = None
     stop: Stop | None = None
     with restored(loaded.module), _swapped(loaded, tracer), unmarked():
@@ -77,8 +83,12 @@ def _capture(loaded: Loaded, plan: Plan) -> Captured:
         try:
             below = covered(plan, loaded.module, tracer)
             around = wrapped(plan, loaded.module, loaded.inventory, tracer)
-            with mode(), tracer.passes.engine(calls), autocast.around(), calls, tracer, below, around:
-                result = run(loaded.module, inputs)
+            watched = module_calls.watched()
+            with mode(), tracer.passes.engine(calls), autocast.around(), calls, tracer, watched, below, around:
+                if _is_bare(loaded.module):  # a function alone, whose own code may refuse as a module's does
+                    result = module_calls.call(loaded.name, loaded.module, partial(run, loaded.module), (inputs,), {})
+                else:
+                    result = run(loaded.module, inputs)
         except AnalyzerError:
             raise
         except (Exception, Interrupted) as error:
@@ -133,6 +143,10 @@ def from_callable(
         return Loaded(module, name, "", {**named, **(kwargs or {})}, steps=steps, inventory=inventory_of(module))
     inputs = {"args": tuple(args), "kwargs": dict(kwargs or {})}
     return Loaded(module, name, "", inputs, run, steps=steps, inventory=inventory_of(module))
+
+
+def _is_bare(module: nn.Module) -> bool:
+    return not any(True for _ in module.children()) and not any(True for _ in module.parameters())
 
 
 def _forward(module: nn.Module, inputs: dict[str, object]) -> Any:

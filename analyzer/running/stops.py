@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+import torch
+
+from analyzer import oracle
 from analyzer.capture import Stop
+from analyzer.capture.refusals.dtype_checks import looked_at
+from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing.outcomes import tensors
+from analyzer.capture.tracing.site import Refusal, Site
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.errors import Interrupted
-from analyzer.ir.graph import STOPPED, Node, Place, Ref
+from analyzer.ir.graph import CALLED, STOPPED, Node, Place, Ref
 from analyzer.ir.reason import Reason
 
 _NO_GRADIENT: Final = "does not require grad"
@@ -25,8 +31,18 @@ def mark(error: Exception | Interrupted, tracer: Tracer, *, train: bool) -> Stop
     about = said if told else f"{type(error).__name__}: {said}".rstrip(": ")
     if tracer.recorder.graph.nodes:
         tracer.recorder.graph.add(_node(error, tracer, module, place, about))
+    looked = looked_at(error)
+    if looked is not None and not isinstance(error, Interrupted):
+        _refuse(oracle.words(error), looked, tracer, module, place)
     words = f"{about} at {str(place) or 'an unknown line'}"
     return Stop(error, place, module, words if told else f"the model stopped with {words}", _hint(error, said, train))
+
+
+def _refuse(words: str, looked: tuple[torch.Tensor, ...], tracer: Tracer, module: str, place: Place) -> None:
+    """Record the code that raised for a dtype as a refused call of what it looked at."""
+    operands = [t for t in looked if type(t) is Abstract and t.capture == t.running] or list(tensors(tracer.failed[2]))
+    site = Site(module, "", place, "", tracer.passes.step)
+    tracer.recorder.op("check", f"{CALLED}check", operands, {}, (), site, Refusal(words))
 
 
 def _node(error: Exception | Interrupted, tracer: Tracer, module: str, place: Place, about: str) -> Node:

@@ -53,7 +53,8 @@ def graphs(draw: st.DrawFn) -> ModelGraph:
         module, call, shown, refused, repair, reason, step = [draw(texts) for _ in range(7)]
         inserted, phase = draw(st.sampled_from(INSERTERS)), draw(st.sampled_from(PHASES))
         node = Node(name, op, args, kwargs, outputs, shown, module, call, place, refused, repair, Reason(reason))
-        graph.add(replace(node, inserted=inserted, phase=phase, step=step))
+        odd = tuple(draw(st.lists(st.integers(0, 99), max_size=3)))
+        graph.add(replace(node, inserted=inserted, phase=phase, step=step, odd=odd))
     graph.outputs.extend(Ref(n.id) for n in graph if n.outputs)
     return graph
 

@@ -42,6 +42,12 @@ def _compared(console: Console, samples: int | None) -> Iterator[opinfo.Compared
         yield from map(opinfo.compare, opinfo.cases(op, other, samples))
 
 
+def _kinds(samples: int | None) -> str:
+    console, operators = Console(stderr=True), opinfo.operators()
+    shown = track(operators, "kinds", console=console, disable=not console.is_terminal)
+    return opinfo.kinds_section(opinfo.compare(case) for op in shown for case in opinfo.kind_cases(op, samples))
+
+
 def _models(_: int | None) -> str:
     matrix.quiet()
     return matrix.section()
@@ -58,6 +64,7 @@ def _autocast(samples: int | None) -> str:
 
 PARTS: Final[dict[str, Callable[[int | None], str]]] = {
     "operators": _operators,
+    "kinds": _kinds,
     "models": _models,
     "noise": _noise,
     "autocast": _autocast,

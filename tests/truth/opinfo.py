@@ -22,6 +22,11 @@ from analyzer.oracle import KERNEL_ERRORS, words
 
 BASE: Final = torch.float32
 OTHERS: Final = (torch.bfloat16, torch.float16, torch.float64)
+KINDS: Final = (torch.int64, torch.int32, torch.uint8, torch.bool, torch.complex64, torch.float8_e4m3fn)
+"""What one tensor of a call, whatever it is, is made; of one that is no float, also a float32."""
+ALL: Final = "all floats"
+UNIFORM: Final = (torch.bfloat16, torch.float16, torch.int64)
+"""What all floats of a call are made."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,27 @@ def cases(op: Any, other: torch.dtype, samples: int | None = None) -> Iterator[C
                 yield Case(name, op.op, args, kwargs, dtype_name(other), label)
 
 
+def kind_cases(op: Any, samples: int | None = None) -> Iterator[Case]:
+    """Calls of one operator with one tensor in a dtype of another kind, or with all floats in another dtype."""
+    name = f"{op.name}.{op.variant_test_name}" if op.variant_test_name else op.name
+    for leaves, tree in islice(_samples(op), samples):
+        places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
+        changes = [((i,), d, f"{n} of {len(places)}") for n, i in enumerate(places) for d in (*KINDS, BASE)]
+        floats = tuple(i for i in places if leaves[i].dtype == BASE)
+        changes += [(floats, d, ALL) for d in UNIFORM if floats]
+        for at, other, label in changes:
+            if all(leaves[i].dtype == other for i in at):
+                continue
+            moved = list(leaves)
+            try:
+                for i in at:
+                    moved[i] = leaves[i].detach().to(other)
+            except RuntimeError:  # a sparse tensor that has no such dtype
+                continue
+            args, kwargs = tree_unflatten(moved, tree)
+            yield Case(name, op.op, args, kwargs, dtype_name(other), label)
+
+
 def compare(case: Case) -> Compared:
     """Both answers to one case, each on its own copies."""
     with warnings.catch_warnings():
@@ -101,19 +127,61 @@ def section(results: Iterable[Compared]) -> str:
             f"| f32 / {short(other)} | {len({r.op for r in found})} | {len(found)} | {refused} | {same} "
             f"| {same / len(found):.2%} |"
         )
-    odd = [r for found in by_pair.values() for r in found if r.real != r.trace]
-    lines += ["", "No disagreement." if not odd else "Disagreements (the first of each operator and pair):", ""]
+    return "\n".join([*lines, "", *_disagreements([r for found in by_pair.values() for r in found])]) + "\n"
+
+
+def kinds_section(results: Iterable[Compared]) -> str:
+    """The comparison of other kinds as a part of the page: figures for each change, and every disagreement."""
+    by_change: defaultdict[str, list[Compared]] = defaultdict(list)
+    for result in results:
+        which = "all floats" if result.changed == ALL else "one tensor"
+        by_change[f"{which} in {short(result.other)}"].append(result)
+    lines = [
+        "| what is changed | operators | calls | refused by the CPU | same verdict, words and dtypes | silent | stops "
+        "| other words | refused wrongly | agreement |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    every = [r for found in by_change.values() for r in found]
+    for change, found in [*by_change.items(), ("together", every)]:
+        same, refused = sum(r.real == r.trace for r in found), sum(bool(r.real.refused) for r in found)
+        counts = Counter(_difference(r) for r in found)
+        shown = " | ".join(str(counts[kind]) for kind in ("silent", "stop", "words", "false"))
+        lines.append(
+            f"| {change} | {len({r.op for r in found})} | {len(found)} | {refused} | {same} | {shown} "
+            f"| {same / len(found):.2%} |"
+        )
+    return "\n".join([*lines, "", *_disagreements(every)]) + "\n"
+
+
+def _difference(result: Compared) -> str:
+    real, trace = result.real, result.trace
+    if real == trace:
+        return ""
+    if trace.stopped:
+        return "stop"
+    if bool(real.refused) != bool(trace.refused):
+        return "silent" if real.refused else "false"
+    return "words" if real.refused else "dtypes"
+
+
+def _disagreements(results: Iterable[Compared]) -> list[str]:
+    odd = [r for r in results if r.real != r.trace]
+    lines = ["No disagreement." if not odd else "Disagreements (the first of each operator and dtype):", ""]
     counts = Counter((r.op, r.other) for r in odd)
     for key, count in sorted(counts.items()):
         first = next(r for r in odd if (r.op, r.other) == key)
         lines.append(f"- `{key[0]}` {short(key[1])} x {count}: really {_line(first.real)}; traced {_line(first.trace)}")
-    return "\n".join(lines).rstrip() + "\n"
+    return lines if odd else lines[:1]
+
+
+def _samples(op: Any) -> Iterator[tuple[list[Any], Any]]:
+    torch.manual_seed(0)
+    for sample in op.sample_inputs("cpu", BASE, set_seed=False):  # a seed before each sample takes longer than it
+        yield tree_flatten(((sample.input, *sample.args), sample.kwargs))
 
 
 def _mixable(op: Any) -> Iterator[tuple[list[Any], Any, list[int]]]:
-    torch.manual_seed(0)
-    for sample in op.sample_inputs("cpu", BASE, set_seed=False):  # a seed before each sample takes longer than it
-        leaves, tree = tree_flatten(((sample.input, *sample.args), sample.kwargs))
+    for leaves, tree in _samples(op):
         floats = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor) and leaf.dtype == BASE]
         if len(floats) > 1:
             yield leaves, tree, floats

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from math import prod
 from threading import Thread
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch.overrides import resolve_name
@@ -18,9 +19,14 @@ from analyzer.capture.assumed_values import plausible
 from analyzer.capture.refusals.repro_script import Call
 from analyzer.capture.tensor import Abstract
 from analyzer.ir import walk
-from analyzer.oracle.operands import KEPT_SIZE
+from analyzer.oracle.operands import KEPT_SIZE, regular
 
+Shaped: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 _SAID: dict[Any, tuple[str, str]] = {}
+
+
+def _as_it_is(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
 
 
 def words(told: str, call: Call) -> str:
@@ -42,9 +48,24 @@ def words(told: str, call: Call) -> str:
     return alone if alone and watched == told else told
 
 
-def runs(call: Call) -> bool:
-    """Whether a call runs on operands in the layout that they have: the oracle's are contiguous."""
-    return not _said(call)[0]
+def raised(call: Call) -> str:
+    """What a call says on operands in the layout and with the integers that they have; "" if it runs.
+
+    The oracle's operands are contiguous, and its integers are made up. Matrices that are not known, which are ones,
+    are put once more as such that can be inverted and factored.
+    """
+    said = _said(call)[0]
+    return said and _said(call, regular)[0]
+
+
+def runs_on_ones(call: Call) -> bool:
+    """Whether a call that is refused runs if all integers in it are ones: then it is their values that it refuses."""
+    return bool(resolve_name(call[0])) and not _said(call, _integers_as_ones)[0]
+
+
+def _integers_as_ones(tensor: torch.Tensor) -> torch.Tensor:
+    exact = tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype == torch.bool
+    return tensor if exact or tensor.layout != torch.strided else torch.ones_like(tensor)
 
 
 class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -58,7 +79,7 @@ class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def _said(call: Call) -> tuple[str, str]:
+def _said(call: Call, shaped: Shaped = _as_it_is) -> tuple[str, str]:
     """What the call raises unwatched and watched; "" if nothing.
 
     In a thread of its own, as the state of the dispatcher is a thread's: inside of a mode it is not what it was above.
@@ -68,8 +89,8 @@ def _said(call: Call) -> tuple[str, str]:
 
     def run() -> None:
         with torch.set_grad_enabled(gradients):
-            said.append(_raised(call, nullcontext()))
-            said.append(_raised(call, _Watching()))  # type: ignore[no-untyped-call]
+            said.append(_raised(call, nullcontext(), shaped))
+            said.append(_raised(call, _Watching(), shaped))  # type: ignore[no-untyped-call]
 
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -79,7 +100,7 @@ def _said(call: Call) -> tuple[str, str]:
     return said[0], said[1]
 
 
-def _raised(call: Call, watch: Any) -> str:
+def _raised(call: Call, watch: Any, shaped: Shaped) -> str:
     function, args, kwargs = call
     leaves = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
     sizes: dict[int, int] = {}
@@ -88,7 +109,7 @@ def _raised(call: Call, watch: Any) -> str:
 
     def real(arg: Any) -> Any:
         if isinstance(arg, torch.Tensor):
-            return made.setdefault(id(arg), _real(arg, sizes if small else None))
+            return made.setdefault(id(arg), shaped(_real(arg, sizes if small else None)))
         return sizes.get(arg, arg) if type(arg) is int else arg
 
     try:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from analyzer import oracle
 from analyzer.capture.assumed_values import Inventions
 from analyzer.capture.emulation.cuda import stay
+from analyzer.capture.refusals import replay
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing import composite_calls
@@ -53,6 +54,10 @@ class Calls(TorchFunctionMode):
         outer = tracer.call, tracer.calling
         tracer.call, tracer.calling = name, (func, args, kwargs)
         try:
+            if name in _READS_DATA:
+                func = partial(self._on_values, func)
+            elif name in _OTHERWISE:
+                func = partial(self._as_alone, func)
             if composite_calls.sparse(tracer, args, kwargs):
                 return composite_calls.one_node(tracer, args, kwargs, composite_calls.really(func, args, kwargs))
             result = func(*args, **kwargs)
@@ -60,7 +65,7 @@ class Calls(TorchFunctionMode):
             return result
         except Exception as error:
             tracer.failed = error, name, (args, kwargs)
-            if isinstance(error, oracle.KERNEL_ERRORS):
+            if isinstance(error, composite_calls.FAILURES):
                 return composite_calls.repaired(tracer, func, args, kwargs, error)
             raise
         finally:
@@ -77,6 +82,17 @@ class Calls(TorchFunctionMode):
     def _value(self, tensor: Abstract) -> torch.Tensor:
         with torch._C._DisableTorchDispatch():  # the tracer would turn an invented value into an abstract one
             return self._inventions.value(tensor, self._places.here()[0])
+
+    def _on_values(self, func: Any, tensor: Any, *args: Any, **kwargs: Any) -> Any:
+        """A call whose operands but the first are read where no dispatcher sees it."""
+        args, kwargs = walk.changed((args, kwargs), Abstract, self._value)
+        return func(tensor, *args, **kwargs)
+
+    def _as_alone(self, func: Any, *args: Any, **kwargs: Any) -> Any:
+        """A call that takes another kernel when a mode watches: it is made as nobody watched, for its refusal alone."""
+        if said := replay.raised((func, args, kwargs)):
+            raise RuntimeError(said)
+        return func(*args, **kwargs)
 
     def _plain(self, args: Any) -> Any:
         """Arguments with the values of the abstract tensors that stand inside lists of numbers."""
@@ -96,6 +112,12 @@ def _formatted(tensor: Abstract, form: str) -> str:
 _DETACHES: Final = "detach" in torch.Tensor.__format__.__code__.co_names
 _FROM_DATA: Final = frozenset({"tensor", "as_tensor", "new_tensor"})
 """Functions that make a tensor of a list of numbers: a tensor in the list is read where no dispatcher sees it."""
+
+_READS_DATA: Final = frozenset({"tensor_split"})
+"""Functions that read the numbers of a tensor where no dispatcher sees it (aten/src/ATen/native/TensorShape.cpp)."""
+_OTHERWISE: Final = frozenset({"max_pool1d"})
+"""Functions that ask `isTensorSubclassLike`, or whether a gradient is wanted, before they choose a kernel with other
+dtypes (aten/src/ATen/native/MaxPooling.cpp)."""
 
 _HOST: Final = {
     "numpy": torch.Tensor.numpy,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch.utils._pytree import tree_map_only
@@ -12,11 +15,30 @@ from analyzer import oracle
 from analyzer.capture.assumed_values import plausible
 from analyzer.capture.refusals import replay, repro_script
 from analyzer.capture.tensor import Abstract, Cell, dtype_name, spec_of
-from analyzer.capture.tracing.outcomes import recast, repair_dtype, results, tensors
+from analyzer.capture.tracing.outcomes import changed, recast, repair_dtype, results, tensors
 from analyzer.capture.tracing.recorder import strides
 from analyzer.capture.tracing.site import Refusal
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir.graph import CALLED, Ref
+from analyzer.oracle.remedies import remedies
+
+Run: TypeAlias = Callable[[Any, Any, Any], Any]
+FAILURES: Final = (*oracle.KERNEL_ERRORS, AssertionError)
+"""What a call that is put once more in other dtypes may raise where these do not help."""
+TRIED: Final = 64
+"""In how many other dtypes a call is tried: each is a run of the whole call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """The dtype of a repair, the positions of the operands that it casts (all floats, if empty), and what it gave."""
+
+    dtype: str
+    odd: tuple[int, ...]
+    result: Any
+
+
+NO_REPAIR: Final = Repair("", (), None)
 
 
 def sparse(tracer: Tracer, args: Any, kwargs: Any) -> bool:
@@ -34,31 +56,34 @@ def really(func: Any, args: Any, kwargs: Any) -> Any:
 def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception) -> Any:
     """The result of a refused call; raises `error` if it is no refusal.
 
-    Checks of composite functions come before any kernel: they are refusals if one dtype for all helps.
+    Checks of composite functions come before any kernel: they are refusals if other dtypes of the operands help.
     """
+    if tracer.strict:
+        raise error
     run = really if sparse(tracer, args, kwargs) else _again
-    home = tracer.home(list(tensors((args, kwargs))))
-    for dtype in _remedies(args, kwargs, home):
-        try:
-            with tracer.recorder.muted(), torch.no_grad():
-                result = run(func, recast(args, dtype), recast(kwargs, dtype))
-        except oracle.KERNEL_ERRORS:
-            continue
-        said = replay.words(oracle.words(error), (func, args, kwargs))
-        return one_node(tracer, args, kwargs, result, said, dtype_name(dtype))
-    raise error
+    repair = _in_one_float(tracer, run, func, args, kwargs)
+    if repair is None and tracer.of_values is not error and replay.runs_on_ones((func, args, kwargs)):
+        tracer.of_values = error
+    if repair is None and tracer.of_values is not error:
+        repair = _in_other_kinds(tracer, run, func, args, kwargs)
+    if repair is None:
+        raise error
+    said = replay.words(oracle.words(error), (func, args, kwargs))
+    return one_node(tracer, args, kwargs, repair.result, said, repair)
 
 
-def one_node(tracer: Tracer, args: Any, kwargs: Any, result: Any, words: str = "", repair: str = "") -> Any:
+def one_node(tracer: Tracer, args: Any, kwargs: Any, result: Any, words: str = "", repair: Repair = NO_REPAIR) -> Any:
     """Record the whole call on the operands that were passed; what its repaired run did is left out."""
     operands = list(tensors((args, kwargs)))
     site = tracer.passes.site(tracer.call)
-    if words and tracer.kernels.device != "cpu" and _is_gap(words, operands):
+    if words and tracer.kernels.device != "cpu" and oracle.is_gap(words, _floats(operands)):
         tracer.inventions.note("a kernel that the CPU lacks", words, site.place)
-        words = repair = ""
+        words, repair = "", NO_REPAIR
     given = {id(t): t for t in operands}
     made = [t for t in results(result) if id(t) not in given]
-    refusal = _refusal(tracer, words, repair) if words else Refusal("", repair)
+    again = repro_script.write(words, [tracer.calling]) if words and tracer.calling else None
+    callers = tracer.source_lines.callers() if words else ()
+    refusal = Refusal(words, repair.dtype, repair.odd, again, callers)
     specs = tuple(spec_of(t) for t in made)
     node_id = tracer.recorder.op(tracer.call, CALLED + tracer.call, args, kwargs, specs, site, refusal)
     handed = tuple(_handed_out(t, Ref(node_id, i)) for i, t in enumerate(made))
@@ -68,14 +93,8 @@ def one_node(tracer: Tracer, args: Any, kwargs: Any, result: Any, words: str = "
     return tree_map_only(torch.Tensor, lambda t: standing[id(t)], result)
 
 
-def _is_gap(words: str, operands: list[Abstract]) -> bool:
-    floats = {t.dtype for t in operands if t.dtype.is_floating_point}
-    return oracle.is_gap(words, len(floats) > 1)
-
-
-def _refusal(tracer: Tracer, words: str, repair: str) -> Refusal:
-    again = repro_script.write(words, [tracer.calling]) if tracer.calling else None
-    return Refusal(words, repair, again, tracer.source_lines.callers())
+def _floats(operands: list[Abstract]) -> set[str]:
+    return {dtype_name(t.dtype) for t in operands if t.dtype.is_floating_point}
 
 
 class _Whole(torch.autograd.Function):
@@ -98,13 +117,27 @@ class _Whole(torch.autograd.Function):
         return None, None, None, *[made.get(id(t)) for t in operands]
 
 
-def _remedies(args: Any, kwargs: Any, home: str) -> Iterator[torch.dtype]:
-    """Dtypes in which a refused call is tried again: the least disturbing one, then float32 as the control."""
-    floats = {t.dtype for t in tensors((args, kwargs)) if t.dtype.is_floating_point}
+def _in_one_float(tracer: Tracer, run: Run, func: Any, args: Any, kwargs: Any) -> Repair | None:
+    """A repair by one dtype for all floats: the least disturbing one, then float32 as the control."""
+    operands = list(tensors((args, kwargs)))
+    floats = {t.dtype for t in operands if t.dtype.is_floating_point}
     if not floats:
-        return
-    first = repair_dtype(None, args, kwargs, home)
-    yield from (d for d in dict.fromkeys((first, torch.float32)) if floats != {d})
+        return None
+    first = repair_dtype(None, args, kwargs, tracer.home(operands))
+    for dtype in dict.fromkeys((first, torch.float32)):
+        if floats != {dtype}:
+            with suppress(*FAILURES), tracer.recorder.muted(), torch.no_grad():
+                return Repair(dtype_name(dtype), (), run(func, recast(args, dtype), recast(kwargs, dtype)))
+    return None
+
+
+def _in_other_kinds(tracer: Tracer, run: Run, func: Any, args: Any, kwargs: Any) -> Repair | None:
+    """A repair by other dtypes of any kind, in which no kernel below refuses."""
+    dtypes = [dtype_name(t.dtype) for t in tensors((args, kwargs))] if tracer.mends_kinds else []
+    for change in islice(remedies(dtypes, call=tracer.call), TRIED):
+        with suppress(*FAILURES), tracer.trial(), torch.no_grad():
+            return Repair(next(iter(change.values())), tuple(change), run(func, *changed(args, kwargs, change)))
+    return None
 
 
 def _again(func: Any, args: Any, kwargs: Any) -> Any:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import count
+from typing import Any, Final
 
 import torch
 
 from analyzer import oracle
+from analyzer.capture.assumed_values import plausible
 from analyzer.capture.refusals import replay
-from analyzer.capture.tensor import Abstract, computing, dtype_name, spec_of
+from analyzer.capture.tensor import Abstract, computing, dtype_name, small, spec_of
 from analyzer.capture.tracing.autograd import in_backward
 from analyzer.capture.tracing.layouts import stride
 from analyzer.capture.tracing.signature import Signature, argument
@@ -30,6 +32,8 @@ class Outcome:
     outputs: tuple[Strided, ...]
     refused: str = ""
     repair: str = ""
+    odd: tuple[int, ...] = ()
+    """Positions, among all operands, of those that the repair casts; empty where it is every float."""
     gap: str = ""
     """The CPU's words where it has no kernel and another device is assumed to have one."""
     asked: Witness = CPU
@@ -67,19 +71,9 @@ class Kernels:
     def _work_out(
         self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any], home: str
     ) -> Outcome:
-        specs, named = as_specs(args), tuple((k, as_specs(v)) for k, v in kwargs.items())
-        answer = oracle.ask(sig.op, specs, named, self.device)
-        if isinstance(answer, oracle.Refused) and answer.uniform and replay.runs((function, args, kwargs)):
-            answer = oracle.Unanswered("it runs in the layout that its operands have")
+        answer = self._answer(function, sig, args, kwargs)
         if isinstance(answer, oracle.Refused) and not answer.gap:
-            on_cpu = oracle.ask(sig.op, specs, named)
-            if isinstance(on_cpu, oracle.Dtypes) and on_cpu.names:  # what it gives starts no cascade
-                repair = getattr(torch, on_cpu.names[0])
-            else:
-                repair = repair_dtype(sig, args, kwargs, home)
-            outputs, absent = _meta(function, recast(args, repair), recast(kwargs, repair))
-            told = dtype_name(repair) if in_backward() else home or dtype_name(repair)
-            return Outcome(outputs, answer.message, told, asked=answer.asked, absent=absent)
+            return self._repaired(function, sig, args, kwargs, answer, home)
         if isinstance(answer, oracle.Dtypes):
             outputs, absent = _shaped(function, args, kwargs)
             return Outcome(_in_dtypes(outputs, answer.names), absent=absent)
@@ -89,6 +83,75 @@ class Kernels:
         if self.device == "cpu":
             return Outcome(outputs, answer.message, absent=absent)
         return Outcome(outputs, gap=answer.message, absent=absent)
+
+    def refuses(self, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether a call that failed for real did so for its dtypes: it runs in others."""
+        answer = oracle.ask(sig.op, as_specs(args), _named(kwargs), self.device)
+        return isinstance(answer, oracle.Refused) and not answer.gap
+
+    def _answer(self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> oracle.Answer:
+        """The oracle's answer; where it was given on operands made for it, as this call's own confirm it.
+
+        Raises _RefusedForGoodError if the kernel refuses the call and no dtype helps: it is the model's own error.
+        """
+        answer = oracle.ask(sig.op, as_specs(args), _named(kwargs), self.device)
+        if isinstance(answer, oracle.Refused) and answer.confirm:
+            said = replay.raised((function, args, kwargs))
+            return replace(answer, message=said) if said else _RUNS
+        ours = isinstance(answer, oracle.Unanswered) and answer.refused and function.namespace == "aten"
+        if ours and (said := replay.raised((function, args, kwargs))):
+            raise _RefusedForGoodError(said)
+        return answer
+
+    def _repaired(
+        self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any], answer: oracle.Refused,
+        home: str,
+    ) -> Outcome:  # fmt: skip
+        if answer.changes:
+            return _in_other_kinds(function, sig, args, kwargs, answer)
+        on_cpu = oracle.ask(sig.op, as_specs(args), _named(kwargs))
+        if isinstance(on_cpu, oracle.Dtypes) and on_cpu.names:  # what it gives starts no cascade
+            repair = getattr(torch, on_cpu.names[0])
+        else:
+            repair = repair_dtype(sig, args, kwargs, home)
+        outputs, absent = _meta(function, recast(args, repair), recast(kwargs, repair))
+        told = dtype_name(repair) if in_backward() else home or dtype_name(repair)
+        return Outcome(outputs, answer.message, told, asked=answer.asked, absent=absent)
+
+
+_RUNS: Final = oracle.Unanswered("it runs in the layout and with the integers that its operands have")
+
+
+class _RefusedForGoodError(RuntimeError):
+    """A kernel refuses a call in whatever dtypes."""
+
+
+def _in_other_kinds(function: Any, sig: Signature, args: Any, kwargs: Any, answer: oracle.Refused) -> Outcome:
+    """The outcome of a call that is refused until some of its operands are of another kind."""
+    change = dict(answer.changes)
+    args, kwargs = changed(args, kwargs, change)
+    outputs, absent = _shaped_or_run(function, args, kwargs)
+    given = oracle.ask(sig.op, as_specs(args), _named(kwargs))
+    if isinstance(given, oracle.Dtypes):
+        outputs = _in_dtypes(outputs, given.names)
+    return Outcome(
+        outputs, answer.message, next(iter(change.values())), tuple(change), asked=answer.asked, absent=absent
+    )
+
+
+def _shaped_or_run(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...], tuple[int, ...]]:
+    """As `_meta`; of an operation whose shape depends on values, run on plausible ones."""
+    try:
+        return _meta(function, args, kwargs)
+    except oracle.META_ERRORS:
+        values, named = walk.changed((args, kwargs), Abstract, plausible, into=list)
+        with torch.no_grad(), torch._C._DisableTorchDispatch():
+            result = function(*values, **named)
+        return tuple([(spec_of(t), t.stride()) for t in results(result)]), holes(result)
+
+
+def _named(kwargs: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple([(k, as_specs(v)) for k, v in kwargs.items()])
 
 
 def as_specs(arg: Any) -> Any:
@@ -159,6 +222,27 @@ def recast(arg: Any, dtype: torch.dtype) -> Any:
     return walk.changed(arg, Abstract, other)
 
 
+def changed(args: Any, kwargs: Any, change: Mapping[int, str]) -> tuple[Any, Any]:
+    """A call's arguments with some of its tensors, by their position among all of them, cast without a node."""
+    positions = count()
+
+    def other(tensor: Abstract) -> Abstract:
+        dtype = change.get(next(positions))
+        return _cast(tensor, getattr(torch, dtype)) if dtype else tensor
+
+    made: tuple[Any, Any] = walk.changed((args, kwargs), Abstract, other)
+    return made
+
+
+def _cast(tensor: Abstract, dtype: torch.dtype) -> Abstract:
+    """The same operand in another dtype; what it would hold is that of a likely one, since floats are ones."""
+    made = tensor.like(dtype)
+    if made.known is None and small(tensor) and not (dtype.is_floating_point or dtype.is_complex):
+        with torch._C._DisableTorchDispatch():
+            made.guess = made.cell.version, plausible(tensor).to(dtype)
+    return made
+
+
 def _in_dtypes(outputs: tuple[Strided, ...], dtypes: tuple[str, ...]) -> tuple[Strided, ...]:
     """The outputs in the dtypes that the kernel gave, where these are as many."""
     if len(dtypes) != len(outputs):
@@ -173,9 +257,9 @@ def _shaped(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...],
     """
     try:
         return _meta(function, args, kwargs)
-    except (RuntimeError, NotImplementedError):
+    except oracle.META_ERRORS:
         for other in (torch.bfloat16, torch.float32):
-            with suppress(RuntimeError, NotImplementedError):
+            with suppress(*oracle.META_ERRORS):
                 return _meta(function, recast(args, other), recast(kwargs, other))
         raise
 

@@ -46,7 +46,7 @@ class Recorder:
             Node(
                 node_id, op, taken, named, outputs, "", site.module, site.call, site.place, refusal.refused,
                 refusal.repair, inserted=inserted, script=refusal.script, callers=refusal.callers, phase=site.phase,
-                step=site.step,
+                step=site.step, odd=refusal.odd,
             )
         )  # fmt: skip
         return node_id

@@ -26,6 +26,7 @@ class Refusal:
 
     refused: str = ""
     repair: str = ""
+    odd: tuple[int, ...] = ()
     script: Script | None = None
     callers: tuple[Place, ...] = ()
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from analyzer.capture.assumed_values import plausible
 from analyzer.capture.tensor import Abstract, small
 from analyzer.capture.tracing.outcomes import tensors
 from analyzer.capture.tracing.signature import signature
@@ -25,6 +26,8 @@ def _equal(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any
     a, b = args[0].known, args[1].known
     if a is not None and b is not None:
         return True, bool(torch.equal(a, b))
+    if small(args[0]) and small(args[1]):
+        torch.equal(plausible(args[0]), plausible(args[1]))  # it may refuse their dtypes
     tracer.inventions.note("whether two tensors are equal", "True", tracer.source_lines.here()[0])
     return True, True
 
@@ -59,6 +62,14 @@ def _masks(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any
     return False, (args[0], indices, *args[2:])
 
 
+def _written_at(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    """Where values are put: as of `_masks`, but the masks stay, since there may be more values than places."""
+    for at, index in enumerate(args[1]):
+        if isinstance(index, Abstract) and index.dtype in (torch.bool, torch.uint8):
+            _fits(index, args[0], at)
+    return False, args
+
+
 def _fits(mask: Abstract, indexed: Abstract, first: int) -> None:
     """Raise what torch raises of a mask that is not as large as what it selects from, beginning at a dimension."""
     for place, size in enumerate(mask.shape):
@@ -83,6 +94,7 @@ def _filled(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, An
 
 
 _FILLED: Final = ("ones_like", "zeros_like", "full_like", "new_ones", "new_zeros", "new_full")
+_PUT: Final = ("index_put", "index_put_", "_unsafe_index_put", "_index_put_impl_")
 SPECIAL: Final = {
     "aten._local_scalar_dense.default": _scalar,
     "aten.item.default": _scalar,
@@ -90,6 +102,7 @@ SPECIAL: Final = {
     "aten.rand.default": _draw,
     "aten._fused_sdp_choice.default": _sdp_choice,
     "aten.index.Tensor": _masks,
+    **{f"aten.{kind}.default": _written_at for kind in _PUT},
     **{f"aten.{kind}.default": _filled for kind in _FILLED},
 }
 """Overload -> (tracer, overload, args, kwargs) -> (whether it is done, its result or else the new arguments)."""

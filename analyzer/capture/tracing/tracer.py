@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from analyzer import oracle
 from analyzer.capture.assumed_values import RANKED, VALUES_FIRST, Inventions, plausible
 from analyzer.capture.refusals import replay, repro_script
 from analyzer.capture.source_lines import SourceLines
@@ -34,6 +35,8 @@ _FEW = 1
 _INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
 _AUTOCAST = torch._C.DispatchKey.AutocastCPU
 _CASTS = ("to_copy", "to")
+TRIAL = 1000
+"""Operations of one trial of other dtypes at most."""
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -51,6 +54,13 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The last call in which a kernel refused."""
         self.failed: tuple[BaseException | None, str, Any] = None, "", ()
         """The last error that came out of a call, the call's name and what it was given."""
+        self.strict = False
+        """A refused kernel raises: whether a call runs in other dtypes is being tried."""
+        self.mends_kinds = True
+        """Calls that are refused for operands of another kind are repaired; else they raise, as inputs are guessed."""
+        self._left = 0
+        self.of_values: BaseException | None = None
+        """The last error of a call that other integers would mend, which no other dtype should."""
         self.inserted: Inserter = ""
         self.lifted: dict[int, tuple[torch.Tensor, Abstract]] = {}
 
@@ -75,7 +85,30 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             self.inserted = outer
 
+    @contextmanager
+    def named(self, call: str) -> Iterator[None]:
+        """While this lasts, operations belong to a call of this name."""
+        outer, self.call, self.calling = (self.call, self.calling), call, None
+        try:
+            yield
+        finally:
+            self.call, self.calling = outer
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """While this lasts, no refused kernel is repaired, and nothing is recorded."""
+        self.strict, self._left, failed = True, TRIAL, self.failed
+        try:
+            with self.recorder.muted():
+                yield
+        finally:
+            self.strict, self.failed = False, failed
+
     def _operation(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if self.strict:
+            self._left -= 1
+            if self._left < 0:
+                raise RuntimeError("the trial takes too many operations")
         sig = signature(func)
         args = tuple([self.lift(a) for a in args])
         kwargs = {k: _CPU if k == "device" else self.lift(v) for k, v in kwargs.items()} if kwargs else {}
@@ -89,7 +122,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not operands and not sig.gives_tensors:  # the profiler's marks, which optimizers make
             return func(*args, **kwargs)
         if _can_be_known(sig, operands):
-            done, result = self._really(func, args, kwargs)
+            try:
+                done, result = self._really(func, args, kwargs)
+            except oracle.KERNEL_ERRORS:
+                if not self.mends_kinds or not self.kernels.refuses(sig, args, kwargs):
+                    raise
+                done = False
             if done:
                 return self.realised(sig, args, kwargs, operands, result)
         for index in sig.written:
@@ -139,11 +177,13 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _abstractly(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
         try:
             outcome = self.kernels.outcome(func, sig, args, kwargs, lambda: self.home(operands))
-        except (RuntimeError, NotImplementedError) as error:
+        except oracle.META_ERRORS as error:
             if operands and all(t.numel() <= _MOST for t in operands):
                 return self._invented(func, sig, args, kwargs, operands)
             raise error
         again = None
+        if outcome.refused and (self.strict or (outcome.odd and not self.mends_kinds)):
+            raise RuntimeError(outcome.refused)
         if outcome.refused:
             outcome = replace(outcome, refused=self._words(outcome))
             written = (self.calling,) if self.calling else ()
@@ -191,7 +231,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.inventions.note("a kernel that the CPU lacks", outcome.gap, site.place)
         refusal = ACCEPTED
         if outcome.refused:
-            refusal = Refusal(outcome.refused, outcome.repair, again, self.source_lines.callers())
+            refusal = Refusal(outcome.refused, outcome.repair, outcome.odd, again, self.source_lines.callers())
         written = [(i, t) for i in sig.written for t in tensors(argument(sig, i, args, kwargs))]
         specs: tuple[Spec, ...] = tuple(s for s, _ in outcome.outputs)
         if not sig.returns:  # as `_foreach_add_`: what it wrote stands for what it gives
