@@ -11,19 +11,38 @@ from analyzer.ir.dtypes import is_float, kind
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Place, Ref, causes
+from analyzer.ir.literal_types import DTYPE_KINDS
 from analyzer.ir.plan import names
 from analyzer.ir.proposals import Proposal
+from analyzer.ir.roles import valued
 from analyzer.propagate import propagate
 
 _SOURCE, _SINK = ("source",), ("sink",)
 _CASTABLE: Final = ("parameter", "buffer", "input")
 
 
+def to_cast(flow: Flow, node_id: str, wanted: str = "") -> tuple[Ref, ...]:
+    """The odd operands of a refused call, where a cast loses none of them; () if one of them may not be cast.
+
+    Integers become floats, but no floats integers, and no complex numbers floats, unless they are an index or a mask.
+    """
+    odd, node = flow.odd(node_id, wanted), flow.graph[node_id]
+    rank, values = DTYPE_KINDS.index(kind(wanted or node.repair)), valued(node)
+    loses = any(ref in values and DTYPE_KINDS.index(kind(flow.dtype(ref))) > rank for ref in odd)
+    return () if loses else odd
+
+
 def odd_origins(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Origin]:
-    """The stored tensors that those operands have their dtype from, but for complex ones, which a cast would halve."""
-    for ref in flow.odd(node_id, wanted):
-        origins = (one for one in flow.origins(ref) if one.kind in _CASTABLE and kind(one.dtype) != "complex")
-        yield from (origin for origin in origins if origin.dtype != (wanted or flow.graph[node_id].repair))
+    """The stored tensors that those operands have their dtype from, as far as they can be cast themselves."""
+    wanted = wanted or flow.graph[node_id].repair
+    for ref in to_cast(flow, node_id, wanted):
+        origins = (one for one in flow.origins(ref) if _can_be_cast(one.kind, one.dtype, wanted))
+        yield from (origin for origin in origins if origin.dtype != wanted)
+
+
+def _can_be_cast(stored: str, dtype: str, wanted: str) -> bool:
+    """Whether a stored tensor survives a cast: a parameter is of floats, and a complex one would lose a half."""
+    return stored in _CASTABLE and kind(dtype) != "complex" and (stored != "parameter" or is_float(wanted))
 
 
 def fewest(
@@ -96,7 +115,7 @@ class _Ways:
     def add(self, node_id: str) -> None:
         """The ways of the odd operands of one refused call."""
         wanted = self.flow.graph[node_id].repair
-        for ref in self.flow.odd(node_id):
+        for ref in to_cast(self.flow, node_id):
             call = self._vertex(node_id, wanted)
             self.graph.add_edge((*call, "out"), _SINK)
             self._enter(ref, wanted, call)
@@ -119,7 +138,7 @@ class _Ways:
     def _vertex(self, node_id: str, wanted: str) -> tuple[object, str]:
         node = self.flow.graph[node_id]
         line = self.writable.get((node_id, wanted))
-        stored = node.op in _CASTABLE and kind(self.flow.dtypes[node_id][0]) != "complex"
+        stored = not node.is_op and _can_be_cast(node.op, self.flow.dtypes[node_id][0], wanted)
         key: object = line or (node.name if stored else ("node", node_id))
         facts = {"one": int(line is not None)} if line or stored else {}
         self.graph.add_edge((key, wanted, "in"), (key, wanted, "out"), **facts)

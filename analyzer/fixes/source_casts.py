@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.fixes.odd_operand import at_call, at_value, makes
+from analyzer.fixes.search import to_cast
 from analyzer.fixes.source_file import Insertion, read
 from analyzer.ir.blame import handed_on
 from analyzer.ir.dtypes import is_float, kind
@@ -43,7 +44,7 @@ def writable(flow: Flow, findings: Sequence[Finding], folder: Path) -> dict[tupl
     refused = [flow.graph[n] for f in findings if f.severity == "error" and not f.tensors for n in f.nodes]
     at: defaultdict[tuple[Place, str], list[Node]] = defaultdict(list)
     for node in refused:
-        if node.repair:
+        if node.repair and len(to_cast(flow, node.id)) == len(flow.odd(node.id)):
             at[node.place, node.repair].append(node)
     for (_, wanted), nodes in at.items():
         found |= {(node_id, wanted): written for node_id, written in _at_refused(folder, flow, nodes, wanted).items()}
@@ -115,7 +116,7 @@ def _is_one(flow: Flow, node: Node) -> bool:
 
 def _behind(flow: Flow, refused: Sequence[str]) -> Iterator[Node]:
     """The operations that handed an odd dtype on to refused calls, nearest first."""
-    queue = [ref for node_id in refused for ref in flow.odd(node_id)]
+    queue = [ref for node_id in refused for ref in to_cast(flow, node_id)]
     seen = set()
     for ref in queue:
         node = flow.graph[ref.id]

@@ -125,12 +125,3 @@ def real_part(name: str) -> str:
     ('float32', 'int64')
     """
     return _PARTS.get(name, name)
-
-
-def of_parts(name: str) -> str:
-    """The complex dtype whose parts have a float dtype; "" where there is none.
-
-    >>> of_parts("float32"), of_parts("bfloat16")
-    ('complex64', '')
-    """
-    return next((whole for whole, part in _PARTS.items() if part == name), "")
