@@ -128,3 +128,51 @@ def test_inputs_that_are_both_odd_are_given_together(tmp_path: Path) -> None:
     assert clears[0]["places"] == 2
     together = "inputs['text'], inputs['pooled'] = inputs['text'].bfloat16(), inputs['pooled'].bfloat16()\nprint"
     assert _really(tmp_path, _RUN.replace("print", together)) == "torch.bfloat16"
+
+
+_OTHER: Final = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x, other):
+        {body}
+
+def build():
+    return Net(), {{"x": torch.ones(2, 4), "other": {other}}}
+"""
+KINDS: Final = {
+    "integers into a linear": ("return self.fc(other)", "torch.ones(2, 4).long()", "self.fc(other.to("),
+    "an index of floats": ("return self.fc(x)[other]", "torch.tensor([0.0, 1.0])", "self.fc(x)[other.long()]"),
+    "gathered by floats": ("y = self.fc(x)\n        return y.gather(1, other)", "torch.ones(2, 4)", "other.long()"),
+    "an int32 target": ("return F.cross_entropy(self.fc(x), other)", "torch.ones(2).int()", "other.long())"),
+    "a target of integers": (
+        "return F.binary_cross_entropy_with_logits(x, other)", "torch.ones(2, 4).long()", "other.to(x.dtype)"
+    ),
+    "a mask of integers": ("return torch.where(other, x, self.fc(x))", "torch.ones(2, 4).long()", "(other.bool(),"),
+    "one minus a mask": ("return self.fc(x) * (1 - other)", "torch.ones(2, 4).bool()", "1 - other.long()"),
+}  # fmt: skip
+"""Name -> the body of forward, the input `other`, and what the mended line holds."""
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_operand_of_another_kind_is_cast_at_the_call(name: str, tmp_path: Path) -> None:
+    body, other, cast = KINDS[name]
+    model = _write(tmp_path, _OTHER.format(body=body, other=other))
+    before = _really(tmp_path)
+    assert "Error: " in before
+    assert main(["fix", str(model), "--device", "cpu", "--in-place"]) == 0
+    assert cast in model.read_text()
+    assert _really(tmp_path) == "torch.float32"
+
+
+def test_no_cast_of_floats_to_integers_is_called_a_fix(tmp_path: Path) -> None:
+    """Written in place, floats would be cut off to integers: the call would run, and the values would be lost."""
+    model = _write(
+        tmp_path, _OTHER.format(body="other += self.fc(x)\n        return other", other="torch.ones(2, 4).long()")
+    )
+    assert "can't be cast" in _really(tmp_path)
+    findings, fixes = _tables(model)
+    assert [one["fixes"] for one in findings if one["severity"] == "error"] == [[]]
+    assert [one["kind"] for one in fixes] == ["none"]
