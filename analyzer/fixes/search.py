@@ -14,7 +14,7 @@ from analyzer.ir.graph import Place, Ref, causes
 from analyzer.ir.literal_types import DTYPE_KINDS
 from analyzer.ir.plan import names
 from analyzer.ir.proposals import Proposal
-from analyzer.ir.roles import valued
+from analyzer.ir.blame.roles import valued
 from analyzer.propagate import propagate
 
 _SOURCE, _SINK = ("source",), ("sink",)

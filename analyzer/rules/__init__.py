@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.findings import Finding, Operand, Origin
 from analyzer.ir.graph import Node, Ref, above, in_any_layer
-from analyzer.ir.roles import valued
+from analyzer.ir.blame.roles import valued
 from analyzer.ir.witness import NOBODY
 
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made

@@ -254,7 +254,7 @@ def test_a_spectrogram_leads_to_the_waveform_and_the_window() -> None:
 def test_the_law_finds_an_index_that_nobody_tabled(
     name: str, places: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from analyzer.ir import roles
+    from analyzer.ir.blame import roles
 
     assert roles.PLACES[name] == places
     monkeypatch.delitem(roles.PLACES, name)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from analyzer.ir.dtypes import kind, real_part, width
 from analyzer.ir.findings import Origin
 from analyzer.ir.graph import CAST, DtypeArg, ModelGraph, Node, Ref
 from analyzer.ir.literal_types import OriginKind
-from analyzer.ir.roles import base, deciding
+from analyzer.ir.blame.roles import base, deciding
 
 NEAREST: Final = 4
 """How many origins blame names at most: the nearest ones."""
