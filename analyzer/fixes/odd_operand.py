@@ -6,14 +6,14 @@ import ast
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from analyzer.fixes.source_file import Code, Insertion, Mixing, operands, pure
-from analyzer.ir.blame import handed_on
-from analyzer.ir.dtypes import is_float
+from analyzer.fixes.search import to_cast
+from analyzer.fixes.source_file import METHODS, Code, Insertion, Mixing, operands, pure
+from analyzer.ir.blame import handed_on, is_told
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import CALLED, CAST, Node, Ref, above
 
 _OPERATORS: Final[dict[type[ast.operator], tuple[str, ...]]] = {
-    ast.Add: ("add",), ast.Sub: ("sub",), ast.Mult: ("mul",), ast.Div: ("div",),
+    ast.Add: ("add",), ast.Sub: ("sub", "rsub"), ast.Mult: ("mul",), ast.Div: ("div",),
     ast.MatMult: ("matmul", "mm", "bmm", "addmm", "linear"),
 }  # fmt: skip
 """An operator in the source -> the names of the operations that it becomes."""
@@ -40,7 +40,7 @@ def at_call(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: st
         odd, dtype = exprs[1:], _dtype_of(exprs[:1])
     else:
         odd, dtype = _odd_expression(code, line, flow, nodes, wanted, exprs)
-    dtype = dtype or (f"torch.{wanted}" if code.imports("torch") else "")
+    dtype = _named(code, wanted) if not dtype or f"torch.{wanted}" in METHODS else dtype
     if not odd or not dtype or (isinstance(one, ast.AugAssign) and one.target in odd):
         return ()
     return tuple(insertion for expr in odd for insertion in code.cast(expr, dtype))
@@ -76,27 +76,33 @@ def _dtype_of(exprs: Iterable[ast.expr]) -> str:
 def at_value(code: Code, node: Node, wanted: str) -> tuple[Insertion, ...]:
     """The cast of a value where it is made, by the one call of that name at the line."""
     calls = [one for one in code.at(node.place.line) if isinstance(one, ast.Call) and _last(one.func) == node.call]
-    if len(calls) != 1 or not code.imports("torch"):
-        return ()
-    return code.cast(calls[0], f"torch.{wanted}")
+    dtype = _named(code, wanted)
+    return code.cast(calls[0], dtype) if len(calls) == 1 and dtype else ()
+
+
+def _named(code: Code, wanted: str) -> str:
+    """The dtype as the file can write it; "" if it cannot."""
+    dtype = f"torch.{wanted}"
+    return dtype if dtype in METHODS or code.imports("torch") else ""
 
 
 def makes(flow: Flow, node: Node) -> bool:
     """Whether an operation gives its result a dtype of its own: a cast, or a tensor made anew."""
-    if node.op == CAST and any(key == "dtype" and value is not None for key, value in node.kwargs):
+    if node.op == CAST and is_told(node):
         return not node.inserted
     return not handed_on(flow.graph, Ref(node.id), flow.dtype)
 
 
 def _calls(code: Code, line: int, node: Node) -> Iterator[tuple[Mixing, str]]:
     """Operators and functions at the line that the operation may come from."""
-    names = {[*node.op.split("."), ""][1].rstrip("_"), node.call.strip("_")}
+    called = node.call.strip("_")  # `F.grouped_mm` calls `torch._grouped_mm`
+    names = {[*node.op.split("."), ""][1].rstrip("_"), called}
     for one in code.at(line):
         if isinstance(one, ast.Call):
-            if _last(one.func) == node.call and node.call:
+            if called and _last(one.func).strip("_") == called:
                 yield one, ""
-        elif isinstance(one, ast.Assign):
-            if node.call == "__setitem__":
+        elif isinstance(one, (ast.Assign, ast.Subscript)):
+            if node.call == ("__setitem__" if isinstance(one, ast.Assign) else "__getitem__"):
                 yield one, ""
         elif names & set(_OPERATORS.get(type(one.op), ())):
             yield one, ""
@@ -122,11 +128,11 @@ def _by_position(
     order = _ORDER.get([*node.op.split("."), ""][1], ()) if not node.op.startswith(CALLED) else ()
     if order and (node.call != "linear" or len(order) != len(refs)):
         return [], []
-    dtypes = [flow.dtype(refs[i]) for i in order or range(len(refs))]
-    pairs = list(zip(exprs, dtypes, strict=True))
+    odd = to_cast(flow, node.id, wanted)
+    pairs = list(zip(exprs, (refs[i] for i in order or range(len(refs))), strict=True))
     return (
-        [expr for expr, dtype in pairs if is_float(dtype) and dtype != wanted],
-        [expr for expr, dtype in pairs if dtype == wanted],
+        [expr for expr, ref in pairs if ref in odd],
+        [expr for expr, ref in pairs if flow.dtype(ref) == wanted],
     )
 
 
@@ -135,7 +141,7 @@ def _by_ends(
     inside: Callable[[Node], bool],
 ) -> tuple[list[ast.expr], list[ast.expr]]:  # fmt: skip
     """Odd and fine expressions, told by where the values come from that go into the call."""
-    odd_ends = _ends(flow, (ref for node in nodes for ref in flow.odd(node.id, wanted)), inside)
+    odd_ends = _ends(flow, (ref for node in nodes for ref in to_cast(flow, node.id, wanted)), inside)
     fine_refs = (ref for node in nodes for ref in node.operands() if flow.dtype(ref) == wanted)
     fine_ends = _ends(flow, fine_refs, inside)
     odd = [expr for expr in exprs if any(_gives(code, line, expr, end) for end in odd_ends)]
@@ -202,7 +208,7 @@ def _value_gives(code: Code, line: int, value: ast.expr, expr: ast.expr, end: No
 
 def _own_dtype(flow: Flow, nodes: Sequence[Node], wanted: str, path: str) -> str:
     """The dtype of a called module whose own tensors are what is odd, so that its arguments are to follow it."""
-    ends = _ends(flow, (ref for node in nodes for ref in flow.odd(node.id, wanted)), lambda n: _under(n, path))
+    ends = _ends(flow, (ref for node in nodes for ref in to_cast(flow, node.id, wanted)), lambda n: _under(n, path))
     dtypes = {flow.dtypes[end.id][0] for end in ends}
     inside = all(not end.is_op and end.name.startswith(f"{path}.") for end in ends)
     return dtypes.pop() if inside and len(dtypes) == 1 else ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from analyzer.fixes.search import odd_origins
-from analyzer.ir.dtypes import short
+from analyzer.fixes.search import odd_origins, to_cast
+from analyzer.ir.dtypes import is_float, short
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.literal_types import AUTOCAST_DTYPES
@@ -18,18 +18,25 @@ _NAMED: Final = 3
 
 
 def setups(flow: Flow, findings: Sequence[Finding]) -> Iterator[Proposal]:
-    """Every change of the set-up that could clear an error of this reading; the same one may come twice."""
+    """Every change of the set-up that could clear an error of this reading; the same one may come twice.
+
+    A whole part, the whole model, or autocast changes floats alone: they are none for an integer or a mask.
+    """
     wanted_by: dict[str, list[Origin]] = {}
     for finding in findings:
         wanted = flow.graph[finding.nodes[0]].repair if finding.nodes else ""
         if finding.severity != "error" or finding.tensors or not wanted:
             continue
         origins = [origin for node in finding.nodes for origin in odd_origins(flow, node)]
-        wanted_by.setdefault(wanted, []).extend(origins)
         yield from _for(origins, wanted)
-        yield from _reader(flow, finding, origins)
+        odd = (flow.dtype(ref) for node in finding.nodes for ref in to_cast(flow, node))
+        if is_float(wanted) and any(map(is_float, odd)):
+            wanted_by.setdefault(wanted, []).extend(origins)
+            yield from _components(origins, wanted)
+            yield from _reader(flow, finding, origins)
     for wanted, origins in wanted_by.items():
         yield from _for(origins, wanted)
+        yield from _components(origins, wanted)
         yield Proposal("model", f"cast the whole model: model.to({short(wanted)})", {"to": wanted})
         yield from _autocast(flow, wanted)
     if wanted_by and (flow.plan.dtype, flow.plan.to) != ("float32", "float32"):
@@ -38,17 +45,24 @@ def setups(flow: Flow, findings: Sequence[Finding]) -> Iterator[Proposal]:
 
 
 def _for(found: Sequence[Origin], wanted: str) -> Iterator[Proposal]:
-    origins = list(dict.fromkeys(found))
-    held = list(dict.fromkeys(origin.name for origin in origins if origin.kind in _STORED))
-    inputs = list(dict.fromkeys(origin.name for origin in origins if origin.kind == "input"))
+    held, inputs = _names(found, _STORED), _names(found, ("input",))
     for name in held if len(held) <= _NAMED else ():
         yield stored([name], wanted)
     if len(held) > 1:
         yield stored(held, wanted)
-    for part in dict.fromkeys(name.split(".")[0] for name in held if "." in name):
-        yield Proposal("component", f"cast component {part} to {short(wanted)}", {"set": {part: wanted}})
     for name in inputs:
-        yield Proposal("input", f"give input {name} in {short(wanted)}", {"input_dtypes": {name: wanted}})
+        yield given([name], wanted)
+    if len(inputs) > 1:
+        yield given(inputs, wanted)
+
+
+def _components(found: Sequence[Origin], wanted: str) -> Iterator[Proposal]:
+    for part in dict.fromkeys(name.split(".")[0] for name in _names(found, _STORED) if "." in name):
+        yield Proposal("component", f"cast component {part} to {short(wanted)}", {"set": {part: wanted}})
+
+
+def _names(found: Sequence[Origin], kinds: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(origin.name for origin in found if origin.kind in kinds))
 
 
 def _reader(flow: Flow, finding: Finding, origins: Sequence[Origin]) -> Iterator[Proposal]:
@@ -63,9 +77,20 @@ def _reader(flow: Flow, finding: Finding, origins: Sequence[Origin]) -> Iterator
 
 def stored(names: Sequence[str], wanted: str) -> Proposal:
     """The cast of stored tensors, once after loading."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    what = f"cast {', '.join(names[:_NAMED])}{more} to {short(wanted)} once after loading"
+    what = f"cast {listed(names)} to {short(wanted)} once after loading"
     return Proposal("stored", what, {"set": dict.fromkeys(names, wanted)})
+
+
+def given(names: Sequence[str], wanted: str) -> Proposal:
+    """Inputs in another dtype."""
+    what = f"give input{'s' * (len(names) > 1)} {listed(names)} in {short(wanted)}"
+    return Proposal("input", what, {"input_dtypes": dict.fromkeys(names, wanted)})
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _autocast(flow: Flow, wanted: str) -> Iterator[Proposal]:

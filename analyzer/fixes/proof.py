@@ -116,7 +116,9 @@ def _in_dtype(loaded: Loaded, origin: Origin, dtype: str) -> Iterator[tuple[Load
         return
     old = holder[key]
     new = old.detach().to(target)
-    holder[key] = nn.Parameter(new, old.requires_grad) if origin.kind == "parameter" else new
+    holder[key] = (
+        nn.Parameter(new, old.requires_grad and target.is_floating_point) if origin.kind == "parameter" else new
+    )
     shape = tuple(old.shape)
     try:
         yield loaded, Spec(dtype, shape).bytes - Spec(origin.dtype, shape).bytes

@@ -75,7 +75,9 @@ def _thought(case: Case, proposal: Proposal) -> int:
     found = predicted(case.flow, proposal)
     if found is not None:
         return found
-    return max(case.errors - 1, 0) if proposal.kind in ("source", "input") else 0
+    if proposal.kind == "input":
+        return max(case.errors - len(proposal.given), 0)
+    return max(case.errors - 1, 0) if proposal.kind == "source" else 0
 
 
 def _not_run(cases: Sequence[Case], proposal: Proposal) -> Trial:

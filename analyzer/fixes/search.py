@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from analyzer.ir.blame import handed_on
-from analyzer.ir.dtypes import is_float
+from analyzer.ir.blame.roles import valued
+from analyzer.ir.dtypes import is_float, kind
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
-from analyzer.ir.graph import CAST, Place, Ref, causes
+from analyzer.ir.graph import Place, Ref, causes
+from analyzer.ir.literal_types import DTYPE_KINDS
 from analyzer.ir.plan import names
 from analyzer.ir.proposals import Proposal
 from analyzer.propagate import propagate
@@ -19,11 +21,28 @@ _SOURCE, _SINK = ("source",), ("sink",)
 _CASTABLE: Final = ("parameter", "buffer", "input")
 
 
+def to_cast(flow: Flow, node_id: str, wanted: str = "") -> tuple[Ref, ...]:
+    """The odd operands of a refused call, where a cast loses none of them; () if one of them may not be cast.
+
+    Integers become floats, but no floats integers, and no complex numbers floats, unless they are an index or a mask.
+    """
+    odd, node = flow.odd(node_id, wanted), flow.graph[node_id]
+    rank, values = DTYPE_KINDS.index(kind(wanted or node.repair)), valued(node)
+    loses = any(ref in values and DTYPE_KINDS.index(kind(flow.dtype(ref))) > rank for ref in odd)
+    return () if loses else odd
+
+
 def odd_origins(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Origin]:
-    """The stored tensors that those operands have their dtype from."""
-    for ref in flow.odd(node_id, wanted):
-        origins = (origin for origin in flow.origins(ref) if origin.kind in _CASTABLE)
-        yield from (origin for origin in origins if origin.dtype != (wanted or flow.graph[node_id].repair))
+    """The stored tensors that those operands have their dtype from, as far as they can be cast themselves."""
+    wanted = wanted or flow.graph[node_id].repair
+    for ref in to_cast(flow, node_id, wanted):
+        origins = (one for one in flow.origins(ref) if _can_be_cast(one.kind, one.dtype, wanted))
+        yield from (origin for origin in origins if origin.dtype != wanted)
+
+
+def _can_be_cast(stored: str, dtype: str, wanted: str) -> bool:
+    """Whether a stored tensor survives a cast: a parameter is of floats, and a complex one would lose a half."""
+    return stored in _CASTABLE and kind(dtype) != "complex" and (stored != "parameter" or is_float(wanted))
 
 
 def fewest(
@@ -96,7 +115,7 @@ class _Ways:
     def add(self, node_id: str) -> None:
         """The ways of the odd operands of one refused call."""
         wanted = self.flow.graph[node_id].repair
-        for ref in self.flow.odd(node_id):
+        for ref in to_cast(self.flow, node_id):
             call = self._vertex(node_id, wanted)
             self.graph.add_edge((*call, "out"), _SINK)
             self._enter(ref, wanted, call)
@@ -111,9 +130,7 @@ class _Ways:
             if (ref, wanted) in self.seen:
                 continue
             self.seen.add((ref, wanted))
-            node = flow.graph[ref.id]
-            given = not node.is_op or (node.op == CAST and any(k == "dtype" and v is not None for k, v in node.kwargs))
-            before = [] if given else [r for r in handed_on(flow.graph, ref, flow.dtype) if flow.dtype(r) != wanted]
+            before = [one for one in handed_on(flow.graph, ref, flow.dtype) if flow.dtype(one) != wanted]
             if not before:
                 self.graph.add_edge(_SOURCE, (*here, "in"))
             queue += [(one, here) for one in before]
@@ -121,7 +138,7 @@ class _Ways:
     def _vertex(self, node_id: str, wanted: str) -> tuple[object, str]:
         node = self.flow.graph[node_id]
         line = self.writable.get((node_id, wanted))
-        stored = node.op in _CASTABLE
+        stored = not node.is_op and _can_be_cast(node.op, self.flow.dtypes[node_id][0], wanted)
         key: object = line or (node.name if stored else ("node", node_id))
         facts = {"one": int(line is not None)} if line or stored else {}
         self.graph.add_edge((key, wanted, "in"), (key, wanted, "out"), **facts)

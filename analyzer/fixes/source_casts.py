@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.fixes.odd_operand import at_call, at_value, makes
+from analyzer.fixes.search import to_cast
 from analyzer.fixes.source_file import Insertion, read
 from analyzer.ir.blame import handed_on
-from analyzer.ir.dtypes import is_float
+from analyzer.ir.dtypes import is_float, kind
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Node, Place
@@ -40,11 +41,7 @@ def writable(flow: Flow, findings: Sequence[Finding], folder: Path) -> dict[tupl
     odd operands: operations that mix dtypes, and those that make a dtype of their own.
     """
     found: dict[tuple[str, str], Written] = {}
-    refused = [flow.graph[n] for f in findings if f.severity == "error" and not f.tensors for n in f.nodes]
-    at: defaultdict[tuple[Place, str], list[Node]] = defaultdict(list)
-    for node in refused:
-        if node.repair:
-            at[node.place, node.repair].append(node)
+    at = _castable(flow, findings)
     for (_, wanted), nodes in at.items():
         found |= {(node_id, wanted): written for node_id, written in _at_refused(folder, flow, nodes, wanted).items()}
     for (_, wanted), nodes in at.items():
@@ -57,6 +54,16 @@ def writable(flow: Flow, findings: Sequence[Finding], folder: Path) -> dict[tupl
             if (written := seen[node.place]) and _is_one(flow, node):
                 found.setdefault((node.id, wanted), written)
     return found
+
+
+def _castable(flow: Flow, findings: Sequence[Finding]) -> Mapping[tuple[Place, str], list[Node]]:
+    """The refused calls whose odd operands can all be cast, by their lines and the dtypes that they are cast to."""
+    at: defaultdict[tuple[Place, str], list[Node]] = defaultdict(list)
+    refused = [flow.graph[n] for f in findings if f.severity == "error" and not f.tensors for n in f.nodes]
+    for node in refused:
+        if node.repair and len(to_cast(flow, node.id)) == len(flow.odd(node.id)):
+            at[node.place, node.repair].append(node)
+    return at
 
 
 def edited(folder: Path, casts: Iterable[Written]) -> tuple[Edit, ...]:
@@ -107,13 +114,15 @@ def _at_origin(folder: Path, flow: Flow, node: Node, wanted: str) -> Written | N
 
 
 def _is_one(flow: Flow, node: Node) -> bool:
-    """Whether an odd dtype begins at the operation, or wins there over another."""
+    """Whether an odd dtype begins at the operation, or wins there over another; complex numbers take no such cast."""
+    if "complex" in map(kind, flow.dtypes[node.id]):
+        return False
     return len({dtype for dtype in flow.reads(node.id) if is_float(dtype)}) > 1 or makes(flow, node)
 
 
 def _behind(flow: Flow, refused: Sequence[str]) -> Iterator[Node]:
     """The operations that handed an odd dtype on to refused calls, nearest first."""
-    queue = [ref for node_id in refused for ref in flow.odd(node_id)]
+    queue = [ref for node_id in refused for ref in to_cast(flow, node_id)]
     seen = set()
     for ref in queue:
         node = flow.graph[ref.id]
@@ -121,4 +130,4 @@ def _behind(flow: Flow, refused: Sequence[str]) -> Iterator[Node]:
             continue
         seen.add(node.id)
         yield node
-        queue += handed_on(flow.graph, ref, flow.dtype) if not makes(flow, node) else []
+        queue += handed_on(flow.graph, ref, flow.dtype)

@@ -16,7 +16,9 @@ _NO_TENSORS: Final = (
     ast.Constant, ast.Starred, ast.Lambda, ast.JoinedStr, ast.UnaryOp, ast.Compare, ast.BoolOp,
     ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp, ast.Dict, ast.Set,
 )  # fmt: skip
-Mixing: TypeAlias = ast.BinOp | ast.AugAssign | ast.Assign | ast.Call
+METHODS: Final = {"torch.int64": ".long()", "torch.bool": ".bool()"}
+"""Dtypes that a cast has a short form for, in which an index or a mask is written."""
+Mixing: TypeAlias = ast.BinOp | ast.AugAssign | ast.Assign | ast.Call | ast.Subscript
 """What may be written with several tensors."""
 
 
@@ -39,13 +41,14 @@ class Code:
     tree: ast.Module
 
     def at(self, line: int) -> Iterator[Mixing]:
-        """Operators, calls and `x[i] = y` that a line is part of, those inside of format strings left out."""
+        """Operators, calls, `x[i]` and `x[i] = y` that a line is part of, those inside of format strings left out."""
         frozen = {id(inner) for outer in ast.walk(self.tree) if isinstance(outer, ast.JoinedStr)
                   for inner in ast.walk(outer)}  # fmt: skip
         for one in ast.walk(self.tree):
-            if not isinstance(one, (ast.BinOp, ast.AugAssign, ast.Assign, ast.Call)):
+            if not isinstance(one, Mixing):
                 continue
             plain = isinstance(one, ast.Assign) and not isinstance(one.targets[0], ast.Subscript)
+            plain = plain or (isinstance(one, ast.Subscript) and not isinstance(one.ctx, ast.Load))
             if not plain and id(one) not in frozen and _spans(one, line):
                 yield one
 
@@ -70,10 +73,10 @@ class Code:
         ]  # fmt: skip
 
     def cast(self, odd: ast.expr, dtype: str) -> tuple[Insertion, ...]:
-        """What makes `odd` into `odd.to(dtype)`."""
+        """What makes `odd` into `odd.to(dtype)`, or `odd.long()`."""
         start = self._offset(odd.lineno, odd.col_offset)
         end = self._offset(odd.end_lineno or odd.lineno, odd.end_col_offset or 0)
-        after = f".to({dtype})"
+        after = METHODS.get(dtype) or f".to({dtype})"
         if isinstance(odd, _CLOSED):
             return (Insertion(end, (0, -start), after),)
         return Insertion(start, (1, -end), "("), Insertion(end, (0, -start), ")" + after)
@@ -119,11 +122,19 @@ def _parsed(name: str, text: str) -> Code | None:
 def operands(one: Mixing, code: Code) -> list[ast.expr]:
     """The expressions of an operator or a call that may be tensors, in order; those in a list count one by one."""
     if isinstance(one, ast.BinOp):
-        return [one.left, one.right]
+        return [side for side in (one.left, one.right) if not isinstance(side, ast.Constant)]
+    if isinstance(one, ast.Subscript):
+        indexes = one.slice.elts if isinstance(one.slice, ast.Tuple) else [one.slice]
+        return [one.value, *(index for index in indexes if not isinstance(index, (*_NO_TENSORS, ast.Slice)))]
     if isinstance(one, ast.AugAssign):
         return [one.target, one.value]
     if isinstance(one, ast.Assign):
         return [one.targets[0].value if isinstance(one.targets[0], ast.Subscript) else one.targets[0], one.value]
+    return _arguments(one, code)
+
+
+def _arguments(one: ast.Call, code: Code) -> list[ast.expr]:
+    """The arguments of a call that may be tensors; first the tensor whose method it is."""
     given = [*one.args, *(keyword.value for keyword in one.keywords if keyword.arg)]
     if isinstance(one.func, ast.Attribute) and not _of_a_module(one.func, code):
         given.insert(0, one.func.value)

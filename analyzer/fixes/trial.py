@@ -70,7 +70,7 @@ def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Propos
     first = max(after, key=lambda pair: len(_changed(*_held(pair))))
     changed = _changed(*_held(first))
     edited = sum(edit.casts for edit in proposal.edits)
-    around = sum(1 for key in proposal.change if key not in ("set", "to", "dtype"))
+    around = sum(1 for key in proposal.change if key not in ("set", "input_dtypes", "to", "dtype"))
     return Trial(
         proposal,
         ran=True,
@@ -78,7 +78,7 @@ def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Propos
         errors_left=sum(new.errors for _, new in after),
         new_promotions=sum(len(_promotions(new) - _promotions(old)) for old, new in after),
         bytes=_size(first[1].flow.inventory) - _size(first[0].flow.inventory),
-        places=len(changed) + around + bool(proposal.stages) + edited + bool(proposal.inputs),
+        places=len(changed) + len(proposal.given) + around + bool(proposal.stages) + edited + bool(proposal.inputs),
         casts=_casts(changed),
     )
 

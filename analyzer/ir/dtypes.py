@@ -45,6 +45,7 @@ _ROWS: Final = (
 )
 DTYPES: Final = {row.name: row for row in _ROWS}
 _BY_SHORT: Final = {row.short: row for row in _ROWS}
+_PARTS: Final = {"complex32": "float16", "complex64": "float32", "complex128": "float64"}
 _ALIASES: Final = {"half": "float16", "float": "float32", "double": "float64", "fp16": "float16", "fp32": "float32"}
 
 
@@ -115,3 +116,12 @@ def width(name: str) -> int:
     """Bytes per element; 0 for a dtype outside the table."""
     row = DTYPES.get(name)
     return row.bytes if row else 0
+
+
+def real_part(name: str) -> str:
+    """The dtype of the two parts of a complex number; any other dtype is its own.
+
+    >>> real_part("complex64"), real_part("int64")
+    ('float32', 'int64')
+    """
+    return _PARTS.get(name, name)

@@ -27,6 +27,8 @@ AutocastDtype: TypeAlias = Literal["bfloat16", "float16"]
 AUTOCAST_DTYPES: Final[tuple[AutocastDtype, ...]] = get_args(AutocastDtype)
 
 DtypeKind: TypeAlias = Literal["bool", "int", "float", "complex"]
+DTYPE_KINDS: Final[tuple[DtypeKind, ...]] = get_args(DtypeKind)
+"""Each one holds those before it."""
 
 WrapPolicy: TypeAlias = Literal["transformer", "size", "none"]
 """How FSDP chooses its units: a module of the named classes, one of at least so many elements, or the whole model."""

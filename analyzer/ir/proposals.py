@@ -63,8 +63,16 @@ class Proposal:
     @property
     def cast(self) -> Mapping[str, str]:
         """The dtype of each stored tensor, or of what holds it, that the change sets."""
-        given = self.change.get("set")
-        return given if isinstance(given, Mapping) else {}
+        return self._dtypes("set")
+
+    @property
+    def given(self) -> Mapping[str, str]:
+        """The dtype of each input that the change sets."""
+        return self._dtypes("input_dtypes")
+
+    def _dtypes(self, key: str) -> Mapping[str, str]:
+        found = self.change.get(key)
+        return found if isinstance(found, Mapping) else {}
 
     def does(self, other: Proposal) -> bool:
         """Whether it changes what another one changes, in other words."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from analyzer.ir.blame.roles import valued
 from analyzer.ir.findings import Finding, Operand, Origin
 from analyzer.ir.graph import Node, Ref, above, in_any_layer
 from analyzer.ir.witness import NOBODY
@@ -120,10 +121,18 @@ def _names(hits: list[Hit]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(held.name for hit in hits for held in hit.tensors))
 
 
+def concerned(flow: Flow, node: Node) -> tuple[Ref, ...]:
+    """The operands whose dtype can be a cause: an index or a mask is none, unless it is the odd one."""
+    refs = (*valued(node), *flow.odd(node.id))
+    return tuple([ref for ref in node.operands() if ref in refs])
+
+
 def _operands(flow: Flow, node: Node) -> tuple[Operand, ...]:
+    refs = concerned(flow, node)
     return tuple(
         Operand(
             position, flow.graph[ref.id].name or ref.id, flow.dtype(ref), flow.graph.spec(ref).shape, flow.origins(ref)
         )
         for position, ref in enumerate(node.operands())
+        if ref in refs
     )

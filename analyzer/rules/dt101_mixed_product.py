@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from analyzer.ir.graph import causes
-from analyzer.rules import Hit, cause
+from analyzer.rules import Hit, cause, concerned
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
@@ -37,7 +37,7 @@ def check(flow: Flow) -> Iterator[Hit]:
     """Every refused call, in the kernel's own words; one whose causes are all known already is one more place."""
     known: dict[str, tuple[str, ...]] = {}
     for node in causes(node for node in flow.graph.ops() if flow.refused(node.id)):
-        found = cause(flow, node, flow.odd(node.id) or node.operands())[1:]
+        found = cause(flow, node, flow.odd(node.id) or concerned(flow, node))[1:]
         new = [name for name in found if name not in known]
         known |= dict.fromkeys(new, found)
         yield Hit(node.id, flow.refused(node.id), "error", (node.phase, *(found if new else known[found[0]])))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing.recorder import Recorder
-from analyzer.ir.graph import above
+from analyzer.ir.graph import CAST, above
 
 
 class Following:
@@ -21,33 +21,48 @@ class Following:
 
     def read(self, getter: Any, tensor: Any) -> None:
         """Code has read an attribute of a tensor."""
-        if type(tensor) is Abstract and tensor.dtype.is_floating_point and getter == _DTYPE:
+        if getter == _DTYPE and type(tensor) is Abstract:
             self._read[self._places.here()[1], tensor.dtype] = tensor
 
     def gave(self, name: str, args: Any, kwargs: dict[str, Any], result: Any) -> None:
         """A call has returned: its result follows the tensor whose dtype it was told to take.
 
-        That is one that it was given for this, or one whose dtype this or an enclosing module read.
+        That is one that it was given for this, or one whose dtype this or an enclosing module read. A function that
+        casts its result back, as `rms_norm` does, follows the argument that it casts back to.
         """
-        if name in _LIKE:
-            models = [arg for arg in (*args[1:], *kwargs.values()) if type(arg) is Abstract]
-            if models and type(result) is Abstract:
-                self._follow(result, models[0])
-                return
+        if type(result) is not Abstract or result.ref.id not in self._recorder.graph.nodes:
+            return  # in a trial nothing is recorded
+        given = [arg for arg in (*args, *kwargs.values()) if type(arg) is Abstract]
         told = [arg for arg in (*args, *kwargs.values()) if type(arg) is torch.dtype]
-        if not told or type(result) is not Abstract or result.dtype not in told:
-            return
-        for path in above(self._places.here()[1]):
-            model = self._read.get((path, result.dtype))
-            if model is not None:
-                return self._follow(result, model)
+        if name in _LIKE and given[_LIKE[name] :]:
+            self._follow(result, given[_LIKE[name]])
+        elif result.dtype in told:
+            self._follow(result, self._last_read(result.dtype))
+        elif not told and name not in CASTS and self._is_cast(result):
+            self._follow(result, next((arg for arg in given if arg.dtype == result.dtype), None))
 
-    def _follow(self, result: Abstract, model: Abstract) -> None:
+    def _last_read(self, dtype: torch.dtype) -> Abstract | None:
+        """The tensor whose dtype, this one, the running module or one around it read last."""
+        read = (self._read.get((path, dtype)) for path in above(self._places.here()[1]))
+        return next((model for model in read if model is not None), None)
+
+    def _is_cast(self, result: Abstract) -> bool:
+        """Whether a float comes out of a cast."""
+        return result.dtype.is_floating_point and self._recorder.graph[result.ref.id].op == CAST
+
+    def _follow(self, result: Abstract, model: Abstract | None) -> None:
+        if model is None:
+            return
         ref, other = self._recorder.read(result), self._recorder.read(model)
         if ref != other and result.dtype == model.dtype:
             self._recorder.graph.follows[ref] = other
 
 
-_LIKE = ("type_as", "to")
-"""Calls that take a dtype from a tensor, if they are given one."""
-_DTYPE = torch.Tensor.dtype.__get__  # type: ignore[attr-defined]
+_LIKE: Final = {"new_tensor": 0, "to": 1, "type_as": 1}
+"""Calls that take a dtype from a tensor, if they are given one, and which of the given ones it is."""
+CASTS: Final = frozenset({
+    "bfloat16", "bool", "byte", "cdouble", "cfloat", "chalf", "char", "double", "float", "half", "int", "long",
+    "short", "to", "type",
+})  # fmt: skip
+"""Calls that are a cast."""
+_DTYPE: Final = torch.Tensor.dtype.__get__  # type: ignore[attr-defined]

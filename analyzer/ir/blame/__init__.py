@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from analyzer.ir.dtypes import is_float, width
+from analyzer.ir.blame.roles import base, deciding
+from analyzer.ir.dtypes import kind, real_part, width
 from analyzer.ir.findings import Origin
-from analyzer.ir.graph import CAST, ModelGraph, Node, Ref
+from analyzer.ir.graph import CAST, DtypeArg, ModelGraph, Node, Ref
 from analyzer.ir.literal_types import OriginKind
 
 NEAREST: Final = 4
@@ -58,43 +59,58 @@ class Blame:
     def _before(self, ref: Ref) -> tuple[Origin | None, list[Ref], bool]:
         """The origin that a tensor is, else the tensors that handed their dtype on, and whether others met them."""
         node, dtype = self.graph[ref.id], self._dtype(ref)
-        model = self.graph.follows.get(ref)
-        if model and self._dtype(model) == dtype:
-            return None, [model], False
-        if kind := node.stored_as:
-            name, place = node.name or node.id, node.place
-            return Origin(kind, name, dtype, place.file, place.line, node.reason), [], False
-        if node.op == CAST and any(k == "dtype" and v is not None for k, v in node.kwargs):
-            return _made(node.inserted or "cast", node.call or node.id, dtype, node), [], False
         before = handed_on(self.graph, ref, self._dtype)
+        if stored := node.stored_as if not before else None:
+            name, place = node.name or node.id, node.place
+            return Origin(stored, name, dtype, place.file, place.line, node.reason), [], False
+        if not before and node.op == CAST and is_told(node):
+            return _made(node.inserted or "cast", node.call or node.id, dtype, node), [], False
         if not before:
             return _made("constant", node.id, dtype, node), [], False
-        shaped = [one for one in node.operands() if self.graph.spec(one).shape]
-        return None, before, any(is_float(d) and d != dtype for d in map(self._dtype, shaped))
+        if before == [self.graph.follows.get(ref)]:
+            return None, before, False
+        shaped = [one for one in deciding(node, ref.index) if self.graph.spec(one).shape]
+        part, others = real_part(dtype), map(real_part, map(self._dtype, shaped))
+        return None, before, any(kind(other) == kind(part) and other != part for other in others)
 
     def _dtype(self, ref: Ref) -> str:
         return self.dtypes[ref.id][ref.index]
 
 
 def handed_on(graph: ModelGraph, ref: Ref, dtype_of: Callable[[Ref], str]) -> list[Ref]:
-    """The operands that an operation's result has its dtype from; none if the operation made it by itself.
+    """The tensors that a result has its dtype from; none if the operation made it by itself, or was told it.
 
-    They are those that have it, tensors before numbers; else all floats, where several dtypes met in a wider one that
-    none of them has: bfloat16 and float16 give float32.
+    That is the tensor whose dtype the code read for it; else the operands that have this dtype, tensors before
+    numbers; else all of its kind, where several dtypes met in a wider one that none of them has: bfloat16 and float16
+    give float32. A complex number has the dtype of its two parts.
     """
-    dtype, operands = dtype_of(ref), graph[ref.id].operands()
+    node, dtype = graph[ref.id], real_part(dtype_of(ref))
+    model = graph.follows.get(ref)
+    if model and dtype_of(model) == dtype_of(ref):
+        return [model]
+    if is_told(node):
+        return []
+    operands = deciding(node, ref.index)
     shaped = [one for one in operands if graph.spec(one).shape]
     for group in (shaped, operands):
-        if same := [one for one in group if dtype_of(one) == dtype]:
+        if same := [one for one in group if real_part(dtype_of(one)) == dtype]:
             return same
-    floats = [one for one in shaped if is_float(dtype_of(one))]
-    met = {dtype_of(one) for one in floats}
-    wider = is_float(dtype) and all(width(one) < width(dtype) for one in met)
-    return floats if wider and len(met) > 1 else []
+    met = {one: part for one in shaped if kind(part := real_part(dtype_of(one))) == kind(dtype)}
+    wider = all(width(part) < width(dtype) for part in met.values())
+    return list(met) if wider and len(set(met.values())) > 1 else []
 
 
-def _made(kind: OriginKind, name: str, dtype: str, node: Node) -> Origin:
-    return Origin(kind, name, dtype, node.place.file, node.place.line)
+def is_told(node: Node) -> bool:
+    """Whether the code gave an operation the dtype of its result: a cast, or a call with a dtype among its arguments.
+
+    A function of torch may pass the dtype of its own argument on, as `pad` does: that is none.
+    """
+    given = any(type(arg) is DtypeArg for arg in (*node.args, *(value for _, value in node.kwargs)))
+    return given and (node.op == CAST or base(node) == node.call)
+
+
+def _made(how: OriginKind, name: str, dtype: str, node: Node) -> Origin:
+    return Origin(how, name, dtype, node.place.file, node.place.line)
 
 
 def _nearest(parts: list[_Found], won: bool) -> _Found:
