@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from analyzer.capture import Stop
+from analyzer.capture.not_traced import NotTraced
 from analyzer.capture.tracing.outcomes import tensors
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.errors import Interrupted
@@ -21,7 +22,7 @@ def mark(error: Exception | Interrupted, tracer: Tracer, *, train: bool) -> Stop
     """
     place, module = tracer.source_lines.of_error(error)
     said = next((line for line in str(error).splitlines() if line.strip()), "")
-    told = isinstance(error, Interrupted)
+    told = isinstance(error, (Interrupted, NotTraced))
     about = said if told else f"{type(error).__name__}: {said}".rstrip(": ")
     if tracer.recorder.graph.nodes:
         tracer.recorder.graph.add(_node(error, tracer, module, place, about))

@@ -17,6 +17,7 @@ from analyzer import oracle
 from analyzer.capture.assumed_values import plausible
 from analyzer.capture.refusals.repro_script import Call
 from analyzer.capture.tensor import Abstract
+from analyzer.capture.wrapper_subclasses import wraps
 from analyzer.ir import walk
 from analyzer.oracle.operands import KEPT_SIZE
 
@@ -33,6 +34,8 @@ def words(told: str, call: Call) -> str:
     """
     function, args, kwargs = call
     if not resolve_name(function):  # a function of somebody else may do more than compute
+        return told
+    if any(wraps(type(leaf)) for leaf in tree_leaves((args, kwargs))):  # no real one is made of what they hold
         return told
     key = (function, torch.is_grad_enabled(), walk.key(args, _key), walk.key(kwargs, _key))
     said = _SAID.get(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import torch
+from torch._ops import HigherOrderOperator
 from torch.overrides import TorchFunctionMode
 
 from analyzer import oracle
@@ -12,7 +13,7 @@ from analyzer.capture.assumed_values import Inventions
 from analyzer.capture.emulation.cuda import stay
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
-from analyzer.capture.tracing import composite_calls
+from analyzer.capture.tracing import composite_calls, higher_order
 from analyzer.capture.tracing.dtype_reads import Following
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir import walk
@@ -47,12 +48,17 @@ class Calls(TorchFunctionMode):
         gone, args, kwargs = stay(name, args, kwargs)
         if gone:
             return args[0]
+        if name in _PACKED and type(args[1]) is Abstract:
+            args = (args[0], self._value(args[1]), *args[2:])
         if name in _FROM_DATA:
             args, kwargs = self._plain(args), {k: self._plain((v,))[0] for k, v in kwargs.items()}
         tracer = self._tracer
         outer = tracer.call, tracer.calling
         tracer.call, tracer.calling = name, (func, args, kwargs)
         try:
+            if isinstance(func, HigherOrderOperator):
+                with self:  # its functions make calls of their own
+                    return higher_order.run(tracer, func, args, kwargs)
             if composite_calls.sparse(tracer, args, kwargs):
                 return composite_calls.one_node(tracer, args, kwargs, composite_calls.really(func, args, kwargs))
             result = func(*args, **kwargs)
@@ -96,6 +102,9 @@ def _formatted(tensor: Abstract, form: str) -> str:
 _DETACHES: Final = "detach" in torch.Tensor.__format__.__code__.co_names
 _FROM_DATA: Final = frozenset({"tensor", "as_tensor", "new_tensor"})
 """Functions that make a tensor of a list of numbers: a tensor in the list is read where no dispatcher sees it."""
+
+_PACKED: Final = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu", "_pad_packed_sequence"})
+"""Functions that read the second argument, the sizes of a packed sequence's steps, where no dispatcher sees it."""
 
 _HOST: Final = {
     "numpy": torch.Tensor.numpy,

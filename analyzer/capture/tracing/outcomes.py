@@ -181,11 +181,16 @@ def _shaped(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...],
 
 
 def _meta(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...], tuple[int, ...]]:
-    given, named = walk.changed((args, kwargs), object, _on_meta, into=list)
+    given, named = on_meta(args), on_meta(kwargs)
     with torch.no_grad():
         result = function(*given, **named)
     made = tuple((spec_of(t), stride(str(function), args, i, t)) for i, t in enumerate(results(result)))
     return made, holes(result)
+
+
+def on_meta(arg: Any) -> Any:
+    """An argument with its abstract tensors, and its devices, on the meta device."""
+    return walk.changed(arg, object, _on_meta, into=list)
 
 
 def _on_meta(end: Any) -> Any:

@@ -65,7 +65,8 @@ class Recorder:
             with torch._C._DisableTorchDispatch():  # autocast's kernels lift where the tracer is still listening
                 real = tensor.detach().clone()
         made = Abstract.make(spec, strides(tensor), Ref(node_id), Cell(known=real is not None), real)
-        made.held = kind == "parameter"
+        if kind == "parameter":
+            made.held = made._is_param = True
         if tensor.layout != torch.strided:
             made.sparse, self.has_sparse = tensor.detach(), True
         made.requires_grad_(tensor.requires_grad)  # matmul takes another way for an operand that needs a gradient

@@ -1,0 +1,283 @@
+"""Modules that call higher-order operators, nested tensors, function transforms and collectives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch._higher_order_ops.associative_scan import associative_scan
+from torch._higher_order_ops.scan import scan
+from torch._higher_order_ops.while_loop import while_loop
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+from torch.utils.checkpoint import checkpoint
+
+
+class _One(nn.Module):
+    """Holds one layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 8)
+
+
+class Cond(_One):
+    def forward(self, x: Any) -> Any:
+        return torch.cond(x.sum() > 0, lambda y: self.layer(y).sin(), lambda y: self.layer(y).cos(), (x,))
+
+
+class CondKnown(_One):
+    def forward(self, x: Any) -> Any:
+        few = torch.tensor(x.shape[0]) < 9
+        weight = self.layer.weight.double()
+        return torch.cond(few, lambda y: self.layer(y).float(), lambda y: torch.mm(y, weight).float(), (x,))
+
+
+class CondTwoDtypes(_One):
+    def forward(self, x: Any) -> Any:
+        return torch.cond(x.sum() > 0, lambda y: self.layer(y), lambda y: self.layer(y).double(), (x,))
+
+
+class While(_One):
+    def forward(self, x: Any) -> Any:
+        return while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, self.layer(y)), (torch.tensor(0), x))
+
+
+class WhileFloat(_One):
+    def forward(self, x: Any) -> Any:
+        return while_loop(lambda y: y.abs().sum() > 1e-3, lambda y: (self.layer(y) * 1e-4,), (x,))
+
+
+class Scan(_One):
+    def forward(self, x: Any) -> Any:
+        return scan(lambda c, row: (torch.tanh(self.layer(c)) + row, c * 2), torch.zeros(8), x)
+
+
+class Map(_One):
+    def forward(self, x: Any) -> Any:
+        from functorch.experimental.control_flow import map as mapped
+
+        return mapped(lambda row, scale: self.layer(row) * scale, x, torch.ones(8))
+
+
+class AssociativeScan(_One):
+    def forward(self, x: Any) -> Any:
+        return associative_scan(lambda a, b: a * b, self.layer(x), 0, combine_mode="generic")
+
+
+class Flex(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Linear(16, 16)
+
+    def forward(self, q: Any, k: Any, v: Any) -> Any:
+        return flex_attention(self.query(q), k, v, score_mod=lambda score, b, h, i, j: score + (i - j) * 0.1)
+
+
+class FlexMasked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Linear(16, 16)
+
+    def forward(self, q: Any, k: Any, v: Any) -> Any:
+        mask = create_block_mask(lambda b, h, i, j: i >= j, None, None, 16, 16, device="cpu")
+        return flex_attention(self.query(q), k, v, block_mask=mask)
+
+
+class Checkpoint(_One):
+    def forward(self, x: Any) -> Any:
+        return checkpoint(lambda y: self.layer(y).relu(), x, use_reentrant=False)
+
+
+class CheckpointReentrant(_One):
+    def forward(self, x: Any) -> Any:
+        return checkpoint(lambda y: self.layer(y).relu(), x, use_reentrant=True)
+
+
+class Pointwise(_One):
+    def forward(self, x: Any) -> Any:
+        return self.layer(x) * 2
+
+
+class Jagged(_One):
+    def forward(self, a: Any, b: Any) -> Any:
+        both = torch.nested.nested_tensor([a, b], layout=torch.jagged)
+        return torch.nested.to_padded_tensor(self.layer(both).sin() + both, 0.0)
+
+
+class JaggedAttention(_One):
+    def forward(self, a: Any, b: Any) -> Any:
+        both = torch.nested.as_nested_tensor([a, b], layout=torch.jagged)
+        heads = self.layer(both).unflatten(-1, (2, 4)).transpose(1, 2)
+        other = both.unflatten(-1, (2, 4)).transpose(1, 2)
+        return nn.functional.scaled_dot_product_attention(heads, other, other).transpose(1, 2).flatten(-2).values()
+
+
+class Strided(_One):
+    def forward(self, a: Any, b: Any) -> Any:
+        both = torch.nested.as_nested_tensor([a, b])
+        return torch.nested.to_padded_tensor(self.layer(both), 0.0)
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0.0)
+        self.encoder = nn.TransformerEncoder(layer, 2)
+
+    def forward(self, x: Any, mask: Any) -> Any:
+        return self.encoder(x, src_key_padding_mask=mask)
+
+
+class Vmap(_One):
+    def forward(self, x: Any) -> Any:
+        return torch.vmap(lambda row: self.layer(row).relu())(x)
+
+
+class VmapBoth(_One):
+    def forward(self, x: Any) -> Any:
+        return torch.vmap(lambda a, b: torch.mm(a[None] * b, self.layer.weight), in_dims=(0, None))(x, x)
+
+
+class Grad(_One):
+    def forward(self, x: Any) -> Any:
+        return torch.func.grad(lambda y: self.layer(y).pow(2).sum())(x)
+
+
+class PerSample(_One):
+    def forward(self, x: Any) -> Any:
+        weights = dict(self.layer.named_parameters())
+
+        def loss(given: Any, row: Any) -> Any:
+            return torch.func.functional_call(self.layer, given, (row,)).pow(2).mean()
+
+        return torch.vmap(torch.func.grad(loss), in_dims=(None, 0))(weights, x)
+
+
+class Jvp(_One):
+    def forward(self, x: Any) -> Any:
+        return torch.func.jvp(lambda y: self.layer(y).sin(), (x,), (torch.ones_like(x),))
+
+
+class Vjp(_One):
+    def forward(self, x: Any) -> Any:
+        result, pull = torch.func.vjp(lambda y: self.layer(y).sin(), x)
+        return result, pull(torch.ones_like(result))
+
+
+class Jacrev(_One):
+    def forward(self, x: Any) -> Any:
+        return torch.func.jacrev(lambda y: self.layer(y).sin())(x)
+
+
+class Jacfwd(_One):
+    def forward(self, x: Any) -> Any:
+        return torch.func.jacfwd(lambda y: self.layer(y).sin())(x)
+
+
+class Hessian(_One):
+    def forward(self, x: Any) -> Any:
+        return torch.func.hessian(lambda y: self.layer(y).pow(3).sum())(x)
+
+
+class Functional(_One):
+    def forward(self, x: Any) -> Any:
+        doubled = {name: value * 2 for name, value in self.layer.named_parameters()}
+        return torch.func.functional_call(self.layer, doubled, (x,))
+
+
+class Ensemble(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(8, 8), nn.Linear(8, 8)])
+
+    def forward(self, x: Any) -> Any:
+        weights = {
+            name: torch.stack([layer.get_parameter(name) for layer in self.layers]) for name in ("weight", "bias")
+        }
+        return torch.vmap(lambda given, y: torch.func.functional_call(self.layers[0], given, (y,)), (0, None))(
+            weights, x
+        )
+
+
+class AllReduce(_One):
+    def forward(self, x: Any) -> Any:
+        y = self.layer(x)
+        dist.all_reduce(y)
+        return y
+
+
+class AllReduceAsync(_One):
+    def forward(self, x: Any) -> Any:
+        y = self.layer(x)
+        work = dist.all_reduce(y, async_op=True)
+        work.wait()
+        return y * 2
+
+
+class AllGather(_One):
+    def forward(self, x: Any) -> Any:
+        y = self.layer(x)
+        parts = [torch.empty_like(x)]
+        dist.all_gather(parts, y)
+        return torch.cat(parts)
+
+
+class AllGatherInto(_One):
+    def forward(self, x: Any) -> Any:
+        whole = torch.empty(3, 8)
+        dist.all_gather_into_tensor(whole, self.layer(x))
+        return whole
+
+
+class ReduceScatter(_One):
+    def forward(self, x: Any) -> Any:
+        part = torch.empty_like(x)
+        dist.reduce_scatter_tensor(part, self.layer(x))
+        return part
+
+
+class Broadcast(_One):
+    def forward(self, x: Any) -> Any:
+        y = self.layer(x)
+        dist.broadcast(y, 0)
+        dist.barrier()
+        return y
+
+
+class FunctionalReduce(_One):
+    def forward(self, x: Any) -> Any:
+        import torch.distributed._functional_collectives as collectives
+
+        return collectives.all_reduce(self.layer(x), "sum", dist.group.WORLD) * 2
+
+
+class FunctionalGather(_One):
+    def forward(self, x: Any) -> Any:
+        import torch.distributed._functional_collectives as collectives
+
+        return collectives.all_gather_tensor(self.layer(x), 0, dist.group.WORLD) * 2
+
+
+class Sharded(_One):
+    def forward(self, x: Any) -> Any:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+
+        mesh = init_device_mesh("cpu", (1,))
+        shard = DTensor.from_local(self.layer(x), mesh, [Shard(0)])
+        other = distribute_tensor(x, mesh, [Replicate()])
+        return (shard.sin() + other).redistribute(mesh, [Replicate()]).to_local()
+
+
+def tensor_parallel() -> nn.Module:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+    module = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
+    return parallelize_module(module, init_device_mesh("cpu", (1,)), {"0": ColwiseParallel(), "2": RowwiseParallel()})
+
+
+def replicated() -> nn.Module:
+    return nn.parallel.DistributedDataParallel(nn.Linear(8, 8))
