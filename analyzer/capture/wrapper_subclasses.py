@@ -37,11 +37,11 @@ def rebuilt(tensor: Any, name: str, leaf: Callable[[torch.Tensor, str], torch.Te
     names, context = tensor.__tensor_flatten__()
     parts = {key: getattr(tensor, key) for key in names}
     several = sum(isinstance(part, torch.Tensor) for part in parts.values()) > 1
-    inner = {
-        key: rebuilt(part, f"{name}.{key.lstrip('_')}" if several else name, leaf) if isinstance(part, torch.Tensor) else part
-        for key, part in parts.items()
-    }
-    made: torch.Tensor = type(tensor).__tensor_unflatten__(inner, context, tensor.size(), tensor.stride())
+    for key, part in parts.items():
+        if isinstance(part, torch.Tensor):
+            parts[key] = rebuilt(part, f"{name}.{key.lstrip('_')}" if several else name, leaf)
+    made: Any = type(tensor).__tensor_unflatten__(parts, context, tensor.size(), tensor.stride())
     if isinstance(tensor, torch.nn.Parameter):
-        made._is_param = True  # type: ignore[attr-defined]
-    return made.requires_grad_(tensor.requires_grad) if tensor.is_leaf else made
+        made._is_param = True
+    whole: Any = tensor
+    return made.requires_grad_(whole.requires_grad) if whole.is_leaf else made  # type: ignore[no-any-return]

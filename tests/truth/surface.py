@@ -194,4 +194,3 @@ def cases() -> Iterator[tuple[Case, Variant]]:
         for variant in VARIANTS:
             if not case.only or variant.name in case.only:
                 yield case, variant
-

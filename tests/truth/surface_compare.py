@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -21,6 +22,8 @@ from analyzer.running.output_tensors import leaves
 from analyzer.running.training_step import loss_of
 from tests.truth.surface import Case, Variant, grouped
 
+LOGGED: Final = re.compile(r"^\[rank\d+\]:\[F\S+ \S+ \S+\] ")
+"""What gloo writes before the words of a check: rank, time and line."""
 Outputs = tuple[tuple[str, tuple[int, ...]], ...]
 
 
@@ -53,7 +56,9 @@ class Result:
             return False
         if self.real.error:
             return self.traced.error == self.real.error or (
-                self.real.whole != self.real.error and len(self.traced.error) > 20 and self.traced.error in self.real.whole
+                self.real.whole != self.real.error
+                and len(self.traced.error) > 20
+                and self.traced.error in self.real.whole
             )
         return self.real.outputs == self.traced.outputs
 
@@ -89,7 +94,7 @@ def _real(module: nn.Module, inputs: tuple[Any, ...], *, train: bool) -> Outcome
             if loss is not None:
                 loss.backward()  # type: ignore[no-untyped-call]
     except Exception as error:
-        return Outcome(error=oracle.words(error), whole="\n".join(map(str, _chain(error))))
+        return Outcome(error=LOGGED.sub("", oracle.words(error)), whole="\n".join(map(str, _chain(error))))
     parts = (part for tensor in leaves(result) for part in held(tensor))
     return Outcome(tuple((dtype_name(t.dtype), () if t.is_nested else tuple(t.shape)) for t in parts))
 

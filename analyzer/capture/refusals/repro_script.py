@@ -14,6 +14,7 @@ from torch.overrides import resolve_name
 
 from analyzer import oracle
 from analyzer.capture.tensor import Abstract, dtype_name
+from analyzer.capture.wrapper_subclasses import wraps
 from analyzer.ir.graph import Script
 from analyzer.oracle.operands import KEPT_SIZE
 
@@ -113,6 +114,8 @@ class _Writer:
         return name
 
     def maker(self, tensor: torch.Tensor) -> str:
+        if wraps(type(tensor)):
+            raise _UnwritableError(f"a {type(tensor).__name__} is among its operands")
         shape = [self.size(n) for n in tensor.shape]
         self.elements += prod(shape)
         if self.elements > LARGEST:

@@ -13,7 +13,7 @@ from analyzer.capture.assumed_values import Inventions
 from analyzer.capture.emulation.cuda import stay
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
-from analyzer.capture.tracing import composite_calls, higher_order
+from analyzer.capture.tracing import composite_calls, higher_order, jagged_attention
 from analyzer.capture.tracing.dtype_reads import Following
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir import walk
@@ -59,7 +59,9 @@ class Calls(TorchFunctionMode):
             if isinstance(func, HigherOrderOperator):
                 with self:  # its functions make calls of their own
                     return higher_order.run(tracer, func, args, kwargs)
-            if composite_calls.sparse(tracer, args, kwargs):
+            if name == jagged_attention.ATTENTION and jagged_attention.is_nested(args, kwargs):
+                return jagged_attention.attention(tracer, func, args, kwargs)
+            if name == "_pad_packed_sequence" or composite_calls.sparse(tracer, args, kwargs):
                 return composite_calls.one_node(tracer, args, kwargs, composite_calls.really(func, args, kwargs))
             result = func(*args, **kwargs)
             self._following.gave(name, args, kwargs, result)
@@ -103,7 +105,7 @@ _DETACHES: Final = "detach" in torch.Tensor.__format__.__code__.co_names
 _FROM_DATA: Final = frozenset({"tensor", "as_tensor", "new_tensor"})
 """Functions that make a tensor of a list of numbers: a tensor in the list is read where no dispatcher sees it."""
 
-_PACKED: Final = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu", "_pad_packed_sequence"})
+_PACKED: Final = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
 """Functions that read the second argument, the sizes of a packed sequence's steps, where no dispatcher sees it."""
 
 _HOST: Final = {

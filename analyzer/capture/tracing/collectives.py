@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from analyzer import oracle
 from analyzer.capture.tensor import Abstract, spec_of
-from analyzer.capture.tracing.outcomes import tensors
+from analyzer.capture.tracing.outcomes import Outcome, on_meta, results, tensors
 from analyzer.capture.tracing.signature import signature
 from analyzer.capture.tracing.site import ACCEPTED, Refusal
 from analyzer.ir import walk
@@ -44,6 +45,13 @@ def _collective(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool
     return True, returned[0] if len(returned) == 1 else tuple(returned)
 
 
+def _functional(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    """Record a functional collective: torch says without a group what it gives, and in a group it would wait."""
+    made = results(func(*on_meta(args), **on_meta(kwargs)))
+    outcome = Outcome(tuple([(spec_of(t), t.stride()) for t in made]))
+    return True, tracer._finish(signature(func), args, kwargs, list(tensors(args)), outcome)
+
+
 def _answer(func: Any, args: Any, kwargs: Any, written: list[Abstract]) -> tuple[str, Any]:
     """What the group says, "" if it takes the call, and the work that it gives."""
     group = next(arg for arg in (*args, *kwargs.values()) if isinstance(arg, torch.ScriptObject))
@@ -53,7 +61,7 @@ def _answer(func: Any, args: Any, kwargs: Any, written: list[Abstract]) -> tuple
     try:
         result = func(*given, **named)
     except oracle.KERNEL_ERRORS as error:
-        return oracle.words(error), _done(written)
+        return _LOGGED.sub("", oracle.words(error)), _done(written)
     return "", result[-1] if isinstance(result, tuple) else result
 
 
@@ -67,9 +75,19 @@ def _done(written: list[Abstract]) -> Any:
     """A work that has ended."""
     future: Any = torch.futures.Future()
     future.set_result(list(written))
-    work: Any = torch._C._distributed_c10d._create_work_from_future(future)
-    return work.boxed()
+    c10d: Any = torch._C._distributed_c10d
+    return c10d._create_work_from_future(future).boxed()
 
 
+_LOGGED: Final = re.compile(r"^\[rank\d+\]:\[\w\d+ [\d:.]+ [\w.]+:\d+\] ")
+"""Rank, time and line, which a check of gloo writes before its words."""
+_FUNCTIONAL: Final = (
+    "all_reduce", "all_reduce_", "all_reduce_coalesced", "all_reduce_coalesced_", "all_gather_into_tensor",
+    "all_gather_into_tensor_coalesced", "reduce_scatter_tensor", "reduce_scatter_tensor_coalesced",
+    "all_to_all_single", "broadcast", "broadcast_", "wait_tensor",
+)  # fmt: skip
 _BASES: Final = frozenset(name.lstrip("_").rstrip("_") for name in _GIVE_NOTHING)
-COLLECTIVES: Final = {f"c10d.{name}.default": _collective for name in (*_FIRST, *_GIVE_NOTHING)}
+COLLECTIVES: Final = {
+    **{f"c10d.{name}.default": _collective for name in (*_FIRST, *_GIVE_NOTHING)},
+    **{f"_c10d_functional.{name}.default": _functional for name in _FUNCTIONAL},
+}

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import torch
 from torch._C import DispatchKey
-from torch._ops import HigherOrderOperator
-from torch.utils._pytree import tree_leaves, tree_unflatten, tree_flatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from analyzer import oracle
 from analyzer.capture.emulation.compiled import compiling
@@ -28,7 +27,7 @@ Made = tuple[tuple[tuple[int, ...], tuple[int, ...], torch.dtype] | int, ...]
 _SAID: dict[object, str] = {}
 
 
-def run(tracer: Tracer, operator: HigherOrderOperator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def run(tracer: Tracer, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The result of a higher-order operator. Raises NotTraced where it has no kernel in Python."""
     name = operator.name()
     rule = _RULES.get(name)
@@ -39,7 +38,7 @@ def run(tracer: Tracer, operator: HigherOrderOperator, args: tuple[Any, ...], kw
     return _dense(operator)(*args, **kwargs)
 
 
-def _dense(operator: HigherOrderOperator) -> Callable[..., Any]:
+def _dense(operator: Any) -> Callable[..., Any]:
     """The kernel of an operator that runs it step by step; it refuses to run under a mode, and here is one."""
     kernel: Any = operator.py_kernels.get(DispatchKey.CompositeExplicitAutograd)
     if kernel is None:
@@ -155,10 +154,7 @@ def _known(pred: Any) -> bool | None:
 def _made(result: Any, operands: Sequence[Any]) -> Made:
     given = {id(t): i for i, t in enumerate(operands)}
     leaves = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor)]
-    return tuple(
-        given[id(t)] if id(t) in given else (tuple(t.shape), tuple(t.stride()), t.dtype)  # type: ignore[misc]
-        for t in leaves
-    )
+    return tuple(given[id(t)] if id(t) in given else (tuple(t.shape), tuple(t.stride()), t.dtype) for t in leaves)
 
 
 def _words(ask: Callable[..., object], given: Any, ours: Made, theirs: Made) -> str:
@@ -198,7 +194,8 @@ def _ask_cond(operands: Any, ours: Made, theirs: Made) -> None:
 def _ask_while(_: object, before: Made, after: Made) -> None:
     from torch._higher_order_ops.while_loop import while_loop
 
-    while_loop(lambda *xs: torch.zeros((), dtype=torch.bool), lambda *xs: _tensors(after), _tensors(before))
+    loop: Any = while_loop
+    loop(lambda *xs: torch.zeros((), dtype=torch.bool), lambda *xs: _tensors(after), _tensors(before))
 
 
 def _ask_scan(_: object, before: Made, after: Made) -> None:
