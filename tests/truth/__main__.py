@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from tests.pages import placed
-from tests.truth import autocast, matrix, noise, opinfo
+from tests.truth import autocast, matrix, noise, opinfo, surface_page
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "truth.md"
 
@@ -56,11 +56,16 @@ def _autocast(samples: int | None) -> str:
     return autocast.section(samples or 99)
 
 
+def _surface(_: int | None) -> str:
+    return surface_page.section()
+
+
 PARTS: Final[dict[str, Callable[[int | None], str]]] = {
     "operators": _operators,
     "models": _models,
     "noise": _noise,
     "autocast": _autocast,
+    "surface": _surface,
 }
 
 

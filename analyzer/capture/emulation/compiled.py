@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, Final
 
 import torch
+from torch.utils import _python_dispatch
 
 from analyzer.capture.patching import patched
 
@@ -24,8 +25,8 @@ def uncompiled() -> Iterator[None]:
     Nobody can have compiled anything before `torch._dynamo` was imported, which takes two seconds and is left out.
     """
     with ExitStack() as stack:
-        why = "A compiled function hides its calls; as Python it makes the same ones."
-        stack.enter_context(patched(torch, "compile", _identity, why=why))
+        hides = "A compiled function hides its calls; as Python it makes the same ones."
+        stack.enter_context(patched(torch, "compile", _identity, why=hides))
         if _DYNAMO in sys.modules:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
@@ -34,10 +35,11 @@ def uncompiled() -> Iterator[None]:
 @contextmanager
 def compiling() -> Iterator[None]:
     """While this lasts, inside of `uncompiled`, `torch.compile` is the real one."""
-    why = "torch is asked what it says of a higher-order operator, which it compiles."
+    asked = "torch is asked what it says of a higher-order operator, which it compiles."
     with (
-        patched(torch, "compile", _COMPILE, why=why),
-        patched(torch._C, "_InferenceMode", _INFERENCE, why=why),
+        patched(torch, "compile", _COMPILE, why=asked),
+        patched(torch._C, "_InferenceMode", _INFERENCE, why=asked),
+        patched(_python_dispatch, "_is_in_non_infra_torch_dispatch_mode", False, why=asked, versions="torch < 2.13"),
         torch.compiler.set_stance("default"),
     ):
         yield
@@ -54,8 +56,8 @@ def _asked_again(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def told(*args: Any, **kwargs: Any) -> Any:
-        why = "Without a compiler this function would compile itself for ever."
-        with patched(sys.modules[_DYNAMO], "is_compiling", lambda: True, why=why, versions="torch < 2.7",
+        alone = "Without a compiler this function would compile itself for ever."
+        with patched(sys.modules[_DYNAMO], "is_compiling", lambda: True, why=alone, versions="torch < 2.7",
                      what="`torch._dynamo.is_compiling`"):  # fmt: skip
             return function(*args, **kwargs)
 

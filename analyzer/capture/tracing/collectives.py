@@ -57,6 +57,9 @@ def _answer(func: Any, args: Any, kwargs: Any, written: list[Abstract]) -> tuple
     group = next(arg for arg in (*args, *kwargs.values()) if isinstance(arg, torch.ScriptObject))
     if not _alone(group):
         return "", _done(written)
+    dtypes = sorted({spec_of(t).dtype for t in tensors(args)})
+    if len(dtypes) > 1 and "reduce_scatter" in str(func) and _ABORTS:
+        return f"gloo ends the process: outputs and inputs have other dtypes, {' and '.join(dtypes)}", _done(written)
     given, named = walk.changed((args, kwargs), Abstract, lambda t: torch.zeros(t.shape, dtype=t.dtype), into=list)
     try:
         result = func(*given, **named)
@@ -86,6 +89,8 @@ _FUNCTIONAL: Final = (
     "all_gather_into_tensor_coalesced", "reduce_scatter_tensor", "reduce_scatter_tensor_coalesced",
     "all_to_all_single", "broadcast", "broadcast_", "wait_tensor",
 )  # fmt: skip
+_ABORTS: Final = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
+"""Whether gloo's checks end the process, so that it must not be asked."""
 _BASES: Final = frozenset(name.lstrip("_").rstrip("_") for name in _GIVE_NOTHING)
 COLLECTIVES: Final = {
     **{f"c10d.{name}.default": _collective for name in (*_FIRST, *_GIVE_NOTHING)},

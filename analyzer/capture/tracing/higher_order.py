@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from threading import Thread
 from typing import Any, Final
 
@@ -70,24 +70,22 @@ _ASKS: Final = "_get_current_dispatch_mode"
 def _cond(
     tracer: Tracer, _: object, pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: Any
 ) -> Any:
-    """Both branches, where floats decide; of a known predicate one, and the other for what it would give."""
+    """Both branches, where floats decide; of a known predicate one, and the other for what it would give.
+
+    Older torch runs both, where a gradient may be asked for: then both count.
+    """
     known = _known(pred)
     if known is None:
         what = "which branch of torch.cond is taken"
         tracer.inventions.note(what, "the first; both were traced", tracer.source_lines.here()[0])
-        taken, other = true_fn(*operands), false_fn(*operands)
-    else:
-        taken, other = true_fn(*operands), None
-        if not known:
-            taken = false_fn(*operands)
-        with tracer.recorder.muted():
-            other = (false_fn if known else true_fn)(*operands)
-    if known is False:
-        taken, other = other, taken
-    ours, theirs = _made(taken, operands), _made(other, operands)
-    words = _words(_ask_cond, _made(operands, ()), ours, theirs)
-    result = other if known is False else taken
-    return _agreed(tracer, pred, taken, other, result, words) if words else result
+    idle = nullcontext if known is None or _asked((_ask_both, (), (), ())) else tracer.recorder.muted
+    with idle() if known is False else nullcontext():
+        first = true_fn(*operands)
+    with idle() if known else nullcontext():
+        second = false_fn(*operands)
+    words = _words(_ask_cond, _made(operands, ()), _made(first, operands), _made(second, operands))
+    result = second if known is False else first
+    return _agreed(tracer, pred, first, second, result, words) if words else result
 
 
 def _while(
@@ -189,6 +187,13 @@ def _ask(key: Any) -> None:
 def _ask_cond(operands: Any, ours: Made, theirs: Made) -> None:
     given = _tensors(operands)
     torch.cond(torch.tensor(True), lambda *xs: _tensors(ours, xs), lambda *xs: _tensors(theirs, xs), given)
+
+
+def _ask_both(*_: object) -> None:
+    """Raises where a branch is run that is not taken."""
+    narrow = torch.zeros(2, 2, dtype=torch.bfloat16)
+    given = torch.zeros(2, 2, requires_grad=True)
+    torch.cond(torch.tensor(True), lambda x: x.sin(), lambda x: torch.mm(x, narrow).to(x.dtype), (given,))
 
 
 def _ask_while(_: object, before: Made, after: Made) -> None:
