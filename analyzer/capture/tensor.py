@@ -52,6 +52,8 @@ class Abstract(torch.Tensor):
     seen: int
     capture: int
     """Number of the capture that made it: a model may keep one in a cache beyond that capture."""
+    of_captures: ClassVar[bool] = True
+    """Tells `wrapper_subclasses.wraps` that the tracer knows it."""
     running: ClassVar[int] = 0
     """Number of the capture that runs now."""
 

@@ -6,23 +6,28 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass, is_traceable_wrapper_subclass_type
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+from analyzer.errors import AnalyzerError
 
 _WRAPS: dict[type, bool] = {}
 
 
 def wraps(kind: type) -> bool:
-    """Whether a class is one of tensors that hold others, which do the work."""
+    """Whether tensors of a class run code of their own for every operation, on what they hold."""
     known = _WRAPS.get(kind)
     if known is None:
-        known = _WRAPS[kind] = issubclass(kind, torch.Tensor) and is_traceable_wrapper_subclass_type(kind)
+        plain = getattr(kind, "__torch_dispatch__", None) in (None, torch.Tensor.__torch_dispatch__)
+        ours = getattr(kind, "of_captures", False) or kind.__module__ == "torch._subclasses.fake_tensor"
+        known = _WRAPS[kind] = issubclass(kind, torch.Tensor) and not plain and not ours
     return known
 
 
 def held(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The plain tensors that a tensor holds, in order; itself if it is plain."""
+    """The plain tensors that a tensor holds, in order; itself if it is plain, none if it does not say."""
     if not is_traceable_wrapper_subclass(tensor):
-        yield tensor
+        if not wraps(type(tensor)):
+            yield tensor
         return
     for name in tensor.__tensor_flatten__()[0]:
         part = getattr(tensor, name)
@@ -31,8 +36,13 @@ def held(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 def rebuilt(tensor: Any, name: str, leaf: Callable[[torch.Tensor, str], torch.Tensor]) -> torch.Tensor:
-    """The tensor with `leaf` of each plain tensor that it holds, and its name, in that one's place."""
+    """The tensor with `leaf` of each plain tensor that it holds, and its name, in that one's place.
+
+    Raises AnalyzerError for a tensor of a class that does not say what it holds.
+    """
     if not is_traceable_wrapper_subclass(tensor):
+        if wraps(type(tensor)):
+            raise AnalyzerError(f"{name} is a {type(tensor).__name__}, which is not traced", hint="give plain tensors")
         return leaf(tensor, name)
     names, context = tensor.__tensor_flatten__()
     parts = {key: getattr(tensor, key) for key in names}

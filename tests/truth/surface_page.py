@@ -24,8 +24,8 @@ def section(results: Iterable[Result] | None = None) -> str:
     names = [variant.name for variant in VARIANTS]
     count = [*signs.values()].count
     lines = [
-        f"- {len(signs)} cases ({len({r.case for r in found})} modules, {len(names)} variants): {count('=')} run with the "
-        f"real dtypes and shapes, {count('!')} raise in the real words, {count('.')} end where the real run ends",
+        f"- {len(signs)} cases ({len({r.case for r in found})} modules, {len(names)} variants): {count('=')} run with "
+        f"the real dtypes and shapes, {count('!')} raise in the real words, {count('.')} end where the real run ends",
         f"- not traced: {count('-')}; other words: {count('~')}; waiting: {count('w')}; differing: {count('X')}",
         "", SIGNS, "",
         "| module | of | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(names),

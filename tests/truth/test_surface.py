@@ -61,4 +61,3 @@ def test_what_waits_is_told_as_waiting_until_it_agrees() -> None:
     late = Result("LSTM", "recurrent", "f32 in", RAISED, replace(RAISED, stopped=True))
     assert sign(late) == "w"
     assert sign(replace(late, traced=RAISED)) == "!"
-    assert sign(Result("LSTM", "recurrent", "f32 in", RAN, RAN, "not traced")) == "w"

@@ -38,8 +38,9 @@ def _collective(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool
     shown = tuple(arg for arg in args if isinstance(arg, (torch.Tensor, list, tuple, int, str)))
     site = tracer.passes.site(tracer.call)
     node_id = tracer.recorder.op(sig.base, sig.op, shown, {}, tuple(map(spec_of, written)), site, refusal)
+    known = not words and all(t.known is not None for t in tensors(args))
     for index, target in enumerate(written):
-        target.cell.known = False
+        target.cell.known = known  # then the group has written into its value
         tracer.recorder.wrote(target, Ref(node_id, index))
     returned = [args[0] if "Tensor" in str(r.type) else work for r in func._schema.returns]
     return True, returned[0] if len(returned) == 1 else tuple(returned)
@@ -60,12 +61,16 @@ def _answer(func: Any, args: Any, kwargs: Any, written: list[Abstract]) -> tuple
     dtypes = sorted({spec_of(t).dtype for t in tensors(args)})
     if len(dtypes) > 1 and "reduce_scatter" in str(func) and _ABORTS:
         return f"gloo ends the process: outputs and inputs have other dtypes, {' and '.join(dtypes)}", _done(written)
-    given, named = walk.changed((args, kwargs), Abstract, lambda t: torch.zeros(t.shape, dtype=t.dtype), into=list)
+    given, named = walk.changed((args, kwargs), Abstract, _real, into=list)
     try:
         result = func(*given, **named)
     except oracle.KERNEL_ERRORS as error:
         return _LOGGED.sub("", oracle.words(error)), _done(written)
     return "", result[-1] if isinstance(result, tuple) else result
+
+
+def _real(tensor: Abstract) -> torch.Tensor:
+    return torch.zeros(tensor.shape, dtype=tensor.dtype) if tensor.known is None else tensor.known
 
 
 def _alone(group: Any) -> bool:

@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
+from analyzer.capture.not_traced import NotTraced
 from analyzer.capture.tensor import Abstract, Cell, dtype_name, small, spec_of
 from analyzer.capture.tracing.site import ACCEPTED, Refusal, Site
+from analyzer.capture.wrapper_subclasses import wraps
 from analyzer.ir.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
 from analyzer.ir.literal_types import Inserter, StoredKind
 from analyzer.ir.reason import UNKNOWN, Reason
@@ -56,6 +58,8 @@ class Recorder:
         reason: Reason = UNKNOWN,
     ) -> Abstract:  # fmt: skip
         """Append a parameter, buffer, input or constant, and give the tensor that stands for it."""
+        if wraps(type(tensor)):
+            raise NotTraced(f"a tensor of the class {type(tensor).__name__} is not traced", "use plain tensors")
         node_id = self.name(_identifier(name) if name else kind)
         spec = spec_of(tensor)
         shown = name or node_id
