@@ -38,6 +38,7 @@ from analyzer.running.module_state import restored
 from analyzer.running.never_entered import never_entered, not_reached
 from analyzer.running.output_tensors import leaves
 from analyzer.running.session import Session, variant
+from analyzer.running.sharded import refuse_sharded
 from analyzer.running.stops import mark
 from analyzer.running.training_step import Run, step, training
 from analyzer.running.wrapping import wrapped
@@ -46,8 +47,9 @@ from analyzer.running.wrapping import wrapped
 def capture(loaded: Loaded, plan: Plan) -> Captured:
     """Run the model without weights and record every operation, up to where the model's own code stops, if it does.
 
-    Raises AnalyzerError for a plan that this model cannot have.
+    Raises AnalyzerError for a plan that this model cannot have, and for a model that FSDP has wrapped.
     """
+    refuse_sharded(loaded.module)
     captured = _capture(loaded, plan)
     if captured.stop is None or captured.stop.interrupted or not loaded.spare:
         return captured

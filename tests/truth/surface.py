@@ -10,8 +10,10 @@ from typing import Any, Final
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.utils.rnn import pack_sequence
 
 from analyzer.ir import walk
+from tests.truth import surface_distributed as spread
 from tests.truth import surface_modules as made
 from tests.truth import surface_recurrent as recurrent
 from tests.truth import surface_wrapped as wrapped
@@ -109,6 +111,10 @@ def _two() -> tuple[torch.Tensor, ...]:
     return (torch.randn(2, 8), torch.randn(5, 8))
 
 
+def _packed() -> tuple[Any, ...]:
+    return (pack_sequence([torch.randn(4, 8), torch.randn(2, 8)]),)
+
+
 def _padded() -> tuple[torch.Tensor, ...]:
     return (torch.randn(2, 5, 8), torch.tensor([[False] * 5, [False] * 3 + [True] * 2]))
 
@@ -134,12 +140,16 @@ CASES: Final = (
     Case("flex_attention, masked", "higher-order", made.FlexMasked, _attended),
     Case("checkpoint", "higher-order", made.Checkpoint, X, train=True),
     Case("checkpoint, reentrant", "higher-order", made.CheckpointReentrant, X, train=True),
+    Case("checkpoint, selective", "higher-order", made.CheckpointSelective, X, train=True),
+    Case("scan, training", "higher-order", made.Scan, X, train=True),
+    Case("map, training", "higher-order", made.Map, X, train=True),
     Case("jagged input", "nested", made.Pointwise, _jagged),
     Case("jagged", "nested", made.Jagged, _two),
     Case("jagged attention", "nested", made.JaggedAttention, _two),
     Case("strided input", "nested", made.Pointwise, _strided, stops=STRIDED),
     Case("strided", "nested", made.Strided, _two, stops=STRIDED),
     Case("TransformerEncoder, padded", "nested", made.Encoder, _padded),
+    Case("MaskedTensor", "nested", made.Masked, X),
     Case("OptimizedModule", "compiled", wrapped.whole, X),
     Case("OptimizedModule, a part", "compiled", wrapped.Part, X),
     Case("compile(fn)", "compiled", wrapped.Function, X),
@@ -147,6 +157,9 @@ CASES: Final = (
     Case("module.compile()", "compiled", wrapped.in_place, X),
     Case("compile in forward", "compiled", wrapped.InForward, X),
     Case("compile in forward, called before", "compiled", wrapped.warm, X),
+    Case("jit.script", "compiled", wrapped.Scripted, X),
+    Case("jit.trace", "compiled", wrapped.JitTraced, X),
+    Case("OptimizedModule, training", "compiled", wrapped.whole, X, train=True),
     Case("vmap", "torch.func", made.Vmap, X),
     Case("vmap of products", "torch.func", made.VmapBoth, X),
     Case("grad", "torch.func", made.Grad, X),
@@ -158,19 +171,36 @@ CASES: Final = (
     Case("hessian", "torch.func", made.Hessian, _x(8)),
     Case("functional_call", "torch.func", made.Functional, X),
     Case("ensemble", "torch.func", made.Ensemble, X),
-    Case("all_reduce", "distributed", made.AllReduce, X, GLOO),
-    Case("all_gather", "distributed", made.AllGather, X, GLOO),
-    Case("all_gather_into_tensor", "distributed", made.AllGatherInto, X, GLOO),
-    Case("reduce_scatter_tensor", "distributed", made.ReduceScatter, X, GLOO, only=ABORTS),
-    Case("broadcast and barrier", "distributed", made.Broadcast, X, GLOO),
-    Case("all_reduce, waited for", "distributed", made.AllReduceAsync, X, GLOO),
-    Case("functional all_reduce", "distributed", made.FunctionalReduce, X, GLOO),
-    Case("functional all_gather", "distributed", made.FunctionalGather, X, GLOO),
-    Case("DTensor", "distributed", made.Sharded, X, GLOO),
-    Case("tensor parallel", "distributed", made.tensor_parallel, X, GLOO),
-    Case("all_reduce, fake group", "distributed", made.AllReduce, X, FAKE),
-    Case("all_reduce, no group", "distributed", made.AllReduce, X, only=CLEAN, stops="has not been initialized"),
-    Case("DistributedDataParallel", "distributed", made.replicated, X, GLOO),
+    Case("per-sample gradients, training", "torch.func", made.PerSample, X, train=True),
+    Case("dual numbers", "torch.func", made.Dual, X),
+    Case("autograd.functional.jacobian", "torch.func", made.Jacobian, X),
+    Case("linearize", "torch.func", made.Linearize, X),
+    Case("vmap of dropout", "torch.func", made.VmapDropout, X),
+    Case("vmap of cond", "torch.func", made.VmapCond, X, only=CLEAN, stops="inside torch.func.vmap"),
+    Case("all_reduce", "distributed", spread.AllReduce, X, GLOO),
+    Case("all_gather", "distributed", spread.AllGather, X, GLOO),
+    Case("all_gather_into_tensor", "distributed", spread.AllGatherInto, X, GLOO),
+    Case("reduce_scatter_tensor", "distributed", spread.ReduceScatter, X, GLOO, only=ABORTS),
+    Case("broadcast and barrier", "distributed", spread.Broadcast, X, GLOO),
+    Case("all_reduce, waited for", "distributed", spread.AllReduceAsync, X, GLOO),
+    Case("functional all_reduce", "distributed", spread.FunctionalReduce, X, GLOO),
+    Case("functional all_gather", "distributed", spread.FunctionalGather, X, GLOO),
+    Case("DTensor", "distributed", spread.Sharded, X, GLOO),
+    Case("tensor parallel", "distributed", spread.tensor_parallel, X, GLOO),
+    Case("all_reduce, fake group", "distributed", spread.AllReduce, X, FAKE),
+    Case("all_reduce, no group", "distributed", spread.AllReduce, X, only=CLEAN, stops="has not been initialized"),
+    Case("DistributedDataParallel", "distributed", spread.replicated, X, GLOO),
+    Case("fully_shard", "distributed", spread.fully_sharded, X, GLOO, stops="FSDP has wrapped"),
+    Case("all_to_all_single", "distributed", spread.AllToAll, X, GLOO),
+    Case("gather, scatter, reduce", "distributed", spread.Gather, X, GLOO),
+    Case("all_reduce_coalesced", "distributed", spread.Coalesced, X, GLOO),
+    Case("all_gather_object", "distributed", spread.Objects, X, GLOO),
+    Case("functional reduce_scatter", "distributed", spread.FunctionalScatter, X, GLOO),
+    Case("functional all_to_all", "distributed", spread.FunctionalAllToAll, X, GLOO),
+    Case("nn.functional.all_reduce, training", "distributed", spread.Differentiable, X, GLOO, train=True),
+    Case("DTensor, training", "distributed", spread.Sharded, X, GLOO, train=True),
+    Case("tensor parallel, training", "distributed", spread.tensor_parallel, X, GLOO, train=True),
+    Case("DistributedDataParallel, training", "distributed", spread.replicated, X, GLOO, train=True),
     Case("parametrize", "parametrized", wrapped.parametrized, X),
     Case("parametrize, cached", "parametrized", wrapped.Cached, X),
     Case("parametrizations.weight_norm", "parametrized", wrapped.weight_norm, X),
@@ -187,6 +217,7 @@ CASES: Final = (
     Case("LSTM, training", "recurrent", recurrent.lstm, SEQUENCE, train=True),
     Case("GRU", "recurrent", recurrent.gru, SEQUENCE),
     Case("GRU, packed", "recurrent", recurrent.packed_gru, SEQUENCE),
+    Case("GRU, packed input", "recurrent", recurrent.PackedInput, _packed),
     Case("RNN", "recurrent", recurrent.rnn, SEQUENCE),
     Case("LSTMCell", "recurrent", recurrent.lstm_cell, X),
     Case("GRUCell", "recurrent", recurrent.gru_cell, X),
@@ -211,18 +242,21 @@ EXPLAINED: Final = dict.fromkeys(
 """(case, variant) -> why both raise, in other words."""
 
 _INTEGERS_TOLD: Final = (
-    "cond, branches in two dtypes", "while_loop", "while_loop, float condition", "scan", "strided input", "strided",
+    "cond, branches in two dtypes", "while_loop", "while_loop, float condition", "scan", "scan, training",
+    "strided input", "strided", "fully_shard",
 )  # fmt: skip
 _PYTHON_CHECKS: Final = (
     "LSTM", "LSTM, bidirectional", "LSTM, projected", "LSTM, given state", "LSTM, training", "GRU", "GRU, packed",
-    "RNN",
+    "GRU, packed input", "RNN",
 )  # fmt: skip
 _SQUEEZED: Final = ("vmap", "jacrev", "jacfwd")
 WAITING: Final = (
     *[(case.name, "int in") for case in CASES if case.name not in _INTEGERS_TOLD],
     *[(name, variant) for name in _PYTHON_CHECKS for variant in ("f32 in", "bf16 in", "f64 in")],
-    *[("scan", "f64 in")] * OLD,
+    *[("scan", "f64 in"), ("scan, training", "f64 in")] * OLD,
+    *[("all_gather_object", variant.name) for variant in VARIANTS],
     *[(name, variant) for name in _SQUEEZED for variant in ("clean", "bf16")],
 )
 """(case, variant) that differ for reasons of their own: products of integers that are not told yet, dtype checks that
-are made in Python and end a trace as a stop in the real words, and `squeeze_`, which leaves a traced tensor's form."""
+are made in Python and end a trace as a stop in the real words, and `squeeze_`, `set_` and
+their kind, which leave a traced tensor's form."""

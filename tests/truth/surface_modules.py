@@ -1,20 +1,22 @@
-"""Modules that call higher-order operators, nested tensors, function transforms and collectives."""
+"""Modules that call higher-order operators, nested tensors and function transforms."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
-import torch.distributed as dist
+import torch.autograd.forward_ad as forward_ad
 from torch import nn
 from torch._higher_order_ops.associative_scan import associative_scan
 from torch._higher_order_ops.scan import scan
 from torch._higher_order_ops.while_loop import while_loop
+from torch.masked import masked_tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 
-class _One(nn.Module):
+class One(nn.Module):
     """Holds one layer."""
 
     def __init__(self) -> None:
@@ -22,46 +24,46 @@ class _One(nn.Module):
         self.layer = nn.Linear(8, 8)
 
 
-class Cond(_One):
+class Cond(One):
     def forward(self, x: Any) -> Any:
         return torch.cond(x.sum() > 0, lambda y: self.layer(y).sin(), lambda y: self.layer(y).cos(), (x,))
 
 
-class CondKnown(_One):
+class CondKnown(One):
     def forward(self, x: Any) -> Any:
         few = torch.tensor(x.shape[0]) < 9
         weight = self.layer.weight.double()
         return torch.cond(few, lambda y: self.layer(y).float(), lambda y: torch.mm(y, weight).float(), (x,))
 
 
-class CondTwoDtypes(_One):
+class CondTwoDtypes(One):
     def forward(self, x: Any) -> Any:
         return torch.cond(x.sum() > 0, lambda y: self.layer(y), lambda y: self.layer(y).double(), (x,))
 
 
-class While(_One):
+class While(One):
     def forward(self, x: Any) -> Any:
         return while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, self.layer(y)), (torch.tensor(0), x))
 
 
-class WhileFloat(_One):
+class WhileFloat(One):
     def forward(self, x: Any) -> Any:
         return while_loop(lambda y: y.abs().sum() > 1e-3, lambda y: (self.layer(y) * 1e-4,), (x,))
 
 
-class Scan(_One):
+class Scan(One):
     def forward(self, x: Any) -> Any:
         return scan(lambda c, row: (torch.tanh(self.layer(c)) + row, c * 2), torch.zeros(8), x)
 
 
-class Map(_One):
+class Map(One):
     def forward(self, x: Any) -> Any:
         from functorch.experimental.control_flow import map as mapped
 
         return mapped(lambda row, scale: self.layer(row) * scale, x, torch.ones(8))
 
 
-class AssociativeScan(_One):
+class AssociativeScan(One):
     def forward(self, x: Any) -> Any:
         return associative_scan(lambda a, b: a * b, self.layer(x), 0, combine_mode="generic")
 
@@ -85,28 +87,34 @@ class FlexMasked(nn.Module):
         return flex_attention(self.query(q), k, v, block_mask=mask)
 
 
-class Checkpoint(_One):
+class Checkpoint(One):
     def forward(self, x: Any) -> Any:
         return checkpoint(lambda y: self.layer(y).relu(), x, use_reentrant=False)
 
 
-class CheckpointReentrant(_One):
+class CheckpointReentrant(One):
     def forward(self, x: Any) -> Any:
         return checkpoint(lambda y: self.layer(y).relu(), x, use_reentrant=True)
 
 
-class Pointwise(_One):
+class CheckpointSelective(One):
+    def forward(self, x: Any) -> Any:
+        kept = partial(create_selective_checkpoint_contexts, [torch.ops.aten.addmm.default])
+        return checkpoint(lambda y: self.layer(y).relu(), x, use_reentrant=False, context_fn=kept)
+
+
+class Pointwise(One):
     def forward(self, x: Any) -> Any:
         return self.layer(x) * 2
 
 
-class Jagged(_One):
+class Jagged(One):
     def forward(self, a: Any, b: Any) -> Any:
         both = torch.nested.nested_tensor([a, b], layout=torch.jagged)
         return torch.nested.to_padded_tensor(self.layer(both).sin() + both, 0.0)
 
 
-class JaggedAttention(_One):
+class JaggedAttention(One):
     def forward(self, a: Any, b: Any) -> Any:
         both = torch.nested.as_nested_tensor([a, b], layout=torch.jagged)
         heads = self.layer(both).unflatten(-1, (2, 4)).transpose(1, 2)
@@ -114,7 +122,7 @@ class JaggedAttention(_One):
         return nn.functional.scaled_dot_product_attention(heads, other, other).transpose(1, 2).flatten(-2).values()
 
 
-class Strided(_One):
+class Strided(One):
     def forward(self, a: Any, b: Any) -> Any:
         both = torch.nested.as_nested_tensor([a, b])
         return torch.nested.to_padded_tensor(self.layer(both), 0.0)
@@ -130,22 +138,22 @@ class Encoder(nn.Module):
         return self.encoder(x, src_key_padding_mask=mask)
 
 
-class Vmap(_One):
+class Vmap(One):
     def forward(self, x: Any) -> Any:
         return torch.vmap(lambda row: self.layer(row).relu())(x)
 
 
-class VmapBoth(_One):
+class VmapBoth(One):
     def forward(self, x: Any) -> Any:
         return torch.vmap(lambda a, b: torch.mm(a[None] * b, self.layer.weight), in_dims=(0, None))(x, x)
 
 
-class Grad(_One):
+class Grad(One):
     def forward(self, x: Any) -> Any:
         return torch.func.grad(lambda y: self.layer(y).pow(2).sum())(x)
 
 
-class PerSample(_One):
+class PerSample(One):
     def forward(self, x: Any) -> Any:
         weights = dict(self.layer.named_parameters())
 
@@ -155,33 +163,33 @@ class PerSample(_One):
         return torch.vmap(torch.func.grad(loss), in_dims=(None, 0))(weights, x)
 
 
-class Jvp(_One):
+class Jvp(One):
     def forward(self, x: Any) -> Any:
         return torch.func.jvp(lambda y: self.layer(y).sin(), (x,), (torch.ones_like(x),))
 
 
-class Vjp(_One):
+class Vjp(One):
     def forward(self, x: Any) -> Any:
         result, pull = torch.func.vjp(lambda y: self.layer(y).sin(), x)
         return result, pull(torch.ones_like(result))
 
 
-class Jacrev(_One):
+class Jacrev(One):
     def forward(self, x: Any) -> Any:
         return torch.func.jacrev(lambda y: self.layer(y).sin())(x)
 
 
-class Jacfwd(_One):
+class Jacfwd(One):
     def forward(self, x: Any) -> Any:
         return torch.func.jacfwd(lambda y: self.layer(y).sin())(x)
 
 
-class Hessian(_One):
+class Hessian(One):
     def forward(self, x: Any) -> Any:
         return torch.func.hessian(lambda y: self.layer(y).pow(3).sum())(x)
 
 
-class Functional(_One):
+class Functional(One):
     def forward(self, x: Any) -> Any:
         doubled = {name: value * 2 for name, value in self.layer.named_parameters()}
         return torch.func.functional_call(self.layer, doubled, (x,))
@@ -201,83 +209,33 @@ class Ensemble(nn.Module):
         )
 
 
-class AllReduce(_One):
+class Dual(One):
     def forward(self, x: Any) -> Any:
-        y = self.layer(x)
-        dist.all_reduce(y)
-        return y
+        with forward_ad.dual_level():
+            return tuple(forward_ad.unpack_dual(self.layer(forward_ad.make_dual(x, torch.ones_like(x))).sin()))
 
 
-class AllReduceAsync(_One):
+class Jacobian(One):
     def forward(self, x: Any) -> Any:
-        y = self.layer(x)
-        work = dist.all_reduce(y, async_op=True)
-        work.wait()
-        return y * 2
+        return torch.autograd.functional.jacobian(lambda y: self.layer(y).sin(), x)
 
 
-class AllGather(_One):
+class Linearize(One):
     def forward(self, x: Any) -> Any:
-        y = self.layer(x)
-        parts = [torch.empty_like(x)]
-        dist.all_gather(parts, y)
-        return torch.cat(parts)
+        return torch.func.linearize(lambda y: self.layer(y).sin(), x)[1](torch.ones_like(x))
 
 
-class AllGatherInto(_One):
+class VmapDropout(One):
     def forward(self, x: Any) -> Any:
-        whole = torch.empty(3, 8)
-        dist.all_gather_into_tensor(whole, self.layer(x))
-        return whole
+        return torch.vmap(lambda row: nn.functional.dropout(row[None] @ self.layer.weight), randomness="different")(x)
 
 
-class ReduceScatter(_One):
+class VmapCond(One):
     def forward(self, x: Any) -> Any:
-        part = torch.empty_like(x)
-        dist.reduce_scatter_tensor(part, self.layer(x))
-        return part
+        return torch.vmap(lambda y: torch.cond(y.sum() > 0, lambda z: z.sin(), lambda z: z.cos(), (y,)))(self.layer(x))
 
 
-class Broadcast(_One):
+class Masked(One):
     def forward(self, x: Any) -> Any:
-        y = self.layer(x)
-        dist.broadcast(y, 0)
-        dist.barrier()
-        return y
-
-
-class FunctionalReduce(_One):
-    def forward(self, x: Any) -> Any:
-        import torch.distributed._functional_collectives as collectives
-
-        return collectives.all_reduce(self.layer(x), "sum", dist.group.WORLD) * 2
-
-
-class FunctionalGather(_One):
-    def forward(self, x: Any) -> Any:
-        import torch.distributed._functional_collectives as collectives
-
-        return collectives.all_gather_tensor(self.layer(x), 0, dist.group.WORLD) * 2
-
-
-class Sharded(_One):
-    def forward(self, x: Any) -> Any:
-        from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
-
-        mesh = init_device_mesh("cpu", (1,))
-        shard = DTensor.from_local(self.layer(x), mesh, [Shard(0)])
-        other = distribute_tensor(x, mesh, [Replicate()])
-        return (shard.sin() + other).redistribute(mesh, [Replicate()]).to_local()
-
-
-def tensor_parallel() -> nn.Module:
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
-
-    module = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
-    return parallelize_module(module, init_device_mesh("cpu", (1,)), {"0": ColwiseParallel(), "2": RowwiseParallel()})
-
-
-def replicated() -> nn.Module:
-    return nn.parallel.DistributedDataParallel(nn.Linear(8, 8))
+        whole = torch.ones(3, 8, dtype=torch.bool)
+        return (masked_tensor(self.layer(x), whole) * 2).sum(-1).get_data()

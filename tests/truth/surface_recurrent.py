@@ -51,6 +51,17 @@ class _Packed(nn.Module):
         return pad_packed_sequence(self.rnn(packed)[0], batch_first=True)
 
 
+class PackedInput(nn.Module):
+    """Is given a packed sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(8, 8)
+
+    def forward(self, packed: Any) -> Any:
+        return self.rnn(packed)
+
+
 def packed_lstm() -> nn.Module:
     return _Packed(nn.LSTM(8, 8, bidirectional=True, batch_first=True))
 

@@ -1,4 +1,4 @@
-"""Modules that `torch.compile`, a parametrization, a norm of weights or pruning has wrapped."""
+"""Modules that `torch.compile`, `torch.jit`, a parametrization, a norm of weights or pruning has wrapped."""
 
 from __future__ import annotations
 
@@ -78,6 +78,24 @@ def warm() -> nn.Module:
     with torch.no_grad():
         module(torch.randn(3, 8))
     return module
+
+
+class Scripted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.jit.script(_two())
+
+    def forward(self, x: Any) -> Any:
+        return self.inner(x)
+
+
+class JitTraced(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.jit.trace(_two(), torch.randn(3, 8))
+
+    def forward(self, x: Any) -> Any:
+        return self.inner(x)
 
 
 class _Symmetric(nn.Module):
