@@ -56,6 +56,13 @@ class Scan(One):
         return scan(lambda c, row: (torch.tanh(self.layer(c)) + row, c * 2), torch.zeros(8), x)
 
 
+class ScanLearned(One):
+    """Begins with a parameter, as older torch asks for a carry that needs a gradient throughout."""
+
+    def forward(self, x: Any) -> Any:
+        return scan(lambda c, row: (torch.tanh(self.layer(c)) + row, c * 2), self.layer.bias, x)
+
+
 class Map(One):
     def forward(self, x: Any) -> Any:
         from functorch.experimental.control_flow import map as mapped

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import torch
 from torch._C import DispatchKey
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
 
 from analyzer import oracle
 from analyzer.capture.emulation.compiled import compiling
@@ -32,10 +32,20 @@ def run(tracer: Tracer, operator: Any, args: tuple[Any, ...], kwargs: dict[str, 
     name = operator.name()
     rule = _RULES.get(name)
     if rule is not None:
-        return rule(tracer, operator, *args, **kwargs)
+        return _backward(operator, rule(tracer, operator, *args, **kwargs))
     if name.startswith("triton_kernel"):
         raise NotTraced("a Triton kernel runs on a GPU alone, and is not traced", "trace the model without it")
     return _dense(operator)(*args, **kwargs)
+
+
+def _backward(operator: Any, result: Any) -> Any:
+    """The result; where torch has no gradient for the operator, a backward pass says so, as it really does."""
+    kernel = operator.py_kernels.get(DispatchKey.Autograd)
+    if not getattr(kernel, "__qualname__", "").startswith("autograd_not_implemented"):
+        return result
+    words = f"Autograd not implemented for {operator}"
+    error: Any = torch._C._functions.DelayedError
+    return tree_map_only(torch.Tensor, lambda t: error(words, 1)(t) if t.requires_grad else t, result)
 
 
 def _dense(operator: Any) -> Callable[..., Any]:
@@ -219,7 +229,9 @@ def _essence(error: BaseException) -> str:
         error = error.__cause__
     words = oracle.words(error)
     inner = re.search(r"got \w+\((['\"])(.*)\1\)", words)
-    return (inner[2] if inner else re.split(r"\n\n|\n  Higher Order Operator|\n  Explanation", words)[0]).strip()
+    return (
+        inner[2] if inner else re.split(r"\n\n|\n  Higher Order Operator|\n  Explanation|, where lhs is", words)[0]
+    ).strip()
 
 
 _RULES: Final[dict[str, Callable[..., Any]]] = {"cond": _cond, "while_loop": _while, "scan": _scan}
