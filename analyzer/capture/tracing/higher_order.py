@@ -234,5 +234,7 @@ def _essence(error: BaseException) -> str:
     ).strip()
 
 
+_AROUND: Final = re.compile(r"\n\n|\n  Higher Order Operator|\n  Explanation|, where lhs is")
+"""Where the compiler goes on to tell of itself."""
 _RULES: Final[dict[str, Callable[..., Any]]] = {"cond": _cond, "while_loop": _while, "scan": _scan}
 """Operator -> what is run in the place of its kernel."""
