@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, NamedTuple, cast
 import torch
 from torch.overrides import handle_torch_function
 
+from analyzer.capture.wrapper_subclasses import wraps
 from analyzer.ir import walk
 from analyzer.ir.graph import Ref, Spec
 
@@ -55,9 +56,13 @@ class Abstract(torch.Tensor):
     guess: tuple[int, torch.Tensor] | None
     sparse: torch.Tensor | None
     held: bool
+    _is_param: bool
+    """Set where it is a parameter: by this `isinstance(tensor, nn.Parameter)` is answered."""
     seen: int
     capture: int
     """Number of the capture that made it: a model may keep one in a cache beyond that capture."""
+    of_captures: ClassVar[bool] = True
+    """Tells `wrapper_subclasses.wraps` that the tracer knows it."""
     running: ClassVar[int] = 0
     """Number of the capture that runs now."""
 
@@ -121,7 +126,12 @@ class Abstract(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
-        """Outside its capture an abstract tensor is its known value; one without refuses."""
+        """Outside its capture an abstract tensor is its known value; one without refuses.
+
+        Beside a tensor that holds others, that one's own code decides.
+        """
+        if any(map(wraps, types)):
+            return NotImplemented
 
         def known(tensor: Abstract) -> torch.Tensor:
             if tensor.known is None:

@@ -16,27 +16,30 @@ from analyzer.capture import Captured, Loaded, Stop
 from analyzer.capture.assumed_values import Inventions
 from analyzer.capture.autocast.dispatch import Autocast, home
 from analyzer.capture.autocast.scope import covered
+from analyzer.capture.calls.function_calls import Calls
+from analyzer.capture.calls.module_calls import ModuleCalls
+from analyzer.capture.emulation.compiled import uncompiled
 from analyzer.capture.emulation.inference_mode import unmarked
 from analyzer.capture.module_inventory import inventory_of
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
-from analyzer.capture.tracing.calls import Calls
-from analyzer.capture.tracing.module_calls import ModuleCalls
 from analyzer.capture.tracing.outcomes import Kernels
 from analyzer.capture.tracing.recorder import Recorder
 from analyzer.capture.tracing.tracer import Tracer
+from analyzer.capture.wrapper_subclasses import held, rebuilt
 from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.ir import walk
 from analyzer.ir.findings import Assumption, Coverage
 from analyzer.ir.graph import NOWHERE, Place, Ref
 from analyzer.ir.literal_types import HeldKind
 from analyzer.ir.plan import Plan
-from analyzer.ir.reason import UNKNOWN
+from analyzer.ir.reason import UNKNOWN, Reason
 from analyzer.ir.steps import FORWARD, Step
 from analyzer.running.module_state import restored
 from analyzer.running.never_entered import never_entered, not_reached
 from analyzer.running.output_tensors import leaves
 from analyzer.running.session import Session, variant
+from analyzer.running.sharded import refuse_sharded
 from analyzer.running.stops import mark
 from analyzer.running.training_step import Run, step, training
 from analyzer.running.wrapping import wrapped
@@ -45,11 +48,9 @@ from analyzer.running.wrapping import wrapped
 def capture(loaded: Loaded, plan: Plan, *, guessing: bool = False) -> Captured:
     """Run the model without weights and record every operation, up to where the model's own code stops, if it does.
 
-    While inputs are being guessed (`guessing`), a call that refuses operands of another kind, such as an integer where
-    a float belongs, ends the run: that says of the inputs what they should be.
-
-    Raises AnalyzerError for a plan that this model cannot have.
+    Raises AnalyzerError for a plan that this model cannot have, and for a model that FSDP has wrapped.
     """
+    refuse_sharded(loaded.module)
     captured = _capture(loaded, plan, guessing)
     if captured.stop is None or captured.stop.interrupted or not loaded.spare:
         return captured
@@ -71,7 +72,7 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
     module_calls = ModuleCalls(tracer)
     result: Any = None
     stop: Stop | None = None
-    with restored(loaded.module), _swapped(loaded, tracer), unmarked():
+    with restored(loaded.module), _swapped(loaded, tracer), unmarked(), uncompiled():
         inputs = _abstract_inputs(loaded.inputs, recorder)
         run = loaded.run or _forward
         mode: Callable[[], AbstractContextManager[Any]] = torch.no_grad
@@ -93,7 +94,7 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
             raise
         except (Exception, Interrupted) as error:
             stop = mark(error, tracer, loaded, train=plan.train)
-    recorder.graph.outputs.extend(_ref(tensor, recorder) for tensor in leaves(result))
+    recorder.graph.outputs.extend(_ref(part, recorder) for tensor in leaves(result) for part in held(tensor))
     return Captured(recorder.graph, _coverage(loaded, recorder, inventions, stop), stop, recorder.layouts)
 
 
@@ -156,7 +157,7 @@ def _forward(module: nn.Module, inputs: dict[str, object]) -> Any:
 @contextmanager
 def _swapped(loaded: Loaded, tracer: Tracer) -> Iterator[None]:
     """Put an abstract tensor in the place of every parameter and buffer; tied ones stay one."""
-    made: dict[int, Abstract] = {}
+    made: dict[int, Any] = {}
     undo: list[tuple[dict[str, Any], str, Any]] = []
     for path, module in loaded.module.named_modules():
         holders: tuple[tuple[HeldKind, dict[str, Any]], ...] = (
@@ -169,15 +170,9 @@ def _swapped(loaded: Loaded, tracer: Tracer) -> Iterator[None]:
                     continue
                 name = f"{path}.{key}" if path else key
                 if id(tensor) not in made:
-                    place = loaded.places.get(name, Place())
-                    made[id(tensor)] = tracer.recorder.stored(
-                        kind,
-                        name,
-                        tensor,
-                        known=kind == "buffer",
-                        place=place,
-                        reason=loaded.reasons.get(name, UNKNOWN),
-                    )
+                    place, reason = loaded.places.get(name, Place()), loaded.reasons.get(name, UNKNOWN)
+                    stored = partial(_stored, tracer.recorder, kind, place, reason)
+                    made[id(tensor)] = rebuilt(tensor, name, stored)
                 undo.append((holder, key, tensor))
     tracer.lifted.update({id(t): (t, made[id(t)]) for _, _, t in undo})
     try:
@@ -189,14 +184,25 @@ def _swapped(loaded: Loaded, tracer: Tracer) -> Iterator[None]:
             holder[key] = tensor
 
 
+def _stored(
+    recorder: Recorder, kind: HeldKind, place: Place, reason: Reason, tensor: torch.Tensor, name: str
+) -> torch.Tensor:
+    return recorder.stored(kind, name, tensor, known=kind == "buffer", place=place, reason=reason)
+
+
 def _abstract_inputs(inputs: dict[str, object], recorder: Recorder) -> dict[str, Any]:
     """Inputs with their tensors abstract: floats unknown, integers and bools with their values."""
 
-    def stored(tensor: torch.Tensor, path: walk.Path) -> Abstract:
+    def stored(tensor: torch.Tensor, name: str) -> Abstract:
+        if tensor.is_nested:
+            raise AnalyzerError(f"{name} is a nested tensor of the strided layout", hint="use layout=torch.jagged")
         known = not (tensor.dtype.is_floating_point or tensor.dtype.is_complex) and tensor.device.type == "cpu"
-        return recorder.stored("input", ".".join(map(str, path)), tensor, known=known)
+        return recorder.stored("input", name, tensor, known=known)
 
-    made: dict[str, Any] = walk.changed_with_path(inputs, torch.Tensor, stored)
+    def whole(tensor: torch.Tensor, path: walk.Path) -> torch.Tensor:
+        return rebuilt(tensor, ".".join(map(str, path)), stored)
+
+    made: dict[str, Any] = walk.changed_with_path(inputs, torch.Tensor, whole)
     return made
 
 

@@ -6,6 +6,7 @@ import torch
 
 from analyzer import oracle
 from analyzer.capture import Loaded, Stop
+from analyzer.capture.not_traced import NotTraced
 from analyzer.capture.refusals.dtype_checks import looked_at
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing.outcomes import tensors
@@ -24,7 +25,7 @@ def mark(error: Exception | Interrupted, tracer: Tracer, loaded: Loaded, *, trai
     """
     place, module = tracer.source_lines.of_error(error)
     said = next((line for line in str(error).splitlines() if line.strip()), "")
-    told = isinstance(error, Interrupted)
+    told = isinstance(error, (Interrupted, NotTraced))
     about = said if told else f"{type(error).__name__}: {said}".rstrip(": ")
     raised, call, given = tracer.failed
     own = raised is error or (raised is not None and raised in (error.__cause__, error.__context__))

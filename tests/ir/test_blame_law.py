@@ -17,8 +17,8 @@ import torch
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from analyzer.capture.calls.dtype_reads import CASTS
 from analyzer.capture.tensor import dtype_name
-from analyzer.capture.tracing.dtype_reads import CASTS
 from analyzer.ir.blame import NEAREST
 from analyzer.ir.dtypes import DTYPES, kind, real_part
 from analyzer.ir.findings import Origin

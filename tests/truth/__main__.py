@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from tests.pages import placed
-from tests.truth import autocast, layouts, matrix, noise, opinfo
+from tests.truth import autocast, layouts, matrix, noise, opinfo, surface_page
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "truth.md"
 
@@ -62,6 +62,10 @@ def _autocast(samples: int | None) -> str:
     return autocast.section(samples or 99)
 
 
+def _surface(_: int | None) -> str:
+    return surface_page.section()
+
+
 PARTS: Final[dict[str, Callable[[int | None], str]]] = {
     "operators": _operators,
     "kinds": _kinds,
@@ -69,6 +73,7 @@ PARTS: Final[dict[str, Callable[[int | None], str]]] = {
     "noise": _noise,
     "autocast": _autocast,
     "layouts": layouts.section,
+    "surface": _surface,
 }
 
 

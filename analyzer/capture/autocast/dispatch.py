@@ -11,8 +11,8 @@ import torch
 from torch._C import DispatchKey, DispatchKeySet
 
 from analyzer.capture.autocast import policies, torch_autocast_state
+from analyzer.capture.calls import composite_calls
 from analyzer.capture.tensor import CARRIER, Abstract
-from analyzer.capture.tracing import composite_calls
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir import walk
 from analyzer.ir.dtypes import parse_autocast

@@ -18,6 +18,7 @@ from analyzer import oracle
 from analyzer.capture.assumed_values import plausible
 from analyzer.capture.refusals.repro_script import Call
 from analyzer.capture.tensor import Abstract
+from analyzer.capture.wrapper_subclasses import has_values
 from analyzer.ir import walk
 from analyzer.oracle.operands import KEPT_SIZE, regular
 
@@ -40,6 +41,8 @@ def words(told: str, call: Call) -> str:
     function, args, kwargs = call
     if not resolve_name(function):  # a function of somebody else may do more than compute
         return told
+    if not _can_be_put(call):
+        return told
     key = (function, torch.is_grad_enabled(), walk.key(args, _key), walk.key(kwargs, _key))
     said = _SAID.get(key)
     if said is None:
@@ -54,13 +57,18 @@ def raised(call: Call) -> str:
     The oracle's operands are contiguous, and its integers are made up. Matrices that are not known, which are ones,
     are put once more as such that can be inverted and factored.
     """
-    said = _said(call)[0]
+    said = _said(call)[0] if _can_be_put(call) else ""
     return said and _said(call, regular)[0]
 
 
 def runs_on_ones(call: Call) -> bool:
     """Whether a call that is refused runs if all integers in it are ones: then it is their values that it refuses."""
-    return bool(resolve_name(call[0])) and not _said(call, _integers_as_ones)[0]
+    return bool(resolve_name(call[0])) and _can_be_put(call) and not _said(call, _integers_as_ones)[0]
+
+
+def _can_be_put(call: Call) -> bool:
+    """Whether a real tensor can be made in the place of every one of the call."""
+    return all(has_values(leaf) for leaf in tree_leaves(call[1:]) if isinstance(leaf, torch.Tensor))
 
 
 def _integers_as_ones(tensor: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from torch.overrides import resolve_name
 
 from analyzer import oracle
 from analyzer.capture.tensor import Abstract, dtype_name
+from analyzer.capture.wrapper_subclasses import has_values, wraps
 from analyzer.ir.graph import Script
 from analyzer.oracle.operands import KEPT_SIZE
 
@@ -113,6 +114,9 @@ class _Writer:
         return name
 
     def maker(self, tensor: torch.Tensor) -> str:
+        if not has_values(tensor):
+            kind = type(tensor).__name__ if wraps(type(tensor)) else "batched tensor of torch.func"
+            raise _UnwritableError(f"a {kind} is among its operands")
         shape = [self.size(n) for n in tensor.shape]
         self.elements += prod(shape)
         if self.elements > LARGEST:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 Form = tuple[tuple[int, ...], tuple[int, ...]]
 """Shape, and stride in elements."""
+
+_CHANNELS_LAST: Final = (1, 3, 2, 0)
+"""The dimensions of images whose channels lie innermost, as a kernel takes them before it compares strides."""
 
 
 def elementwise_stride(shape: tuple[int, ...], operands: Sequence[Form]) -> tuple[int, ...]:
@@ -20,12 +24,17 @@ def elementwise_stride(shape: tuple[int, ...], operands: Sequence[Form]) -> tupl
     (1, 2)
     """
     if all(sizes == shape for sizes, _ in operands):
-        if all(_is_packed(shape, stride, range(len(shape))[::-1]) for _, stride in operands):
-            return _packed(shape, range(len(shape))[::-1])
+        for order in (range(len(shape))[::-1], *([_CHANNELS_LAST] if len(shape) == len(_CHANNELS_LAST) else ())):
+            if all(_is_packed(shape, stride, order) for _, stride in operands):
+                return _packed(shape, order)
         first = operands[0][1]
         if all(stride == first for _, stride in operands) and _is_dense(*operands[0]):
             return first
-    strides = [_over(shape, form) for form in operands]
+    return _packed(shape, _sorted(shape, [_over(shape, form) for form in operands]))
+
+
+def _sorted(shape: tuple[int, ...], strides: list[tuple[int, ...]]) -> list[int]:
+    """The dimensions in the order in which TensorIterator lays them, the innermost first."""
     order = list(reversed(range(len(shape))))
     for end in range(1, len(order)):
         at = end
@@ -36,7 +45,7 @@ def elementwise_stride(shape: tuple[int, ...], operands: Sequence[Form]) -> tupl
                 at = before
             elif swap < 0:
                 break
-    return _packed(shape, order)
+    return order
 
 
 def preserved_stride(operand: Form) -> tuple[int, ...]:

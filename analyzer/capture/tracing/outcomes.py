@@ -265,13 +265,18 @@ def _shaped(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...],
 
 
 def _meta(function: Any, args: Any, kwargs: Any) -> tuple[tuple[Strided, ...], tuple[int, ...]]:
-    given, named = walk.changed((args, kwargs), object, _on_meta, into=list)
+    given, named = on_meta(args), on_meta(kwargs)
     with torch.no_grad():
         result = function(*given, **named)
     found = results(result)
     laid_out = zip(found, forms(function, args, kwargs, found), strict=True)
     made = tuple((Spec(dtype_name(t.dtype), shape), stride) for t, (shape, stride) in laid_out)
     return made, holes(result)
+
+
+def on_meta(arg: Any) -> Any:
+    """An argument with its abstract tensors, and its devices, on the meta device."""
+    return walk.changed(arg, object, _on_meta, into=list)
 
 
 def _on_meta(end: Any) -> Any:

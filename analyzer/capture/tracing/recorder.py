@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 
+from analyzer.capture.not_traced import NotTraced
 from analyzer.capture.tensor import Abstract, Layout, dtype_name, spec_of
 from analyzer.capture.tracing.memories import Memories
 from analyzer.capture.tracing.site import ACCEPTED, Refusal, Site
+from analyzer.capture.wrapper_subclasses import wraps
 from analyzer.ir.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
 from analyzer.ir.literal_types import Inserter, StoredKind
 from analyzer.ir.reason import UNKNOWN, Reason
@@ -59,13 +61,16 @@ class Recorder:
         reason: Reason = UNKNOWN,
     ) -> Abstract:  # fmt: skip
         """Append a parameter, buffer, input or constant, and give the tensor that stands for it."""
+        if wraps(type(tensor)):
+            raise NotTraced(f"a tensor of the class {type(tensor).__name__} is not traced", "use plain tensors")
         node_id = self.name(_identifier(name) if name else kind)
         spec = spec_of(tensor)
         shown = name or node_id
         self.graph.add(Node(node_id, kind, outputs=(spec,), name=shown, place=place, reason=reason))
         real = self._memories.value(tensor) if known else None
         made = Abstract.make(spec, strides(tensor), Ref(node_id), self._memories.cell(tensor, real), real)
-        made.held = kind == "parameter"
+        if kind == "parameter":
+            made.held = made._is_param = True
         if tensor.layout != torch.strided:
             made.sparse, self.has_sparse = tensor.detach(), True
         self.lie(node_id, [made])

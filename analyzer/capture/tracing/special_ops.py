@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from analyzer.capture.assumed_values import plausible
-from analyzer.capture.tensor import Abstract, small
-from analyzer.capture.tracing.outcomes import tensors
+from analyzer.capture.not_traced import NotTraced
+from analyzer.capture.tensor import Abstract, small, spec_of
+from analyzer.capture.tracing.collectives import COLLECTIVES
+from analyzer.capture.tracing.outcomes import Outcome, on_meta, tensors
 from analyzer.capture.tracing.relocation import relocated
 from analyzer.capture.tracing.signature import signature
 
@@ -94,10 +96,32 @@ def _filled(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, An
     return True, tracer.realised(signature(func), args, kwargs, [model], real)
 
 
+def _of_shapes(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    """A question whose answer is no tensor, and depends on no value."""
+    return True, func(*on_meta(args), **on_meta(kwargs))
+
+
+def _packed(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    """How many sequences each step has depends on the lengths alone, and is known where they are."""
+    data, lengths = args[0], args[1].known
+    if lengths is None or data.known is not None:
+        return False, args
+    made, steps = func(torch.empty(data.shape, dtype=data.dtype), lengths, *args[2:])
+    outcome = Outcome(tuple([(spec_of(t), t.stride()) for t in (made, steps)]))
+    return True, tracer._finish(signature(func), args, kwargs, [data, args[1]], outcome, [None, steps])
+
+
+def _strided_nested(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    raise NotTraced("nested tensors of the strided layout are not traced", "use layout=torch.jagged")
+
+
 _FILLED: Final = ("ones_like", "zeros_like", "full_like", "new_ones", "new_zeros", "new_full")
 _PUT: Final = ("index_put", "index_put_", "_unsafe_index_put", "_index_put_impl_")
 _RELOCATES: Final = (
     "default", "source_Tensor", "source_Tensor_storage_offset", "source_Storage", "source_Storage_storage_offset",
+)  # fmt: skip
+_STRIDED_NESTED: Final = (
+    "_nested_tensor_from_tensor_list", "_nested_tensor_from_mask", "_nested_from_padded", "_nested_view_from_buffer",
 )  # fmt: skip
 SPECIAL: Final = {
     "aten._local_scalar_dense.default": _scalar,
@@ -109,5 +133,9 @@ SPECIAL: Final = {
     **{f"aten.{kind}.default": _written_at for kind in _PUT},
     **{f"aten.{kind}.default": _filled for kind in _FILLED},
     **{f"aten.set_.{overload}": relocated for overload in _RELOCATES},
+    **{f"aten.{question}.default": _of_shapes for question in ("is_same_size", "_has_same_storage_numel")},
+    **{f"aten.{kind}.default": _strided_nested for kind in _STRIDED_NESTED},
+    "aten._pack_padded_sequence.default": _packed,
+    **COLLECTIVES,
 }
 """Overload -> (tracer, overload, args, kwargs) -> (whether it is done, its result or else the new arguments)."""

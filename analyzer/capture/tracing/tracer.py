@@ -23,6 +23,7 @@ from analyzer.capture.tracing.relocation import Lenders
 from analyzer.capture.tracing.signature import VIEW, Signature, argument, ranked, signature
 from analyzer.capture.tracing.site import ACCEPTED, Refusal
 from analyzer.capture.tracing.special_ops import SPECIAL
+from analyzer.capture.wrapper_subclasses import wraps
 from analyzer.ir import walk
 from analyzer.ir.graph import Place, Ref, Script, Spec
 from analyzer.ir.literal_types import Inserter
@@ -72,6 +73,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation abstractly or for real, and record it; whatever autocast does was done before."""
+        for kind in types:
+            if kind is not Abstract and wraps(kind):
+                return NotImplemented  # it calls again with what it holds
         with torch._C.DisableTorchFunction():  # what this does itself is no call that a person wrote
             if torch._C._dispatch_tls_is_dispatch_key_excluded(_AUTOCAST):
                 return self._operation(func, args, kwargs)

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from analyzer import oracle
+from analyzer.capture.calls import composite_calls
 from analyzer.capture.patching import patched
 from analyzer.capture.refusals.dtype_checks import looked_at
 from analyzer.capture.source_lines import told
 from analyzer.capture.tensor import Abstract, dtype_name
-from analyzer.capture.tracing import composite_calls
 from analyzer.capture.tracing.outcomes import changed, tensors
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir import walk

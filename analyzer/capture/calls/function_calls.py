@@ -6,15 +6,16 @@ from functools import partial
 from typing import Any, Final
 
 import torch
+from torch._ops import HigherOrderOperator
 from torch.overrides import TorchFunctionMode
 
 from analyzer.capture.assumed_values import Inventions
+from analyzer.capture.calls import composite_calls, higher_order, jagged_attention
+from analyzer.capture.calls.dtype_reads import Following
 from analyzer.capture.emulation.cuda import stay
 from analyzer.capture.refusals import replay
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
-from analyzer.capture.tracing import composite_calls
-from analyzer.capture.tracing.dtype_reads import Following
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir import walk
 
@@ -48,19 +49,13 @@ class Calls(TorchFunctionMode):
         gone, args, kwargs = stay(name, args, kwargs)
         if gone:
             return args[0]
-        if name in _FROM_DATA:
-            args, kwargs = self._plain(args), {k: self._plain((v,))[0] for k, v in kwargs.items()}
+        args, kwargs = self._with_values(name, args, kwargs)
         tracer = self._tracer
         tracer.lenders.asked(name, args)
         outer = tracer.call, tracer.calling
         tracer.call, tracer.calling = name, (func, args, kwargs)
         try:
-            func = self._way(name, func)
-            if composite_calls.sparse(tracer, args, kwargs):
-                return composite_calls.one_node(tracer, args, kwargs, composite_calls.really(func, args, kwargs))
-            result = func(*args, **kwargs)
-            self._following.gave(name, args, kwargs, result)
-            return result
+            return self._run(name, func, args, kwargs)
         except Exception as error:
             tracer.failed = error, name, (args, kwargs)
             if isinstance(error, composite_calls.FAILURES):
@@ -68,6 +63,28 @@ class Calls(TorchFunctionMode):
             raise
         finally:
             tracer.call, tracer.calling = outer
+
+    def _with_values(self, name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The arguments, with the values of those that a function reads where no dispatcher sees it."""
+        if name in _PACKED and type(args[1]) is Abstract:
+            args = (args[0], self._value(args[1]), *args[2:])
+        if name in _FROM_DATA:
+            args, kwargs = self._plain(args), {k: self._plain((v,))[0] for k, v in kwargs.items()}
+        return args, kwargs
+
+    def _run(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """The result of a call, by the way that leads to it."""
+        tracer = self._tracer
+        if isinstance(func, HigherOrderOperator):
+            with self:  # its functions make calls of their own
+                return higher_order.run(tracer, func, args, kwargs)
+        if name == jagged_attention.ATTENTION and jagged_attention.is_nested(args, kwargs):
+            return jagged_attention.attention(tracer, func, args, kwargs)
+        if name in _WHOLE or composite_calls.sparse(tracer, args, kwargs):
+            return composite_calls.one_node(tracer, args, kwargs, composite_calls.really(func, args, kwargs))
+        result = self._way(name, func)(*args, **kwargs)
+        self._following.gave(name, args, kwargs, result)
+        return result
 
     def _attribute(self, func: Any, args: Any, kwargs: Any) -> Any:
         """A read or a write of an attribute of a tensor, which is no call that a person wrote."""
@@ -122,6 +139,10 @@ _READS_DATA: Final = frozenset({"tensor_split"})
 _OTHERWISE: Final = frozenset({"max_pool1d"})
 """Functions that ask `isTensorSubclassLike`, or whether a gradient is wanted, before they choose a kernel with other
 dtypes (aten/src/ATen/native/MaxPooling.cpp)."""
+_PACKED: Final = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
+"""Functions that read the second argument, the sizes of a packed sequence's steps, where no dispatcher sees it."""
+_WHOLE: Final = frozenset({"_pad_packed_sequence"})
+"""Functions whose kernels read the sizes of steps one by one: they are run whole."""
 
 _HOST: Final = {
     "numpy": torch.Tensor.numpy,
