@@ -11,7 +11,7 @@ from analyzer.ir import walk
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.graph import Arg, DtypeArg, Spec
 from analyzer.ir.witness import AS_ON_CPU, CPU, Witness
-from analyzer.oracle import device_rows
+from analyzer.oracle import absent_dtypes, device_rows, operator_dtypes
 from analyzer.oracle.operands import (
     ALIGNED,
     EXACT,
@@ -81,7 +81,8 @@ _ANSWERS: dict[object, Answer] = {}
 def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu") -> Answer:
     """What the real kernel says of a call whose tensors are given as `Spec`; each signature is asked once.
 
-    For another device than the CPU a row of its data file decides; where there is none, the CPU answers for it.
+    For another device than the CPU a row of its data file decides, else what PyTorch's operator database states of the
+    device; where both say nothing, the CPU answers for it.
 
     A refusal counts only after a control: the same operands in one dtype must run (float32, else one that is there
     already, as a dtype among the arguments may bind the operands to it). So a call that fails for
@@ -92,15 +93,35 @@ def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu"
     'expected m1 and m2 to have the same dtype, but got: float != c10::BFloat16'
     """
     function = overload(op)
+    if absent := absent_dtypes.find(device, absent_dtypes.of((args, kwargs))):
+        return Refused(absent[0], asked=absent[1])
     row = device_rows.find(device, op, function._schema, args, kwargs)
     if row is not None:
         return Refused(row.refused, asked=row.witness(device)) if row.refused else Dtypes(row.gives)
     answer = _of_cpu(function, op, args, kwargs)
+    known = operator_dtypes.find(device, op, function._schema, args, kwargs)
+    if known is not None:
+        return _as_known(known, function, args, kwargs, answer)
+    if isinstance(answer, Dtypes) and (absent := absent_dtypes.find(device, answer.names)):
+        return Refused(absent[0], asked=absent[1])
     if isinstance(answer, Refused) and (source := _own_source(function, args)):
         return replace(answer, asked=Witness.of_device(device, device_rows.FROM_SOURCE, source))
     if device != "cpu" and isinstance(answer, Refused):
         return replace(answer, asked=AS_ON_CPU)
     return answer
+
+
+def may_lack(op: str, device: str) -> bool:
+    """Whether a device may refuse a call for what it is known to lack; cheap, for calls that run for real."""
+    return absent_dtypes.lacks_any(device) or operator_dtypes.names(device, op)
+
+
+def lacked(op: str, args: tuple[Arg, ...], kwargs: Kwargs, gives: tuple[str, ...], device: str) -> Refused | None:
+    """The refusal of a device that is known to lack the kernel, or a dtype, of a call that ran on the CPU."""
+    if absent := absent_dtypes.find(device, (*absent_dtypes.of((args, kwargs)), *gives)):
+        return Refused(absent[0], asked=absent[1])
+    known = operator_dtypes.find(device, op, overload(op)._schema, args, kwargs)
+    return Refused(known.words(""), asked=known.witness) if known is not None and not known.has else None
 
 
 def overload(op: str) -> Any:
@@ -125,6 +146,19 @@ def is_view(function: Any) -> bool:
     """Whether an overload only gives a view of its first operand, so that sizes cannot matter to dtypes."""
     returns = function._schema.returns
     return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
+
+
+def _as_known(
+    known: operator_dtypes.Verdict, function: Any, args: tuple[Arg, ...], kwargs: Kwargs, on_cpu: Answer
+) -> Answer:
+    """The answer of a device that is known to have a kernel, or to lack it."""
+    if not known.has:
+        said = on_cpu.message if isinstance(on_cpu, Refused) else ""
+        return Refused(known.words(said), asked=known.witness)
+    if not isinstance(on_cpu, Refused):
+        return on_cpu
+    outputs = _try(function, args, kwargs, NOWHERE)
+    return outputs if isinstance(outputs, Dtypes) else Unanswered(f"{known.witness}")
 
 
 def _own_source(function: Any, args: tuple[Arg, ...]) -> str:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from tests.pages import placed
-from tests.truth import autocast, matrix, noise, opinfo
+from tests.truth import autocast, cuda_dtypes, matrix, noise, opinfo
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "truth.md"
 
@@ -56,11 +56,19 @@ def _autocast(samples: int | None) -> str:
     return autocast.section(samples or 99)
 
 
+def _cuda(_: int | None) -> str:
+    console = Console(stderr=True)
+    todo = list(cuda_dtypes.pairs())
+    tried = track(todo, "cuda", console=console, disable=not console.is_terminal)
+    return cuda_dtypes.section(map(cuda_dtypes.verdict, tried))
+
+
 PARTS: Final[dict[str, Callable[[int | None], str]]] = {
     "operators": _operators,
     "models": _models,
     "noise": _noise,
     "autocast": _autocast,
+    "cuda": _cuda,
 }
 
 

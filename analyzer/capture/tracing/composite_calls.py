@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import torch
+from torch.overrides import resolve_name
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map_only
 
 from analyzer import oracle
@@ -17,6 +20,7 @@ from analyzer.capture.tracing.recorder import strides
 from analyzer.capture.tracing.site import Refusal
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir.graph import CALLED, Ref
+from analyzer.oracle import operator_dtypes
 
 
 def sparse(tracer: Tracer, args: Any, kwargs: Any) -> bool:
@@ -44,6 +48,8 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
                 result = run(func, recast(args, dtype), recast(kwargs, dtype))
         except oracle.KERNEL_ERRORS:
             continue
+        if _has(tracer, func, args, kwargs):
+            return one_node(tracer, args, kwargs, _in_own_dtypes(func, args, kwargs, result))
         said = replay.words(oracle.words(error), (func, args, kwargs))
         return one_node(tracer, args, kwargs, result, said, dtype_name(dtype))
     raise error
@@ -66,6 +72,25 @@ def one_node(tracer: Tracer, args: Any, kwargs: Any, result: Any, words: str = "
         handed = _Whole.apply(tracer, tracer.call, handed, *operands)  # type: ignore[no-untyped-call]
     standing = given | {id(t): h for t, h in zip(made, handed, strict=True)}
     return tree_map_only(torch.Tensor, lambda t: standing[id(t)], result)
+
+
+def _has(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether the plan's device is known to have a function that the CPU refuses for its dtypes."""
+    dtypes = {dtype_name(t.dtype) for t in tensors((args, tuple(kwargs.values())))}
+    return operator_dtypes.has_function(tracer.kernels.device, resolve_name(func) or "", dtypes)
+
+
+def _in_own_dtypes(func: Any, args: Any, kwargs: Any, result: Any) -> Any:
+    """The result of a call that ran in another dtype as the meta device, which the check lets pass, would give it."""
+    with _disable_current_modes(), torch._C.DisableTorchFunction(), suppress(*oracle.KERNEL_ERRORS):
+        given, named = tree_map_only(Abstract, _on_meta, (args, kwargs))
+        dtypes = iter([t.dtype for t in results(func(*given, **named))])
+        return tree_map_only(Abstract, lambda t: t.like(next(dtypes)), result)
+    return result
+
+
+def _on_meta(tensor: Abstract) -> torch.Tensor:
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
 
 
 def _is_gap(words: str, operands: list[Abstract]) -> bool:

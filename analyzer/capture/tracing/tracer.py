@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from analyzer import oracle
 from analyzer.capture.assumed_values import RANKED, VALUES_FIRST, Inventions, plausible
 from analyzer.capture.refusals import replay, repro_script
 from analyzer.capture.source_lines import SourceLines
@@ -99,7 +100,17 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def realised(self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], result: Any) -> Any:
         """Record an operation whose real result is known."""
-        return self._finish(sig, args, kwargs, operands, _seen(result), results(result))
+        outcome = self.kernels.ran(sig, args, kwargs, _seen(result))
+        real = results(result)
+        if outcome.refused:
+            real = [t.to(getattr(torch, s.dtype)) for t, (s, _) in zip(real, outcome.outputs, strict=True)]
+        return self._finish(sig, args, kwargs, operands, outcome, real, self._again(outcome, sig, args, kwargs))
+
+    def _again(self, outcome: Outcome, sig: Signature, args: Any, kwargs: Any) -> Script | None:
+        if not outcome.refused:
+            return None
+        written = (self.calling,) if self.calling else ()
+        return repro_script.write(outcome.refused, (*written, (oracle.overload(sig.op), args, kwargs)))
 
     def home(self, operands: list[Abstract]) -> str:
         """The dtype at home where the call is made; "" if that cannot be told."""
@@ -143,11 +154,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if operands and all(t.numel() <= _MOST for t in operands):
                 return self._invented(func, sig, args, kwargs, operands)
             raise error
-        again = None
         if outcome.refused:
             outcome = replace(outcome, refused=self._words(outcome))
-            written = (self.calling,) if self.calling else ()
-            again = repro_script.write(outcome.refused, (*written, (func, args, kwargs)))
+        again = self._again(outcome, sig, args, kwargs)
         result = self._finish(sig, args, kwargs, operands, outcome, again=again)
         if operands and not (sig.random or outcome.refused) and _counts(operands, result):
             self._guess(result, func, args, kwargs, operands)
@@ -173,6 +182,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """A shape that depends on unknown values: run on plausible ones; integers of the result stay known."""
         place = self.source_lines.here()[0]
         made = {id(t): self.inventions.value(t, place) for t in operands}
+        if self.kernels.lacks(sig, args, kwargs):  # the CPU may lack it as well: only shapes are wanted
+            made = {key: value.float() if value.is_floating_point() else value for key, value in made.items()}
         try:
             result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
         except RuntimeError:  # of matrices of ones, such as a Cholesky factor
@@ -180,7 +191,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
         found = results(result)
         reals = found if all(not t.dtype.is_floating_point for t in found) else None
-        return self._finish(sig, args, kwargs, operands, _seen(result), reals)
+        outcome = self.kernels.ran(sig, args, kwargs, _seen(result))
+        return self._finish(sig, args, kwargs, operands, outcome, reals, self._again(outcome, sig, args, kwargs))
 
     def _finish(
         self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outcome: Outcome,
