@@ -11,7 +11,7 @@ from analyzer.ir import walk
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.graph import Arg, DtypeArg, Spec
 from analyzer.ir.witness import AS_ON_CPU, CPU, Witness
-from analyzer.oracle import absent_dtypes, device_rows, operator_dtypes
+from analyzer.oracle import absent_dtypes, device_rows, half_fft, operator_dtypes
 from analyzer.oracle.operands import (
     ALIGNED,
     EXACT,
@@ -98,6 +98,8 @@ def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu"
     row = device_rows.find(device, op, function._schema, args, kwargs)
     if row is not None:
         return Refused(row.refused, asked=row.witness(device)) if row.refused else Dtypes(row.gives)
+    if uneven := half_fft.find(device, op, args):
+        return Refused(uneven[0], asked=uneven[1])
     answer = _of_cpu(function, op, args, kwargs)
     known = operator_dtypes.find(device, op, function._schema, args, kwargs)
     if known is not None:
@@ -109,6 +111,12 @@ def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu"
     if device != "cpu" and isinstance(answer, Refused):
         return replace(answer, asked=AS_ON_CPU)
     return answer
+
+
+def beyond_cpu(op: str, args: tuple[Arg, ...], kwargs: Kwargs, device: str) -> bool:
+    """Whether a device is known to have the kernel of a call, which the CPU lacks."""
+    known = operator_dtypes.find(device, op, overload(op)._schema, args, kwargs)
+    return known is not None and known.has
 
 
 def may_lack(op: str, device: str) -> bool:

@@ -91,7 +91,7 @@ def differences(operators: Iterable[Any], device: str, torch_version: str) -> li
 def _guilty(restriction: Restriction, has: frozenset[Asked], on_cpu: _Cpu) -> frozenset[Asked]:
     """The kernels that lack the dtype; none where that cannot be told."""
     left = frozenset(asked for asked in restriction.suspects - has if asked[1] == restriction.dtype)
-    missing = {asked for asked in left if is_missing(on_cpu.words(asked))}
+    missing = {asked for asked in left if is_missing(on_cpu.some_words(asked))}
     if missing or not restriction.stated:
         return frozenset(missing)
     run = frozenset(asked for asked in left if not on_cpu.refuses(asked))
@@ -106,7 +106,7 @@ def _had(op: Any, device: str, seen: Survey) -> set[Asked]:
     found: set[Asked] = set()
     for dtype in forward:
         parts = list(_asked(op, dtype, seen))
-        found |= _in_all(f for f, _ in parts)
+        found |= _in_all(f for f, _ in parts if f)  # a sample without elements asks no kernel
         if dtype in (backward or ()) and differentiable(op, dtype):
             found |= _in_all(b for _, b in parts if b)
     return found

@@ -8,19 +8,19 @@ from typing import Any
 
 import torch
 from torch.overrides import resolve_name
-from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_map_only
 
 from analyzer import oracle
 from analyzer.capture.assumed_values import plausible
 from analyzer.capture.refusals import replay, repro_script
 from analyzer.capture.tensor import Abstract, Cell, dtype_name, spec_of
-from analyzer.capture.tracing.outcomes import recast, repair_dtype, results, tensors
+from analyzer.capture.tracing.outcomes import as_specs, recast, repair_dtype, results, tensors
 from analyzer.capture.tracing.recorder import strides
 from analyzer.capture.tracing.site import Refusal
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir.graph import CALLED, Ref
-from analyzer.oracle import operator_dtypes
+from analyzer.oracle import half_fft, operator_dtypes
 
 
 def sparse(tracer: Tracer, args: Any, kwargs: Any) -> bool:
@@ -49,7 +49,9 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
         except oracle.KERNEL_ERRORS:
             continue
         if _has(tracer, func, args, kwargs):
-            return one_node(tracer, args, kwargs, _in_own_dtypes(func, args, kwargs, result))
+            own, result = _in_own_dtypes(tracer.kernels.device, func, args, kwargs, result)
+            if own:
+                return one_node(tracer, args, kwargs, result)
         said = replay.words(oracle.words(error), (func, args, kwargs))
         return one_node(tracer, args, kwargs, result, said, dtype_name(dtype))
     raise error
@@ -80,13 +82,31 @@ def _has(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> bool:
     return operator_dtypes.has_function(tracer.kernels.device, resolve_name(func) or "", dtypes)
 
 
-def _in_own_dtypes(func: Any, args: Any, kwargs: Any, result: Any) -> Any:
-    """The result of a call that ran in another dtype as the meta device, which the check lets pass, would give it."""
-    with _disable_current_modes(), torch._C.DisableTorchFunction(), suppress(*oracle.KERNEL_ERRORS):
+def _in_own_dtypes(device: str, func: Any, args: Any, kwargs: Any, result: Any) -> tuple[bool, Any]:
+    """The result of a call that ran in another dtype as the meta device, which the check lets pass, would give it.
+
+    False where the device then refuses the sizes.
+    """
+    asking = _Asking(device)
+    with _disable_current_modes(), torch._C.DisableTorchFunction(), suppress(*oracle.KERNEL_ERRORS), asking:
         given, named = tree_map_only(Abstract, _on_meta, (args, kwargs))
         dtypes = iter([t.dtype for t in results(func(*given, **named))])
-        return tree_map_only(Abstract, lambda t: t.like(next(dtypes)), result)
-    return result
+        own = not asking.refused
+        return own, tree_map_only(Abstract, lambda t: t.like(next(dtypes)), result) if own else result
+    return False, result
+
+
+class _Asking(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Looks whether a device refuses the sizes in an operation that a function on the meta device makes."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.refused = False
+        self._device = device
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.refused |= half_fft.find(self._device, str(func), as_specs(args)) is not None
+        return func(*args, **(kwargs or {}))
 
 
 def _on_meta(tensor: Abstract) -> torch.Tensor:

@@ -76,6 +76,13 @@ class Kernels:
             outcome, outputs=outputs, refused=missing.message, repair=outputs[0][0].dtype, asked=missing.asked
         )
 
+    def beyond_cpu(self, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether a call cannot be run here, as only the plan's device has its kernel."""
+        if not oracle.may_lack(sig.op, self.device):
+            return False
+        named = tuple((k, as_specs(v)) for k, v in kwargs.items())
+        return oracle.beyond_cpu(sig.op, as_specs(args), named, self.device)
+
     def lacks(
         self, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any], gives: tuple[str, ...] = ()
     ) -> oracle.Refused | None:

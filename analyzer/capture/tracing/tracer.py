@@ -89,7 +89,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         operands = list(tensors((args, kwargs)))
         if not operands and not sig.gives_tensors:  # the profiler's marks, which optimizers make
             return func(*args, **kwargs)
-        if _can_be_known(sig, operands):
+        if _can_be_known(sig, operands) and not self.kernels.beyond_cpu(sig, args, kwargs):
             done, result = self._really(func, args, kwargs)
             if done:
                 return self.realised(sig, args, kwargs, operands, result)
