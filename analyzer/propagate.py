@@ -54,7 +54,7 @@ def _given(node: Node, answer: oracle.Answer) -> tuple[str, ...]:
 
 
 def _answer(graph: ModelGraph, node: Node, dtypes: Mapping[str, tuple[str, ...]], device: str) -> oracle.Answer:
-    if node.op == STOPPED or not node.operands():
+    if node.op == STOPPED or not (node.operands() or node.refused):
         return oracle.Dtypes(_captured(node))
     if node.op.startswith(CALLED):
         return _called(graph, node, dtypes)

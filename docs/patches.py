@@ -59,6 +59,9 @@ STATE = {
     "analyzer/oracle/device_rows.py: _ARGUMENTS": "A cache of names of arguments, by operator.",
     "analyzer/oracle/device_rows.py: _by_op()": _OF_DATA,
     "analyzer/oracle/device_rows.py: load()": _OF_DATA,
+    "analyzer/oracle/operator_dtypes.py: _by_function()": _OF_DATA,
+    "analyzer/oracle/operator_dtypes.py: _by_op()": _OF_DATA,
+    "analyzer/oracle/operator_dtypes.py: load()": _OF_DATA,
     "analyzer/plans/known_keys.py: known()": _OF_DATA,
     "analyzer/render/check/words.py: pages()": "A cache of the pages of the rules.",
     "analyzer/running/forward.py: Abstract.running": "A counter of captures, by which tensors that a model kept "

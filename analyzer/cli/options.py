@@ -12,7 +12,7 @@ import click
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
-from analyzer.ir.literal_types import SCOPES, STAGES, TARGETS
+from analyzer.ir.literal_types import DEVICES, SCOPES, STAGES
 from analyzer.ir.plan import FieldValue
 from analyzer.ir.steps import TWICE, parse_steps
 from analyzer.plans.stub_names import parse_stubs
@@ -68,7 +68,7 @@ _OPTIONS: Final = (
     click.option("--adapter", type=click.Path(path_type=Path), metavar="DIR", help="PEFT adapter to put in."),
     click.option("--no-autocast-adapter-dtype", is_flag=True, help="Leave adapters in the base's dtype."),
     click.option("--input-dtype", "input_dtypes", multiple=True, metavar="NAME=D", help="Dtype of one input."),
-    click.option("--device", type=click.Choice(TARGETS), help="Whose kernels.  [default: cuda]"),
+    click.option("--device", type=click.Choice(DEVICES), help="Whose kernels.  [default: cuda]"),
     click.option("--train", is_flag=True, help="Follow the backward pass too, in training mode."),
     click.option("--autocast", metavar="DEVICE:D", help="Run under torch.autocast, such as cuda:bfloat16."),
     click.option("--scope", type=click.Choice(SCOPES), help="What autocast is around.  [default: forward]"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.ir.literal_types import AUTOCAST_DTYPES, DEVICES, AutocastDtype, Device, DtypeKind, one_of
+from analyzer.ir.literal_types import AUTOCAST_DEVICES, AUTOCAST_DTYPES, AutocastDtype, Device, DtypeKind, one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,12 @@ def parse_autocast(text: str) -> tuple[Device, AutocastDtype]:
     device, colon, dtype = text.partition(":")
     if not colon:
         raise AnalyzerError(f"autocast '{text}' is not DEVICE:DTYPE", hint="for example cuda:bfloat16")
-    if device not in DEVICES:
-        raise AnalyzerError(f"autocast has no device '{device}'", hint=f"use one of {', '.join(DEVICES)}")
+    if device not in AUTOCAST_DEVICES:
+        raise AnalyzerError(f"autocast has no device '{device}'", hint=f"use one of {', '.join(AUTOCAST_DEVICES)}")
     name = parse_dtype(dtype)
     if name not in AUTOCAST_DTYPES:
         raise AnalyzerError(f"autocast does not cast to {name}", hint=f"use one of {', '.join(AUTOCAST_DTYPES)}")
-    return one_of(DEVICES, device), one_of(AUTOCAST_DTYPES, name)
+    return one_of(AUTOCAST_DEVICES, device), one_of(AUTOCAST_DTYPES, name)
 
 
 def kind(name: str) -> DtypeKind:

@@ -17,11 +17,11 @@ Scope: TypeAlias = Literal["forward", "run"]
 """What a plan's autocast covers: the model's forward, as Accelerate does, or the whole run."""
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
-Device: TypeAlias = Literal["cuda", "cpu", "xpu"]
-"""The device whose kernels, or whose autocast, a plan means."""
+Device: TypeAlias = Literal["cuda", "cpu", "mps", "xpu"]
+"""The device whose kernels a plan means."""
 DEVICES: Final[tuple[Device, ...]] = get_args(Device)
-TARGETS: Final[tuple[Device, ...]] = ("cuda", "cpu")
-"""Those that the command offers; of xpu only the autocast is known."""
+AUTOCAST_DEVICES: Final[tuple[Device, ...]] = ("cuda", "cpu", "xpu")
+"""Those whose autocast is known."""
 
 AutocastDtype: TypeAlias = Literal["bfloat16", "float16"]
 AUTOCAST_DTYPES: Final[tuple[AutocastDtype, ...]] = get_args(AutocastDtype)
@@ -80,7 +80,7 @@ ReasonKind: TypeAlias = Literal[
 """How the dtype of a stored tensor arose, "" where only words are known; "stopped" is why a run did."""
 REASONS: Final[tuple[ReasonKind, ...]] = get_args(ReasonKind)
 
-WitnessKind: TypeAlias = Literal["", "cpu", "as on CPU", "recorded", "from source"]
+WitnessKind: TypeAlias = Literal["", "cpu", "as on CPU", "recorded", "from source", "operator database"]
 """How a verdict is known: "" of no kernel, else asked of the CPU, or of another device recorded, or read."""
 WITNESSES: Final[tuple[WitnessKind, ...]] = get_args(WitnessKind)
 

@@ -34,8 +34,8 @@ class Witness:
 
     @property
     def knows_device(self) -> bool:
-        """Whether the words are those of the plan's own device, as they were recorded or read."""
-        return self.kind in ("recorded", "from source")
+        """Whether the words are those of the plan's own device, as they were recorded, read, or stated."""
+        return self.kind in ("recorded", "from source", "operator database")
 
 
 NOBODY: Final = Witness()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import torch
 
 from analyzer.ir import walk
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.graph import Arg, DtypeArg, Spec
-from analyzer.ir.witness import AS_ON_CPU, CPU, Witness
-from analyzer.oracle import device_rows
+from analyzer.ir.witness import AS_ON_CPU, Witness
+from analyzer.oracle import absent_dtypes, device_rows, half_fft, operator_dtypes
+from analyzer.oracle.answers import Answer, Dtypes, Refused, Unanswered
 from analyzer.oracle.operands import (
     ALIGNED,
     EXACT,
@@ -31,6 +32,12 @@ from analyzer.oracle.operands import (
 )
 from analyzer.oracle.remedies import remedies
 
+__all__ = [
+    "EXACT_LIMIT", "HALVES", "KERNEL_ERRORS", "META_ERRORS", "STAND_INS",
+    "Answer", "Dtypes", "Refused", "Unanswered",
+    "ask", "beyond_cpu", "changed", "is_gap", "is_view", "lacked", "may_lack", "overload", "words",
+]  # fmt: skip
+
 Kwargs = tuple[tuple[str, Arg], ...]
 
 EXACT_LIMIT: Final = 1 << 22
@@ -41,44 +48,6 @@ KERNEL_ERRORS: Final = (RuntimeError, TypeError, ValueError, IndexError)
 META_ERRORS: Final = (*KERNEL_ERRORS, KeyError, AssertionError, AttributeError)
 """What a meta kernel that is written in Python may raise as well."""
 
-
-@dataclass(frozen=True, slots=True)
-class Dtypes:
-    """The kernel ran; these are the dtypes of its outputs, in order."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The kernel would not take these dtypes, in its own words.
-
-    `gap` says that it refuses the same words for a uniform half-precision dtype because this device has no such
-    kernel ("not implemented for 'Half'"): a fact about the CPU, not about the mixture.
-    """
-
-    message: str
-    gap: bool = False
-    confirm: bool = False
-    """Perhaps for another layout, or other integers, than the call's own: who has these puts the call once more."""
-    changes: tuple[tuple[int, str], ...] = ()
-    """Operands, by their position among all tensors, and the dtypes in which the kernel takes the call.
-
-    Empty where one dtype for all floats does it.
-    """
-    asked: Witness = CPU
-    """Whose words these are; of another device with their source: `cuda, from source: pytorch#135969`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """Neither the shrunken nor the exact call could be put to the kernel, whatever the dtypes."""
-
-    reason: str
-    refused: bool = False
-    """The reason is what the kernel said; it may be the call's own error, or only that of the operands made for it."""
-
-
 STAND_INS: Final = ("quantised", "kernels")
 """Namespaces of operations of ours that stand for a library's kernels, and name where its words are read."""
 HALVES: Final = frozenset({"float16", "bfloat16", "complex32"})
@@ -88,14 +57,14 @@ _LACKS: Final = "not implemented for"
 _AUTOCAST: Final = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
 """Off while a kernel is asked, also inside a caller's own region."""
 
-Answer: TypeAlias = Dtypes | Refused | Unanswered
 _ANSWERS: dict[object, Answer] = {}
 
 
 def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu") -> Answer:
     """What the real kernel says of a call whose tensors are given as `Spec`; each signature is asked once.
 
-    For another device than the CPU a row of its data file decides; where there is none, the CPU answers for it.
+    For another device than the CPU a row of its data file decides, else what PyTorch's operator database states of the
+    device; where both say nothing, the CPU answers for it.
 
     A refusal counts only after a control: the same operands must run in other dtypes. Floats are put in one dtype
     (float32, else one that is there already, as a dtype among the arguments may bind the operands to it); if that
@@ -107,15 +76,43 @@ def ask(op: str, args: tuple[Arg, ...], kwargs: Kwargs = (), device: str = "cpu"
     'expected m1 and m2 to have the same dtype, but got: float != c10::BFloat16'
     """
     function = overload(op)
+    if absent := absent_dtypes.find(device, absent_dtypes.of((args, kwargs))):
+        return Refused(absent[0], asked=absent[1])
     row = device_rows.find(device, op, function._schema, args, kwargs)
     if row is not None:
         return Refused(row.refused, asked=row.witness(device)) if row.refused else Dtypes(row.gives)
+    if uneven := half_fft.find(device, op, args):
+        return Refused(uneven[0], asked=uneven[1])
     answer = _of_cpu(function, op, args, kwargs)
+    known = operator_dtypes.find(device, op, function._schema, args, kwargs)
+    if known is not None:
+        return _as_known(known, function, args, kwargs, answer)
+    if isinstance(answer, Dtypes) and (absent := absent_dtypes.find(device, answer.names)):
+        return Refused(absent[0], asked=absent[1])
     if isinstance(answer, Refused) and (source := _own_source(function, args)):
         return replace(answer, asked=Witness.of_device(device, device_rows.FROM_SOURCE, source))
     if device != "cpu" and isinstance(answer, Refused):
         return replace(answer, asked=AS_ON_CPU)
     return answer
+
+
+def beyond_cpu(op: str, args: tuple[Arg, ...], kwargs: Kwargs, device: str) -> bool:
+    """Whether a device is known to have the kernel of a call, which the CPU lacks."""
+    known = operator_dtypes.find(device, op, overload(op)._schema, args, kwargs)
+    return known is not None and known.has
+
+
+def may_lack(op: str, device: str) -> bool:
+    """Whether a device may refuse a call for what it is known to lack; cheap, for calls that run for real."""
+    return absent_dtypes.lacks_any(device) or operator_dtypes.names(device, op)
+
+
+def lacked(op: str, args: tuple[Arg, ...], kwargs: Kwargs, gives: tuple[str, ...], device: str) -> Refused | None:
+    """The refusal of a device that is known to lack the kernel, or a dtype, of a call that ran on the CPU."""
+    if absent := absent_dtypes.find(device, (*absent_dtypes.of((args, kwargs)), *gives)):
+        return Refused(absent[0], asked=absent[1])
+    known = operator_dtypes.find(device, op, overload(op)._schema, args, kwargs)
+    return Refused(known.words(""), asked=known.witness) if known is not None and not known.has else None
 
 
 def overload(op: str) -> Any:
@@ -140,6 +137,20 @@ def is_view(function: Any) -> bool:
     """Whether an overload only gives a view of its first operand, so that sizes cannot matter to dtypes."""
     returns = function._schema.returns
     return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
+
+
+def _as_known(
+    known: operator_dtypes.Verdict, function: Any, args: tuple[Arg, ...], kwargs: Kwargs, on_cpu: Answer
+) -> Answer:
+    """The answer of a device that is known to have a kernel, or to lack it."""
+    if not known.has and isinstance(on_cpu, Refused):
+        return replace(on_cpu, message=known.words(on_cpu.message), gap=False, confirm=False, asked=known.witness)
+    if not known.has:
+        return Refused(known.words(""), asked=known.witness)
+    if not isinstance(on_cpu, Refused):
+        return on_cpu
+    outputs = _try(function, args, kwargs, NOWHERE)
+    return outputs if isinstance(outputs, Dtypes) else Unanswered(f"{known.witness}")
 
 
 def _own_source(function: Any, args: tuple[Arg, ...]) -> str:

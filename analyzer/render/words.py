@@ -60,7 +60,7 @@ def noted(finding: Finding) -> str:
 
 def spoken(finding: Finding) -> str:
     """The words of a finding, and whose they are where no device of that kind has said them."""
-    borrowed = finding.asked.kind in ("as on CPU", "from source")
+    borrowed = finding.asked.kind in ("as on CPU", "from source", "operator database")
     return f"{finding.message} [{finding.asked}]" if borrowed else finding.message
 
 

@@ -18,6 +18,7 @@ ALLOWED = {
     "loaders/building.py: setattr(config)": "a config that the tool has made",
     "loaders/building.py: setattr(part)": "a part of it",
     "loaders/quantised/experts.py: module.__class__": "a module of the model that the tool has built",
+    "oracle/operator_database.py: setattr(common_cuda)": "the process of `python -m analyzer.oracle operators` alone",
     "running/process_state.py: sys.path": "puts back what was there",
     "running/process_state.py: os.environ": "puts back what was there",
     "worker/worker_main.py: os.environ": "the worker's own process, before it imports anything large",

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from tests.pages import placed
-from tests.truth import autocast, layouts, matrix, noise, opinfo, surface_page
+from tests.truth import autocast, cuda_dtypes, layouts, matrix, noise, opinfo, surface_page
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "truth.md"
 
@@ -66,6 +66,13 @@ def _surface(_: int | None) -> str:
     return surface_page.section()
 
 
+def _cuda(_: int | None) -> str:
+    console = Console(stderr=True)
+    todo = list(cuda_dtypes.pairs())
+    tried = track(todo, "cuda", console=console, disable=not console.is_terminal)
+    return cuda_dtypes.section(map(cuda_dtypes.verdict, tried))
+
+
 PARTS: Final[dict[str, Callable[[int | None], str]]] = {
     "operators": _operators,
     "kinds": _kinds,
@@ -74,6 +81,7 @@ PARTS: Final[dict[str, Callable[[int | None], str]]] = {
     "autocast": _autocast,
     "layouts": layouts.section,
     "surface": _surface,
+    "cuda": _cuda,
 }
 
 

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 from analyzer import oracle
 from analyzer.capture.assumed_values import plausible
+from analyzer.capture.calls import beyond_cpu
 from analyzer.capture.refusals import replay, repro_script
 from analyzer.capture.tensor import Abstract, Cell, dtype_name, spec_of
 from analyzer.capture.tracing.outcomes import changed, recast, repair_dtype, results, tensors
@@ -68,6 +69,12 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
         repair = _in_other_kinds(tracer, run, func, args, kwargs)
     if repair is None:
         raise error
+    device = tracer.kernels.device
+    if beyond_cpu.has(device, func, args, kwargs) and (
+        own := beyond_cpu.in_own_dtypes(device, func, args, kwargs, repair.result)
+    ):
+        said, result = own
+        return one_node(tracer, args, kwargs, repair.result if said else result, said, repair if said else NO_REPAIR)
     said = replay.words(oracle.words(error), (func, args, kwargs))
     return one_node(tracer, args, kwargs, repair.result, said, repair)
 

@@ -21,6 +21,7 @@ from analyzer.capture.tracing.signature import Signature, argument
 from analyzer.ir import walk
 from analyzer.ir.graph import DtypeArg, Spec
 from analyzer.ir.witness import CPU, Witness
+from analyzer.oracle import absent_dtypes
 
 Strided = tuple[Spec, tuple[int, ...]]
 
@@ -68,6 +69,35 @@ class Kernels:
             repaired = self._known[key, at_home] = self._work_out(function, sig, args, kwargs, at_home)
         return repaired
 
+    def ran(self, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any], outcome: Outcome) -> Outcome:
+        """The outcome of a call that was run on known values: refused where the device is known to lack its kernel."""
+        gives = tuple([spec.dtype for spec, _ in outcome.outputs])
+        missing = self.lacks(sig, args, kwargs, gives)
+        if missing is None or not gives:
+            return outcome
+        outputs = self._held(outcome.outputs)
+        return replace(
+            outcome, outputs=outputs, refused=missing.message, repair=outputs[0][0].dtype, asked=missing.asked
+        )
+
+    def beyond_cpu(self, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether a call cannot be run here, as only the plan's device has its kernel."""
+        if not oracle.may_lack(sig.op, self.device):
+            return False
+        return oracle.beyond_cpu(sig.op, as_specs(args), _named(kwargs), self.device)
+
+    def lacks(
+        self, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any], gives: tuple[str, ...] = ()
+    ) -> oracle.Refused | None:
+        """The refusal of the device, where it is known to lack the kernel of a call, or a dtype that it gives."""
+        if not oracle.may_lack(sig.op, self.device):
+            return None
+        return oracle.lacked(sig.op, as_specs(args), _named(kwargs), gives, self.device)
+
+    def _held(self, outputs: tuple[Strided, ...]) -> tuple[Strided, ...]:
+        """Outputs in dtypes that the device has."""
+        return tuple((replace(spec, dtype=absent_dtypes.held(self.device, spec.dtype)), at) for spec, at in outputs)
+
     def _work_out(
         self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any], home: str
     ) -> Outcome:
@@ -108,15 +138,16 @@ class Kernels:
         home: str,
     ) -> Outcome:  # fmt: skip
         if answer.changes:
-            return _in_other_kinds(function, sig, args, kwargs, answer)
+            outcome = _in_other_kinds(function, sig, args, kwargs, answer)
+            return replace(outcome, outputs=self._held(outcome.outputs))
         on_cpu = oracle.ask(sig.op, as_specs(args), _named(kwargs))
         if isinstance(on_cpu, oracle.Dtypes) and on_cpu.names:  # what it gives starts no cascade
-            repair = getattr(torch, on_cpu.names[0])
+            repair = getattr(torch, absent_dtypes.held(self.device, on_cpu.names[0]))
         else:
             repair = repair_dtype(sig, args, kwargs, home)
         outputs, absent = _meta(function, recast(args, repair), recast(kwargs, repair))
         told = dtype_name(repair) if in_backward() else home or dtype_name(repair)
-        return Outcome(outputs, answer.message, told, asked=answer.asked, absent=absent)
+        return Outcome(self._held(outputs), answer.message, told, asked=answer.asked, absent=absent)
 
 
 _RUNS: Final = oracle.Unanswered("it runs in the layout and with the integers that its operands have")

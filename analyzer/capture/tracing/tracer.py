@@ -125,7 +125,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         operands = list(tensors((args, kwargs)))
         if not operands and not sig.gives_tensors:  # the profiler's marks, which optimizers make
             return func(*args, **kwargs)
-        if _can_be_known(sig, operands):
+        if _can_be_known(sig, operands) and not self.kernels.beyond_cpu(sig, args, kwargs):
             done, result = self._really_or_refused(func, sig, args, kwargs)
             if done:
                 return self.realised(sig, args, kwargs, operands, result)
@@ -153,7 +153,19 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def realised(self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], result: Any) -> Any:
         """Record an operation whose real result is known."""
-        return self._finish(sig, args, kwargs, operands, _seen(result), results(result))
+        outcome = self.kernels.ran(sig, args, kwargs, _seen(result))
+        real = results(result)
+        if outcome.refused and self.strict:
+            raise RuntimeError(outcome.refused)
+        if outcome.refused:
+            real = [t.to(getattr(torch, s.dtype)) for t, (s, _) in zip(real, outcome.outputs, strict=True)]
+        return self._finish(sig, args, kwargs, operands, outcome, real, self._again(outcome, sig, args, kwargs))
+
+    def _again(self, outcome: Outcome, sig: Signature, args: Any, kwargs: Any) -> Script | None:
+        if not outcome.refused:
+            return None
+        written = (self.calling,) if self.calling else ()
+        return repro_script.write(outcome.refused, (*written, (oracle.overload(sig.op), args, kwargs)))
 
     def home(self, operands: list[Abstract]) -> str:
         """The dtype at home where the call is made; "" if that cannot be told."""
@@ -197,13 +209,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if operands and all(t.numel() <= _MOST for t in operands):
                 return self._invented(func, sig, args, kwargs, operands)
             raise error
-        again = None
         if outcome.refused and (self.strict or (outcome.odd and not self.mends_kinds)):
             raise RuntimeError(outcome.refused)
         if outcome.refused:
             outcome = replace(outcome, refused=self._words(outcome))
-            written = (self.calling,) if self.calling else ()
-            again = repro_script.write(outcome.refused, (*written, (func, args, kwargs)))
+        again = self._again(outcome, sig, args, kwargs)
         result = self._finish(sig, args, kwargs, operands, outcome, again=again)
         if operands and not (sig.random or outcome.refused) and _counts(operands, result):
             self._guess(result, func, args, kwargs, operands)
@@ -229,6 +239,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """A shape that depends on unknown values: run on plausible ones; integers of the result stay known."""
         place = self.source_lines.here()[0]
         made = {id(t): self.inventions.value(t, place) for t in operands}
+        if self.kernels.lacks(sig, args, kwargs):  # the CPU may lack it as well: only shapes are wanted
+            made = {key: value.float() if value.is_floating_point() else value for key, value in made.items()}
         try:
             result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
         except RuntimeError:  # of matrices of ones, such as a Cholesky factor
@@ -236,7 +248,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
         found = results(result)
         reals = found if all(not t.dtype.is_floating_point for t in found) else None
-        return self._finish(sig, args, kwargs, operands, _seen(result), reals)
+        outcome = self.kernels.ran(sig, args, kwargs, _seen(result))
+        return self._finish(sig, args, kwargs, operands, outcome, reals, self._again(outcome, sig, args, kwargs))
 
     def _finish(
         self, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], outcome: Outcome,
