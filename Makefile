@@ -18,7 +18,7 @@ test: .venv/.installed ## format, lint, types, import floors, tests
 	$(BIN)/pytest -q -n 2 --dist worksteal
 
 truth: .venv/.installed ## everything against what PyTorch really does, into docs/truth.md (an hour)
-	$(BIN)/python -m tests.truth operators models noise cuda
+	$(BIN)/python -m tests.truth operators kinds:1 models noise cuda surface layouts:2
 
 coverage: .venv/.installed ## trace every architecture from a bare config, into docs/coverage.md (an hour)
 	$(BIN)/python -m tests.coverage --tasks
