@@ -15,7 +15,7 @@ import analyzer
 from analyzer import Plan
 from analyzer.propagate import disagreements, propagate
 
-L, I32, U, B = torch.long, torch.int32, torch.uint8, torch.bfloat16
+L, I32, U, B, C64 = torch.long, torch.int32, torch.uint8, torch.bfloat16, torch.complex64
 ROW, SQUARE = torch.randn(2, 4), torch.randn(4, 4)
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -74,6 +74,12 @@ REFUSED: Final[dict[str, Call]] = {
     "tensor_split at int32": (lambda x, i: torch.tensor_split(x, i), (torch.randn(4), torch.tensor([1, 2], dtype=I32))),
     "masked mean of integers": (torch.masked.mean, (ones(2, 4),)),
 }
+NO_KERNEL: Final[dict[str, Call]] = {
+    "segments of complex lengths": (
+        lambda x, n: torch.segment_reduce(x, "sum", lengths=n), (torch.rand(5, 3), torch.tensor([2, 3], dtype=C64)),
+    ),
+}  # fmt: skip
+"""Refused in whatever dtypes the operands are, as their values are not known: the kernel says that it has none."""
 
 
 def _raised(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
@@ -82,9 +88,9 @@ def _raised(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", [*REFUSED, *NO_KERNEL])
 def test_a_refused_kind_is_a_finding_in_the_real_words_and_the_run_goes_on(name: str) -> None:
-    function, args = REFUSED[name]
+    function, args = {**REFUSED, **NO_KERNEL}[name]
     report = analyzer.trace(function, args, plan=Plan(device="cpu"))
     errors = [finding for finding in report.findings if finding.severity == "error"]
     assert errors[0].message == _raised(function, args)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+import transformers
 from torch import nn
 
 from analyzer.capture import Loaded
@@ -22,6 +23,8 @@ from tests.truth.entry import Entry
 from tests.truth.other_inputs import BOOL_MASK, BYTES, FLOAT_IDS, INTEGERS, NUMBER_MASK, SHORT_IDS, Kind
 
 BF16, F16, F32, F64 = torch.bfloat16, torch.float16, torch.float32, torch.float64
+DTYPE: Final = "dtype" if tuple(map(int, transformers.__version__.split(".")[:2])) >= (4, 56) else "torch_dtype"
+"""The keyword of `from_pretrained`."""
 INPUTS_FILE: Final = "import torch\n\n\ndef inputs(config):\n    return torch.load({path!r})\n"
 
 
@@ -75,7 +78,7 @@ def prepare(entry: Entry, setup: Setup, folder: Path, device: str = "cpu") -> tu
     file = folder / "inputs.py"
     file.write_text(INPUTS_FILE.format(path=str(folder / "inputs.pt")))
     extra = {"attn_implementation": entry.attention} if entry.attention else {}
-    real = type(module).from_pretrained(folder, dtype=setup.load, **extra)  # type: ignore[attr-defined]
+    real = type(module).from_pretrained(folder, **{DTYPE: setup.load}, **extra)  # type: ignore[attr-defined]
     loaded = load(folder, setup.plan(device), inputs_file=file)
     if entry.attention:
         loaded.module.set_attn_implementation(entry.attention)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Functions that the CPU refuses before any kernel runs, and that the plan's device has, such as `rfft` in float16."""
+"""Functions that the CPU lacks in a dtype: what the meta device, which has them, says of their results."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_map_only
 
 from analyzer import oracle
-from analyzer.capture.tensor import Abstract, dtype_name
-from analyzer.capture.tracing.outcomes import as_specs, results, tensors
+from analyzer.capture.tensor import Abstract, Cell, dtype_name, spec_of
+from analyzer.capture.tracing.outcomes import as_specs, on_meta, results, tensors
+from analyzer.ir.graph import Ref
 from analyzer.oracle import half_fft, operator_dtypes
 
 
@@ -28,10 +29,22 @@ def in_own_dtypes(device: str, func: Any, args: Any, kwargs: Any, result: Any) -
     The meta device, which the CPU's check lets pass, tells the dtypes; None where it does not run either.
     """
     asking = _Asking(device)
-    with _disable_current_modes(), torch._C.DisableTorchFunction(), suppress(*oracle.KERNEL_ERRORS), asking:
-        given, named = tree_map_only(Abstract, _on_meta, (args, kwargs))
-        dtypes = iter([t.dtype for t in results(func(*given, **named))])
-        return asking.said, tree_map_only(Abstract, lambda t: t.like(next(dtypes)), result)
+    shaped = _on_meta(func, args, kwargs, asking)
+    if shaped is None:
+        return None
+    dtypes = iter([t.dtype for t in results(shaped)])
+    return asking.said, tree_map_only(Abstract, lambda t: t.like(next(dtypes)), result)
+
+
+def shaped(func: Any, args: Any, kwargs: Any) -> Any:
+    """The result of a call in the dtypes that it has, without values; None where no meta kernel tells it."""
+    made = _on_meta(func, args, kwargs, _Asking("meta"))
+    return tree_map_only(torch.Tensor, lambda t: Abstract.make(spec_of(t), t.stride(), Ref(""), Cell()), made)
+
+
+def _on_meta(func: Any, args: Any, kwargs: Any, asking: _Asking) -> Any:
+    with _disable_current_modes(), torch._C.DisableTorchFunction(), suppress(*oracle.META_ERRORS), asking:
+        return func(*on_meta(args), **on_meta(kwargs))
     return None
 
 
@@ -47,7 +60,3 @@ class _Asking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         refused = half_fft.find(self._device, str(func), as_specs(args))
         self.said = self.said or (refused[0] if refused else "")
         return func(*args, **(kwargs or {}))
-
-
-def _on_meta(tensor: Abstract) -> torch.Tensor:
-    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")

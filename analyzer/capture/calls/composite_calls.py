@@ -21,6 +21,7 @@ from analyzer.capture.tracing.recorder import strides
 from analyzer.capture.tracing.site import Refusal
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir.graph import CALLED, Ref
+from analyzer.oracle import operator_dtypes
 from analyzer.oracle.remedies import remedies
 
 Run: TypeAlias = Callable[[Any, Any, Any], Any]
@@ -57,7 +58,8 @@ def really(func: Any, args: Any, kwargs: Any) -> Any:
 def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception) -> Any:
     """The result of a refused call; raises `error` if it is no refusal.
 
-    Checks of composite functions come before any kernel: they are refusals if other dtypes of the operands help.
+    Checks of composite functions come before any kernel: they are refusals if other dtypes of the operands help. If
+    none does, a kernel that says that it has no such dtype is believed.
     """
     if tracer.strict:
         raise error
@@ -67,6 +69,8 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
         tracer.of_values = error
     if repair is None and tracer.of_values is not error:
         repair = _in_other_kinds(tracer, run, func, args, kwargs)
+    if repair is None and operator_dtypes.is_missing(str(error)):
+        repair = _of_no_dtype(func, args, kwargs)
     if repair is None:
         raise error
     device = tracer.kernels.device
@@ -122,6 +126,7 @@ class _Whole(torch.autograd.Function):
         name, site = f"{call}_backward", tracer.passes.site(call)
         node_id = tracer.recorder.op(name, CALLED + name, args, {}, specs, site)
         made = {id(t): _handed_out(t, Ref(node_id, i)) for i, t in enumerate(wanted)}
+        tracer.recorder.lie(node_id, made.values())
         return None, None, None, *[made.get(id(t)) for t in operands]
 
 
@@ -146,6 +151,12 @@ def _in_other_kinds(tracer: Tracer, run: Run, func: Any, args: Any, kwargs: Any)
         with suppress(*FAILURES), tracer.trial(), torch.no_grad():
             return Repair(next(iter(change.values())), tuple(change), run(func, *changed(args, kwargs, change)))
     return None
+
+
+def _of_no_dtype(func: Any, args: Any, kwargs: Any) -> Repair | None:
+    """What stands for the result of a call that no dtype mends, where its shape can be told."""
+    made = beyond_cpu.shaped(func, args, kwargs)
+    return None if made is None else Repair("", (), made)
 
 
 def _again(func: Any, args: Any, kwargs: Any) -> Any:

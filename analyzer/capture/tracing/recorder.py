@@ -108,7 +108,7 @@ class Recorder:
 
     def lie(self, node_id: str, outputs: Iterable[Abstract]) -> None:
         """Note how the outputs of a node lie in memory, and in which."""
-        if not self._muted:
+        if node_id in self.graph.nodes:  # a constant is kept also while others are not
             for index, tensor in enumerate(outputs):
                 self.layouts[Ref(node_id, index)] = Layout(tensor.stride(), tensor.cell)
 
