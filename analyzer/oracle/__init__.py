@@ -45,7 +45,7 @@ EXACT_LIMIT: Final = 1 << 22
 UNTOUCHED_LIMIT: Final = 1 << 28
 """Elements up to which a refused call is put once more at full size, for its words, on memory that stays unused."""
 KERNEL_ERRORS: Final = (RuntimeError, TypeError, ValueError, IndexError)
-META_ERRORS: Final = (*KERNEL_ERRORS, KeyError, AssertionError, AttributeError)
+META_ERRORS: Final = (*KERNEL_ERRORS, KeyError, AssertionError, AttributeError, ArithmeticError)
 """What a meta kernel that is written in Python may raise as well."""
 
 STAND_INS: Final = ("quantised", "kernels")

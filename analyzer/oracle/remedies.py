@@ -15,11 +15,14 @@ _KINDS: Final = ("bool", "int", "float", "complex")
 _TARGETS: Final = {
     "bool": ("int64", "float32", "int32", "complex64", "uint8"),
     "int": ("int64", "float32", "bool", "int32", "complex64", "uint8", "int8", "bfloat16"),
-    "float": ("float32", "int64", "bool", "int32", "complex64", "uint8", "bfloat16", "float64"),
+    "float": ("float32", "int64", "bool", "int32", "complex64", "uint8", "bfloat16", "float64", "int8"),
     "complex": ("complex64", "float32", "int64", "int32", "bool", "bfloat16"),
 }
 """What an operand of a kind is tried in, beside the dtypes of the other operands."""
-_INDEXING: Final = frozenset({"getitem", "setitem", "index", "index_put", "unsafe_index_put", "index_put_impl"})
+_INDEXING: Final = {
+    "getitem": None, "setitem": None, "index": None, "index_put": -1, "unsafe_index_put": -1, "index_put_impl": -1,
+}  # fmt: skip
+"""Calls that index their first operand, and before which operand the indices end."""
 _INDICES: Final = frozenset({"bool", "uint8", "int32", "int64"})
 """What indexes (aten/src/ATen/native/IndexingUtils.h)."""
 _MANY: Final = 12
@@ -40,14 +43,19 @@ def remedies(dtypes: Sequence[str], written: Iterable[int] = (), call: str = "")
     indexes is what it has to be, and a position is no mask: where the name of the `call` says that it indexes, these
     stay.
 
+    >>> next(remedies(["bool", "int64", "int64"], {0}, "aten.index_put_.default"))
+    {2: 'bool'}
+
     >>> next(remedies(["float32", "int64", "float32"]))
     {1: 'float32'}
     """
     tried: set[tuple[tuple[int, str], ...]] = set()
     last = frozenset(written)
-    kept = _INDICES if indexes(call) else frozenset()
+    name = _name(call)
+    places = range(len(dtypes))[1 : _INDEXING[name]] if name in _INDEXING else ()
+    kept = {at for at in places if dtypes[at] in _INDICES}
     for change in _all(dtypes, last):
-        if any(dtypes[at] in kept for at in change):
+        if not kept.isdisjoint(change):
             continue
         real = {at: dtype for at, dtype in sorted(change.items()) if dtypes[at] != dtype}
         key = tuple(real.items())
@@ -62,7 +70,11 @@ def indexes(call: str) -> bool:
     >>> indexes("__getitem__"), indexes("aten.index.Tensor"), indexes("aten.index_add.default")
     (True, True, False)
     """
-    return call.removeprefix("aten.").partition(".")[0].strip("_") in _INDEXING
+    return _name(call) in _INDEXING
+
+
+def _name(call: str) -> str:
+    return call.removeprefix("aten.").partition(".")[0].strip("_")
 
 
 def _all(dtypes: Sequence[str], written: frozenset[int]) -> Iterator[dict[int, str]]:

@@ -32,6 +32,11 @@ def _masked_attention(query: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return F.scaled_dot_product_attention(query, query, query, attn_mask=mask)
 
 
+def _put(target: torch.Tensor, where: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    target[where] = values
+    return target
+
+
 REFUSED: Final[dict[str, Call]] = {
     "linear of integers": (nn.Linear(4, 4), (ones(2, 4),)),
     "linear of a mask": (nn.Linear(4, 4), (ones(2, 4, dtype=torch.bool),)),
@@ -73,13 +78,30 @@ REFUSED: Final[dict[str, Call]] = {
     "fractional pool of bytes": (lambda x: F.fractional_max_pool2d(x, 2, output_size=3), (_image(U),)),
     "tensor_split at int32": (lambda x, i: torch.tensor_split(x, i), (torch.randn(4), torch.tensor([1, 2], dtype=I32))),
     "masked mean of integers": (torch.masked.mean, (ones(2, 4),)),
+    "infinity in integers": (lambda m: m.masked_fill(m == 0, float("-inf")), (ones(4),)),
+    "infinity in uint64": (lambda m: m.masked_fill(m == 0, float("-inf")), (ones(4).to(torch.uint64),)),
+    "int8 product of floats": (torch._int_mm, (torch.randn(32, 32), torch.randn(32, 32))),
+    "multilabel, float target": (F.multilabel_margin_loss, (torch.rand(4, 5), torch.ones(4, 5))),
+    "masks, put integers": (_put, (ones(8, dtype=torch.bool), torch.arange(2), ones(2))),
+    "integers, put masks": (_put, (ones(8), torch.arange(2), ones(2, dtype=torch.bool))),
+    "int32, put integers": (_put, (ones(8, dtype=I32), torch.arange(2), ones(2))),
+    "bytes, put masks by a mask": (_put, (ones(2, dtype=U), torch.tensor([True, True]), ones(2, dtype=torch.bool))),
+    "hessian of integers": (torch.func.hessian(lambda t: (t**3).sum()), (ones(3),)),
 }
 NO_KERNEL: Final[dict[str, Call]] = {
+    "normal integers": (lambda x: x + torch.randn(2, 4, dtype=L), (ROW,)),
+    "uniform integers": (lambda x: x + torch.rand(4, dtype=I32), (ROW,)),
+    "normal integers like": (lambda x: torch.randn_like(x, dtype=L), (ROW,)),
+    "permuted masks": (lambda x: x + torch.randperm(4, dtype=torch.bool), (ROW,)),
+    "range of masks": (lambda x: x + torch.arange(4, dtype=torch.bool), (ROW,)),
+    "range of complex": (lambda x: x + torch.arange(4, dtype=C64), (ROW,)),
+    "window of integers": (lambda x: x + torch.hann_window(4, dtype=L), (ROW,)),
+    "mean as integers": (lambda x: x.mean(dtype=L), (ROW,)),
     "segments of complex lengths": (
         lambda x, n: torch.segment_reduce(x, "sum", lengths=n), (torch.rand(5, 3), torch.tensor([2, 3], dtype=C64)),
     ),
 }  # fmt: skip
-"""Refused in whatever dtypes the operands are, as their values are not known: the kernel says that it has none."""
+"""Refused in whatever dtypes the operands are: for a dtype that is asked for, or where values are not known."""
 
 
 def _raised(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
@@ -115,7 +137,13 @@ def test_what_a_repair_casts_makes_the_real_call_run(name: str) -> None:
     assert report.outputs == tuple(str(t.dtype).removeprefix("torch.") for t in real)
 
 
+def _there_and_back(signal: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
+    return torch.istft(torch.stft(signal, 8, window=window, return_complex=True), 8, window=window)
+
+
 RUN: Final[dict[str, Call]] = {
+    "window that is an input": (_there_and_back, (torch.randn(1, 64), torch.hann_window(8))),
+    "hessian": (torch.func.hessian(lambda t: (t**3).sum()), (torch.ones(3),)),
     "integers + floats": (torch.add, (ones(4), torch.ones(4))),
     "integers divided": (lambda x: x / 2, (ones(4),)),
     "mask * floats": (torch.mul, (ones(4, dtype=torch.bool), torch.ones(4))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
@@ -20,6 +21,7 @@ from analyzer.capture.tracing.outcomes import changed, recast, repair_dtype, res
 from analyzer.capture.tracing.recorder import strides
 from analyzer.capture.tracing.site import Refusal
 from analyzer.capture.tracing.tracer import Tracer
+from analyzer.ir import walk
 from analyzer.ir.graph import CALLED, Ref
 from analyzer.oracle import operator_dtypes
 from analyzer.oracle.remedies import remedies
@@ -40,16 +42,24 @@ class Repair:
     result: Any
 
 
+_ASKED_FOR: Final = (torch.float32, torch.int64)
+_UNPACKING: Final = "_pad_packed_sequence"
+"""Reads how many sequences each step has."""
+_WINDOWED: Final = "istft"
+"""Reads whether its window overlaps itself everywhere (aten/src/ATen/native/SpectralOps.cpp)."""
 NO_REPAIR: Final = Repair("", (), None)
 
 
-def sparse(tracer: Tracer, args: Any, kwargs: Any) -> bool:
-    """Whether an operand is sparse."""
-    return tracer.recorder.has_sparse and any(t.sparse is not None for t in tensors((args, kwargs)))
+def is_whole(tracer: Tracer, args: Any, kwargs: Any) -> bool:
+    """Whether the call that runs is run for real: an operand is sparse, or its kernels read values one by one."""
+    if tracer.call == _WINDOWED:
+        return any(t.known is None for t in list(tensors((args, kwargs)))[1:])
+    sparse = tracer.recorder.has_sparse and any(t.sparse is not None for t in tensors((args, kwargs)))
+    return sparse or tracer.call == _UNPACKING
 
 
 def really(func: Any, args: Any, kwargs: Any) -> Any:
-    """A call on sparse tensors, run on plausible values."""
+    """A call that is run whole, on plausible values."""
     with torch._C._DisableTorchDispatch():
         real_args, real_kwargs = tree_map_only(Abstract, plausible, (args, kwargs))
         return func(*real_args, **real_kwargs)
@@ -63,12 +73,14 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
     """
     if tracer.strict:
         raise error
-    run = really if sparse(tracer, args, kwargs) else _again
+    run = really if is_whole(tracer, args, kwargs) else _again
     repair = _in_one_float(tracer, run, func, args, kwargs)
     if repair is None and tracer.of_values is not error and replay.runs_on_ones((func, args, kwargs)):
         tracer.of_values = error
     if repair is None and tracer.of_values is not error:
         repair = _in_other_kinds(tracer, run, func, args, kwargs)
+    if repair is None:
+        repair = _in_another_argument(tracer, run, func, args, kwargs)
     if repair is None and operator_dtypes.is_missing(str(error)):
         repair = _of_no_dtype(func, args, kwargs)
     if repair is None:
@@ -151,6 +163,20 @@ def _in_other_kinds(tracer: Tracer, run: Run, func: Any, args: Any, kwargs: Any)
         with suppress(*FAILURES), tracer.trial(), torch.no_grad():
             return Repair(next(iter(change.values())), tuple(change), run(func, *changed(args, kwargs, change)))
     return None
+
+
+def _in_another_argument(tracer: Tracer, run: Run, func: Any, args: Any, kwargs: Any) -> Repair | None:
+    """A repair of a call that was given a dtype, as `torch.randn(2, dtype=torch.int64)`: it runs with another one."""
+    for dtype in _ASKED_FOR:
+        given, named = walk.changed((args, kwargs), torch.dtype, partial(_first, dtype))
+        if (given, named) != (args, kwargs):
+            with suppress(*FAILURES), tracer.trial(), torch.no_grad():
+                return Repair("", (), run(func, given, named))
+    return None
+
+
+def _first(dtype: torch.dtype, _: torch.dtype) -> torch.dtype:
+    return dtype
 
 
 def _of_no_dtype(func: Any, args: Any, kwargs: Any) -> Repair | None:

@@ -80,7 +80,7 @@ class Calls(TorchFunctionMode):
                 return higher_order.run(tracer, func, args, kwargs)
         if name == jagged_attention.ATTENTION and jagged_attention.is_nested(args, kwargs):
             return jagged_attention.attention(tracer, func, args, kwargs)
-        if name in _WHOLE or composite_calls.sparse(tracer, args, kwargs):
+        if composite_calls.is_whole(tracer, args, kwargs):
             return composite_calls.one_node(tracer, args, kwargs, composite_calls.really(func, args, kwargs))
         result = self._way(name, func)(*args, **kwargs)
         self._following.gave(name, args, kwargs, result)
@@ -141,8 +141,6 @@ _OTHERWISE: Final = frozenset({"max_pool1d"})
 dtypes (aten/src/ATen/native/MaxPooling.cpp)."""
 _PACKED: Final = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
 """Functions that read the second argument, the sizes of a packed sequence's steps, where no dispatcher sees it."""
-_WHOLE: Final = frozenset({"_pad_packed_sequence"})
-"""Functions whose kernels read the sizes of steps one by one: they are run whole."""
 
 _HOST: Final = {
     "numpy": torch.Tensor.numpy,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from math import prod
 from threading import Thread
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch.overrides import resolve_name
@@ -22,6 +22,8 @@ from analyzer.capture.wrapper_subclasses import has_values
 from analyzer.ir import walk
 from analyzer.oracle.operands import KEPT_SIZE, regular
 
+_OF_MATRICES: Final = ("linalg.", "torch.linalg.")
+"""How words begin that may be about a matrix that cannot be factored."""
 Shaped: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 _SAID: dict[Any, tuple[str, str]] = {}
 
@@ -58,7 +60,8 @@ def raised(call: Call) -> str:
     are put once more as such that can be inverted and factored.
     """
     said = _said(call)[0] if _can_be_put(call) else ""
-    return said and _said(call, regular)[0]
+    then = said and _said(call, regular)[0]
+    return then if said.startswith(_OF_MATRICES) else then and said
 
 
 def runs_on_ones(call: Call) -> bool:

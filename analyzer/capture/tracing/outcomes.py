@@ -122,7 +122,7 @@ class Kernels:
     def _answer(self, function: Any, sig: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> oracle.Answer:
         """The oracle's answer; where it was given on operands made for it, as this call's own confirm it.
 
-        Raises _RefusedForGoodError if the kernel refuses the call and no dtype helps: it is the model's own error.
+        Raises RuntimeError if the kernel refuses the call and no dtype helps: it is the model's own error.
         """
         answer = oracle.ask(sig.op, as_specs(args), _named(kwargs), self.device)
         if isinstance(answer, oracle.Refused) and answer.confirm:
@@ -130,7 +130,7 @@ class Kernels:
             return replace(answer, message=said) if said else _RUNS
         ours = isinstance(answer, oracle.Unanswered) and answer.refused and function.namespace == "aten"
         if ours and (said := replay.raised((function, args, kwargs))):
-            raise _RefusedForGoodError(said)
+            raise RuntimeError(said)
         return answer
 
     def _repaired(
@@ -151,10 +151,6 @@ class Kernels:
 
 
 _RUNS: Final = oracle.Unanswered("it runs in the layout and with the integers that its operands have")
-
-
-class _RefusedForGoodError(RuntimeError):
-    """A kernel refuses a call in whatever dtypes."""
 
 
 def _in_other_kinds(function: Any, sig: Signature, args: Any, kwargs: Any, answer: oracle.Refused) -> Outcome:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from analyzer.capture.assumed_values import plausible
 from analyzer.capture.not_traced import NotTraced
-from analyzer.capture.tensor import Abstract, small, spec_of
+from analyzer.capture.tensor import SMALL, Abstract, small, spec_of
 from analyzer.capture.tracing.collectives import COLLECTIVES
 from analyzer.capture.tracing.outcomes import Outcome, on_meta, tensors
 from analyzer.capture.tracing.relocation import relocated
@@ -42,6 +43,13 @@ def _draw(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]
     half = torch.full(args[0], 0.5, dtype=kwargs.get("dtype"))
     tracer.inventions.note("a random number was drawn", "0.5", tracer.source_lines.here()[0])
     return True, tracer.realised(signature(func), args, kwargs, [], half)
+
+
+def _zeros(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    """Zeros that take no memory, as forward-mode gradients are made of: kernels below would read it."""
+    if prod(args[0]) > SMALL:
+        return False, args
+    return True, tracer.realised(signature(func), args, kwargs, [], torch.zeros(args[0], dtype=kwargs.get("dtype")))
 
 
 def _sdp_choice(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
@@ -128,6 +136,7 @@ SPECIAL: Final = {
     "aten.item.default": _scalar,
     "aten.equal.default": _equal,
     "aten.rand.default": _draw,
+    "aten._efficientzerotensor.default": _zeros,
     "aten._fused_sdp_choice.default": _sdp_choice,
     "aten.index.Tensor": _masks,
     **{f"aten.{kind}.default": _written_at for kind in _PUT},
