@@ -114,10 +114,11 @@ def _had(op: Any, device: str, seen: Survey) -> set[Asked]:
 
 def _restrictions(op: Any, device: str, seen: Survey) -> Iterator[Restriction]:
     forward, backward = _forward(op, device), _backward(op, device)
-    if _unverified(op, device):
-        return
+    unverified = _unverified(op, device)
     cpu, cpu_backward = short_names(op.dtypes), short_names(op.backward_dtypes)
     for dtype in DTYPES:
+        if unverified and dtype in cpu:  # then believed only of what the CPU lacks, and says so
+            continue
         parts = list(_asked(op, dtype, seen))
         if dtype not in forward:
             suspects = frozenset().union(*[f for f, _ in parts])

@@ -110,8 +110,10 @@ def _while(
             break
         if known is None:
             tracer.inventions.note("how often torch.while_loop runs", "once", tracer.source_lines.here()[0])
-        after = body_fn(*carried, *additional)
-        carried = _carried(tracer, carried, tuple(tree_leaves(after)), _ask_while)
+        after = tuple(tree_leaves(body_fn(*carried, *additional)))
+        if words := _words(_ask_while, (), _made(carried, ()), _made(after, ())):
+            return _agreed(tracer, None, carried, after, carried, words)  # repaired, it may run for ever
+        carried = after
         rounds += 1
     return carried if rounds else tuple(t.clone() if isinstance(t, torch.Tensor) else t for t in carried)
 
@@ -121,16 +123,15 @@ def _scan(tracer: Tracer, operator: Any, combine_fn: Callable[..., Any], init: A
         made = combine_fn(*args)
         leaves = tree_leaves(made)
         count = len(init)
-        kept = _carried(tracer, tuple(args[:count]), tuple(leaves[:count]), _ask_scan)
+        kept = _carried(tracer, tuple(args[:count]), tuple(leaves[:count]))
         return made if kept == tuple(leaves[:count]) else [*kept, *leaves[count:]]
 
     return _dense(operator)(combined, init, xs, *rest)
 
 
-def _carried(tracer: Tracer, before: Any, after: Any, ask: Callable[..., object]) -> Any:
-    """What a round hands to the next one, repaired where torch refuses it for being other than what it got."""
-    ours, theirs = _made(before, ()), _made(after, ())
-    words = _words(ask, (), ours, theirs)
+def _carried(tracer: Tracer, before: Any, after: Any) -> Any:
+    """What a step hands to the next one, repaired where torch refuses it for being other than what it got."""
+    words = _words(_ask_scan, (), _made(before, ()), _made(after, ()))
     return _agreed(tracer, None, before, after, before, words) if words else after
 
 

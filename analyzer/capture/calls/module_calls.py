@@ -14,6 +14,7 @@ from torch import nn
 from analyzer import oracle
 from analyzer.capture.calls import composite_calls
 from analyzer.capture.patching import patched
+from analyzer.capture.refusals import handlers
 from analyzer.capture.refusals.dtype_checks import looked_at
 from analyzer.capture.source_lines import told
 from analyzer.capture.tensor import Abstract, dtype_name
@@ -55,7 +56,7 @@ class ModuleCalls:
             return function(*args, **kwargs)
         except Exception as error:
             quiet = self._tracer.strict or not self._tracer.mends_kinds
-            if quiet or not self._may_help(error, (args, kwargs)):
+            if quiet or not self._may_help(error, (args, kwargs)) or handlers.caught(type(error)):
                 raise
             return self._repaired(name, module, function, args, kwargs, error)
 

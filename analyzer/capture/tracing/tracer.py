@@ -11,11 +11,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from analyzer import oracle
-from analyzer.capture.assumed_values import RANKED, VALUES_FIRST, Inventions, plausible
-from analyzer.capture.refusals import replay, repro_script
+from analyzer.capture.assumed_values import RANKED, Inventions, plausible
+from analyzer.capture.refusals import handlers, replay, repro_script
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract, Cell, grows, small, spec_of
 from analyzer.capture.tracing.autograd import Passes
+from analyzer.capture.tracing.knowable import can_be_known, counts, is_choice
 from analyzer.capture.tracing.module_dtypes import ModuleDtypes
 from analyzer.capture.tracing.outcomes import Kernels, Outcome, holes, results, tensors
 from analyzer.capture.tracing.recorder import Recorder
@@ -32,9 +33,6 @@ from analyzer.oracle.operands import regular
 _CPU = torch.device("cpu")
 _MOST = 1 << 22
 """Elements up to which values are computed or made up: a map of a whole picture."""
-_FEW = 1
-"""Floats that a length is made of: more are positions or the like."""
-_INTEGERS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8})
 _AUTOCAST = torch._C.DispatchKey.AutocastCPU
 _CASTS = ("to_copy", "to")
 TRIAL = 1000
@@ -125,7 +123,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         operands = list(tensors((args, kwargs)))
         if not operands and not sig.gives_tensors:  # the profiler's marks, which optimizers make
             return func(*args, **kwargs)
-        if _can_be_known(sig, operands) and not self.kernels.beyond_cpu(sig, args, kwargs):
+        if can_be_known(sig, operands) and not self.kernels.beyond_cpu(sig, args, kwargs):
             done, result = self._really_or_refused(func, sig, args, kwargs)
             if done:
                 return self.realised(sig, args, kwargs, operands, result)
@@ -155,9 +153,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Record an operation whose real result is known."""
         outcome = self.kernels.ran(sig, args, kwargs, _seen(result))
         real = results(result)
-        if outcome.refused and self.strict:
-            raise RuntimeError(outcome.refused)
         if outcome.refused:
+            self._let_go(outcome)
             real = [t.to(getattr(torch, s.dtype)) for t, (s, _) in zip(real, outcome.outputs, strict=True)]
         return self._finish(sig, args, kwargs, operands, outcome, real, self._again(outcome, sig, args, kwargs))
 
@@ -206,18 +203,32 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         try:
             outcome = self.kernels.outcome(func, sig, args, kwargs, lambda: self.home(operands))
         except oracle.META_ERRORS as error:
-            if operands and all(t.numel() <= _MOST for t in operands):
-                return self._invented(func, sig, args, kwargs, operands)
-            raise error
-        if outcome.refused and (self.strict or (outcome.odd and not self.mends_kinds)):
-            raise RuntimeError(outcome.refused)
+            if not operands or any(t.numel() > _MOST for t in operands):
+                raise
+            lacks = self.kernels.lacks(sig, args, kwargs)
+            if lacks is None and (said := replay.raised((func, args, kwargs))):
+                raise RuntimeError(said) from error
+            return self._invented(func, sig, args, kwargs, operands, lacks is not None)
         if outcome.refused:
+            self._let_go(outcome)
             outcome = replace(outcome, refused=self._words(outcome))
         again = self._again(outcome, sig, args, kwargs)
         result = self._finish(sig, args, kwargs, operands, outcome, again=again)
-        if operands and not (sig.random or outcome.refused) and _counts(operands, result):
+        if operands and not (sig.random or outcome.refused) and counts(operands, result):
             self._guess(result, func, args, kwargs, operands)
         return result
+
+    def _let_go(self, outcome: Outcome) -> None:
+        """Raises a refusal that is not repaired: in a trial, while inputs are guessed, or if the model catches it."""
+        if self.strict or (outcome.odd and not self.mends_kinds) or self.is_caught(outcome.refused, RuntimeError):
+            raise RuntimeError(outcome.refused)
+
+    def is_caught(self, words: str, error: type[BaseException]) -> bool:
+        """Whether the model catches such an error and goes on, which is noted."""
+        if not handlers.caught(error):
+            return False
+        self.inventions.note("a refused call that the model's own code catches", words, self.source_lines.here()[0])
+        return True
 
     def _words(self, outcome: Outcome) -> str:
         """The words that a person will see; the whole call has but one error, its first."""
@@ -235,11 +246,13 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for tensor, value in zip(tensors(result), real, strict=True):
                 tensor.guess = (tensor.cell.version, value)
 
-    def _invented(self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract]) -> Any:
+    def _invented(
+        self, func: Any, sig: Signature, args: Any, kwargs: Any, operands: list[Abstract], wide: bool
+    ) -> Any:  # fmt: skip
         """A shape that depends on unknown values: run on plausible ones; integers of the result stay known."""
         place = self.source_lines.here()[0]
         made = {id(t): self.inventions.value(t, place) for t in operands}
-        if self.kernels.lacks(sig, args, kwargs):  # the CPU may lack it as well: only shapes are wanted
+        if wide:  # the CPU may lack it as well: only shapes are wanted
             made = {key: value.float() if value.is_floating_point() else value for key, value in made.items()}
         try:
             result = func(*_values(args, made), **{k: _values(v, made) for k, v in kwargs.items()})
@@ -295,7 +308,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             cell = operands[0].cell if shares else Cell(known=value is not None)
             tensor = Abstract.make(spec, stride, Ref(node_id, index), cell, value)
             tensor.held = shares and operands[0].held
-            if value is None and sig.base in RANKED and operands and _is_choice(sig, index, spec):
+            if value is None and sig.base in RANKED and operands and is_choice(sig, index, spec):
                 self._rank(tensor, ranked(sig, args, kwargs), operands, place)
             made.append(tensor)
         return made
@@ -313,27 +326,6 @@ def _returned(sig: Signature, made: list[Any]) -> Any:
         return made
     made += [None] * (len(sig.returns) - len(made))
     return (made[0] if made else None) if len(sig.returns) <= 1 else tuple(made)
-
-
-def _is_choice(sig: Signature, index: int, spec: Spec) -> bool:
-    """Whether an output of an operation that ranks holds positions or masks, not the values that were ranked."""
-    return (index > 0 or sig.base not in VALUES_FIRST) and not spec.dtype.startswith(("float", "bfloat"))
-
-
-def _can_be_known(sig: Signature, operands: list[Abstract]) -> bool:
-    """Whether the operation can be run for real; one of another library may have no CPU kernel."""
-    if not sig.op.startswith("aten.") or sig.random:
-        return False
-    return all(t.known is not None and (sig.forms or small(t)) for t in operands)
-
-
-def _counts(operands: list[Abstract], result: Any) -> bool:
-    """Whether a mask comes of anything, or integers of masks and integers or of a few floats, all small."""
-    outputs = list(tensors(result))
-    if not outputs or not all(small(t) for t in (*operands, *outputs)):
-        return False
-    floating = any(t.dtype.is_floating_point and t.numel() > _FEW for t in operands)
-    return all(t.dtype == torch.bool or (t.dtype in _INTEGERS and not floating) for t in outputs)
 
 
 def _seen(result: Any) -> Outcome:
