@@ -17,6 +17,8 @@ from analyzer.ir.graph import Place
 
 _TORCH: Final = str(Path(torch.__file__).parent) + os.sep
 _OURS: Final = str(Path(__file__).parents[1]) + os.sep
+_RUNS: Final = str(Path(__file__).parents[1] / "running" / "forward.py")
+"""What runs the model: no line beyond it is the model's."""
 _SITE: Final = str(Path(torch.__file__).parents[1]) + os.sep
 
 
@@ -53,7 +55,7 @@ class SourceLines:
         place, module = None, None
         while frame is not None and (place is None or module is None):
             code = frame.f_code
-            if code in self.stops:
+            if code in self.stops or code.co_filename == _RUNS:
                 break
             if place is None and not self._is_foreign(code):
                 place = Place(self.show(code.co_filename), frame.f_lineno)

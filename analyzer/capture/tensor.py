@@ -145,6 +145,9 @@ class Abstract(torch.Tensor):
         return f"Abstract({dtype_name(self.dtype)}{list(self.shape)} {self.ref.id})"
 
 
+Abstract.__name__ = Abstract.__qualname__ = "Tensor"  # errors and models name the types of what they are given
+
+
 def computing(floats: Iterable[Abstract]) -> list[Abstract]:
     """Those of some float tensors in whose dtypes can be computed: 8-bit ones only where there are no others."""
     found = list(floats)

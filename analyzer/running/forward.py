@@ -187,7 +187,12 @@ def _swapped(loaded: Loaded, tracer: Tracer) -> Iterator[None]:
 def _stored(
     recorder: Recorder, kind: HeldKind, place: Place, reason: Reason, tensor: torch.Tensor, name: str
 ) -> torch.Tensor:
-    return recorder.stored(kind, name, tensor, known=kind == "buffer", place=place, reason=reason)
+    made: Any = recorder.stored(kind, name, tensor, known=kind == "buffer", place=place, reason=reason)
+    for hook in (tensor._backward_hooks or {}).values():
+        made.register_hook(hook)
+    for after in (getattr(tensor, "_post_accumulate_grad_hooks", None) or {}).values():
+        made.register_post_accumulate_grad_hook(after)
+    return made  # type: ignore[no-any-return]
 
 
 def _abstract_inputs(inputs: dict[str, object], recorder: Recorder) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class Repair:
 
 
 _ASKED_FOR: Final = (torch.float32, torch.int64)
+_PACKING: Final = "_pack_padded_sequence"
+"""Its gradient reads how many sequences each step has."""
 _UNPACKING: Final = "_pad_packed_sequence"
 """Reads how many sequences each step has."""
 _WINDOWED: Final = "istft"
@@ -54,6 +56,8 @@ def is_whole(tracer: Tracer, args: Any, kwargs: Any) -> bool:
     """Whether the call that runs is run for real: an operand is sparse, or its kernels read values one by one."""
     if tracer.call == _WINDOWED:
         return any(t.known is None for t in list(tensors((args, kwargs)))[1:])
+    if tracer.call == _PACKING:
+        return torch.is_grad_enabled() and args[0].requires_grad and isinstance(args[0], Abstract)
     sparse = tracer.recorder.has_sparse and any(t.sparse is not None for t in tensors((args, kwargs)))
     return sparse or tracer.call == _UNPACKING
 

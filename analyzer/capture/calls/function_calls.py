@@ -43,7 +43,7 @@ class Calls(TorchFunctionMode):
         if host is not None and args and type(args[0]) is Abstract:
             value = self._value(args[0])
             with torch._C._DisableTorchDispatch():  # `numpy` detaches first, into memory that no abstract tensor has
-                return host(value, *args[1:], **kwargs)
+                return host(value.detach().requires_grad_(args[0].requires_grad), *args[1:], **kwargs)
         if name == "__format__" and type(args[0]) is Abstract and not args[0].dim():
             func = _formatted
         gone, args, kwargs = stay(name, args, kwargs)
@@ -66,7 +66,7 @@ class Calls(TorchFunctionMode):
 
     def _with_values(self, name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """The arguments, with the values of those that a function reads where no dispatcher sees it."""
-        if name in _PACKED and type(args[1]) is Abstract:
+        if name in _RECURRENT and type(args[1]) is Abstract and isinstance(args[3], (list, tuple)):
             args = (args[0], self._value(args[1]), *args[2:])
         if name in _FROM_DATA:
             args, kwargs = self._plain(args), {k: self._plain((v,))[0] for k, v in kwargs.items()}
@@ -139,12 +139,14 @@ _READS_DATA: Final = frozenset({"tensor_split"})
 _OTHERWISE: Final = frozenset({"max_pool1d"})
 """Functions that ask `isTensorSubclassLike`, or whether a gradient is wanted, before they choose a kernel with other
 dtypes (aten/src/ATen/native/MaxPooling.cpp)."""
-_PACKED: Final = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
-"""Functions that read the second argument, the sizes of a packed sequence's steps, where no dispatcher sees it."""
+_RECURRENT: Final = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
+"""Functions that read the sizes of a packed sequence's steps where no dispatcher sees it: their second argument, if the
+fourth holds the weights."""
 
 _HOST: Final = {
     "numpy": torch.Tensor.numpy,
     "__array__": lambda value, *a, **k: value.numpy(),
+    "__dlpack__": torch.Tensor.__dlpack__,
     "tolist": torch.Tensor.tolist,
 }
 """Ways out of torch that no dispatcher sees: they get the known value, or an invented one."""

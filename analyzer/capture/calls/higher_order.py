@@ -129,6 +129,12 @@ def _scan(tracer: Tracer, operator: Any, combine_fn: Callable[..., Any], init: A
     return _dense(operator)(combined, init, xs, *rest)
 
 
+def _transformed(_: Tracer, operator: Any, *args: Any, **kwargs: Any) -> Any:
+    """An autograd function under a transform of `torch.func`, which knows how to run it."""
+    with torch._C.DisableTorchFunction():  # else this is asked again
+        return operator(*args, **kwargs)
+
+
 def _carried(tracer: Tracer, before: Any, after: Any) -> Any:
     """What a step hands to the next one, repaired where torch refuses it for being other than what it got."""
     words = _words(_ask_scan, (), _made(before, ()), _made(after, ()))
@@ -236,5 +242,7 @@ def _essence(error: BaseException) -> str:
 
 _AROUND: Final = re.compile(r"\n\n|\n  Higher Order Operator|\n  Explanation|, where lhs is")
 """Where the compiler goes on to tell of itself."""
-_RULES: Final[dict[str, Callable[..., Any]]] = {"cond": _cond, "while_loop": _while, "scan": _scan}
+_RULES: Final[dict[str, Callable[..., Any]]] = {
+    "cond": _cond, "while_loop": _while, "scan": _scan, "custom_function_call": _transformed,
+}  # fmt: skip
 """Operator -> what is run in the place of its kernel."""

@@ -120,7 +120,7 @@ def _raised(call: Call, watch: Any, shaped: Shaped) -> str:
 
     def real(arg: Any) -> Any:
         if isinstance(arg, torch.Tensor):
-            return made.setdefault(id(arg), shaped(_real(arg, sizes if small else None)))
+            return made.setdefault(id(arg), _shaped(_real(arg, sizes if small else None), shaped))
         return sizes.get(arg, arg) if type(arg) is int else arg
 
     try:
@@ -130,6 +130,12 @@ def _raised(call: Call, watch: Any, shaped: Shaped) -> str:
     except Exception as error:  # whatever a function of torch may raise: nothing but its words is of interest
         return oracle.words(error)
     return ""
+
+
+def _shaped(value: torch.Tensor, shaped: Shaped) -> torch.Tensor:
+    """Other values in the same layout."""
+    other = shaped(value)
+    return other if other is value or value.layout != torch.strided else _laid(other, value.stride())
 
 
 def _real(tensor: torch.Tensor, sizes: dict[int, int] | None) -> torch.Tensor:

@@ -128,8 +128,9 @@ class Kernels:
         if isinstance(answer, oracle.Refused) and answer.confirm:
             said = replay.raised((function, args, kwargs))
             return replace(answer, message=said) if said else _RUNS
-        ours = isinstance(answer, oracle.Unanswered) and answer.refused and function.namespace == "aten"
-        if ours and (said := replay.raised((function, args, kwargs))):
+        unclear = isinstance(answer, oracle.Unanswered) and answer.refused
+        ours = unclear or (isinstance(answer, oracle.Dtypes) and _overlaps(sig, args, kwargs))
+        if ours and function.namespace == "aten" and (said := replay.raised((function, args, kwargs))):
             raise RuntimeError(said)
         return answer
 
@@ -151,6 +152,12 @@ class Kernels:
 
 
 _RUNS: Final = oracle.Unanswered("it runs in the layout and with the integers that its operands have")
+
+
+def _overlaps(sig: Signature, args: Any, kwargs: Any) -> bool:
+    """Whether a call writes into a tensor that was expanded, whose elements share memory."""
+    written = (t for index in sig.written for t in tensors(argument(sig, index, args, kwargs)))
+    return any(n > 1 and step == 0 for t in written for n, step in zip(t.shape, t.stride(), strict=True))
 
 
 def _in_other_kinds(function: Any, sig: Signature, args: Any, kwargs: Any, answer: oracle.Refused) -> Outcome:

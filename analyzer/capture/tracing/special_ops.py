@@ -110,13 +110,17 @@ def _of_shapes(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool,
 
 
 def _packed(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
-    """How many sequences each step has depends on the lengths alone, and is known where they are."""
-    data, lengths = args[0], args[1].known
-    if lengths is None or data.known is not None:
+    """How many sequences each step has depends on the lengths alone; where these are not known, all are whole."""
+    data, lengths, first = args[0], args[1].known, args[2]
+    if data.known is not None and lengths is not None:
         return False, args
-    made, steps = func(torch.empty(data.shape, dtype=data.dtype), lengths, *args[2:])
-    outcome = Outcome(tuple([(spec_of(t), t.stride()) for t in (made, steps)]))
-    return True, tracer._finish(signature(func), args, kwargs, [data, args[1]], outcome, [None, steps])
+    if lengths is None:
+        batch, steps = data.shape[:2] if first else (data.shape[1], data.shape[0])
+        lengths = torch.full((batch,), steps)
+        tracer.inventions.note("the lengths of sequences", "all whole", tracer.source_lines.here()[0])
+    made, sizes = func(torch.empty(data.shape, dtype=data.dtype), lengths, *args[2:])
+    outcome = Outcome(tuple([(spec_of(t), t.stride()) for t in (made, sizes)]))
+    return True, tracer._finish(signature(func), args, kwargs, [data, args[1]], outcome, [None, sizes])
 
 
 def _strided_nested(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool, Any]:
