@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -57,3 +59,24 @@ def test_operands_of_one_dtype_keep_their_own_order(dtype: torch.dtype) -> None:
     one = torch.empty_strided((1, 4, 12, 4), (768, 16, 64, 2), dtype=dtype)
     other = torch.empty_strided((1, 1, 12, 4), (96, 96, 8, 1), dtype=dtype)
     assert elementwise_stride((1, 4, 12, 4), [_form(one), _form(other)]) == (one * other).stride()
+
+
+BY_A_NUMBER = ("add", "sub", "mul", "div", "eq", "lt", "remainder", "fmod", "rsub", "copysign", "floor_divide")
+
+
+@given(shapes.flatmap(views), st.sampled_from(BY_A_NUMBER))
+@settings(max_examples=150, deadline=None)
+def test_a_result_with_a_number_lies_as_the_real_one(tensor: torch.Tensor, name: str) -> None:
+    _check(getattr(torch.ops.aten, name).Scalar, tensor)
+
+
+@given(shapes.flatmap(views))
+@settings(max_examples=50, deadline=None)
+def test_a_power_lies_as_the_real_one(tensor: torch.Tensor) -> None:
+    _check(torch.ops.aten.pow.Tensor_Scalar, tensor)
+
+
+def _check(function: Any, tensor: torch.Tensor) -> None:
+    operand = Abstract.make(spec_of(tensor), tensor.stride(), Ref("x"), Cell())
+    meta = function(torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta"), 2)
+    assert forms(function, (operand, 2), {}, [meta]) == [_form(function(tensor, 2))]

@@ -17,6 +17,8 @@ from analyzer.ir import walk
 Form: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 """Shape, and stride in elements."""
 
+_WRAPPED: Final = ("self", "other")
+"""Arguments that, where a schema says that they are numbers, become tensors of no dimension; exponents do not."""
 ASKED_LIMIT: Final = 1 << 16
 """Elements in all operands up to which the real kernel is asked how its results lie in memory."""
 
@@ -77,7 +79,8 @@ def _pointwise(function: Any, args: Any, kwargs: Any, made: Form) -> tuple[int, 
     shape, stride = made
     if not operands:
         return stride
-    numbers = sum(str(a.type) == "Tensor" for a, v in zip(function._schema.arguments, args, strict=False) if _number(v))
+    given = zip(function._schema.arguments, args, strict=False)
+    numbers = sum(str(a.type) == "Tensor" or a.name in _WRAPPED for a, value in given if _number(value))
     return elementwise_stride(shape, [*_cast(function, operands), *[((), ())] * numbers])
 
 
