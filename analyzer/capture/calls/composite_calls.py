@@ -77,16 +77,7 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
     """
     if tracer.strict or tracer.is_caught(oracle.words(error), type(error)):
         raise error
-    run = really if is_whole(tracer, args, kwargs) else _again
-    repair = _in_one_float(tracer, run, func, args, kwargs)
-    if repair is None and tracer.of_values is not error and replay.runs_on_ones((func, args, kwargs)):
-        tracer.of_values = error
-    if repair is None and tracer.of_values is not error:
-        repair = _in_other_kinds(tracer, run, func, args, kwargs)
-    if repair is None:
-        repair = _in_another_argument(tracer, run, func, args, kwargs)
-    if repair is None and operator_dtypes.is_missing(str(error)):
-        repair = _of_no_dtype(func, args, kwargs)
+    repair = _repair(tracer, func, args, kwargs, error)
     if repair is None:
         raise error
     device = tracer.kernels.device
@@ -97,6 +88,19 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
         return one_node(tracer, args, kwargs, repair.result if said else result, said, repair if said else NO_REPAIR)
     said = replay.words(oracle.words(error), (func, args, kwargs))
     return one_node(tracer, args, kwargs, repair.result, said, repair)
+
+
+def _repair(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception) -> Repair | None:
+    run = really if is_whole(tracer, args, kwargs) else _again
+    repair = _in_one_float(tracer, run, func, args, kwargs)
+    if repair is None and tracer.of_values is not error and replay.runs_on_ones((func, args, kwargs)):
+        tracer.of_values = error
+    if repair is None and tracer.of_values is not error:
+        repair = _in_other_kinds(tracer, run, func, args, kwargs)
+    repair = repair or _in_another_argument(tracer, run, func, args, kwargs)
+    if repair is None and operator_dtypes.is_missing(str(error)):
+        repair = _of_no_dtype(func, args, kwargs)
+    return repair
 
 
 def one_node(tracer: Tracer, args: Any, kwargs: Any, result: Any, words: str = "", repair: Repair = NO_REPAIR) -> Any:
