@@ -69,7 +69,7 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
     tracer.module_dtypes.parts = loaded.parts
     tracer.mends_kinds = not guessing
     calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
-    module_calls = ModuleCalls(tracer)
+    module_calls = ModuleCalls(tracer, calls.following, until=_capture.__code__)
     result: Any = None
     stop: Stop | None = None
     with restored(loaded.module), _swapped(loaded, tracer), unmarked(), uncompiled():

@@ -18,9 +18,12 @@ class Following:
     def __init__(self, recorder: Recorder, places: SourceLines) -> None:
         self._recorder, self._places = recorder, places
         self._read: dict[tuple[str, torch.dtype], Abstract] = {}
+        self.count = 0
+        """How often code was told a tensor's dtype, in any way."""
 
     def read(self, getter: Any, tensor: Any) -> None:
         """Code has read an attribute of a tensor."""
+        self.count += getter in _TELL
         if getter == _DTYPE and type(tensor) is Abstract:
             self._read[self._places.here()[1], tensor.dtype] = tensor
 
@@ -30,6 +33,7 @@ class Following:
         That is one that it was given for this, or one whose dtype this or an enclosing module read. A function that
         casts its result back, as `rms_norm` does, follows the argument that it casts back to.
         """
+        self.count += name in _TELLING
         if type(result) is not Abstract or result.ref.id not in self._recorder.graph.nodes:
             return  # in a trial nothing is recorded
         given = [arg for arg in (*args, *kwargs.values()) if type(arg) is Abstract]
@@ -66,3 +70,7 @@ CASTS: Final = frozenset({
 })  # fmt: skip
 """Calls that are a cast."""
 _DTYPE: Final = torch.Tensor.dtype.__get__  # type: ignore[attr-defined]
+_TELL: Final = frozenset({_DTYPE, torch.Tensor.itemsize.__get__})  # type: ignore[attr-defined]
+"""Attributes that tell a dtype."""
+_TELLING: Final = frozenset({"is_floating_point", "is_complex", "is_signed", "element_size", "type", "result_type"})
+"""Calls that tell a dtype."""

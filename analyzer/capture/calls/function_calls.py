@@ -30,7 +30,7 @@ class Calls(TorchFunctionMode):
     def __init__(self, tracer: Tracer, places: SourceLines, inventions: Inventions) -> None:
         super().__init__()
         self._tracer, self._places, self._inventions = tracer, places, inventions
-        self._following = Following(tracer.recorder, places)
+        self.following = Following(tracer.recorder, places)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Name the call, run it, and pass it repaired if it is refused for its dtypes."""
@@ -83,12 +83,12 @@ class Calls(TorchFunctionMode):
         if name in _WHOLE or composite_calls.sparse(tracer, args, kwargs):
             return composite_calls.one_node(tracer, args, kwargs, composite_calls.really(func, args, kwargs))
         result = self._way(name, func)(*args, **kwargs)
-        self._following.gave(name, args, kwargs, result)
+        self.following.gave(name, args, kwargs, result)
         return result
 
     def _attribute(self, func: Any, args: Any, kwargs: Any) -> Any:
         """A read or a write of an attribute of a tensor, which is no call that a person wrote."""
-        self._following.read(func, args[0])
+        self.following.read(func, args[0])
         result = func(*args, **kwargs)
         if func == _SET_DATA and type(args[0]) is type(args[1]) is Abstract:
             args[0].become(args[1])

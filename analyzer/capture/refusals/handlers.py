@@ -1,0 +1,68 @@
+"""Whether the code that made a call catches the error that came out of it, so that a real run goes on."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Final
+
+from analyzer.capture.refusals.conditions import around
+
+_OURS: Final = str(Path(__file__).parents[2]) + os.sep
+
+
+def caught(error: BaseException, frame: FrameType | None, until: CodeType) -> bool:
+    """Whether a running frame, or one that called it, catches an error and does not raise it again as it is.
+
+    Frames of this package do not count, nor those from `until` on, which runs the model.
+    """
+    while frame is not None and frame.f_code is not until:
+        for types, handler in _handlers(frame):
+            if _takes(types, error, frame):
+                if handler is None or not _raises_again(handler):
+                    return True
+                break
+        frame = frame.f_back
+    return False
+
+
+def _handlers(frame: FrameType) -> Iterator[tuple[ast.expr | None, ast.ExceptHandler | None]]:
+    """What a frame would catch at its line, the innermost first, and with which code; none for `suppress`."""
+    if frame.f_code.co_filename.startswith(_OURS):
+        return
+    for node in around(frame.f_code.co_filename, frame.f_lineno):
+        if isinstance(node, ast.Try):
+            yield from ((handler.type, handler) for handler in node.handlers)
+        elif isinstance(node, ast.With):
+            for call in (item.context_expr for item in node.items):
+                if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("suppress"):
+                    yield from ((one, None) for one in call.args)
+
+
+def _takes(types: ast.expr | None, error: BaseException, frame: FrameType) -> bool:
+    if types is None:
+        return True
+    if isinstance(types, ast.Tuple):
+        return any(_takes(one, error, frame) for one in types.elts)
+    kind = _class(types, frame)
+    return isinstance(kind, type | tuple) and isinstance(error, kind)
+
+
+def _class(expr: ast.expr, frame: FrameType) -> object:
+    if isinstance(expr, ast.Name):
+        return frame.f_locals.get(expr.id, frame.f_globals.get(expr.id, getattr(builtins, expr.id, None)))
+    return getattr(_class(expr.value, frame), expr.attr, None) if isinstance(expr, ast.Attribute) else None
+
+
+def _raises_again(handler: ast.ExceptHandler) -> bool:
+    """Whether code that caught an error raises it as it is, and not another in its place."""
+    for node in ast.walk(handler):
+        if isinstance(node, ast.Raise) and node.cause is None:
+            again = node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == handler.name)
+            if again:
+                return True
+    return False
