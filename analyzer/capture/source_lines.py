@@ -44,6 +44,8 @@ class SourceLines:
         self._shown: dict[str, str] = {}
         self.stops: set[CodeType] = set()
         """Code that no call below it belongs to: autograd's engine."""
+        self.until: CodeType | None = None
+        """The code that runs the model: what called it is none of the model's."""
 
     def here(self) -> tuple[Place, str]:
         """The nearest source line outside torch and this package, and the path of the nearest running module."""

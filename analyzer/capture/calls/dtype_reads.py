@@ -20,10 +20,13 @@ class Following:
         self._read: dict[tuple[str, torch.dtype], Abstract] = {}
         self.count = 0
         """How often code was told a tensor's dtype, in any way."""
+        self.last: Abstract | None = None
+        """The tensor whose dtype it was told last."""
 
     def read(self, getter: Any, tensor: Any) -> None:
         """Code has read an attribute of a tensor."""
-        self.count += getter in _TELL
+        if getter in _TELL:
+            self._told(tensor)
         if getter == _DTYPE and type(tensor) is Abstract:
             self._read[self._places.here()[1], tensor.dtype] = tensor
 
@@ -33,7 +36,8 @@ class Following:
         That is one that it was given for this, or one whose dtype this or an enclosing module read. A function that
         casts its result back, as `rms_norm` does, follows the argument that it casts back to.
         """
-        self.count += name in _TELLING
+        if name in _TELLING and args:
+            self._told(args[0])
         if type(result) is not Abstract or result.ref.id not in self._recorder.graph.nodes:
             return  # in a trial nothing is recorded
         given = [arg for arg in (*args, *kwargs.values()) if type(arg) is Abstract]
@@ -44,6 +48,11 @@ class Following:
             self._follow(result, self._last_read(result.dtype))
         elif not told and name not in CASTS and self._is_cast(result):
             self._follow(result, next((arg for arg in given if arg.dtype == result.dtype), None))
+
+    def _told(self, tensor: object) -> None:
+        self.count += 1
+        if type(tensor) is Abstract:
+            self.last = tensor
 
     def _last_read(self, dtype: torch.dtype) -> Abstract | None:
         """The tensor whose dtype, this one, the running module or one around it read last."""

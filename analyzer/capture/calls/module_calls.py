@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from types import CodeType
 from typing import Any, Final
 
 import torch
@@ -18,7 +17,7 @@ from analyzer.capture.calls import composite_calls
 from analyzer.capture.calls.dtype_reads import Following
 from analyzer.capture.not_traced import NotTraced
 from analyzer.capture.patching import patched
-from analyzer.capture.refusals.dtype_checks import chain, looked_at
+from analyzer.capture.refusals.dtype_checks import chain, is_of_other, looked_at
 from analyzer.capture.refusals.handlers import caught
 from analyzer.capture.source_lines import told
 from analyzer.capture.tensor import Abstract, dtype_name
@@ -40,8 +39,8 @@ _PLAIN: Final = (torch.Tensor, int, float, bool, str, complex, type(None), torch
 class ModuleCalls:
     """Sees every call of a module; one that raises for a dtype is made again in others."""
 
-    def __init__(self, tracer: Tracer, told: Following, until: CodeType) -> None:
-        self._tracer, self._reads, self._until = tracer, told, until
+    def __init__(self, tracer: Tracer, told: Following) -> None:
+        self._tracer, self._reads = tracer, told
         self._tried: tuple[BaseException | None, int] = None, 0
         """The last error, and by how many modules it has passed."""
 
@@ -64,11 +63,16 @@ class ModuleCalls:
             return function(*args, **kwargs)
         except Exception as error:
             quiet = self._tracer.strict or not self._tracer.mends_kinds
-            if quiet or not self._may_help(error, (args, kwargs)) or caught(error, sys._getframe(1), self._until):
+            if (
+                quiet
+                or not self._may_help(error, (args, kwargs))
+                or caught(error, sys._getframe(1), self._tracer.source_lines.until)
+            ):
                 raise
             if self._is_known(error):
                 return self._repaired(name, module, function, args, kwargs, error, composite_calls.TRIED)
-            if reads == self._reads.count or not self._fails_again(function, args, kwargs, error):
+            asked = self._reads.count > reads and not is_of_other(error)
+            if not asked or not self._fails_again(function, args, kwargs, error):
                 raise
             return self._repaired(name, module, function, args, kwargs, error, ASKED)
 
@@ -95,7 +99,8 @@ class ModuleCalls:
         assumed = tracer.inventions.count
         try:
             with tracer.trial(), torch.no_grad():
-                function(*args, **kwargs)
+                again_args, again_kwargs = changed(args, kwargs, {})
+                function(*again_args, **again_kwargs)
         except Exception as again:  # whatever the code of a model may raise
             same = type(again) is type(error) and str(again) == str(error)
             return same and tracer.inventions.count == assumed

@@ -17,7 +17,7 @@ _NUMBERS: Final = ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short
 _CLASSES: Final = frozenset(f"{number}Tensor" for number in _NUMBERS)
 """Classes of torch that stand for a dtype, as `isinstance` asks for them."""
 _FORMS: Final = frozenset({
-    "shape", "size", "ndim", "dim", "numel", "len", "max", "min", "sum", "any", "all", "item", "isnan", "isfinite",
+    "shape", "size", "ndim", "dim", "numel", "max", "min", "sum", "any", "all", "item", "isnan", "isfinite", "equal",
 })  # fmt: skip
 """What reads a tensor's form or values: a test of these stands for itself, whatever it stands under."""
 _CASTS: Final = frozenset({"to", "type", "astype", "new_tensor", "new_zeros", "new_ones", "new_full", "type_as"})
@@ -36,7 +36,7 @@ class Failing:
     tests: tuple[ast.expr, ...] = ()
     """What decides, the nearest first."""
     words: tuple[ast.expr, ...] = ()
-    """What the error is made of."""
+    """What the error is made of: it may name a dtype beside the reason."""
     handles: bool = False
     """Whether it is raised for another error that was caught."""
 
@@ -49,12 +49,11 @@ def failing(file: str, line: int, *, key: bool) -> Failing | None:
     last = path[-1]
     scope = next(node for node in reversed(path) if isinstance(node, _SCOPES))
     if isinstance(last, ast.Assert):
-        return Failing(last, scope, (last.test, *_around(path, line)[0]))
+        return Failing(last, scope, (last.test, *(() if is_of_form(last.test) else _around(path)[0])))
     if isinstance(last, ast.Raise):
-        tests, handles = _around(path, line)
+        tests, handles = _around(path)
         tests = tests if tests or handles else tuple(_passed(path))
-        told = tests and any(_is_of_form(test) for test in tests)
-        return Failing(last, scope, tests, () if told or last.exc is None else (last.exc,), handles)
+        return Failing(last, scope, tests, () if last.exc is None else (last.exc,), handles)
     return Failing(last, scope, tuple(_asked(last, key)))
 
 
@@ -137,6 +136,14 @@ def around(file: str, line: int) -> list[ast.AST]:
     return found
 
 
+def is_of_form(test: ast.expr) -> bool:
+    """Whether a test reads a tensor's form or values, and no dtype."""
+    nodes = list(ast.walk(test))
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    form = not attributes.isdisjoint(_FORMS) or any(isinstance(n, ast.Name) and n.id == "len" for n in nodes)
+    return form and not any(True for _ in reads(test))
+
+
 def names(test: ast.AST) -> list[str]:
     """The names that an expression reads."""
     return [n.id for n in ast.walk(test) if isinstance(n, ast.Name)]
@@ -153,7 +160,7 @@ def _called(call: ast.Call) -> Iterator[ast.expr]:
         yield call.args[0]
 
 
-def _around(path: list[ast.AST], line: int) -> tuple[tuple[ast.expr, ...], bool]:
+def _around(path: list[ast.AST]) -> tuple[tuple[ast.expr, ...], bool]:
     """The tests that a statement stands under, and whether it answers a caught error."""
     tests: list[ast.expr] = []
     for node in reversed(path[:-1]):
@@ -163,7 +170,7 @@ def _around(path: list[ast.AST], line: int) -> tuple[tuple[ast.expr, ...], bool]
             return tuple(tests), not tests
         if isinstance(node, (ast.If, ast.While, ast.Match)):
             tests.append(node.subject if isinstance(node, ast.Match) else node.test)
-            if _is_of_form(tests[-1]):
+            if is_of_form(tests[-1]):
                 break
     return tuple(tests), False
 
@@ -174,11 +181,6 @@ def _passed(path: list[ast.AST]) -> Iterator[ast.expr]:
     for one in block[: block.index(path[-1])]:  # type: ignore[arg-type]
         if isinstance(one, ast.If) and isinstance(one.body[-1], _ENDS):
             yield one.test
-
-
-def _is_of_form(test: ast.expr) -> bool:
-    named = {_name(node) for node in ast.walk(test)}
-    return not named.isdisjoint(_FORMS) and not any(True for _ in reads(test))
 
 
 def _path(node: ast.AST, line: int) -> Iterator[ast.AST]:

@@ -9,7 +9,7 @@ from typing import Final
 
 import torch
 
-from analyzer.capture.refusals.conditions import Failing, failing, gave, given, names, reads, returns, tells
+from analyzer.capture.refusals.conditions import Failing, failing, gave, given, is_of_form, names, reads, returns, tells
 
 _CAUSES: Final = 4
 """How many errors, each raised for the one before, are looked at."""
@@ -31,6 +31,24 @@ def looked_at(error: BaseException) -> tuple[torch.Tensor, ...] | None:
         if why is None or not why.handles:
             return _looked(why, frames) if why else None
     return None
+
+
+def is_of_other(error: BaseException) -> bool:
+    """Whether the test that is nearest to an error reads a form or values, and no dtype by any way that is followed."""
+    frames = list(_frames(error.__traceback__))
+    why = _failing(*frames[0], error) if frames else None
+    return why is not None and bool(why.tests) and _of_form(why, *frames[0])
+
+
+def _of_form(why: Failing, frame: FrameType, line: int) -> bool:
+    """Whether the nearest test reads a form or values, itself or by a name that holds them, and no dtype."""
+    nearest = why.tests[0]
+    held = (value for name in names(nearest) for value in gave(why.scope, name, line) if not _is_tensor(frame, name))
+    return any(map(is_of_form, (nearest, *held))) and not any(True for _ in _read([nearest], why.scope, frame, line))
+
+
+def _is_tensor(frame: FrameType, name: str) -> bool:
+    return isinstance(frame.f_locals.get(name), torch.Tensor)
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -58,7 +76,8 @@ def _failing(frame: FrameType, line: int, error: BaseException) -> Failing | Non
 def _looked(why: Failing, frames: list[tuple[FrameType, int]]) -> tuple[torch.Tensor, ...] | None:
     """What the tests of the innermost frame read, or else those expressions of its callers that it was passed."""
     frame, line = frames[0]
-    tests, found, any_read = list(why.tests), list(_read((*why.tests, *why.words), why.scope, frame, line)), False
+    words = () if why.tests and _of_form(why, frame, line) else why.words
+    tests, found, any_read = list(why.tests), list(_read((*why.tests, *words), why.scope, frame, line)), False
     for caller, at in [*frames[1:], (None, 0)]:
         any_read = any_read or bool(found)
         looked = [one for one in (_value(expr, frame) for expr in found) if isinstance(one, torch.Tensor)]

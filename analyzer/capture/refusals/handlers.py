@@ -15,7 +15,7 @@ from analyzer.capture.refusals.conditions import around
 _OURS: Final = str(Path(__file__).parents[2]) + os.sep
 
 
-def caught(error: BaseException, frame: FrameType | None, until: CodeType) -> bool:
+def caught(error: BaseException, frame: FrameType | None, until: CodeType | None) -> bool:
     """Whether a running frame, or one that called it, catches an error and does not raise it again as it is.
 
     Frames of this package do not count, nor those from `until` on, which runs the model.
