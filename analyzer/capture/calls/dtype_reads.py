@@ -30,14 +30,17 @@ class Following:
         if getter == _DTYPE and type(tensor) is Abstract:
             self._read[self._places.here()[1], tensor.dtype] = tensor
 
+    def asked(self, name: str, args: Any) -> None:
+        """Code calls a function or a method, which may tell it a dtype."""
+        if name in _TELLING and args:
+            self._told(args[0])
+
     def gave(self, name: str, args: Any, kwargs: dict[str, Any], result: Any) -> None:
         """A call has returned: its result follows the tensor whose dtype it was told to take.
 
         That is one that it was given for this, or one whose dtype this or an enclosing module read. A function that
         casts its result back, as `rms_norm` does, follows the argument that it casts back to.
         """
-        if name in _TELLING and args:
-            self._told(args[0])
         if type(result) is not Abstract or result.ref.id not in self._recorder.graph.nodes:
             return  # in a trial nothing is recorded
         given = [arg for arg in (*args, *kwargs.values()) if type(arg) is Abstract]

@@ -53,6 +53,7 @@ class Calls(TorchFunctionMode):
         args, kwargs = self._with_values(name, args, kwargs)
         tracer = self._tracer
         tracer.lenders.asked(name, args)
+        self.following.asked(name, args)
         outer = tracer.call, tracer.calling
         tracer.call, tracer.calling = name, (func, args, kwargs)
         try:

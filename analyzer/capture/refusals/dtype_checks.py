@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from types import CodeType, FrameType, TracebackType
 from typing import Final
 
@@ -122,9 +123,15 @@ def _tells(function: object) -> bool:
 
 
 def _value(expr: ast.expr, frame: FrameType) -> object:
-    """What a name, or attributes of one, stands for in a frame; None where it is anything else."""
+    """What a name, or attributes of one, stands for in a frame; None where it is anything else.
+
+    An attribute of a tensor is not read: that may be an operation.
+    """
     if isinstance(expr, ast.Name):
         return frame.f_locals.get(expr.id, frame.f_globals.get(expr.id))
-    if isinstance(expr, ast.Attribute):
-        return getattr(_value(expr.value, frame), expr.attr, None)
+    held = _value(expr.value, frame) if isinstance(expr, ast.Attribute) else None
+    if held is None or isinstance(held, torch.Tensor):
+        return None
+    with suppress(Exception):  # whatever a property of a model may raise
+        return getattr(held, expr.attr, None)  # type: ignore[attr-defined]
     return None

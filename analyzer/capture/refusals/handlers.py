@@ -6,6 +6,7 @@ import ast
 import builtins
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Final
@@ -55,7 +56,9 @@ def _takes(types: ast.expr | None, error: BaseException, frame: FrameType) -> bo
 def _class(expr: ast.expr, frame: FrameType) -> object:
     if isinstance(expr, ast.Name):
         return frame.f_locals.get(expr.id, frame.f_globals.get(expr.id, getattr(builtins, expr.id, None)))
-    return getattr(_class(expr.value, frame), expr.attr, None) if isinstance(expr, ast.Attribute) else None
+    with suppress(Exception):  # whatever a property of a model may raise
+        return getattr(_class(expr.value, frame), expr.attr, None) if isinstance(expr, ast.Attribute) else None
+    return None
 
 
 def _raises_again(handler: ast.ExceptHandler) -> bool:
