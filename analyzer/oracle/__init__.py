@@ -124,7 +124,11 @@ def overload(op: str) -> Any:
 
 
 def words(error: BaseException) -> str:
-    """What an error says, without the C++ stack that a debug build appends; its class where it has no words."""
+    """What an error says, without the C++ stack that a debug build appends; its class where it has no words.
+
+    >>> words(ValueError("only halves")), words(AssertionError()), words(KeyError(7))
+    ('only halves', 'AssertionError', 'KeyError: 7')
+    """
     said = str(error).split("\nException raised from")[0].strip()
     kind = type(error).__name__
     if isinstance(error, KeyError):  # which says the key alone

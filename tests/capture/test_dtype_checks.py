@@ -195,6 +195,23 @@ def test_a_module_that_cannot_be_called_again_is_judged_by_its_source() -> None:
     assert "ValueError" in report.coverage.incomplete
 
 
+def test_no_tensor_of_a_trial_is_blamed() -> None:
+    class Limited(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.clamp(min=torch.iinfo(self.inner(x.float()).dtype).min)
+
+    with pytest.raises(TypeError) as raised:
+        Limited()(X)
+    report = analyzer.trace(Limited(), (X,), plan=CPU)
+    (finding,) = report.findings
+    assert finding.message == str(raised.value) and [operand.dtype for operand in finding.operands] == ["float32"]
+    assert str(raised.value).split(".")[0] in report.coverage.incomplete
+
+
 class ToNumpy(nn.Module):
     """Leaves torch by a way, and comes back."""
 

@@ -27,7 +27,7 @@ class Following:
         """Code has read an attribute of a tensor."""
         if getter in _TELL:
             self._told(tensor)
-        if getter == _DTYPE and type(tensor) is Abstract:
+        if getter == _DTYPE and type(tensor) is Abstract and not self._recorder.is_muted:
             self._read[self._places.here()[1], tensor.dtype] = tensor
 
     def asked(self, name: str, args: Any) -> None:
@@ -54,7 +54,7 @@ class Following:
 
     def _told(self, tensor: object) -> None:
         self.count += 1
-        if type(tensor) is Abstract:
+        if type(tensor) is Abstract and not self._recorder.is_muted:
             self.last = tensor
 
     def _last_read(self, dtype: torch.dtype) -> Abstract | None:
