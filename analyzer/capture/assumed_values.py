@@ -34,6 +34,11 @@ class Inventions:
         """Write an assumption down."""
         self._seen[what, value, place] += 1
 
+    @property
+    def count(self) -> int:
+        """How often something was made up or assumed."""
+        return self._seen.total()
+
     def all(self) -> tuple[Assumption, ...]:
         """Everything that was assumed, sorted."""
         return tuple(sorted(Assumption(w, v, p.file, p.line, n) for (w, v, p), n in self._seen.items()))

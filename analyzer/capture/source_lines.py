@@ -17,8 +17,6 @@ from analyzer.ir.graph import Place
 
 _TORCH: Final = str(Path(torch.__file__).parent) + os.sep
 _OURS: Final = str(Path(__file__).parents[1]) + os.sep
-_RUNS: Final = str(Path(__file__).parents[1] / "running" / "forward.py")
-"""What runs the model: no line beyond it is the model's."""
 _SITE: Final = str(Path(torch.__file__).parents[1]) + os.sep
 
 
@@ -46,6 +44,8 @@ class SourceLines:
         self._shown: dict[str, str] = {}
         self.stops: set[CodeType] = set()
         """Code that no call below it belongs to: autograd's engine."""
+        self.until: CodeType | None = None
+        """The code that runs the model: what called it is none of the model's."""
 
     def here(self) -> tuple[Place, str]:
         """The nearest source line outside torch and this package, and the path of the nearest running module."""
@@ -55,7 +55,7 @@ class SourceLines:
         place, module = None, None
         while frame is not None and (place is None or module is None):
             code = frame.f_code
-            if code in self.stops or code.co_filename == _RUNS:
+            if code in self.stops or code is self.until:
                 break
             if place is None and not self._is_foreign(code):
                 place = Place(self.show(code.co_filename), frame.f_lineno)

@@ -124,8 +124,16 @@ def overload(op: str) -> Any:
 
 
 def words(error: BaseException) -> str:
-    """What an error of torch says, without the C++ stack that a debug build appends."""
-    return str(error).split("\nException raised from")[0].strip()
+    """What an error says, without the C++ stack that a debug build appends; its class where it has no words.
+
+    >>> words(ValueError("only halves")), words(AssertionError()), words(KeyError(7))
+    ('only halves', 'AssertionError', 'KeyError: 7')
+    """
+    said = str(error).split("\nException raised from")[0].strip()
+    kind = type(error).__name__
+    if isinstance(error, KeyError):  # which says the key alone
+        return f"{kind}: {said}"
+    return said or kind
 
 
 def is_gap(words: str, dtypes: Collection[str]) -> bool:

@@ -65,11 +65,12 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
     Abstract.running += 1
     recorder, inventions = Recorder(), Inventions()
     places = SourceLines(loaded.module, loaded.root)
+    places.until = _capture.__code__
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)
     tracer.module_dtypes.parts = loaded.parts
     tracer.mends_kinds = not guessing
     calls, autocast = Calls(tracer, places, inventions), Autocast(home(plan), tracer)
-    module_calls = ModuleCalls(tracer)
+    module_calls = ModuleCalls(tracer, calls.following)
     result: Any = None
     stop: Stop | None = None
     with restored(loaded.module), _swapped(loaded, tracer), unmarked(), uncompiled():
@@ -93,7 +94,7 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
         except AnalyzerError:
             raise
         except (Exception, Interrupted) as error:
-            stop = mark(error, tracer, loaded, train=plan.train)
+            stop = mark(error, tracer, loaded, train=plan.train, told_of=calls.following.last)
     recorder.graph.outputs.extend(_ref(part, recorder) for tensor in leaves(result) for part in held(tensor))
     return Captured(recorder.graph, _coverage(loaded, recorder, inventions, stop), stop, recorder.layouts)
 

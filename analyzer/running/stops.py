@@ -9,7 +9,6 @@ from analyzer.capture import Loaded, Stop
 from analyzer.capture.not_traced import NotTraced
 from analyzer.capture.refusals.dtype_checks import looked_at
 from analyzer.capture.tensor import Abstract
-from analyzer.capture.tracing.outcomes import tensors
 from analyzer.capture.tracing.site import Refusal, Site
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.errors import Interrupted
@@ -18,10 +17,13 @@ from analyzer.ir.reason import Reason
 from analyzer.running.stop_hints import failure, hint
 
 
-def mark(error: Exception | Interrupted, tracer: Tracer, loaded: Loaded, *, train: bool) -> Stop:
+def mark(
+    error: Exception | Interrupted, tracer: Tracer, loaded: Loaded, *, train: bool, told_of: Abstract | None = None
+) -> Stop:
     """The stop that an error is in a run of what was loaded; the graph's last node then stands for it.
 
-    That node reads what the call was given out of which the error came, else what the last operation gave.
+    That node reads what the call was given out of which the error came, else what the last operation gave. `told_of`
+    is the tensor whose dtype code was told last.
     """
     place, module = tracer.source_lines.of_error(error)
     said = next((line for line in str(error).splitlines() if line.strip()), "")
@@ -33,7 +35,7 @@ def mark(error: Exception | Interrupted, tracer: Tracer, loaded: Loaded, *, trai
     what_to_do = hint(error, failed, tracer.recorder.graph, loaded, train=train)
     looked = looked_at(error)
     if looked is not None and not told and tracer.mends_kinds:
-        _refuse(oracle.words(error), looked, tracer, module, place)
+        _refuse(oracle.words(error), looked or (told_of,), tracer, module, place)
     if tracer.recorder.graph.nodes:
         tracer.recorder.graph.add(
             _node(tracer, module, place, about, call if own else "", failed.operands if own else ())
@@ -42,9 +44,9 @@ def mark(error: Exception | Interrupted, tracer: Tracer, loaded: Loaded, *, trai
     return Stop(error, place, module, words if told else f"the model stopped with {words}", what_to_do)
 
 
-def _refuse(words: str, looked: tuple[torch.Tensor, ...], tracer: Tracer, module: str, place: Place) -> None:
+def _refuse(words: str, looked: tuple[torch.Tensor | None, ...], tracer: Tracer, module: str, place: Place) -> None:
     """Record the code that raised for a dtype as a refused call of what it looked at."""
-    operands = [t for t in looked if type(t) is Abstract and t.capture == t.running] or list(tensors(tracer.failed[2]))
+    operands = [t for t in looked if type(t) is Abstract and t.capture == t.running]
     site = Site(module, "", place, "", tracer.passes.step)
     tracer.recorder.op("check", f"{CALLED}check", operands, {}, (), site, Refusal(words))
 

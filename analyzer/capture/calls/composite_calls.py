@@ -75,7 +75,7 @@ def repaired(tracer: Tracer, func: Any, args: Any, kwargs: Any, error: Exception
     Checks of composite functions come before any kernel: they are refusals if other dtypes of the operands help. If
     none does, a kernel that says that it has no such dtype is believed.
     """
-    if tracer.strict or tracer.is_caught(oracle.words(error), type(error)):
+    if tracer.strict or tracer.is_caught(error):
         raise error
     repair = _repair(tracer, func, args, kwargs, error)
     if repair is None:

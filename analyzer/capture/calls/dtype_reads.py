@@ -18,11 +18,22 @@ class Following:
     def __init__(self, recorder: Recorder, places: SourceLines) -> None:
         self._recorder, self._places = recorder, places
         self._read: dict[tuple[str, torch.dtype], Abstract] = {}
+        self.count = 0
+        """How often code was told a tensor's dtype, in any way."""
+        self.last: Abstract | None = None
+        """The tensor whose dtype it was told last."""
 
     def read(self, getter: Any, tensor: Any) -> None:
         """Code has read an attribute of a tensor."""
-        if getter == _DTYPE and type(tensor) is Abstract:
+        if getter in _TELL:
+            self._told(tensor)
+        if getter == _DTYPE and type(tensor) is Abstract and not self._recorder.is_muted:
             self._read[self._places.here()[1], tensor.dtype] = tensor
+
+    def asked(self, name: str, args: Any) -> None:
+        """Code calls a function or a method, which may tell it a dtype."""
+        if name in _TELLING and args:
+            self._told(args[0])
 
     def gave(self, name: str, args: Any, kwargs: dict[str, Any], result: Any) -> None:
         """A call has returned: its result follows the tensor whose dtype it was told to take.
@@ -40,6 +51,11 @@ class Following:
             self._follow(result, self._last_read(result.dtype))
         elif not told and name not in CASTS and self._is_cast(result):
             self._follow(result, next((arg for arg in given if arg.dtype == result.dtype), None))
+
+    def _told(self, tensor: object) -> None:
+        self.count += 1
+        if type(tensor) is Abstract and not self._recorder.is_muted:
+            self.last = tensor
 
     def _last_read(self, dtype: torch.dtype) -> Abstract | None:
         """The tensor whose dtype, this one, the running module or one around it read last."""
@@ -66,3 +82,7 @@ CASTS: Final = frozenset({
 })  # fmt: skip
 """Calls that are a cast."""
 _DTYPE: Final = torch.Tensor.dtype.__get__  # type: ignore[attr-defined]
+_TELL: Final = frozenset({_DTYPE, torch.Tensor.itemsize.__get__})  # type: ignore[attr-defined]
+"""Attributes that tell a dtype."""
+_TELLING: Final = frozenset({"is_floating_point", "is_complex", "is_signed", "element_size", "type", "result_type"})
+"""Calls that tell a dtype."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import Any, Final
 
@@ -9,11 +10,13 @@ import torch
 from torch._ops import HigherOrderOperator
 from torch.overrides import TorchFunctionMode
 
+from analyzer import oracle
 from analyzer.capture.assumed_values import Inventions
 from analyzer.capture.calls import composite_calls, higher_order, jagged_attention
 from analyzer.capture.calls.dtype_reads import Following
 from analyzer.capture.emulation.cuda import stay
 from analyzer.capture.refusals import replay
+from analyzer.capture.refusals.handlers import caught
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing.tracer import Tracer
@@ -30,7 +33,7 @@ class Calls(TorchFunctionMode):
     def __init__(self, tracer: Tracer, places: SourceLines, inventions: Inventions) -> None:
         super().__init__()
         self._tracer, self._places, self._inventions = tracer, places, inventions
-        self._following = Following(tracer.recorder, places)
+        self.following = Following(tracer.recorder, places)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Name the call, run it, and pass it repaired if it is refused for its dtypes."""
@@ -41,9 +44,7 @@ class Calls(TorchFunctionMode):
             return self._attribute(func, args, kwargs)
         host = _HOST.get(name)
         if host is not None and args and type(args[0]) is Abstract:
-            value = self._value(args[0])
-            with torch._C._DisableTorchDispatch():  # `numpy` detaches first, into memory that no abstract tensor has
-                return host(value.detach().requires_grad_(args[0].requires_grad), *args[1:], **kwargs)
+            return self._left(name, func, host, args, kwargs)
         if name == "__format__" and type(args[0]) is Abstract and not args[0].dim():
             func = _formatted
         gone, args, kwargs = stay(name, args, kwargs)
@@ -52,6 +53,7 @@ class Calls(TorchFunctionMode):
         args, kwargs = self._with_values(name, args, kwargs)
         tracer = self._tracer
         tracer.lenders.asked(name, args)
+        self.following.asked(name, args)
         outer = tracer.call, tracer.calling
         tracer.call, tracer.calling = name, (func, args, kwargs)
         try:
@@ -63,6 +65,25 @@ class Calls(TorchFunctionMode):
             raise
         finally:
             tracer.call, tracer.calling = outer
+
+    def _left(self, name: str, func: Any, host: Any, args: Any, kwargs: Any) -> Any:
+        """What a way out of torch gives; numpy lacks some dtypes, and takes nothing that wants a gradient."""
+        tensor, tracer = args[0], self._tracer
+        value = self._value(tensor)
+        with torch._C._DisableTorchDispatch():  # `numpy` detaches first, into memory that no abstract tensor has
+            if tensor.requires_grad:
+                value = value.detach().requires_grad_()
+            try:
+                return host(value, *args[1:], **kwargs)
+            except TypeError as error:
+                known = not tracer.strict and _NOT_IN_NUMPY in str(error)
+                if not known or caught(error, sys._getframe(1), self._places.until):
+                    raise
+                said, made = oracle.words(error), host(value.detach().float(), *args[1:], **kwargs)
+        with tracer.named(name):
+            tracer.calling = func, args, kwargs
+            repair = composite_calls.Repair("float32", (), made)
+            return composite_calls.one_node(tracer, args, kwargs, made, said, repair)
 
     def _with_values(self, name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """The arguments, with the values of those that a function reads where no dispatcher sees it."""
@@ -83,12 +104,12 @@ class Calls(TorchFunctionMode):
         if composite_calls.is_whole(tracer, args, kwargs):
             return composite_calls.one_node(tracer, args, kwargs, composite_calls.really(func, args, kwargs))
         result = self._way(name, func)(*args, **kwargs)
-        self._following.gave(name, args, kwargs, result)
+        self.following.gave(name, args, kwargs, result)
         return result
 
     def _attribute(self, func: Any, args: Any, kwargs: Any) -> Any:
         """A read or a write of an attribute of a tensor, which is no call that a person wrote."""
-        self._following.read(func, args[0])
+        self.following.read(func, args[0])
         result = func(*args, **kwargs)
         if func == _SET_DATA and type(args[0]) is type(args[1]) is Abstract:
             args[0].become(args[1])
@@ -150,3 +171,5 @@ _HOST: Final = {
     "tolist": torch.Tensor.tolist,
 }
 """Ways out of torch that no dispatcher sees: they get the known value, or an invented one."""
+_NOT_IN_NUMPY: Final = "unsupported ScalarType"
+"""What the words of torch hold where numpy has no such dtype (torch/csrc/utils/tensor_numpy.cpp)."""

@@ -1,80 +1,83 @@
-"""Whether the model's own code would catch an error that is about to be raised: read in the lines that are running."""
+"""Whether the code that made a call catches the error that came out of it, so that a real run goes on."""
 
 from __future__ import annotations
 
 import ast
 import builtins
-import linecache
-import sys
+import os
 from collections.abc import Iterator
-from functools import lru_cache
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Final
 
-import torch
+from analyzer.capture.refusals.conditions import around
 
-_TORCH: Final = str(Path(torch.__file__).parent)
-_OURS: Final = str(Path(__file__).parents[2])
-_DRIVES: Final = str(Path(__file__).parents[2] / "running")
-"""What runs a model; beyond it nothing is the model's own."""
+_OURS: Final = str(Path(__file__).parents[2]) + os.sep
 
 
-def caught(error: type[BaseException]) -> bool:
-    """Whether a `try` or a `suppress` around a running line of the model takes such an error and goes on.
+def caught(error: BaseException, frame: FrameType | None, until: CodeType | None) -> bool:
+    """Whether a running frame, or one that called it, catches an error and does not raise it again as it is.
 
-    A handler that ends in a `raise` of its own does not.
+    Frames of this package do not count, nor those from `until` on, which runs the model.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and not frame.f_code.co_filename.startswith(_DRIVES):
-        if not frame.f_code.co_filename.startswith((_TORCH, _OURS)):
-            taken = _taken(frame.f_code.co_filename, frame.f_lineno)
-            if any(issubclass(error, kind) for name in taken for kind in _classes(frame, name)):
-                return True
+    return any(handler is None or not _raises_again(handler) for handler in _taking(error, frame, until))
+
+
+def survived(error: BaseException, frame: FrameType | None, until: CodeType | None) -> bool:
+    """Whether a frame catches an error and goes on: one that ends in a `raise`, also of another error, does not."""
+    return any(
+        handler is None or not (_raises_again(handler) or isinstance(handler.body[-1], ast.Raise))
+        for handler in _taking(error, frame, until)
+    )
+
+
+def _taking(
+    error: BaseException, frame: FrameType | None, until: CodeType | None
+) -> Iterator[ast.ExceptHandler | None]:
+    """The first handler of each frame that takes an error, from the inside; None for `suppress`."""
+    while frame is not None and frame.f_code is not until:
+        taking = (handler for types, handler in _handlers(frame) if _takes(types, error, frame))
+        yield from islice(taking, 1)
         frame = frame.f_back
+
+
+def _handlers(frame: FrameType) -> Iterator[tuple[ast.expr | None, ast.ExceptHandler | None]]:
+    """What a frame would catch at its line, the innermost first, and with which code; none for `suppress`."""
+    if frame.f_code.co_filename.startswith(_OURS):
+        return
+    for node in around(frame.f_code.co_filename, frame.f_lineno):
+        if isinstance(node, ast.Try):
+            yield from ((handler.type, handler) for handler in node.handlers)
+        elif isinstance(node, ast.With):
+            for call in (item.context_expr for item in node.items):
+                if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("suppress"):
+                    yield from ((one, None) for one in call.args)
+
+
+def _takes(types: ast.expr | None, error: BaseException, frame: FrameType) -> bool:
+    if types is None:
+        return True
+    if isinstance(types, ast.Tuple):
+        return any(_takes(one, error, frame) for one in types.elts)
+    kind = _class(types, frame)
+    return isinstance(kind, type | tuple) and isinstance(error, kind)
+
+
+def _class(expr: ast.expr, frame: FrameType) -> object:
+    if isinstance(expr, ast.Name):
+        return frame.f_locals.get(expr.id, frame.f_globals.get(expr.id, getattr(builtins, expr.id, None)))
+    with suppress(Exception):  # whatever a property of a model may raise
+        return getattr(_class(expr.value, frame), expr.attr, None) if isinstance(expr, ast.Attribute) else None
+    return None
+
+
+def _raises_again(handler: ast.ExceptHandler) -> bool:
+    """Whether code that caught an error raises it as it is, and not another in its place."""
+    for node in ast.walk(handler):
+        if isinstance(node, ast.Raise) and node.cause is None:
+            again = node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == handler.name)
+            if again:
+                return True
     return False
-
-
-@lru_cache(maxsize=256)
-def _taken(file: str, line: int) -> tuple[str, ...]:
-    """What is caught at a line, as the code writes it; "" is a bare `except`."""
-    found: list[str] = []
-    for node in ast.walk(_parsed(file)):
-        if isinstance(node, ast.Try) and _covers(node.body, line):
-            found += [
-                ast.unparse(handler.type) if handler.type else ""
-                for handler in node.handlers
-                if not isinstance(handler.body[-1], ast.Raise)
-            ]
-        elif isinstance(node, ast.With) and _covers(node.body, line):
-            found += [ast.unparse(arg) for item in node.items for arg in _suppressed(item.context_expr)]
-    return tuple(found)
-
-
-def _suppressed(expression: ast.expr) -> list[ast.expr]:
-    called = isinstance(expression, ast.Call) and ast.unparse(expression.func).rpartition(".")[2] == "suppress"
-    return expression.args if isinstance(expression, ast.Call) and called else []
-
-
-def _covers(body: list[ast.stmt], line: int) -> bool:
-    return body[0].lineno <= line <= (body[-1].end_lineno or 0)
-
-
-@lru_cache(maxsize=32)
-def _parsed(file: str) -> ast.AST:
-    try:
-        return ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
-        return ast.Module([], [])
-
-
-def _classes(frame: FrameType, text: str) -> Iterator[type[BaseException]]:
-    """The classes that the expression of a handler names; nothing in it is run."""
-    names = text.strip("()").split(",") if text else ["BaseException"]
-    for name in filter(None, map(str.strip, names)):
-        first, *rest = name.split(".")
-        found = frame.f_locals.get(first, frame.f_globals.get(first, getattr(builtins, first, None)))
-        for part in rest:
-            found = vars(found).get(part) if hasattr(found, "__dict__") else None
-        kinds = found if isinstance(found, tuple) else (found,)
-        yield from (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseException))

@@ -126,6 +126,11 @@ class Recorder:
         if not self._muted:
             tensor.ref = node
 
+    @property
+    def is_muted(self) -> bool:
+        """Whether operations happen without nodes."""
+        return self._muted
+
     @contextmanager
     def muted(self) -> Iterator[None]:
         """Let operations happen without nodes: the repaired run of a call that is one node itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -220,14 +221,16 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _let_go(self, outcome: Outcome) -> None:
         """Raises a refusal that is not repaired: in a trial, while inputs are guessed, or if the model catches it."""
-        if self.strict or (outcome.odd and not self.mends_kinds) or self.is_caught(outcome.refused, RuntimeError):
-            raise RuntimeError(outcome.refused)
+        error = RuntimeError(outcome.refused)
+        if self.strict or (outcome.odd and not self.mends_kinds) or self.is_caught(error):
+            raise error
 
-    def is_caught(self, words: str, error: type[BaseException]) -> bool:
-        """Whether the model catches such an error and goes on, which is noted."""
-        if not handlers.caught(error):
+    def is_caught(self, error: BaseException) -> bool:
+        """Whether the model catches an error and goes on, which is noted."""
+        if not handlers.survived(error, sys._getframe(1), self.source_lines.until):
             return False
-        self.inventions.note("a refused call that the model's own code catches", words, self.source_lines.here()[0])
+        words, place = oracle.words(error), self.source_lines.here()[0]
+        self.inventions.note("a refused call that the model's own code catches", words, place)
         return True
 
     def _words(self, outcome: Outcome) -> str:
