@@ -123,10 +123,11 @@ def _ways(flow: Reading, node_id: str, names: set[str], folded: Folded, found: I
     ways: dict[tuple[str, str], list[str]] = {}
     for ref in dict.fromkeys(flow.graph[node_id].operands()):
         dtype = flow.dtype(ref)
-        if not is_float(dtype):
+        told = dtype in odd or (not odd and is_float(dtype))
+        if not told and not is_float(dtype):
             continue
-        told = dtype in odd or not odd
-        way = [folded.twins[w] for w in _way(flow, ref, names if told else set())]
+        sought = names if told else set()
+        way = [folded.twins[w] for w in _way(flow, ref, sought) or _way(flow, ref, sought, kinds=bool(sought))]
         if told and way:
             begins = flow.graph[way[0]]
             key = (dtype, begins.id if begins.is_op else home(begins))
@@ -144,8 +145,11 @@ def _names(flow: Reading, node_id: str) -> set[str]:
     return {node.name or node.id, node.call, node.id}
 
 
-def _way(flow: Reading, start: Ref, names: set[str]) -> list[str]:
-    """Node ids from the first origin with one of the names, else from the nearest stored tensor, to an operand."""
+def _way(flow: Reading, start: Ref, names: set[str], *, kinds: bool = False) -> list[str]:
+    """Node ids from the first origin with one of the names, else from the nearest stored tensor, to an operand.
+
+    It stays in one dtype, unless it may go through what turns one kind into another (`kinds`).
+    """
     dtype = flow.dtype(start)
     back: dict[str, str] = {start.id: ""}
     queue = deque([start])
@@ -157,7 +161,7 @@ def _way(flow: Reading, start: Ref, names: set[str]) -> list[str]:
                 way.append(back[way[-1]])
             return way
         for ref in node.operands():
-            if flow.dtype(ref) == dtype and ref.id not in back:
+            if (kinds or flow.dtype(ref) == dtype) and ref.id not in back:
                 back[ref.id] = node.id
                 queue.append(ref)
     return []

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from analyzer.ir.dtypes import is_float
-from analyzer.ir.graph import STOPPED, Node
+from analyzer.ir.graph import STOPPED, Node, Ref
 from analyzer.picture.folding import Folded
 from analyzer.picture.interest import Interest
 from analyzer.picture.reading import Reading, home
@@ -83,13 +83,21 @@ def place(flow: Reading, folded: Folded, interest: Interest, effort: DetailLevel
             box, kind = f"op:{node.id}", "stop" if node.op == STOPPED else "op"
         else:
             kind = "glue"
-            if places.kinds.get(previous) != "glue" or places.clusters[previous] != where:
+            if not _continues(flow, node, places, previous, where):
                 glue += 1
             box = f"glue:{glue}"
         places.put(node, box, kind, where)
         previous = box
     _put_copies(flow, folded, places)
     return places
+
+
+def _continues(flow: Reading, node: Node, places: SourceLines, box: str, where: str) -> bool:
+    """Whether an operation that nobody asks about goes on with the last ones: it reads them, or is of their dtype."""
+    if places.kinds.get(box) != "glue" or places.clusters[box] != where:
+        return False
+    reads = any(places.box_of.get(ref.id) == box for ref in node.operands())
+    return reads or flow.dtype(Ref(node.id)) == flow.dtype(Ref(places.nodes[box][-1].id))
 
 
 def _around(path: str, open_: Set[str]) -> tuple[str | None, str]:
