@@ -44,7 +44,7 @@ def test_an_integer_input_is_drawn_down_to_where_it_is_refused() -> None:
 
 def test_operations_of_two_dtypes_that_do_not_read_each_other_have_two_boxes() -> None:
     view = _view(Ids(), torch.randn(2, 3, 8), torch.ones(2, 24, dtype=torch.long))
-    assert [box.label for box in view.boxes if box.kind == "glue"][0] == "t"
+    assert next(box.label for box in view.boxes if box.kind == "glue") == "t"
 
 
 def test_a_story_goes_through_complex_numbers() -> None:
