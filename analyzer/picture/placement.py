@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.graph import STOPPED, Node, Ref
 from analyzer.picture.folding import Folded
-from analyzer.picture.interest import Interest
+from analyzer.picture.interest import Interest, mixture
 from analyzer.picture.reading import Reading, home
 
 
@@ -64,6 +64,7 @@ def place(flow: Reading, folded: Folded, interest: Interest, effort: DetailLevel
     open_ = _open(flow, folded, interest, effort)
     groups = _groups(flow, folded, open_, effort.siblings)
     places = SourceLines()
+    meeting = frozenset().union(*[{*odd, target} for odd, target in (mixture(flow, n) for n in interest.faults)])
     glue = 0
     previous = ""
     for node in flow.graph:
@@ -83,7 +84,7 @@ def place(flow: Reading, folded: Folded, interest: Interest, effort: DetailLevel
             box, kind = f"op:{node.id}", "stop" if node.op == STOPPED else "op"
         else:
             kind = "glue"
-            if not _continues(flow, node, places, previous, where):
+            if not _continues(flow, node, places, previous, where, meeting):
                 glue += 1
             box = f"glue:{glue}"
         places.put(node, box, kind, where)
@@ -92,12 +93,16 @@ def place(flow: Reading, folded: Folded, interest: Interest, effort: DetailLevel
     return places
 
 
-def _continues(flow: Reading, node: Node, places: SourceLines, box: str, where: str) -> bool:
-    """Whether an operation that nobody asks about goes on with the last ones: it reads them, or is of their dtype."""
+def _continues(flow: Reading, node: Node, places: SourceLines, box: str, where: str, meeting: Set[str]) -> bool:
+    """Whether an operation that nobody asks about goes on with the last ones.
+
+    Not where they are of two dtypes that meet in a fault, and it does not read them.
+    """
     if places.kinds.get(box) != "glue" or places.clusters[box] != where:
         return False
+    dtypes = {flow.dtype(Ref(node.id)), flow.dtype(Ref(places.nodes[box][-1].id))}
     reads = any(places.box_of.get(ref.id) == box for ref in node.operands())
-    return reads or flow.dtype(Ref(node.id)) == flow.dtype(Ref(places.nodes[box][-1].id))
+    return reads or len(dtypes) == 1 or not dtypes <= meeting
 
 
 def _around(path: str, open_: Set[str]) -> tuple[str | None, str]:
