@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from analyzer.ir.blame import handed_on
 from analyzer.ir.blame.roles import valued
-from analyzer.ir.dtypes import is_float, kind
+from analyzer.ir.dtypes import is_float, keeping, kind, real_part
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Place, Ref, causes
@@ -37,12 +37,13 @@ def odd_origins(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Origin]:
     wanted = wanted or flow.graph[node_id].repair
     for ref in to_cast(flow, node_id, wanted):
         origins = (one for one in flow.origins(ref) if _can_be_cast(one.kind, one.dtype, wanted))
-        yield from (origin for origin in origins if origin.dtype != wanted)
+        yield from (origin for origin in origins if origin.dtype != keeping(origin.dtype, wanted))
 
 
 def _can_be_cast(stored: str, dtype: str, wanted: str) -> bool:
-    """Whether a stored tensor survives a cast: a parameter is of floats, and a complex one would lose a half."""
-    return stored in _CASTABLE and kind(dtype) != "complex" and (stored != "parameter" or is_float(wanted))
+    """Whether a stored tensor survives a cast: a parameter is of floats, and a complex one stays complex."""
+    given = keeping(dtype, wanted)
+    return stored in _CASTABLE and bool(given) and (stored != "parameter" or is_float(real_part(given)))
 
 
 def fewest(
@@ -76,7 +77,11 @@ def fewest(
         for vertex in graph
         if len(vertex) == 3 and vertex[2] == "in" and vertex not in behind and (*vertex[:2], "out") in behind
     }
-    return tuple(sorted(crossed, key=lambda key: (isinstance(key[0], Place), str(key[0]), key[1])))
+    dtypes = {node.name: flow.dtypes[node.id][0] for node in flow.graph.stored()}
+    casts = (
+        (what, keeping(dtypes.get(what, ""), wanted) if isinstance(what, str) else wanted) for what, wanted in crossed
+    )
+    return tuple(sorted(casts, key=lambda key: (isinstance(key[0], Place), str(key[0]), key[1])))
 
 
 def predicted(flow: Flow, proposal: Proposal) -> int | None:
@@ -86,7 +91,9 @@ def predicted(flow: Flow, proposal: Proposal) -> int | None:
     changed = {
         node.id: dtype
         for node in flow.graph.stored()
-        if node.op in ("parameter", "buffer") and is_float(node.dtype) and (dtype := _given(proposal, node.name))
+        if node.op in ("parameter", "buffer")
+        and is_float(real_part(node.dtype))
+        and (dtype := _given(proposal, node.name))
     }
     what_if = propagate(flow.graph, flow.plan, changed)
     return len(causes(flow.graph[node_id] for node_id in what_if.refusals))
@@ -130,7 +137,11 @@ class _Ways:
             if (ref, wanted) in self.seen:
                 continue
             self.seen.add((ref, wanted))
-            before = [one for one in handed_on(flow.graph, ref, flow.dtype) if flow.dtype(one) != wanted]
+            before = [
+                one
+                for one in handed_on(flow.graph, ref, flow.dtype)
+                if (has := flow.dtype(one)) != keeping(has, wanted)
+            ]
             if not before:
                 self.graph.add_edge(_SOURCE, (*here, "in"))
             queue += [(one, here) for one in before]

@@ -10,6 +10,7 @@ from pathlib import Path
 from analyzer.fixes.odd_operand import at_call, at_value, makes
 from analyzer.fixes.search import to_cast
 from analyzer.fixes.source_file import Insertion, read
+from analyzer.fixes.writes import written
 from analyzer.ir.blame import handed_on
 from analyzer.ir.dtypes import is_float, kind
 from analyzer.ir.findings import Finding
@@ -28,10 +29,10 @@ class Written:
 
 def sources(flow: Flow, findings: Sequence[Finding], folder: Path) -> Iterator[Proposal]:
     """A cast at each line of the folder that an error's odd dtype comes through, where one can be written."""
-    for written in dict.fromkeys(writable(flow, findings, folder).values()):
-        edits = edited(folder, [written])
+    for cast in dict.fromkeys(writable(flow, findings, folder).values()):
+        edits = edited(folder, [cast])
         if edits:
-            yield Proposal("source", f"cast at {written.place} in the source", edits=edits)
+            yield Proposal("source", f"cast at {cast.place} in the source", edits=edits)
 
 
 def writable(flow: Flow, findings: Sequence[Finding], folder: Path) -> dict[tuple[str, str], Written]:
@@ -43,7 +44,7 @@ def writable(flow: Flow, findings: Sequence[Finding], folder: Path) -> dict[tupl
     found: dict[tuple[str, str], Written] = {}
     at = _castable(flow, findings)
     for (_, wanted), nodes in at.items():
-        found |= {(node_id, wanted): written for node_id, written in _at_refused(folder, flow, nodes, wanted).items()}
+        found |= {(node_id, wanted): cast for node_id, cast in _at_refused(folder, flow, nodes, wanted).items()}
     for (_, wanted), nodes in at.items():
         seen: dict[Place, Written | None] = {}
         for node in _behind(flow, [node.id for node in nodes]):
@@ -51,8 +52,8 @@ def writable(flow: Flow, findings: Sequence[Finding], folder: Path) -> dict[tupl
                 continue
             if node.place not in seen:
                 seen[node.place] = _at_origin(folder, flow, node, wanted)
-            if (written := seen[node.place]) and _is_one(flow, node):
-                found.setdefault((node.id, wanted), written)
+            if (cast := seen[node.place]) and _is_one(flow, node):
+                found.setdefault((node.id, wanted), cast)
     return found
 
 
@@ -92,14 +93,20 @@ def _at_refused(folder: Path, flow: Flow, nodes: Sequence[Node], wanted: str) ->
     at: defaultdict[Place, list[Insertion]] = defaultdict(list)
     placed = {}
     for same in by_module.values():
+        into = _target_dtype(flow, same[0]) or wanted
         for place in dict.fromkeys((same[0].place, *same[0].callers)):
             code = read(folder, place.file)
-            if code and (insertions := at_call(code, place.line, flow, same, wanted)):
+            if code and (insertions := at_call(code, place.line, flow, same, into)):
                 at[place] += insertions
                 placed.update(dict.fromkeys((node.id for node in same), place))
                 break
-    written = {place: Written(place, tuple(dict.fromkeys(insertions))) for place, insertions in at.items()}
-    return {node_id: written[place] for node_id, place in placed.items()}
+    casts = {place: Written(place, tuple(dict.fromkeys(insertions))) for place, insertions in at.items()}
+    return {node_id: casts[place] for node_id, place in placed.items()}
+
+
+def _target_dtype(flow: Flow, node: Node) -> str:
+    """The dtype of what an operation writes into, which what is written has to have; "" if it writes into nothing."""
+    return next((flow.dtype(ref) for ref in written(node)), "")
 
 
 def _at_origin(folder: Path, flow: Flow, node: Node, wanted: str) -> Written | None:
