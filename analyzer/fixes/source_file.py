@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import torch
+
 _CLOSED: Final = (ast.Name, ast.Attribute, ast.Call, ast.Subscript)
 """Expressions that take `.to(...)` without brackets around them."""
 _NAMED: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -175,7 +177,10 @@ def _of_a_module(func: ast.Attribute, code: Code) -> bool:
     root: ast.expr = func
     while isinstance(root, ast.Attribute):
         root = root.value
-    return isinstance(root, ast.Name) and (root.id in code.owners(func.lineno) or code.imports(root.id))
+    if not isinstance(root, ast.Name) or code.imports(root.id):
+        return isinstance(root, ast.Name)
+    held = func.value is not root and hasattr(torch.Tensor, func.attr)  # `self.cache.index_copy_`
+    return root.id in code.owners(func.lineno) and not held
 
 
 def _spans(one: ast.AST, line: int) -> bool:

@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from analyzer import rules
 from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError, NoMatch
 from analyzer.fixes.source_file import folder_of
-from analyzer.fixes.writes import Write, lost, reached
+from analyzer.fixes.writes import NO_WRITES, Reach, lost, reached
 from analyzer.ir.dtypes import kind, short
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
@@ -40,8 +40,8 @@ class Case:
     plan: Plan
     flow: Flow
     findings: tuple[Finding, ...]
-    writes: Mapping[Write, frozenset[str]] = field(default_factory=dict)
-    """What each write of the run reaches."""
+    reach: Reach = NO_WRITES
+    """What the writes of the run reach."""
 
     @classmethod
     def of(cls, loaded: Loaded, captured: Captured, plan: Plan) -> Case:
@@ -140,7 +140,7 @@ def _falls_short(case: Case, new: Case) -> Failure | None:
     stop = new.flow.graph.stop
     if stop is not None and not new.flow.graph.reaches_as_far_as(case.flow.graph):
         return Failure("stops the run early", f"{stop.reason} at {stop.place}")
-    if write := lost(case.writes, new.writes):
+    if write := lost(case.reach, new.reach):
         return Failure("loses a write", write)
     halved = next(iter(_made_real(case.flow, new.flow)), "") or next(
         iter(_cast_to_real(new.flow) - _cast_to_real(case.flow)), ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -40,6 +41,19 @@ class Write(NamedTuple):
     """Which of several writes of the same line it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the writes of a run reach."""
+
+    writes: Mapping[Write, frozenset[str]] = field(default_factory=dict)
+    """Every write -> the stored tensors whose memory it changes, and the outputs that read it."""
+    names: frozenset[str] = frozenset()
+    """The stored tensors and outputs that there are."""
+
+
+NO_WRITES: Final = Reach()
+
+
 def written(node: Node) -> tuple[Ref, ...]:
     """The operands that an operation writes into: those of its schema, or of a call that never reached a kernel."""
     if node.op in (UPDATED, STOPPED) or not node.is_op:
@@ -56,8 +70,8 @@ def written(node: Node) -> tuple[Ref, ...]:
     return tuple(refs((*first, named.get("out"))))
 
 
-def reached(captured: Captured) -> dict[Write, frozenset[str]]:
-    """Every write of a run, and what it reaches: stored tensors whose memory is written, and outputs of the run.
+def reached(captured: Captured) -> Reach:
+    """What each write of a run reaches.
 
     One pass from the end. What is read of a memory after a write may have been written there.
     """
@@ -87,17 +101,23 @@ def reached(captured: Captured) -> dict[Write, frozenset[str]]:
         for ref in node.operands():
             ahead[ref.id] |= reach
             ahead[memory(ref)] |= reach
-    return _by_place(reversed(found), names)
+    return Reach(_by_place(reversed(found), names), frozenset(names))
 
 
-def lost(before: Mapping[Write, frozenset[str]], after: Mapping[Write, frozenset[str]]) -> str:
+def lost(before: Reach, after: Reach) -> str:
     """Which write of a run no longer reaches what it reached before, in words; "" if none.
 
-    Where the code took another way, a stored tensor must still be written by some other line.
+    Where the code took another way, a stored tensor must still be written by some other line. What a run has no more,
+    such as an input of another inputs file, is not asked for.
     """
-    still = frozenset[str]().union(*after.values())
-    for write, names in before.items():
-        gone = names - after[write] if write in after else {one for one in names - still if not one.startswith(_OUTPUT)}
+    still = frozenset[str]().union(*after.writes.values())
+    for write, names in before.writes.items():
+        asked = names & after.names
+        gone = (
+            asked - after.writes[write]
+            if write in after.writes
+            else {name for name in asked - still if not name.startswith(_OUTPUT)}
+        )
         if gone:
             return f"{write.call} at {write.place} no longer reaches {_listed(sorted(gone))}"
     return ""
