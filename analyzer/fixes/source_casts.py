@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.fixes.odd_operand import at_call, at_value, makes
-from analyzer.fixes.search import to_cast
+from analyzer.fixes.search import to_cast, wanted_by
 from analyzer.fixes.source_file import Insertion, read
-from analyzer.fixes.writes import written
 from analyzer.ir.blame import handed_on
 from analyzer.ir.dtypes import is_float, kind
 from analyzer.ir.findings import Finding
@@ -47,7 +46,7 @@ def writable(flow: Flow, findings: Sequence[Finding], folder: Path) -> dict[tupl
         found |= {(node_id, wanted): cast for node_id, cast in _at_refused(folder, flow, nodes, wanted).items()}
     for (_, wanted), nodes in at.items():
         seen: dict[Place, Written | None] = {}
-        for node in _behind(flow, [node.id for node in nodes]):
+        for node in _behind(flow, [node.id for node in nodes], wanted):
             if node.refused:
                 continue
             if node.place not in seen:
@@ -58,12 +57,18 @@ def writable(flow: Flow, findings: Sequence[Finding], folder: Path) -> dict[tupl
 
 
 def _castable(flow: Flow, findings: Sequence[Finding]) -> Mapping[tuple[Place, str], list[Node]]:
-    """The refused calls whose odd operands can all be cast, by their lines and the dtypes that they are cast to."""
+    """The refused calls whose odd operands can all be cast, by their lines and the dtypes that they are cast to.
+
+    Of a call that writes into an operand, those are two: what is written is cast, or what it is written into is made
+    in another dtype.
+    """
     at: defaultdict[tuple[Place, str], list[Node]] = defaultdict(list)
     refused = [flow.graph[n] for f in findings if f.severity == "error" and not f.tensors for n in f.nodes]
     for node in refused:
-        if node.repair and len(to_cast(flow, node.id)) == len(flow.odd(node.id)):
-            at[node.place, node.repair].append(node)
+        for wanted in dict.fromkeys(wanted_by(flow, node)):
+            odd = to_cast(flow, node.id, wanted) if wanted else ()
+            if odd and len(odd) == len(flow.odd(node.id, wanted)):
+                at[node.place, wanted].append(node)
     return at
 
 
@@ -93,20 +98,14 @@ def _at_refused(folder: Path, flow: Flow, nodes: Sequence[Node], wanted: str) ->
     at: defaultdict[Place, list[Insertion]] = defaultdict(list)
     placed = {}
     for same in by_module.values():
-        into = _target_dtype(flow, same[0]) or wanted
         for place in dict.fromkeys((same[0].place, *same[0].callers)):
             code = read(folder, place.file)
-            if code and (insertions := at_call(code, place.line, flow, same, into)):
+            if code and (insertions := at_call(code, place.line, flow, same, wanted)):
                 at[place] += insertions
                 placed.update(dict.fromkeys((node.id for node in same), place))
                 break
     casts = {place: Written(place, tuple(dict.fromkeys(insertions))) for place, insertions in at.items()}
     return {node_id: casts[place] for node_id, place in placed.items()}
-
-
-def _target_dtype(flow: Flow, node: Node) -> str:
-    """The dtype of what an operation writes into, which what is written has to have; "" if it writes into nothing."""
-    return next((flow.dtype(ref) for ref in written(node)), "")
 
 
 def _at_origin(folder: Path, flow: Flow, node: Node, wanted: str) -> Written | None:
@@ -127,9 +126,9 @@ def _is_one(flow: Flow, node: Node) -> bool:
     return len({dtype for dtype in flow.reads(node.id) if is_float(dtype)}) > 1 or makes(flow, node)
 
 
-def _behind(flow: Flow, refused: Sequence[str]) -> Iterator[Node]:
+def _behind(flow: Flow, refused: Sequence[str], wanted: str) -> Iterator[Node]:
     """The operations that handed an odd dtype on to refused calls, nearest first."""
-    queue = [ref for node_id in refused for ref in to_cast(flow, node_id)]
+    queue = [ref for node_id in refused for ref in to_cast(flow, node_id, wanted)]
     seen = set()
     for ref in queue:
         node = flow.graph[ref.id]

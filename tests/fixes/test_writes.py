@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from analyzer.actions.fix import run_fix
+from analyzer.actions.trace import run_trace
 from analyzer.ir.plan import Plan, names
 from analyzer.ir.proposals import Edit, Proposal, Trial
 from analyzer.loaders.request import ModelRequest
@@ -229,3 +230,42 @@ def test_a_cast_of_the_receiver_runs_loses_the_write_and_is_not_proved(name: str
     (trial,) = [one for one in _tried(tmp_path, case.text, (asked,)) if one.proposal.what == "asked"]
     assert trial.failed is not None and trial.failed.kind == "loses a write", trial.verdict()
     assert not trial.proved and not trial.clears
+
+
+TWO_LINES: Final = Case(
+    "out = torch.zeros(4, 8) + 0",
+    "out.index_add_(0, idx, s.l(x))\n        out.index_add_(0, idx + 1, s.l(x))",
+    "return out",
+    mended="",
+)
+SHARED: Final = Case(
+    "part = s.held",
+    "part.index_copy_(0, idx, s.l(x))",
+    "return s.mean + s.shared.sum(0)",
+    mended="part.index_copy_(0, idx, s.l(x).to(part.dtype))",
+)
+
+
+def test_two_writes_into_one_tensor_are_two_casts_of_what_is_written(tmp_path: Path) -> None:
+    tried = _tried(tmp_path, TWO_LINES.text)
+    (cut,) = [trial for trial in tried if trial.proposal.kind == "cut"]
+    (edit,) = cut.proposal.edits
+    assert cut.clears and edit.casts == 2 and edit.after.count("s.l(x).to(out.dtype)") == 2
+    assert _same(_really(edit.after), TWO_LINES.truth)
+
+
+def test_a_cast_of_one_of_two_tensors_on_one_memory_loses_what_is_written_into_the_other(tmp_path: Path) -> None:
+    held = 's.register_buffer("held", torch.zeros(4, 8))'
+    shared = f'{held}\n        s.register_buffer("shared", s.held[:3])'
+    text = SHARED.text.replace(held, shared)
+    truth = _really(text.replace("bfloat16", "float32"))
+    change = {"set": {"held": "bfloat16"}}
+    assert truth[0].any() and not _same(_really(text, change), truth)
+    tried = _tried(tmp_path, text)
+    (cast,) = [trial for trial in tried if trial.proposal.change == change]
+    assert cast.failed is not None and cast.failed.kind == "loses a write"
+    (best, *_) = tried
+    assert best.clears and SHARED.mended in best.proposal.edits[0].after
+    assert _same(_really(best.proposal.edits[0].after), truth)
+    assert not any(fix.proved for finding in run_trace(ModelRequest(tmp_path / "m.py", PLAN)).findings
+                   for fix in finding.fixes)  # fmt: skip
