@@ -21,6 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+@torch.library.custom_op("of_the_test::put", mutates_args=("into",))
+def put(into: torch.Tensor, idx: torch.Tensor, value: torch.Tensor) -> None:
+    into.index_add_(0, idx, value)
+
 class Store(nn.Module):
     def forward(self, into, value):
         into.index_copy_(0, torch.arange(2), value)
@@ -145,6 +149,13 @@ CASES: Final = {
         "return out",
         mended="torch.ops.aten.index_add_(out, 0, idx, s.l(x).to(out.dtype))",
         lost="torch.ops.aten.index_add_(out.to(torch.bfloat16), 0, idx, s.l(x))",
+    ),
+    "by an operator of one's own": Case(
+        "out = torch.zeros(4, 8)",
+        "put(out, idx, s.l(x))",
+        "return out",
+        mended="put(out, idx, s.l(x).to(out.dtype))",
+        lost="put(out.to(torch.bfloat16), idx, s.l(x))",
     ),
     "by a function": Case(
         "out = torch.zeros(4, 8)",
