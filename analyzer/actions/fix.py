@@ -41,17 +41,20 @@ def run_fix(
 def run_edits(request: ModelRequest, report: Report, wanted: Sequence[tuple[int, int]]) -> list[Edit | None]:
     """For findings, given as numbers of their stage and in it, a change of the source that was proved to help.
 
-    None where there is none. It costs a capture a proposal.
+    None where there is none. It costs a capture a stage, and one a proposal.
     """
     reload = _reloader(request)
     edits: list[Edit | None] = []
+    cases: dict[int, fixes.Case] = {}
     for number, place in wanted:
         stage = report.stages[number]
         finding = stage.findings[place]
         request.progress(f"trying casts in the source for {finding.code}")
-        case = fixes.Case(stage.plan, stage.flow, stage.findings)
         with environment(stage.plan.device, request.stubs):
-            trial = fixes.judge_edits(case, finding, request.path, reload)
+            if number not in cases:  # a report does not know where the writes of its run went
+                again = fixes.Case.of(*reload(stage.plan, None, None), stage.plan)
+                cases[number] = replace(again, flow=stage.flow, findings=stage.findings)
+            trial = fixes.judge_edits(cases[number], finding, request.path, reload)
         edits.append(trial.proposal.edits[0] if trial else None)
     return edits
 

@@ -88,7 +88,7 @@ def examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
     tell("proving fixes")
     if captured.stop is None or not captured.stop.interrupted:
         with suppress(Interrupted):  # findings without proofs are worth more than none
-            findings = fixes.prove(loaded, plan, flow, findings)
+            findings = fixes.prove(loaded, plan, captured, flow, findings)
     tensors = loaded.inventory.tensors
     return Report(
         versions=_versions(),

@@ -20,18 +20,19 @@ _NAMED = 3
 def cut(flow: Flow, findings: Sequence[Finding], folder: Path) -> Iterator[Proposal]:
     """The fewest casts, as one change of the set-up and the source; none where a single cast is enough, or none is.
 
-    A tensor that two calls want in different dtypes cannot have both.
+    A tensor that two calls want in different dtypes cannot have both. Where calls write into operands there may be two:
+    what they write into is cast, or what is written.
     """
     lines = writable(flow, findings, folder)
-    casts = fewest(flow, findings, {key: written.place for key, written in lines.items()})
-    if len(casts) < 2 or len({what for what, _ in casts}) < len(casts):
-        return
+    places = {key: written.place for key, written in lines.items()}
     at = {(written.place, key[1]): written for key, written in lines.items()}
-    written = [at[what, wanted] for what, wanted in casts if isinstance(what, Place)]
-    edits = edited(folder, written)
-    if written and not edits:
-        return
-    yield Proposal("cut", _what(casts, written), _change(flow, casts), edits=edits)
+    found = dict.fromkeys(fewest(flow, findings, places, into=into) for into in (False, True))
+    for casts in (one for one in found if not any(other and {*other} < {*one} for other in found)):
+        written = [at[what, wanted] for what, wanted in casts if isinstance(what, Place)]
+        edits = edited(folder, written)
+        several = len(casts) > 1 and len({what for what, _ in casts}) == len(casts)
+        if several and (edits or not written):
+            yield Proposal("cut", _what(casts, written), _change(flow, casts), edits=edits)
 
 
 def _change(flow: Flow, casts: Sequence[tuple[str | Place, str]]) -> Mapping[str, Mapping[str, str]]:

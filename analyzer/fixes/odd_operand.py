@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from analyzer.fixes.search import to_cast
-from analyzer.fixes.source_file import METHODS, Code, Insertion, Mixing, operands, pure
+from analyzer.fixes.source_file import METHODS, Code, Insertion, Mixing, arguments, operands, pure, targets
+from analyzer.fixes.writes import written
 from analyzer.ir.blame import handed_on, is_told
+from analyzer.ir.dtypes import keeping, kind
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import CALLED, CAST, Node, Ref, above
 
@@ -27,13 +29,16 @@ def at_call(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: st
     The nodes are refused calls, or mix dtypes themselves; they may run deep below the line.
     """
     below = (code.name, line) != (nodes[0].place.file, nodes[0].place.line)
+    refs = [(node, ref) for node in nodes for ref in to_cast(flow, node.id, wanted)]
+    if not refs or any(ref in written(node) for node, ref in refs):  # a copy would be written into
+        return ()
     found = list(_module_calls(code, line, nodes[0]))
     if not found and not below:
         found = list(_calls(code, line, nodes[0]))
     if len(found) != 1:
         return ()
     one, path = found[0]
-    exprs = operands(one, code)
+    exprs = arguments(one) if path and isinstance(one, ast.Call) else operands(one, code)
     if path:
         odd, dtype = _odd_argument(code, line, flow, nodes, wanted, one, path, exprs)
     elif isinstance(one, ast.Assign):  # what is written into has its dtype, and cannot be cast there
@@ -41,7 +46,7 @@ def at_call(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: st
     else:
         odd, dtype = _odd_expression(code, line, flow, nodes, wanted, exprs)
     dtype = _named(code, wanted) if not dtype or f"torch.{wanted}" in METHODS else dtype
-    if not odd or not dtype or (isinstance(one, ast.AugAssign) and one.target in odd):
+    if not odd or not dtype or any(expr in targets(one, code) for expr in odd):
         return ()
     return tuple(insertion for expr in odd for insertion in code.cast(expr, dtype))
 
@@ -55,7 +60,16 @@ def _odd_argument(
     if own := _own_dtype(flow, nodes, wanted, path):
         return only, _held_dtype(one, path, flow, own)
     odd, _ = _by_ends(code, line, flow, nodes, wanted, exprs, lambda node: _under(node, path))
+    if whole := _complex(flow, nodes, wanted, path):
+        kept = keeping(whole, wanted)
+        return odd if kept and _named(code, kept) else [], f"torch.{kept}"
     return odd or only, _held_dtype(one, path, flow, wanted)
+
+
+def _complex(flow: Flow, nodes: Sequence[Node], wanted: str, path: str) -> str:
+    """The dtype of complex numbers that a called module is given, where what is odd in it are their parts."""
+    ends = _ends(flow, (ref for node in nodes for ref in to_cast(flow, node.id, wanted)), lambda n: _under(n, path))
+    return next((dtype for end in ends for dtype in flow.dtypes[end.id] if kind(dtype) == "complex"), "")
 
 
 def _odd_expression(
@@ -191,9 +205,11 @@ def _is_at(end: Node, code: Code, start: int, stop: int) -> bool:
 def _is_handed_in(code: Code, line: int, name: str, end: Node) -> bool:
     """Whether a name is an argument of the function around a line, and what the node gave was made outside of it."""
     function = code.function(line)
-    arguments = getattr(function, "args", None)
-    names = {arg.arg for arg in (*arguments.args, *arguments.kwonlyargs)} if arguments else set()
+    given = getattr(function, "args", None)
+    names = {arg.arg for arg in (*given.args, *given.kwonlyargs)} if given else set()
     start, stop = getattr(function, "lineno", 0), getattr(function, "end_lineno", 0)
+    if end.op == "input" and end.name.partition(".")[0] in names:
+        return name == end.name.partition(".")[0]
     return name in names and not _is_at(end, code, start, stop)
 
 

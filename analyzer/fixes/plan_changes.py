@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from analyzer.fixes.search import odd_origins, to_cast
-from analyzer.ir.dtypes import is_float, short
+from analyzer.ir.dtypes import is_float, keeping, kind, real_part, short
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.literal_types import AUTOCAST_DTYPES
+from analyzer.ir.plan import names
 from analyzer.ir.proposals import Proposal
 
 _STORED: Final = ("parameter", "buffer")
@@ -20,8 +21,10 @@ _NAMED: Final = 3
 def setups(flow: Flow, findings: Sequence[Finding]) -> Iterator[Proposal]:
     """Every change of the set-up that could clear an error of this reading; the same one may come twice.
 
-    A whole part, the whole model, or autocast changes floats alone: they are none for an integer or a mask.
+    A whole part, the whole model, or autocast changes floats alone: they are none for an integer or a mask. What holds
+    a complex tensor is not cast as a whole, as that takes its imaginary part away.
     """
+    whole = _complex(flow)
     wanted_by: dict[str, list[Origin]] = {}
     for finding in findings:
         wanted = flow.graph[finding.nodes[0]].repair if finding.nodes else ""
@@ -32,65 +35,85 @@ def setups(flow: Flow, findings: Sequence[Finding]) -> Iterator[Proposal]:
         odd = (flow.dtype(ref) for node in finding.nodes for ref in to_cast(flow, node))
         if is_float(wanted) and any(map(is_float, odd)):
             wanted_by.setdefault(wanted, []).extend(origins)
-            yield from _components(origins, wanted)
-            yield from _reader(flow, finding, origins)
+            yield from _components(origins, wanted, whole)
+            yield from _reader(flow, finding, origins, whole)
     for wanted, origins in wanted_by.items():
         yield from _for(origins, wanted)
-        yield from _components(origins, wanted)
-        yield Proposal("model", f"cast the whole model: model.to({short(wanted)})", {"to": wanted})
+        yield from _components(origins, wanted, whole)
+        if not whole:
+            yield Proposal("model", f"cast the whole model: model.to({short(wanted)})", {"to": wanted})
         yield from _autocast(flow, wanted)
-    if wanted_by and (flow.plan.dtype, flow.plan.to) != ("float32", "float32"):
+    if not wanted_by or (flow.plan.dtype, flow.plan.to) == ("float32", "float32"):
+        return
+    if not whole:
         change = {"dtype": "float32", "to": "float32"}
         yield Proposal("model", "load and keep the whole model in f32", change)
+    elif flow.plan.dtype not in (None, "float32") and flow.plan.to is None:
+        yield Proposal("model", "load the whole model in f32", {"dtype": "float32"})
 
 
 def _for(found: Sequence[Origin], wanted: str) -> Iterator[Proposal]:
-    held, inputs = _names(found, _STORED), _names(found, ("input",))
+    held, inputs = _casts(found, _STORED, wanted), _casts(found, ("input",), wanted)
     for name in held if len(held) <= _NAMED else ():
-        yield stored([name], wanted)
+        yield stored({name: held[name]})
     if len(held) > 1:
-        yield stored(held, wanted)
+        yield stored(held)
     for name in inputs:
-        yield given([name], wanted)
+        yield given({name: inputs[name]})
     if len(inputs) > 1:
-        yield given(inputs, wanted)
+        yield given(inputs)
 
 
-def _components(found: Sequence[Origin], wanted: str) -> Iterator[Proposal]:
-    for part in dict.fromkeys(name.split(".")[0] for name in _names(found, _STORED) if "." in name):
-        yield Proposal("component", f"cast component {part} to {short(wanted)}", {"set": {part: wanted}})
+def _complex(flow: Flow) -> list[str]:
+    """The complex tensors that the model holds."""
+    read = {node.name: node.dtype for node in flow.graph.stored() if node.op in _STORED}
+    held = {one.name: one.spec.dtype for one in flow.inventory.tensors}
+    return [name for name, dtype in (read | held).items() if kind(dtype) == "complex"]
 
 
-def _names(found: Sequence[Origin], kinds: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(origin.name for origin in found if origin.kind in kinds))
+def _components(found: Sequence[Origin], wanted: str, whole: Sequence[str]) -> Iterator[Proposal]:
+    for part in dict.fromkeys(name.split(".")[0] for name in _casts(found, _STORED, wanted) if "." in name):
+        if not any(names(part, name) for name in whole):
+            yield Proposal("component", f"cast component {part} to {short(wanted)}", {"set": {part: wanted}})
 
 
-def _reader(flow: Flow, finding: Finding, origins: Sequence[Origin]) -> Iterator[Proposal]:
+def _casts(found: Sequence[Origin], kinds: Sequence[str], wanted: str) -> dict[str, str]:
+    """The name of each origin of some kinds -> the dtype that it is cast to."""
+    return {origin.name: keeping(origin.dtype, wanted) for origin in found if origin.kind in kinds}
+
+
+def _reader(flow: Flow, finding: Finding, origins: Sequence[Origin], whole: Sequence[str]) -> Iterator[Proposal]:
     """The component that refuses what comes from others, in the dtype of that: a decoder in that of its latents."""
-    odd = {origin.dtype for origin in origins}
+    odd = {real_part(origin.dtype) for origin in origins}
     makers = {origin.name.split(".")[0] for origin in origins if origin.kind in _STORED}
     for part in dict.fromkeys(flow.graph[node].module.split(".")[0] for node in finding.nodes):
-        if part and len(odd) == 1 and part not in makers:
+        if part and len(odd) == 1 and part not in makers and not any(names(part, name) for name in whole):
             (dtype,) = odd
             yield Proposal("component", f"cast component {part} to {short(dtype)}", {"set": {part: dtype}})
 
 
-def stored(names: Sequence[str], wanted: str) -> Proposal:
-    """The cast of stored tensors, once after loading."""
-    what = f"cast {listed(names)} to {short(wanted)} once after loading"
-    return Proposal("stored", what, {"set": dict.fromkeys(names, wanted)})
+def stored(casts: Mapping[str, str]) -> Proposal:
+    """The cast of stored tensors, each to a dtype, once after loading."""
+    return Proposal("stored", f"cast {_listed(casts, 'to')} once after loading", {"set": dict(casts)})
 
 
-def given(names: Sequence[str], wanted: str) -> Proposal:
-    """Inputs in another dtype."""
-    what = f"give input{'s' * (len(names) > 1)} {listed(names)} in {short(wanted)}"
-    return Proposal("input", what, {"input_dtypes": dict.fromkeys(names, wanted)})
+def given(casts: Mapping[str, str]) -> Proposal:
+    """Inputs in other dtypes."""
+    return Proposal(
+        "input", f"give input{'s' * (len(casts) > 1)} {_listed(casts, 'in')}", {"input_dtypes": dict(casts)}
+    )
 
 
-def listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _listed(casts: Mapping[str, str], word: str) -> str:
+    """The first names of each dtype, and how many more there are."""
+    by_dtype: dict[str, list[str]] = {}
+    for name, dtype in casts.items():
+        by_dtype.setdefault(dtype, []).append(name)
+    parts = []
+    for dtype, these in by_dtype.items():
+        more = f" and {len(these) - _NAMED} more" if len(these) > _NAMED else ""
+        parts.append(f"{', '.join(these[:_NAMED])}{more} {word} {short(dtype)}")
+    return "; ".join(parts)
 
 
 def _autocast(flow: Flow, wanted: str) -> Iterator[Proposal]:

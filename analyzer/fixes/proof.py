@@ -10,11 +10,12 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from analyzer.capture import Loaded
+from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.fixes.search import odd_origins
+from analyzer.fixes.writes import lost, reached
 from analyzer.ir import walk
-from analyzer.ir.dtypes import short
+from analyzer.ir.dtypes import keeping, short
 from analyzer.ir.findings import Finding, Fix, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Spec, causes, in_any_layer
@@ -29,12 +30,13 @@ NAMED: Final = 4
 """How many name patterns a fix of several tensors spells out."""
 
 
-def prove(loaded: Loaded, plan: Plan, flow: Flow, findings: Sequence[Finding]) -> list[Finding]:
+def prove(loaded: Loaded, plan: Plan, captured: Captured, flow: Flow, findings: Sequence[Finding]) -> list[Finding]:
     """The findings, each error with the cast of stored tensors that clears it, where there is one.
 
     One tensor is tried before all that the finding comes from. A fix is `proved` if a second capture, with these
-    tensors in the other dtype, gets as far as the first, and refuses no call at any of the finding's places, and none
-    elsewhere that was taken before. It costs one capture a distinct proposal, of which at most TRIED are run.
+    tensors in the other dtype, gets as far as the first, loses no write, and refuses no call at any of the finding's
+    places, and none elsewhere that was taken before. It costs one capture a distinct proposal, of which at most TRIED
+    are run.
     """
     proofs: dict[tuple[tuple[Origin, ...], str], Fix | None] = {}
     mended = []
@@ -43,7 +45,7 @@ def prove(loaded: Loaded, plan: Plan, flow: Flow, findings: Sequence[Finding]) -
         for origins, dtype in _proposals(flow, finding):
             key = (origins, dtype)
             if key not in proofs and len(proofs) < TRIED:
-                proofs[key] = _try(loaded, plan, flow, origins, dtype, finding)
+                proofs[key] = _try(loaded, plan, captured, flow, origins, dtype, finding)
             tried.append(proofs.get(key))
             if tried[-1] and tried[-1].proved:
                 break
@@ -59,7 +61,7 @@ def _proposals(flow: Flow, finding: Finding) -> Iterator[tuple[tuple[Origin, ...
     if not wanted:
         return
     odd = [dict.fromkeys(odd_origins(flow, node, wanted)) for node in finding.nodes]
-    by_place = [[origin for origin in origins if origin.dtype != wanted] for origins in odd]
+    by_place = [[origin for origin in origins if origin.dtype != keeping(origin.dtype, wanted)] for origins in odd]
     for origin in by_place[0][:SINGLES]:
         yield (origin,), wanted
     every = tuple(dict.fromkeys(origin for place in by_place for origin in place))
@@ -68,22 +70,24 @@ def _proposals(flow: Flow, finding: Finding) -> Iterator[tuple[tuple[Origin, ...
 
 
 def _try(
-    loaded: Loaded, plan: Plan, flow: Flow, origins: tuple[Origin, ...], dtype: str, finding: Finding
-) -> Fix | None:
+    loaded: Loaded, plan: Plan, captured: Captured, flow: Flow, origins: tuple[Origin, ...], dtype: str,
+    finding: Finding,
+) -> Fix | None:  # fmt: skip
     cost = 0
     with ExitStack() as stack:
         changed: Loaded | None = loaded
         for origin in origins:
             if changed is not None:
-                changed, extra = stack.enter_context(_in_dtype(changed, origin, dtype))
+                changed, extra = stack.enter_context(_in_dtype(changed, origin, keeping(origin.dtype, dtype)))
                 cost += extra
         if changed is None:
             return None
         try:
-            graph = capture(changed, plan).uninterrupted().graph
+            again = capture(changed, plan).uninterrupted()
         except AnalyzerError:
             return None
-    if not graph.reaches_as_far_as(flow.graph):
+    graph = again.graph
+    if not graph.reaches_as_far_as(flow.graph) or lost(reached(captured), reached(again)):
         return None
     refused = causes(node for node in graph if node.refused)
     places = {(flow.graph[n].place, flow.graph[n].module) for n in finding.nodes}
@@ -96,11 +100,12 @@ def _try(
 def _what(origins: tuple[Origin, ...], dtype: str) -> str:
     when = "before the call" if all(origin.kind == "input" for origin in origins) else "once after loading"
     if len(origins) == 1:
-        return f"cast {origins[0].kind} {origins[0].name} to {short(dtype)} {when}"
+        return f"cast {origins[0].kind} {origins[0].name} to {short(keeping(origins[0].dtype, dtype))} {when}"
     patterns = dict.fromkeys(in_any_layer(origin.name) for origin in origins)
     named = list(patterns)[:NAMED]
     more = f" and {len(patterns) - NAMED} more" if len(patterns) > NAMED else ""
-    return f"cast {len(origins)} tensors ({', '.join(named)}{more}) to {short(dtype)} {when}"
+    dtypes = " and ".join(dict.fromkeys(short(keeping(origin.dtype, dtype)) for origin in origins))
+    return f"cast {len(origins)} tensors ({', '.join(named)}{more}) to {dtypes} {when}"
 
 
 @contextmanager
@@ -117,7 +122,9 @@ def _in_dtype(loaded: Loaded, origin: Origin, dtype: str) -> Iterator[tuple[Load
     old = holder[key]
     new = old.detach().to(target)
     holder[key] = (
-        nn.Parameter(new, old.requires_grad and target.is_floating_point) if origin.kind == "parameter" else new
+        nn.Parameter(new, old.requires_grad and (target.is_floating_point or target.is_complex))
+        if origin.kind == "parameter"
+        else new
     )
     shape = tuple(old.shape)
     try:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from analyzer.fixes.writes import written
 from analyzer.ir.blame import handed_on
 from analyzer.ir.blame.roles import valued
-from analyzer.ir.dtypes import is_float, kind
+from analyzer.ir.dtypes import is_float, keeping, kind, real_part
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
-from analyzer.ir.graph import Place, Ref, causes
+from analyzer.ir.graph import Node, Place, Ref, causes
 from analyzer.ir.literal_types import DTYPE_KINDS
 from analyzer.ir.plan import names
 from analyzer.ir.proposals import Proposal
@@ -32,27 +33,38 @@ def to_cast(flow: Flow, node_id: str, wanted: str = "") -> tuple[Ref, ...]:
     return () if loses else odd
 
 
+def wanted_by(flow: Flow, node: Node) -> tuple[str, str]:
+    """The dtype that a refused call's operands are to have; and, if it writes into one of them, the dtype of that.
+
+    Both are "" where no dtype helps.
+    """
+    into = next((flow.dtype(ref) for ref in written(node)), "")
+    return node.repair, into if into and node.repair else node.repair
+
+
 def odd_origins(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Origin]:
     """The stored tensors that those operands have their dtype from, as far as they can be cast themselves."""
     wanted = wanted or flow.graph[node_id].repair
     for ref in to_cast(flow, node_id, wanted):
         origins = (one for one in flow.origins(ref) if _can_be_cast(one.kind, one.dtype, wanted))
-        yield from (origin for origin in origins if origin.dtype != wanted)
+        yield from (origin for origin in origins if origin.dtype != keeping(origin.dtype, wanted))
 
 
 def _can_be_cast(stored: str, dtype: str, wanted: str) -> bool:
-    """Whether a stored tensor survives a cast: a parameter is of floats, and a complex one would lose a half."""
-    return stored in _CASTABLE and kind(dtype) != "complex" and (stored != "parameter" or is_float(wanted))
+    """Whether a stored tensor survives a cast: a parameter is of floats, and a complex one stays complex."""
+    given = keeping(dtype, wanted)
+    return stored in _CASTABLE and bool(given) and (stored != "parameter" or is_float(real_part(given)))
 
 
 def fewest(
-    flow: Flow, findings: Sequence[Finding], writable: Mapping[tuple[str, str], Place]
+    flow: Flow, findings: Sequence[Finding], writable: Mapping[tuple[str, str], Place], *, into: bool = False
 ) -> tuple[tuple[str | Place, str], ...]:
     """The fewest casts that keep every odd dtype from its refused call: what is cast, and to which dtype.
 
     What is cast is a stored tensor, by its name, or a source line, of those in `writable`: (node, dtype) -> the line
     where a cast to that dtype can be written. A minimum vertex cut; of two as small, the one with fewer lines. Nodes
     whose casts are one line are one vertex, as a cast written there acts on all of them. () where nothing can be cut.
+    With `into`, what a call writes into keeps its dtype, and what is written is cast; else the other way around.
     """
     import networkx as nx  # a tenth of a second, and most models have no error to cut off
 
@@ -60,7 +72,7 @@ def fewest(
     graph.add_nodes_from((_SOURCE, _SINK))
     ways = _Ways(flow, writable, graph)
     for node_id in [n for f in findings if f.severity == "error" and not f.tensors for n in f.nodes]:
-        ways.add(node_id)
+        ways.add(node_id, wanted_by(flow, flow.graph[node_id])[into])
     if not nx.has_path(graph, _SOURCE, _SINK):
         return ()
     many = 1 + len(graph)
@@ -76,7 +88,11 @@ def fewest(
         for vertex in graph
         if len(vertex) == 3 and vertex[2] == "in" and vertex not in behind and (*vertex[:2], "out") in behind
     }
-    return tuple(sorted(crossed, key=lambda key: (isinstance(key[0], Place), str(key[0]), key[1])))
+    dtypes = {node.name: flow.dtypes[node.id][0] for node in flow.graph.stored()}
+    casts = (
+        (what, keeping(dtypes.get(what, ""), wanted) if isinstance(what, str) else wanted) for what, wanted in crossed
+    )
+    return tuple(sorted(casts, key=lambda key: (isinstance(key[0], Place), str(key[0]), key[1])))
 
 
 def predicted(flow: Flow, proposal: Proposal) -> int | None:
@@ -86,7 +102,9 @@ def predicted(flow: Flow, proposal: Proposal) -> int | None:
     changed = {
         node.id: dtype
         for node in flow.graph.stored()
-        if node.op in ("parameter", "buffer") and is_float(node.dtype) and (dtype := _given(proposal, node.name))
+        if node.op in ("parameter", "buffer")
+        and is_float(real_part(node.dtype))
+        and (dtype := _given(proposal, node.name))
     }
     what_if = propagate(flow.graph, flow.plan, changed)
     return len(causes(flow.graph[node_id] for node_id in what_if.refusals))
@@ -112,10 +130,9 @@ class _Ways:
     graph: Any
     seen: set[tuple[Ref, str]] = field(default_factory=set)
 
-    def add(self, node_id: str) -> None:
-        """The ways of the odd operands of one refused call."""
-        wanted = self.flow.graph[node_id].repair
-        for ref in to_cast(self.flow, node_id):
+    def add(self, node_id: str, wanted: str) -> None:
+        """The ways of the odd operands of one refused call, which are to have one dtype."""
+        for ref in to_cast(self.flow, node_id, wanted):
             call = self._vertex(node_id, wanted)
             self.graph.add_edge((*call, "out"), _SINK)
             self._enter(ref, wanted, call)
@@ -130,7 +147,11 @@ class _Ways:
             if (ref, wanted) in self.seen:
                 continue
             self.seen.add((ref, wanted))
-            before = [one for one in handed_on(flow.graph, ref, flow.dtype) if flow.dtype(one) != wanted]
+            before = [
+                one
+                for one in handed_on(flow.graph, ref, flow.dtype)
+                if (has := flow.dtype(one)) != keeping(has, wanted)
+            ]
             if not before:
                 self.graph.add_edge(_SOURCE, (*here, "in"))
             queue += [(one, here) for one in before]

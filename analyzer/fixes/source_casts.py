@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.fixes.odd_operand import at_call, at_value, makes
-from analyzer.fixes.search import to_cast
+from analyzer.fixes.search import to_cast, wanted_by
 from analyzer.fixes.source_file import Insertion, read
 from analyzer.ir.blame import handed_on
 from analyzer.ir.dtypes import is_float, kind
@@ -28,10 +28,10 @@ class Written:
 
 def sources(flow: Flow, findings: Sequence[Finding], folder: Path) -> Iterator[Proposal]:
     """A cast at each line of the folder that an error's odd dtype comes through, where one can be written."""
-    for written in dict.fromkeys(writable(flow, findings, folder).values()):
-        edits = edited(folder, [written])
+    for cast in dict.fromkeys(writable(flow, findings, folder).values()):
+        edits = edited(folder, [cast])
         if edits:
-            yield Proposal("source", f"cast at {written.place} in the source", edits=edits)
+            yield Proposal("source", f"cast at {cast.place} in the source", edits=edits)
 
 
 def writable(flow: Flow, findings: Sequence[Finding], folder: Path) -> dict[tuple[str, str], Written]:
@@ -43,26 +43,32 @@ def writable(flow: Flow, findings: Sequence[Finding], folder: Path) -> dict[tupl
     found: dict[tuple[str, str], Written] = {}
     at = _castable(flow, findings)
     for (_, wanted), nodes in at.items():
-        found |= {(node_id, wanted): written for node_id, written in _at_refused(folder, flow, nodes, wanted).items()}
+        found |= {(node_id, wanted): cast for node_id, cast in _at_refused(folder, flow, nodes, wanted).items()}
     for (_, wanted), nodes in at.items():
         seen: dict[Place, Written | None] = {}
-        for node in _behind(flow, [node.id for node in nodes]):
+        for node in _behind(flow, [node.id for node in nodes], wanted):
             if node.refused:
                 continue
             if node.place not in seen:
                 seen[node.place] = _at_origin(folder, flow, node, wanted)
-            if (written := seen[node.place]) and _is_one(flow, node):
-                found.setdefault((node.id, wanted), written)
+            if (cast := seen[node.place]) and _is_one(flow, node):
+                found.setdefault((node.id, wanted), cast)
     return found
 
 
 def _castable(flow: Flow, findings: Sequence[Finding]) -> Mapping[tuple[Place, str], list[Node]]:
-    """The refused calls whose odd operands can all be cast, by their lines and the dtypes that they are cast to."""
+    """The refused calls whose odd operands can all be cast, by their lines and the dtypes that they are cast to.
+
+    Of a call that writes into an operand, those are two: what is written is cast, or what it is written into is made
+    in another dtype.
+    """
     at: defaultdict[tuple[Place, str], list[Node]] = defaultdict(list)
     refused = [flow.graph[n] for f in findings if f.severity == "error" and not f.tensors for n in f.nodes]
     for node in refused:
-        if node.repair and len(to_cast(flow, node.id)) == len(flow.odd(node.id)):
-            at[node.place, node.repair].append(node)
+        for wanted in dict.fromkeys(wanted_by(flow, node)):
+            odd = to_cast(flow, node.id, wanted) if wanted else ()
+            if odd and len(odd) == len(flow.odd(node.id, wanted)):
+                at[node.place, wanted].append(node)
     return at
 
 
@@ -98,8 +104,8 @@ def _at_refused(folder: Path, flow: Flow, nodes: Sequence[Node], wanted: str) ->
                 at[place] += insertions
                 placed.update(dict.fromkeys((node.id for node in same), place))
                 break
-    written = {place: Written(place, tuple(dict.fromkeys(insertions))) for place, insertions in at.items()}
-    return {node_id: written[place] for node_id, place in placed.items()}
+    casts = {place: Written(place, tuple(dict.fromkeys(insertions))) for place, insertions in at.items()}
+    return {node_id: casts[place] for node_id, place in placed.items()}
 
 
 def _at_origin(folder: Path, flow: Flow, node: Node, wanted: str) -> Written | None:
@@ -120,9 +126,9 @@ def _is_one(flow: Flow, node: Node) -> bool:
     return len({dtype for dtype in flow.reads(node.id) if is_float(dtype)}) > 1 or makes(flow, node)
 
 
-def _behind(flow: Flow, refused: Sequence[str]) -> Iterator[Node]:
+def _behind(flow: Flow, refused: Sequence[str], wanted: str) -> Iterator[Node]:
     """The operations that handed an odd dtype on to refused calls, nearest first."""
-    queue = [ref for node_id in refused for ref in to_cast(flow, node_id)]
+    queue = [ref for node_id in refused for ref in to_cast(flow, node_id, wanted)]
     seen = set()
     for ref in queue:
         node = flow.graph[ref.id]

@@ -9,9 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import torch
+
 _CLOSED: Final = (ast.Name, ast.Attribute, ast.Call, ast.Subscript)
 """Expressions that take `.to(...)` without brackets around them."""
-_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_NAMED: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
+_FUNCTIONS: Final = (*_NAMED, ast.Lambda)
 _NO_TENSORS: Final = (
     ast.Constant, ast.Starred, ast.Lambda, ast.JoinedStr, ast.UnaryOp, ast.Compare, ast.BoolOp,
     ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp, ast.Dict, ast.Set,
@@ -62,6 +65,12 @@ class Code:
         """The innermost function that a line is part of, else the file."""
         around = [one for one in ast.walk(self.tree) if isinstance(one, _FUNCTIONS) and _spans(one, line)]
         return max(around, key=lambda one: one.lineno, default=self.tree)
+
+    def owners(self, line: int) -> set[str]:
+        """The names of the object whose methods a line is part of: `self`, or what the author calls it."""
+        methods = (one for outer in ast.walk(self.tree) if isinstance(outer, ast.ClassDef) and _spans(outer, line)
+                   for one in outer.body if isinstance(one, _NAMED) and _spans(one, line))  # fmt: skip
+        return {"self", *(one.args.args[0].arg for one in methods if one.args.args)}
 
     def assigned(self, name: str, line: int) -> list[ast.Assign | ast.AugAssign | ast.AnnAssign]:
         """The statements that give a name its value, in the function that a line is part of."""
@@ -130,16 +139,30 @@ def operands(one: Mixing, code: Code) -> list[ast.expr]:
         return [one.target, one.value]
     if isinstance(one, ast.Assign):
         return [one.targets[0].value if isinstance(one.targets[0], ast.Subscript) else one.targets[0], one.value]
-    return _arguments(one, code)
+    owner = [one.func.value] if isinstance(one.func, ast.Attribute) and not _of_a_module(one.func, code) else []
+    return [*(expr for expr in owner if not isinstance(expr, _NO_TENSORS)), *arguments(one)]
 
 
-def _arguments(one: ast.Call, code: Code) -> list[ast.expr]:
-    """The arguments of a call that may be tensors; first the tensor whose method it is."""
+def arguments(one: ast.Call) -> list[ast.expr]:
+    """The arguments of a call that may be tensors, without the tensor whose method it may be."""
     given = [*one.args, *(keyword.value for keyword in one.keywords if keyword.arg)]
-    if isinstance(one.func, ast.Attribute) and not _of_a_module(one.func, code):
-        given.insert(0, one.func.value)
-    flat = [inner for arg in given for inner in (arg.elts if isinstance(arg, (ast.List, ast.Tuple)) else [arg])]
-    return [arg for arg in flat if not isinstance(arg, _NO_TENSORS)]
+    return [arg for arg in _one_by_one(given) if not isinstance(arg, _NO_TENSORS)]
+
+
+def targets(one: Mixing, code: Code) -> list[ast.expr]:
+    """The operands that an operator or a call writes into: a cast would give it a copy, and the write would be lost."""
+    if not isinstance(one, ast.Call):
+        return operands(one, code)[:1] if isinstance(one, (ast.Assign, ast.AugAssign)) else []
+    name = one.func.attr if isinstance(one.func, ast.Attribute) else getattr(one.func, "id", "")
+    in_place = name.endswith("_") and not name.endswith("__")
+    return [
+        *(operands(one, code)[:1] if in_place else ()),
+        *_one_by_one([keyword.value for keyword in one.keywords if keyword.arg == "out"]),
+    ]
+
+
+def _one_by_one(given: Sequence[ast.expr]) -> list[ast.expr]:
+    return [inner for arg in given for inner in (arg.elts if isinstance(arg, (ast.List, ast.Tuple)) else [arg])]
 
 
 def pure(expression: ast.expr) -> bool:
@@ -154,7 +177,10 @@ def _of_a_module(func: ast.Attribute, code: Code) -> bool:
     root: ast.expr = func
     while isinstance(root, ast.Attribute):
         root = root.value
-    return isinstance(root, ast.Name) and (root.id == "self" or code.imports(root.id))
+    if not isinstance(root, ast.Name) or code.imports(root.id):
+        return isinstance(root, ast.Name)
+    held = func.value is not root and hasattr(torch.Tensor, func.attr)  # `self.cache.index_copy_`
+    return root.id in code.owners(func.lineno) and not held
 
 
 def _spans(one: ast.AST, line: int) -> bool:

@@ -44,7 +44,7 @@ def _flat(flow: Flow, finding: Finding) -> Iterator[Proposal]:
         return
     wanted = _as_in_their_units(flow, training.fsdp, finding.tensors)
     for dtype in dict.fromkeys(wanted.values()):
-        yield stored([name for name, one in wanted.items() if one == dtype], dtype)
+        yield stored({name: one for name, one in wanted.items() if one == dtype})
     if len(set(wanted.values())) > 1:
         yield Proposal("stored", f"cast {len(wanted)} parameters to the dtype of their FSDP units", {"set": wanted})
     if "requires_grad" in finding.message:

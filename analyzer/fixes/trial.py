@@ -15,9 +15,11 @@ from analyzer import rules
 from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError, NoMatch
 from analyzer.fixes.source_file import folder_of
-from analyzer.ir.dtypes import short
+from analyzer.fixes.writes import NO_WRITES, Reach, lost, reached
+from analyzer.ir.dtypes import kind, short
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
+from analyzer.ir.graph import CAST
 from analyzer.ir.inventory import Inventory
 from analyzer.ir.plan import Plan
 from analyzer.ir.proposals import Failure, Proposal, Trial
@@ -38,12 +40,14 @@ class Case:
     plan: Plan
     flow: Flow
     findings: tuple[Finding, ...]
+    reach: Reach = NO_WRITES
+    """What the writes of the run reach."""
 
     @classmethod
     def of(cls, loaded: Loaded, captured: Captured, plan: Plan) -> Case:
         """What the capture of a loaded model under a plan gives; raises AnalyzerError if nothing ran."""
         flow = propagate(captured.some().graph, plan, inventory=loaded.inventory)
-        return cls(plan, flow, tuple(rules.check(flow)))
+        return cls(plan, flow, tuple(rules.check(flow)), reached(captured))
 
     @property
     def errors(self) -> int:
@@ -132,11 +136,34 @@ def _copy_or_link(source: str, target: str) -> None:
 
 
 def _falls_short(case: Case, new: Case) -> Failure | None:
-    """Why a run under a proposal says less than the run without it; None if it got as far."""
+    """Why a run under a proposal does less than the run without it; None if it got as far, and nothing is lost."""
     stop = new.flow.graph.stop
-    if stop is None or new.flow.graph.reaches_as_far_as(case.flow.graph):
-        return None
-    return Failure("stops the run early", f"{stop.reason} at {stop.place}")
+    if stop is not None and not new.flow.graph.reaches_as_far_as(case.flow.graph):
+        return Failure("stops the run early", f"{stop.reason} at {stop.place}")
+    if write := lost(case.reach, new.reach):
+        return Failure("loses a write", write)
+    halved = next(iter(_made_real(case.flow, new.flow)), "") or next(
+        iter(_cast_to_real(new.flow) - _cast_to_real(case.flow)), ""
+    )
+    return Failure("loses an imaginary part", halved) if halved else None
+
+
+def _made_real(old: Flow, new: Flow) -> list[str]:
+    """The stored tensors that were complex, and are real now."""
+    before, after = _stored(old), _stored(new)
+    was = [name for name, dtype in before.items() if kind(dtype) == "complex"]
+    return [name for name in was if name in after and kind(after[name]) != "complex"]
+
+
+def _stored(flow: Flow) -> dict[str, str]:
+    held = {f"{one.kind} {one.name}": one.spec.dtype for one in flow.inventory.tensors}
+    return held | {f"{node.op} {node.name}": node.dtype for node in flow.graph.stored() if node.op == "input"}
+
+
+def _cast_to_real(flow: Flow) -> Counter[str]:
+    """Where a run casts complex numbers to real ones."""
+    casts = (node for node in flow.graph.ops() if node.op == CAST and kind(flow.reads(node.id)[0]) == "complex")
+    return Counter(f"the cast at {node.place}" for node in casts if kind(node.dtype) != "complex")
 
 
 def _promotions(case: Case) -> set[tuple[str, str, int, str]]:

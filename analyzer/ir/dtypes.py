@@ -46,6 +46,7 @@ _ROWS: Final = (
 DTYPES: Final = {row.name: row for row in _ROWS}
 _BY_SHORT: Final = {row.short: row for row in _ROWS}
 _PARTS: Final = {"complex32": "float16", "complex64": "float32", "complex128": "float64"}
+_WHOLES: Final = {"float32": "complex64", "float64": "complex128"}
 _ALIASES: Final = {"half": "float16", "float": "float32", "double": "float64", "fp16": "float16", "fp32": "float32"}
 
 
@@ -125,3 +126,14 @@ def real_part(name: str) -> str:
     ('float32', 'int64')
     """
     return _PARTS.get(name, name)
+
+
+def keeping(name: str, wanted: str) -> str:
+    """The dtype that a tensor is cast to where `wanted` is wanted of it or its parts; "" if none keeps its values.
+
+    A complex number is cast to a complex dtype, or it would lose its imaginary part; no half dtype has one.
+
+    >>> keeping("complex128", "float32"), keeping("float64", "bfloat16"), keeping("complex64", "bfloat16")
+    ('complex64', 'bfloat16', '')
+    """
+    return wanted if kind(name) != "complex" or kind(wanted) == "complex" else _WHOLES.get(wanted, "")

@@ -96,7 +96,14 @@ ProposalKind: TypeAlias = Literal[
 """What a proposal changes, the narrowest first; what a person asked for, and "none" for an error without any, last."""
 PROPOSALS: Final[tuple[ProposalKind, ...]] = get_args(ProposalKind)
 
-FailureKind: TypeAlias = Literal["cannot be set", "could not be run", "stops the run early", "no proposal"]
+FailureKind: TypeAlias = Literal[
+    "cannot be set",
+    "could not be run",
+    "stops the run early",
+    "loses a write",
+    "loses an imaginary part",
+    "no proposal",
+]
 """What keeps a proposal from being proved, in the words that people read."""
 
 State: TypeAlias = Literal["new", "known", "suppressed"]

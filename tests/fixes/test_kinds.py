@@ -10,7 +10,10 @@ from typing import Any, Final
 
 import pytest
 
+from analyzer.actions.fix import run_fix
 from analyzer.cli import main
+from analyzer.ir.plan import Plan
+from analyzer.loaders.request import ModelRequest
 
 _HEAD: Final = """
 import torch
@@ -134,7 +137,7 @@ _OTHER: Final = """
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.fc = nn.Linear(4, 4)
+        self.fc, self.crit = nn.Linear(4, 4), nn.CrossEntropyLoss()
 
     def forward(self, x, other):
         {body}
@@ -151,6 +154,9 @@ KINDS: Final = {
         "return F.binary_cross_entropy_with_logits(x, other)", "torch.ones(2, 4).long()", "other.to(x.dtype)"
     ),
     "a mask of integers": ("return torch.where(other, x, self.fc(x))", "torch.ones(2, 4).long()", "(other.bool(),"),
+    "a loss whose owner is called otherwise": (
+        "s = self\n        return s.crit(s.fc(x), other)", "torch.ones(2).int()", "return s.crit(s.fc(x), other.long())"
+    ),
     "one minus a mask": ("return self.fc(x) * (1 - other)", "torch.ones(2, 4).bool()", "1 - other.long()"),
 }  # fmt: skip
 """Name -> the body of forward, the input `other`, and what the mended line holds."""
@@ -176,3 +182,30 @@ def test_no_cast_of_floats_to_integers_is_called_a_fix(tmp_path: Path) -> None:
     findings, fixes = _tables(model)
     assert [one["fixes"] for one in findings if one["severity"] == "error"] == [[]]
     assert [one["kind"] for one in fixes] == ["none"]
+
+
+OWNERS: Final = """
+class Net(nn.Module):
+    def __init__(s):
+        super().__init__()
+        s.l, s.crit = nn.Linear(4, 4), nn.CrossEntropyLoss()
+
+    def forward(s, x, labels):
+        return s.crit({logits}, labels)
+
+def build():
+    return Net(), {{"x": torch.ones(2, 4), "labels": torch.zeros(2).int()}}
+"""
+
+
+@pytest.mark.parametrize("logits", ["s.l(x)", "x"])
+def test_only_the_tensor_is_cast_not_the_object_whose_method_it_goes_to(logits: str, tmp_path: Path) -> None:
+    model = _write(tmp_path, OWNERS.format(logits=logits))
+    assert "Error: " in _really(tmp_path)
+    plan = Plan(device="cpu")
+    tried = run_fix(ModelRequest(model), [plan])[1]
+    edits = [edit for trial in tried for edit in trial.proposal.edits]
+    changed = {line for edit in edits for line in edit.after.split("\n") if line not in edit.before}
+    assert changed == {f"        return s.crit({logits}, labels.long())"}
+    assert main(["fix", str(model), "--device", "cpu", "--in-place"]) == 0
+    assert _really(tmp_path) == "torch.float32"
