@@ -20,6 +20,8 @@ from analyzer.running.traceback_frames import decided_by
 _NO_GRADIENT: Final = "does not require grad"
 _OF_CODE: Final = (NotImplementedError, AttributeError, ImportError, NameError)
 """Errors that other values or sizes of an input seldom mend."""
+_OF_NAMES: Final = (AttributeError, ImportError, NameError)
+"""Those that no input mends, whatever the line reads."""
 _NOTHING: Final = "None"
 """What the words of an error hold that is about None."""
 _PLAIN: Final = (int, float, str, tuple, list)
@@ -87,10 +89,12 @@ def hint(error: Exception | Interrupted, failed: Failure, graph: ModelGraph, loa
     missing = _not_given(failed, loaded)
     if missing and (not direct or _NOTHING in str(error)):
         return f"it reads {_list(missing)}, which was not given: give it{where}"
-    if direct:
+    if direct and not isinstance(error, _OF_NAMES):
         made_up = f", which was made up: give yours{where}"
         return f"it reads the input {_list(direct)}{made_up if loaded.invented else ': check it'}"
     own = "it reads no input directly: the model's own error, or a call that analyze does not trace"
+    if direct:
+        own = own.partition(": ")[2]
     if computed and loaded.invented and not isinstance(error, _OF_CODE):
         return f"{own}; if a real call gets further than one with the made-up {_list(computed)}, give yours{where}"
     return f"{own}; --debug shows the traceback" if loaded.path else own

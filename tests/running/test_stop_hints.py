@@ -97,6 +97,14 @@ def test_no_input_is_named_for_an_error_of_the_model_itself(then: Callable[..., 
     assert report.coverage.incomplete.endswith(f"({OWN})")
 
 
+def test_no_input_is_named_for_a_name_that_is_missing_though_the_line_reads_one() -> None:
+    net = Net(lambda net, h, mask, extra: h.sum() * net.missing(mask))
+    with pytest.raises(AttributeError, match="missing"):
+        net(x=X, mask=TWO)
+    report = trace(net.to("meta"), kwargs={"x": X, "mask": TWO}, plan=CPU)
+    assert report.coverage.incomplete.endswith(f"({OWN.partition(': ')[2]})")
+
+
 def test_an_argument_that_was_not_given_is_named_where_the_line_reads_it() -> None:
     net = Net(_needs_extra)
     with pytest.raises(AttributeError):
