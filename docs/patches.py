@@ -49,6 +49,7 @@ STATE = {
     "analyzer/capture/tracing/signature.py: signature()": "A cache of schemas, by operator.",
     "analyzer/capture/calls/higher_order.py: _SAID": "A cache of what torch says of what branches give.",
     "analyzer/capture/wrapper_subclasses.py: _WRAPS": "A cache of classes: whether their tensors hold others.",
+    "analyzer/fixes/writes.py: _signature()": "A cache of schemas, by operator.",
     "analyzer/fixes/source_file.py: _parsed()": "A cache of parsed files, by their text; 32 at most.",
     "analyzer/render/script_lines.py: functions()": _OF_DATA,
     "analyzer/report/records.py: _reader()": "A cache of how a class of ours is read, by its annotations.",

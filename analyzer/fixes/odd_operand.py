@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from analyzer.fixes.search import to_cast
 from analyzer.fixes.source_file import METHODS, Code, Insertion, Mixing, arguments, operands, pure, targets
@@ -28,27 +28,34 @@ def at_call(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: st
 
     The nodes are refused calls, or mix dtypes themselves; they may run deep below the line.
     """
-    below = (code.name, line) != (nodes[0].place.file, nodes[0].place.line)
     refs = [(node, ref) for node in nodes for ref in to_cast(flow, node.id, wanted)]
-    if not refs or any(ref in written(node) for node, ref in refs):  # a copy would be written into
+    found = _call_at(code, line, nodes[0])
+    if found is None or not refs or any(ref in written(node) for node, ref in refs):  # a copy would be written into
         return ()
-    found = list(_module_calls(code, line, nodes[0]))
-    if not found and not below:
-        found = list(_calls(code, line, nodes[0]))
-    if len(found) != 1:
-        return ()
-    one, path = found[0]
-    exprs = arguments(one) if path and isinstance(one, ast.Call) else operands(one, code)
-    if path:
-        odd, dtype = _odd_argument(code, line, flow, nodes, wanted, one, path, exprs)
-    elif isinstance(one, ast.Assign):  # what is written into has its dtype, and cannot be cast there
-        odd, dtype = exprs[1:], _dtype_of(exprs[:1])
-    else:
-        odd, dtype = _odd_expression(code, line, flow, nodes, wanted, exprs)
+    one, path = found
+    odd, dtype = _odd(code, line, flow, nodes, wanted, one, path)
     dtype = _named(code, wanted) if not dtype or f"torch.{wanted}" in METHODS else dtype
     if not odd or not dtype or any(expr in targets(one, code) for expr in odd):
         return ()
     return tuple(insertion for expr in odd for insertion in code.cast(expr, dtype))
+
+
+def _odd(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, one: Any, path: Any) -> tuple[Any, Any]:
+    """What is odd in a call, and the dtype to write for it."""
+    exprs = arguments(one) if path and isinstance(one, ast.Call) else operands(one, code)
+    if path:
+        return _odd_argument(code, line, flow, nodes, wanted, one, path, exprs)
+    if isinstance(one, ast.Assign):  # what is written into has its dtype, and cannot be cast there
+        return exprs[1:], _dtype_of(exprs[:1])
+    return _odd_expression(code, line, flow, nodes, wanted, exprs)
+
+
+def _call_at(code: Code, line: int, node: Node) -> Any:
+    """The only call at a line that a node can come from, and the way from it to the node; None if there are others."""
+    found = list(_module_calls(code, line, node))
+    if not found and (code.name, line) == (node.place.file, node.place.line):
+        found = list(_calls(code, line, node))
+    return found[0] if len(found) == 1 else None
 
 
 def _odd_argument(

@@ -43,7 +43,13 @@ def setups(flow: Flow, findings: Sequence[Finding]) -> Iterator[Proposal]:
         if not whole:
             yield Proposal("model", f"cast the whole model: model.to({short(wanted)})", {"to": wanted})
         yield from _autocast(flow, wanted)
-    if not wanted_by or (flow.plan.dtype, flow.plan.to) == ("float32", "float32"):
+    if wanted_by:
+        yield from _in_f32(flow, whole=bool(whole))
+
+
+def _in_f32(flow: Flow, *, whole: bool) -> Iterator[Proposal]:
+    """The whole model in float32; `whole` says that something complex in it cannot be cast."""
+    if (flow.plan.dtype, flow.plan.to) == ("float32", "float32"):
         return
     if not whole:
         change = {"dtype": "float32", "to": "float32"}

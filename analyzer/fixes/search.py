@@ -83,16 +83,17 @@ def fewest(
         behind = nx.minimum_cut(graph, _SOURCE, _SINK)[1][1]
     except nx.NetworkXUnbounded:
         return ()
-    crossed = {
-        vertex[:2]
-        for vertex in graph
-        if len(vertex) == 3 and vertex[2] == "in" and vertex not in behind and (*vertex[:2], "out") in behind
-    }
-    dtypes = {node.name: flow.dtypes[node.id][0] for node in flow.graph.stored()}
-    casts = (
-        (what, keeping(dtypes.get(what, ""), wanted) if isinstance(what, str) else wanted) for what, wanted in crossed
-    )
+    casts = _crossed(flow, graph, behind)
     return tuple(sorted(casts, key=lambda key: (isinstance(key[0], Place), str(key[0]), key[1])))
+
+
+def _crossed(flow: Flow, graph: Any, behind: Any) -> Iterator[tuple[str | Place, str]]:
+    """The casts at the vertices that a cut goes through."""
+    dtypes = {node.name: flow.dtypes[node.id][0] for node in flow.graph.stored()}
+    for vertex in graph:
+        if len(vertex) == 3 and vertex[2] == "in" and vertex not in behind and (*vertex[:2], "out") in behind:
+            what, wanted = vertex[:2]
+            yield what, keeping(dtypes.get(what, ""), wanted) if isinstance(what, str) else wanted
 
 
 def predicted(flow: Flow, proposal: Proposal) -> int | None:

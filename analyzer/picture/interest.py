@@ -126,8 +126,7 @@ def _ways(flow: Reading, node_id: str, names: set[str], folded: Folded, found: I
         told = dtype in odd or (not odd and is_float(dtype))
         if not told and not is_float(dtype):
             continue
-        sought = names if told else set()
-        way = [folded.twins[w] for w in _way(flow, ref, sought) or _way(flow, ref, sought, kinds=bool(sought))]
+        way = [folded.twins[w] for w in _told(flow, ref, names if told else set())]
         if told and way:
             begins = flow.graph[way[0]]
             key = (dtype, begins.id if begins.is_op else home(begins))
@@ -138,6 +137,11 @@ def _ways(flow: Reading, node_id: str, names: set[str], folded: Folded, found: I
         elif way and home(flow.graph[way[0]]) in {*above(flow.graph[node_id].module)} - {""}:
             found.drawn[way[0]] = None  # the weight that the odd operand meets
     return list(ways.values())
+
+
+def _told(flow: Reading, start: Ref, names: set[str]) -> list[str]:
+    """The way in one dtype, else through what turns one kind into another."""
+    return _way(flow, start, names) or (_way(flow, start, names, kinds=True) if names else [])
 
 
 def _names(flow: Reading, node_id: str) -> set[str]:

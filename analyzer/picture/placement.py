@@ -64,7 +64,7 @@ def place(flow: Reading, folded: Folded, interest: Interest, effort: DetailLevel
     open_ = _open(flow, folded, interest, effort)
     groups = _groups(flow, folded, open_, effort.siblings)
     places = SourceLines()
-    meeting = frozenset().union(*[{*odd, target} for odd, target in (mixture(flow, n) for n in interest.faults)])
+    meeting = _meeting(flow, interest)
     glue = 0
     previous = ""
     for node in flow.graph:
@@ -91,6 +91,11 @@ def place(flow: Reading, folded: Folded, interest: Interest, effort: DetailLevel
         previous = box
     _put_copies(flow, folded, places)
     return places
+
+
+def _meeting(flow: Reading, interest: Interest) -> frozenset[str]:
+    """The dtypes that meet in the faults that are drawn."""
+    return frozenset().union(*[{*odd, target} for odd, target in (mixture(flow, n) for n in interest.faults)])
 
 
 def _continues(flow: Reading, node: Node, places: SourceLines, box: str, where: str, meeting: Set[str]) -> bool:

@@ -22,6 +22,8 @@ _OF_CODE: Final = (NotImplementedError, AttributeError, ImportError, NameError)
 """Errors that other values or sizes of an input seldom mend."""
 _OF_NAMES: Final = (AttributeError, ImportError, NameError)
 """Those that no input mends, whatever the line reads."""
+_NOT_READ: Final = "it reads no input directly: "
+_OWN: Final = "the model's own error, or a call that analyze does not trace"
 _NOTHING: Final = "None"
 """What the words of an error hold that is about None."""
 _PLAIN: Final = (int, float, str, tuple, list)
@@ -92,10 +94,13 @@ def hint(error: Exception | Interrupted, failed: Failure, graph: ModelGraph, loa
     if direct and not isinstance(error, _OF_NAMES):
         made_up = f", which was made up: give yours{where}"
         return f"it reads the input {_list(direct)}{made_up if loaded.invented else ': check it'}"
-    own = "it reads no input directly: the model's own error, or a call that analyze does not trace"
-    if direct:
-        own = own.partition(": ")[2]
+    return _own(error, loaded, computed, ("" if direct else _NOT_READ) + _OWN)
+
+
+def _own(error: BaseException, loaded: Loaded, computed: Sequence[str], own: str) -> str:
+    """What to do about an error that no input is behind, or only one that was made up."""
     if computed and loaded.invented and not isinstance(error, _OF_CODE):
+        where = " with --inputs FILE" if loaded.path else ""
         return f"{own}; if a real call gets further than one with the made-up {_list(computed)}, give yours{where}"
     return f"{own}; --debug shows the traceback" if loaded.path else own
 

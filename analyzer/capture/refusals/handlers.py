@@ -59,10 +59,9 @@ def _handlers(frame: FrameType) -> Iterator[tuple[ast.expr | None, ast.ExceptHan
 def _takes(types: ast.expr | None, error: BaseException, frame: FrameType) -> bool:
     if types is None:
         return True
-    if isinstance(types, ast.Tuple):
-        return any(_takes(one, error, frame) for one in types.elts)
-    kind = _class(types, frame)
-    return isinstance(kind, type | tuple) and isinstance(error, kind)
+    named = types.elts if isinstance(types, ast.Tuple) else [types]
+    kinds = (_class(one, frame) for one in named)
+    return any(isinstance(kind, type | tuple) and isinstance(error, kind) for kind in kinds)
 
 
 def _class(expr: ast.expr, frame: FrameType) -> object:

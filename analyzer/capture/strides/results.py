@@ -158,7 +158,7 @@ def _form(tensor: torch.Tensor) -> Form:
 
 _F8: Final = (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
 """Dtypes that promote to none."""
-_ELEMENTWISE: Final = ("aten.floor_divide.default",)
+_ELEMENTWISE: Final = ("aten.floor_divide.default", "aten.floor_divide.Scalar")
 """Elementwise kernels that torch does not tag as such."""
 _NOT_ELEMENTWISE: Final = (
     "aten.masked_fill.Scalar", "aten.masked_fill.Tensor", "aten.ldexp.Tensor", "aten.clone.default",
