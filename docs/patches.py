@@ -42,7 +42,7 @@ STATE = {
     "analyzer/capture/autocast/policies.py: keeps_gradients()": "A cache of one answer of the installed torch.",
     "analyzer/capture/refusals/replay.py: _SAID": "A cache of what torch says of a refused call, by signature.",
     "analyzer/capture/refusals/repro_script.py: _TRIED": "A cache of scripts that were run, by their text.",
-    "analyzer/capture/refusals/conditions.py: _parsed()": "A cache of parsed files, by their text.",
+    "analyzer/capture/refusals/conditions.py: _parsed()": "A cache of parsed files, by their text; 32 at most.",
     "analyzer/capture/tensor.py: Abstract.__name__": "Set once, as errors name the types of what they are given.",
     "analyzer/capture/tensor.py: Abstract.__qualname__": "The same.",
     "analyzer/capture/source_lines.py: _TOLD": "A stack of the lines that were told; empty outside of a trace.",
@@ -53,7 +53,6 @@ STATE = {
     "analyzer/fixes/source_file.py: _parsed()": "A cache of parsed files, by their text; 32 at most.",
     "analyzer/render/script_lines.py: functions()": _OF_DATA,
     "analyzer/report/records.py: _reader()": "A cache of how a class of ours is read, by its annotations.",
-    "analyzer/running/traceback_frames.py: _parsed()": "A cache of parsed files, by their text; 32 at most.",
     "analyzer/loaders/quantised/experts.py: _reading()": "A cache of classes: modules of one class stay so.",
     "analyzer/loaders/quantised/layer.py: named()": "A cache of classes: modules of one class stay so.",
     "analyzer/loaders/remote_code/environment.py: _NOW": "The environment that lasts now; empty outside of a trace. "

@@ -30,6 +30,7 @@ from analyzer.oracle.operands import (
     numel,
     real,
 )
+from analyzer.oracle.operator_dtypes import is_missing
 from analyzer.oracle.remedies import remedies
 
 __all__ = [
@@ -52,8 +53,6 @@ STAND_INS: Final = ("quantised", "kernels")
 """Namespaces of operations of ours that stand for a library's kernels, and name where its words are read."""
 HALVES: Final = frozenset({"float16", "bfloat16", "complex32"})
 """Dtypes in which the CPU lacks kernels that other devices may have."""
-_LACKS: Final = "not implemented for"
-"""How ATen's dispatch macros say that a kernel has no such dtype (aten/src/ATen/Dispatch.h)."""
 _AUTOCAST: Final = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
 """Off while a kernel is asked, also inside a caller's own region."""
 
@@ -138,7 +137,7 @@ def words(error: BaseException) -> str:
 
 def is_gap(words: str, dtypes: Collection[str]) -> bool:
     """Whether a refusal of operands whose floats have these dtypes says that the CPU has no such half kernel."""
-    return _LACKS in words and len(dtypes) == 1 and HALVES.issuperset(dtypes)
+    return is_missing(words) and len(dtypes) == 1 and HALVES.issuperset(dtypes)
 
 
 def is_view(function: Any) -> bool:
@@ -218,7 +217,7 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
 
 def _is_lacking(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, said: str, way: Way) -> bool:
     """Whether the kernel says the same of one half dtype alone: that it has none."""
-    halves = sorted(_floats((args, kwargs)) & HALVES) if _LACKS in said else []
+    halves = sorted(_floats((args, kwargs)) & HALVES) if is_missing(said) else []
     return any(_try(function, _in(dtype, args), _in(dtype, kwargs), way) == said for dtype in halves)
 
 
@@ -240,7 +239,7 @@ def _of_any_kind(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, large: bo
         for change in remedies(dtypes, _written(function, args, kwargs), str(function)):
             if isinstance(_try(function, *changed(args, kwargs, change), way), Dtypes):
                 message = _full_size(function, args, kwargs, str(result), way)
-                gap = _LACKS in message and all(dtypes[at] in HALVES for at in change)
+                gap = is_missing(message) and all(dtypes[at] in HALVES for at in change)
                 return Refused(message, gap, confirm=not gap, changes=tuple(change.items()))
     return None
 

@@ -111,7 +111,7 @@ def has_function(device: str, function: str, dtypes: Iterable[str]) -> bool:
 
 
 def is_missing(words: str) -> bool:
-    """Whether a refusal says that there is no kernel for a dtype.
+    """Whether a refusal says that there is no kernel for a dtype, as the macros of aten/src/ATen/Dispatch.h do.
 
     >>> is_missing("'geqrf_cpu' not implemented for 'BFloat16'")
     True

@@ -6,8 +6,9 @@ import ast
 import linecache
 import textwrap
 from collections.abc import Iterable
-from functools import lru_cache
 from types import FrameType
+
+from analyzer.capture.refusals.conditions import parsed
 
 _LONGEST = 40
 """Source lines of one statement that are looked at, at most."""
@@ -45,7 +46,7 @@ def suspects(error: BaseException, names: Iterable[str]) -> list[str]:
 def guards(frame: FrameType, line: int) -> list[str]:
     """Names in the tests of the `if`s that a source line stands under, innermost first."""
     tests: list[ast.expr] = []
-    for node in ast.walk(_file(frame.f_code.co_filename)):
+    for node in ast.walk(parsed(frame.f_code.co_filename)):
         if isinstance(node, ast.If) and node.lineno <= line <= (node.end_lineno or 0):
             tests.append(node.test)
     tests.sort(key=lambda test: -test.lineno)
@@ -62,7 +63,7 @@ def givers(frame: FrameType, name: str) -> list[str]:
     """Names in the tests of the `if`s under which a frame's code gives a value to a name."""
     found: list[str] = []
     first, code = frame.f_code.co_firstlineno, frame.f_code
-    for node in ast.walk(_file(code.co_filename)):
+    for node in ast.walk(parsed(code.co_filename)):
         if (
             isinstance(node, ast.FunctionDef)
             and node.name == code.co_name
@@ -76,18 +77,6 @@ def givers(frame: FrameType, name: str) -> list[str]:
 def _stored(body: list[ast.stmt]) -> list[str]:
     nodes = (node for one in body for node in ast.walk(one))
     return [n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-
-
-def _file(name: str) -> ast.AST:
-    return _parsed("".join(linecache.getlines(name)))
-
-
-@lru_cache(maxsize=32)
-def _parsed(text: str) -> ast.AST:
-    try:
-        return ast.parse(text)
-    except SyntaxError:
-        return ast.Module([], [])
 
 
 def _statement(frame: FrameType, line: int) -> ast.AST | None:
@@ -106,5 +95,5 @@ def _statement(frame: FrameType, line: int) -> ast.AST | None:
 
 def _around(file: str, line: int) -> ast.AST | None:
     """The innermost statement that a line lies in, where none begins there."""
-    nodes = (n for n in ast.walk(_file(file)) if isinstance(n, ast.stmt) and n.lineno <= line <= (n.end_lineno or 0))
+    nodes = (n for n in ast.walk(parsed(file)) if isinstance(n, ast.stmt) and n.lineno <= line <= (n.end_lineno or 0))
     return max(nodes, key=lambda node: node.lineno, default=None)

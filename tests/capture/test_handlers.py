@@ -75,6 +75,7 @@ def test_what_the_model_catches_is_no_finding(model: Callable[[], nn.Module], x:
     assert report.outputs == (str(real.dtype).removeprefix("torch."),)
     notes = [a for a in report.coverage.assumptions if a.what == "a refused call that the model's own code catches"]
     assert notes and "same dtype" in notes[0].value
+    assert sum(note.count for note in notes) == (2 if model is Tries else 1)
 
 
 @pytest.mark.parametrize("x", INPUTS, ids=["i64", "bf16"])

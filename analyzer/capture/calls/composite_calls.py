@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
@@ -43,6 +42,7 @@ class Repair:
 
 
 _ASKED_FOR: Final = (torch.float32, torch.int64)
+"""Dtypes that are asked for in the place of one that a call refuses."""
 _PACKING: Final = "_pack_padded_sequence"
 """Its gradient reads how many sequences each step has."""
 _UNPACKING: Final = "_pad_packed_sequence"
@@ -176,15 +176,16 @@ def _in_other_kinds(tracer: Tracer, run: Run, func: Any, args: Any, kwargs: Any)
 def _in_another_argument(tracer: Tracer, run: Run, func: Any, args: Any, kwargs: Any) -> Repair | None:
     """A repair of a call that was given a dtype, as `torch.randn(2, dtype=torch.int64)`: it runs with another one."""
     for dtype in _ASKED_FOR:
-        given, named = walk.changed((args, kwargs), torch.dtype, partial(_first, dtype))
+        given, named = _asking_for(dtype, args, kwargs)
         if (given, named) != (args, kwargs):
             with suppress(*FAILURES), tracer.trial(), torch.no_grad():
                 return Repair("", (), run(func, given, named))
     return None
 
 
-def _first(dtype: torch.dtype, _: torch.dtype) -> torch.dtype:
-    return dtype
+def _asking_for(dtype: torch.dtype, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    asked: tuple[Any, Any] = walk.changed((args, kwargs), torch.dtype, lambda _: dtype)
+    return asked
 
 
 def _of_no_dtype(func: Any, args: Any, kwargs: Any) -> Repair | None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import reduce
 from math import prod
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import torch
 from torch._prims_common import suggest_memory_format
 
-from analyzer.capture.strides.elementwise import elementwise_stride, preserved_stride
+from analyzer.capture.strides.elementwise import Form, elementwise_stride, preserved_stride
 from analyzer.capture.tensor import Abstract
 from analyzer.ir import walk
-
-Form: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
-"""Shape, and stride in elements."""
 
 _WRAPPED: Final = ("self", "other")
 """Arguments that, where a schema says that they are numbers, become tensors of no dimension; exponents do not."""

@@ -61,6 +61,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.mends_kinds = True
         """Calls that are refused for operands of another kind are repaired; else they raise, as inputs are guessed."""
         self._left = 0
+        self._caught: BaseException | None = None
+        """The last error that the model catches itself."""
         self.of_values: BaseException | None = None
         """The last error of a call that other integers would mend, which no other dtype should."""
         self.inserted: Inserter = ""
@@ -227,8 +229,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def is_caught(self, error: BaseException) -> bool:
         """Whether the model catches an error and goes on, which is noted."""
+        if error is self._caught:  # an operation told it to the call around it
+            return True
         if not handlers.survived(error, sys._getframe(1), self.source_lines.until):
             return False
+        self._caught = error
         words, place = oracle.words(error), self.source_lines.here()[0]
         self.inventions.note("a refused call that the model's own code catches", words, place)
         return True
