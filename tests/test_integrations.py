@@ -13,6 +13,7 @@ import yaml
 
 from analyzer import cli
 from tests.check.folders import edit, plant, sample
+from tests.hostile.runner_log import read_log, read_outputs
 from tests.schemas import published, validate
 from tests.served import run
 
@@ -66,26 +67,39 @@ def test_the_github_action_annotates_summarises_and_hands_files_on(repository: P
         GITHUB_STEP_SUMMARY=str(tmp_path / "summary"), GITHUB_OUTPUT=str(tmp_path / "output"), **values,
     )  # fmt: skip
     assert done.returncode == 1, done.stdout
-    lines = [line for line in done.stdout.splitlines() if line.startswith("::")]
+    lines, said = read_log(done.stdout)
     assert lines[0].startswith("::error file=model/resampler.py,line=") and lines[1].startswith("::notice file=model/")
+    assert "analyze: model: 1 new error, 1 known" in said
     assert json.loads((tmp_path / "report" / "dtypes.sarif").read_text())["version"] == "2.1.0"
     summary = (tmp_path / "summary").read_text()
     assert "1 new error, 1 known" in summary and "```mermaid" in summary and "### analyze diff" in summary
-    outputs = dict(line.split("=", 1) for line in (tmp_path / "output").read_text().splitlines())
+    outputs = read_outputs((tmp_path / "output").read_text())
     assert outputs["exit-code"] == "1" and set(outputs) == set(action["outputs"])
-    assert all(Path(outputs[name]).is_file() for name in ("sarif", "comment"))
+    assert all(Path(outputs[name]).parent == tmp_path / "report" for name in ("sarif", "junit", "comment"))
+    assert all(Path(outputs[name]).is_file() for name in ("sarif", "junit", "comment"))
 
 
 def test_the_gitlab_job_writes_the_reports_that_it_names(repository: Path, tmp_path: Path) -> None:
     (job,) = jobs = _definition("integrations/gitlab-ci.yml").values()
     assert jobs
-    script = "set -e\n" + "\n".join(job["script"])
-    done = run(["bash", "-c", script], repository, tmp_path, **{**job["variables"], "MODEL": "model"})
+    assert "trust" not in job["variables"]["ARGUMENTS"]
+    (repository / "dtype-report").symlink_to(tmp_path)  # as a merge request may bring it
+    script = "\n".join(["set -e", *job["before_script"][:-1], *job["script"]])
+    given = {**job["variables"], "MODEL": "model", "ARGUMENTS": "--trust-remote-code"}
+    done = run(["bash", "-c", script], repository, tmp_path, **given)
     assert done.returncode == 1, done.stdout
+    assert not list(tmp_path.glob("dtypes.*"))
     found = json.loads((repository / job["artifacts"]["reports"]["codequality"]).read_text())
     assert [one["location"]["path"] for one in found] == ["model/resampler.py"] * 2
     assert (repository / job["artifacts"]["reports"]["junit"]).read_text().startswith("<?xml")
     assert set(job["artifacts"]["reports"].values()) == set(job["artifacts"]["paths"])
+
+
+def test_the_gitlab_job_refuses_a_model_that_a_link_leads_out(repository: Path, tmp_path: Path) -> None:
+    (job,) = _definition("integrations/gitlab-ci.yml").values()
+    (repository / "link").symlink_to(sample(tmp_path / "elsewhere" / "model"))
+    done = run(["bash", "-c", "\n".join(["set -e", *job["script"]])], repository, tmp_path, MODEL="link", ARGUMENTS="")
+    assert (done.returncode, done.stdout) == (2, "analyze: MODEL leads out of the project\n")
 
 
 def test_a_schema_refuses_what_is_wrong() -> None:
