@@ -9,26 +9,31 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tests.model_folders import plain
-
 ROOT: Final = Path(__file__).parents[2]
-PACKAGES: Final = tuple(
-    "analyzer click graphviz networkx numpy packaging peft pip pygraphviz rich safetensors setuptools timm tomli torch "
-    "transformers yaml".split()
-)
+PACKAGES: Final = (
+    "analyzer", "click", "graphviz", "networkx", "numpy", "packaging", "peft", "pip", "pygraphviz", "rich",
+    "safetensors", "setuptools", "timm", "tomli", "torch", "transformers", "yaml",
+)  # fmt: skip
 """What analyze imports, or would if it were there."""
-LIBRARY: Final = tuple(
-    "ast asyncio bdb cmd code codecs collections contextlib ctypes dataclasses encodings enum inspect io json linecache "
-    "logging pathlib platform random re runpy select signal site sitecustomize socket string subprocess tempfile "
-    "tokenize traceback types typing usercustomize warnings".split()
-)
+LIBRARY: Final = (
+    "ast", "asyncio", "code", "codecs", "collections", "contextlib", "ctypes", "dataclasses", "encodings", "enum",
+    "inspect", "io", "json", "linecache", "logging", "pathlib", "platform", "random", "re", "runpy", "select",
+    "signal", "site", "sitecustomize", "socket", "string", "subprocess", "tempfile", "tokenize", "traceback",
+    "types", "typing", "usercustomize", "warnings",
+)  # fmt: skip
 """What Python imports by itself, or for one of these."""
-UNKNOWN_TO_M: Final = ("analyzer", "runpy", "sitecustomize", "site", "usercustomize")
-"""What `python -m analyzer` imports from the current folder before analyze can prevent it."""
-PROGRAMS: Final = tuple("bash cat cp env git ln mkdir mktemp mv od pip printf python python3 readlink realpath rm sed tr uv".split())
-TOML: Final = """
+PROGRAMS: Final = (
+    "bash", "cat", "cp", "env", "git", "ln", "mkdir", "mktemp", "mv", "od", "pip", "printf", "python", "python3",
+    "readlink", "realpath", "rm", "sed", "tr", "uv",
+)  # fmt: skip
+"""What a script starts by name."""
+_CONFIG: Final = {
+    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "dtype": "bfloat16", "vocab_size": 64,
+    "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+}  # fmt: skip
+_TOML: Final = """
 [tool.analyzer]
-suppress = [{{ code = "DT101", module = "x\\n::error::pwned", reason = "##[error]pwned\\n::set-env name=A::pwned" }}]
+suppress = [{ code = "DT101", module = "x\\n::error::pwned", reason = "##[error]pwned\\n::set-env name=A::pwned" }]
 [build-system]
 requires = []
 build-backend = "trap"
@@ -39,7 +44,9 @@ backend-path = ["."]
 def hostile(top: Path, marks: Path) -> Path:
     """A repository with a plain model on main, and on a branch traps that leave a file in `marks` when they spring."""
     marks.mkdir()
-    model = plain(top / "model")
+    model = top / "model"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text(json.dumps(_CONFIG))
     git(top, "init", "-q", "-b", "main")
     git(top, "add", "-A")
     git(top, "commit", "-q", "-m", "one")
@@ -49,15 +56,14 @@ def hostile(top: Path, marks: Path) -> Path:
             trap(folder / f"{name}.py", marks)
     for name in PROGRAMS:
         program(top / name, marks)
-    (top / "pyproject.toml").write_text(TOML.format())
+    (top / "pyproject.toml").write_text(_TOML)
     (top / "setup.cfg").write_text("[install]\nprefix = /nowhere\n")
     (top / "pip.conf").write_text("[global]\nindex-url = http://127.0.0.1:1/\nrequire-hashes = true\n")
     (top / "constraints.txt").write_text("no such thing\n")
     (top / "::error::pwned\n::error::pwned.json").write_text("{}")
     entry = {"code": "DT101", "key": "1", "message": "x\n::error::pwned", "module": "m\n::error::pwned##[error]pwned"}
     (top / "known.json").write_text(json.dumps({"version": 1, "findings": [entry]}))
-    config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
+    (model / "config.json").write_text(json.dumps({**_CONFIG, "num_hidden_layers": 1}))
     git(top, "add", "-A")
     git(top, "commit", "-q", "-m", "two\n::error::pwned")
     return top
