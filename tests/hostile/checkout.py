@@ -70,8 +70,9 @@ def hostile(top: Path, marks: Path) -> Path:
 
 
 def trap(file: Path, marks: Path) -> None:
-    """A module that says that it was imported, and goes on."""
-    file.write_text(f"open({str(marks / file.name)!r} , 'w').close()\n")
+    """A module that says that it was imported, even where Python has no `open` yet, and goes on."""
+    made = f"posix.open({str(marks / file.name)!r}, posix.O_CREAT | posix.O_WRONLY)"
+    file.write_text(f"import posix\nposix.close({made})\n")
 
 
 def program(file: Path, marks: Path) -> None:
