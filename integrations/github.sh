@@ -25,7 +25,7 @@ hand_on() {
 finish() {
     trap - EXIT
     printf '\n::%s::\n' "$token"  # from here on the runner obeys again: the annotations, which are escaped
-    if [ -f "$own/annotations" ]; then cat -- "$own/annotations"; fi
+    if [ -f "$own/annotations" ]; then grep -E '^::(error|warning|notice) ' -- "$own/annotations" || true; fi
     if [ -n "${GITHUB_OUTPUT:-}" ]; then hand_on exit-code "$code"; fi
     exit "$code"
 }
@@ -59,12 +59,12 @@ rm -f -- "$folder/dtypes.sarif" "$folder/dtypes.xml" "$folder/dtypes.md"  # an e
 files=(--also "sarif=$folder/dtypes.sarif" --also "junit=$folder/dtypes.xml" --also "markdown=$folder/dtypes.md")
 if [ -n "${ANALYZE_BASELINE:-}" ]; then files+=(--baseline "$ANALYZE_BASELINE"); fi
 checked=0
-"$python" -I -m analyzer check --format github --out "$own/annotations" "${files[@]}" \
-    ${shared[@]+"${shared[@]}"} -- "$model" || checked=$?
+"$python" -I -m analyzer check ${shared[@]+"${shared[@]}"} \
+    "${files[@]}" --format github --out "$own/annotations" -- "$model" || checked=$?
 if [ -f "$folder/dtypes.md" ] && [ -n "${ANALYZE_BASE:-}" ]; then  # also of a run that stopped early
     # only what says how the model runs holds for a diff; its exit code is no verdict
-    "$python" -I -m analyzer diff --rev "$ANALYZE_BASE..HEAD" --out "$own/diff.md" \
-        ${shared[@]+"${shared[@]}"} -- "$model" >/dev/null || true
+    "$python" -I -m analyzer diff ${shared[@]+"${shared[@]}"} \
+        --rev "$ANALYZE_BASE..HEAD" --out "$own/diff.md" -- "$model" >/dev/null || true
 fi
 
 for page in "$folder/dtypes.md" "$own/diff.md"; do

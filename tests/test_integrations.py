@@ -54,18 +54,21 @@ def test_the_pre_commit_hook_is_of_the_schema_and_fails_on_what_is_new(repositor
     assert done.returncode == 1 and "model: 1 new error, 1 known" in done.stdout
 
 
-def test_the_github_action_annotates_summarises_and_hands_files_on(repository: Path, tmp_path: Path) -> None:
+def _act(repository: Path, scratch: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
     action = _definition("action.yml")
     validate(action, "github-action")
     (step,) = action["runs"]["steps"]
-    given = {"model": "model", "args": "--trust-remote-code\n", "baseline": "known.json", "base": "main"}
-    given = {name: given.get(name, one.get("default", "")) for name, one in action["inputs"].items()}
-    given |= {"report-dir": str(tmp_path / "report")}
+    given = {name: one.get("default", "") for name, one in action["inputs"].items()} | inputs
+    given |= {"model": "model", "baseline": "known.json", "report-dir": str(scratch / "report")}
     values = {key: given[text.split("inputs.")[1].split(" ")[0]] for key, text in step["env"].items()}
-    done = run(
-        ["bash", "-c", step["run"]], repository, tmp_path, GITHUB_ACTION_PATH=str(ROOT),
-        GITHUB_STEP_SUMMARY=str(tmp_path / "summary"), GITHUB_OUTPUT=str(tmp_path / "output"), **values,
+    return run(
+        ["bash", "-c", step["run"]], repository, scratch, GITHUB_ACTION_PATH=str(ROOT),
+        GITHUB_STEP_SUMMARY=str(scratch / "summary"), GITHUB_OUTPUT=str(scratch / "output"), **values,
     )  # fmt: skip
+
+
+def test_the_github_action_annotates_summarises_and_hands_files_on(repository: Path, tmp_path: Path) -> None:
+    done = _act(repository, tmp_path, args="--trust-remote-code\n", base="main")
     assert done.returncode == 1, done.stdout
     lines, said = read_log(done.stdout)
     assert lines[0].startswith("::error file=model/resampler.py,line=") and lines[1].startswith("::notice file=model/")
@@ -74,9 +77,14 @@ def test_the_github_action_annotates_summarises_and_hands_files_on(repository: P
     summary = (tmp_path / "summary").read_text()
     assert "1 new error, 1 known" in summary and "```mermaid" in summary and "### analyze diff" in summary
     outputs = read_outputs((tmp_path / "output").read_text())
-    assert outputs["exit-code"] == "1" and set(outputs) == set(action["outputs"])
-    assert all(Path(outputs[name]).parent == tmp_path / "report" for name in ("sarif", "junit", "comment"))
-    assert all(Path(outputs[name]).is_file() for name in ("sarif", "junit", "comment"))
+    assert outputs["exit-code"] == "1" and set(outputs) == set(_definition("action.yml")["outputs"])
+    files = [Path(outputs[name]) for name in ("sarif", "junit", "comment")]
+    assert all(file.is_file() and file.parent == tmp_path / "report" for file in files)
+
+
+def test_the_github_actions_annotations_are_no_matter_of_arguments(repository: Path, tmp_path: Path) -> None:
+    done = _act(repository, tmp_path, args=f"--trust-remote-code\n--format\ntext\n--out\n{tmp_path / 'other'}")
+    assert done.returncode == 1 and read_log(done.stdout)[0][0].startswith("::error file=model/"), done.stdout
 
 
 def test_the_gitlab_job_writes_the_reports_that_it_names(repository: Path, tmp_path: Path) -> None:
@@ -95,11 +103,15 @@ def test_the_gitlab_job_writes_the_reports_that_it_names(repository: Path, tmp_p
     assert set(job["artifacts"]["reports"].values()) == set(job["artifacts"]["paths"])
 
 
-def test_the_gitlab_job_refuses_a_model_that_a_link_leads_out(repository: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [{"MODEL": "link"}, {"ARGUMENTS": "--notes --baseline file.json"}])
+def test_the_gitlab_job_refuses_a_link_that_leads_out(given: dict[str, str], repository: Path, tmp_path: Path) -> None:
     (job,) = _definition("integrations/gitlab-ci.yml").values()
-    (repository / "link").symlink_to(sample(tmp_path / "elsewhere" / "model"))
-    done = run(["bash", "-c", "\n".join(["set -e", *job["script"]])], repository, tmp_path, MODEL="link", ARGUMENTS="")
-    assert (done.returncode, done.stdout) == (2, "analyze: MODEL leads out of the project\n")
+    for name, target in {"link": tmp_path, "file.json": tmp_path / "file.json"}.items():
+        (repository / name).unlink(missing_ok=True)
+        (repository / name).symlink_to(target)
+    script = "\n".join(["set -e", *job["script"]])
+    done = run(["bash", "-c", script], repository, tmp_path, **{**job["variables"], **given})
+    assert (done.returncode, done.stdout) == (2, "analyze: a link leads out of the project\n")
 
 
 def test_a_schema_refuses_what_is_wrong() -> None:
