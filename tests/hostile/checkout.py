@@ -23,8 +23,8 @@ LIBRARY: Final = (
 )  # fmt: skip
 """What Python imports by itself, or for one of these."""
 PROGRAMS: Final = (
-    "bash", "cat", "cp", "env", "git", "ln", "mkdir", "mktemp", "mv", "od", "pip", "printf", "python", "python3",
-    "readlink", "realpath", "rm", "sed", "tr", "uv",
+    "bash", "cat", "cp", "env", "git", "grep", "ln", "mkdir", "mktemp", "mv", "od", "pip", "printf", "python",
+    "python3", "readlink", "realpath", "rm", "sed", "tr", "uv",
 )  # fmt: skip
 """What a script starts by name."""
 _CONFIG: Final = {
@@ -61,6 +61,7 @@ def hostile(top: Path, marks: Path) -> Path:
     (top / "pip.conf").write_text("[global]\nindex-url = http://127.0.0.1:1/\nrequire-hashes = true\n")
     (top / "constraints.txt").write_text("no such thing\n")
     (top / "::error::pwned\n::error::pwned.json").write_text("{}")
+    (model / "x\n::error::pwned.py").write_text("x = 1  # analyzer: ignore[DT101] ##[error]pwned\n")
     entry = {"code": "DT101", "key": "1", "message": "x\n::error::pwned", "module": "m\n::error::pwned##[error]pwned"}
     (top / "known.json").write_text(json.dumps({"version": 1, "findings": [entry]}))
     (model / "config.json").write_text(json.dumps({**_CONFIG, "num_hidden_layers": 1}))

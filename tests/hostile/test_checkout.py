@@ -161,6 +161,12 @@ def test_an_action_that_cannot_begin_is_two(place: Place, inputs: dict[str, str]
     assert read_outputs((tmp_path / "output").read_text()) == {"exit-code": "2"} and place.sprung() == []
 
 
+def test_an_action_that_cannot_install_is_two(place: Place, tmp_path: Path) -> None:
+    done = _act(place, tmp_path, interpreter(tmp_path / "bare"), ROOT, {"model": "model"})
+    assert done.returncode == 2 and "analyze: it could not be installed into /" in done.stdout, done.stdout
+    assert read_log(done.stdout)[0] == [] and place.sprung() == []
+
+
 def test_a_model_whose_name_looks_like_an_option_is_a_model(place: Place, tmp_path: Path) -> None:
     done = _act(place, tmp_path, place.python, ROOT, {"model": "--help"})
     assert done.returncode == 2 and "--help" in done.stdout and "Usage" not in done.stdout, done.stdout
