@@ -16,6 +16,7 @@ from analyzer.ir.plan import Plan
 from analyzer.loaders.files.json_files import read_json
 from analyzer.loaders.kinds import adapter_folder
 from analyzer.loaders.remote_code.environment import environment
+from analyzer.loaders.remote_code.importing import library_code
 from analyzer.loaders.request import Loader, ModelRequest, Progress, silent
 
 
@@ -91,7 +92,10 @@ def load_request(request: ModelRequest) -> Loaded:
     """The model of a request, by the loader of its kind; what the recipe left undone comes first of what is assumed."""
     kind, settings = _kind(request.path, request.plan)
     loader: Loader = import_module(f"analyzer.loaders.kinds.{kind.module}").load
-    with environment(request.plan.device, request.stubs, trust=request.trust_remote_code) as place:
+    with (
+        environment(request.plan.device, request.stubs, trust=request.trust_remote_code) as place,
+        library_code(request.path, f"loading {kind.what}"),
+    ):
         loaded = loader(request, settings)
     said = tuple(Assumption("recipe", note) for note in (*request.plan.notes, *_unprepared(kind, request.plan)))
     return replace(loaded, assumptions=(*said, *place.assumptions(), *loaded.assumptions))

@@ -70,7 +70,7 @@ def load(request: ModelRequest, settings: list[dict[str, object]]) -> Loaded:
             for kind, one in zip(kinds, settings[1:], strict=True)
         ]
     inner = "model" if int(version("sentence-transformers").split(".")[0]) >= 6 else "auto_model"
-    module = _chain(encoder.module, inner, others, [str(one.get("name", i)) for i, one in enumerate(settings)])
+    module = _chain(encoder.module, inner, others, list(map(str, range(len(settings)))))
     reasons = {f"0.{inner}.{name}": reason for name, reason in encoder.reasons.items()}
     for name, _ in (*module.named_parameters(), *module.named_buffers()):
         if name not in reasons:
