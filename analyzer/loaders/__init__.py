@@ -114,10 +114,7 @@ def _unprepared(kind: Kind, plan: Plan) -> list[str]:
 def _kind(root: Path, plan: Plan) -> tuple[Kind, Any]:
     """What is at the path, and what its marker holds, `settings`."""
     settings: Any = None
-    if not root.exists():
-        raise AnalyzerError(f"no such folder: {root}", hint="models are read from disk, never fetched from a hub")
-    if root.is_dir():
-        check_folder(root)
+    _check(root)
     for kind in LOADERS:
         if kind.fits(root) and not (plan.adapter and _is_base(kind, root)):
             settings = read_json(root / kind.marker) if root.is_dir() else kind.holds()
@@ -131,6 +128,13 @@ def _kind(root: Path, plan: Plan) -> tuple[Kind, Any]:
     hint = _KINDS.format(", ".join(names))
     what = f"{root} is a file, not a model folder" if root.is_file() else f"no config.json in {root}"
     raise AnalyzerError(what, hint=hint)
+
+
+def _check(root: Path) -> None:
+    if not root.exists():
+        raise AnalyzerError(f"no such folder: {root}", hint="models are read from disk, never fetched from a hub")
+    if root.is_dir():
+        check_folder(root)
 
 
 def _is_base(kind: Kind, root: Path) -> bool:
