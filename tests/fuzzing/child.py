@@ -55,6 +55,9 @@ def _settle(place: Place) -> None:
     os.dup2(asked, 0)
     for number, name in ((1, OUT), (2, ERR)):
         os.dup2(os.open(place.root / name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
+    # the names of a parent that is tested lead to what captures its output
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     tmp, home = place.own
     os.environ.update(TMPDIR=str(tmp), HOME=str(home), COLUMNS="200")
     tempfile.tempdir = None

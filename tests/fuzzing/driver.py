@@ -7,11 +7,12 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Final
 
 from analyzer.worker import warm_worker
@@ -33,8 +34,15 @@ _WARM: Final = (
     "transformers.models.auto.modeling_auto", "transformers.models.llama.modeling_llama", "transformers.masking_utils",
     "transformers.models.auto.processing_auto", "transformers.models.auto.tokenization_auto", "analyzer.loaders.kinds",
     "analyzer.actions.trace", "analyzer.render.json", "transformers.quantizers.auto", "transformers.integrations",
+    "transformers.models.vit.modeling_vit", "transformers.models.bert.modeling_bert",
 )  # fmt: skip
 """What most traces import, in the warm worker beside what it imports by itself."""
+LARGE: Final = (
+    "peft", "diffusers", "diffusers.models.unets.unet_2d_condition", "diffusers.models.autoencoders.autoencoder_kl",
+    "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion", "diffusers.pipelines.flux.pipeline_flux",
+    "transformers.models.clip.modeling_clip", "transformers.models.t5.modeling_t5",
+)  # fmt: skip
+"""What takes seconds to import, and pays in a long run."""
 _STAYS: Final = 3.0
 """Seconds that a worker may stay once its front is gone."""
 
@@ -61,8 +69,8 @@ class Limits:
 class Driver:
     """Children one after the other; `close` ends its warm worker."""
 
-    def __init__(self, root: Path, limits: Limits, warm: Callable[[], Launch] | None = None) -> None:
-        self._root, self._limits, self._given = root, limits, warm
+    def __init__(self, root: Path, limits: Limits, imports: Sequence[str] = ()) -> None:
+        self._root, self.limits, self._imports = root, limits, (*_WARM, *_rooms(), *imports)
         self._warm: Warm | None = None
         for name in _FRONT:
             import_module(name)
@@ -107,17 +115,15 @@ class Driver:
 
     def _argv(self, one: Input) -> list[str]:
         saved = one.argv[0] == "draw" or any(name.endswith(".json") for name in one.argv[1:2])
-        return [*one.argv, *(() if saved else self._limits.argv())]
+        return [*one.argv, *(() if saved else self.limits.argv())]
 
     def _launch(self) -> Launch:
-        if self._given is not None:
-            return self._given()
         if self._warm is None:
             os.environ["PYTHONPATH"] = str(module_folder(self._root / "path"))
             scratch = self._root / "warm"
             scratch.mkdir(exist_ok=True)
             boot = warm_worker.boot
-            warm_worker.boot = lambda entry: _warmer(boot(entry))
+            warm_worker.boot = lambda entry: _warmer(boot(entry), self._imports)
             try:
                 self._warm = Warm(scratch)
             finally:
@@ -130,7 +136,7 @@ class Driver:
         try:
             poll = select.poll()
             poll.register(handle, select.POLLIN)
-            timely = bool(poll.poll(self._limits.bounds().seconds * 1000))
+            timely = bool(poll.poll(self.limits.bounds().seconds * 1000))
             if not timely:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -165,8 +171,14 @@ def _stays(pid: int) -> bool:
     return False
 
 
-def _warmer(program: str) -> str:
+def _rooms() -> list[str]:
+    """Modules of analyze that are imported by their names."""
+    rooms = ("analyzer.loaders.kinds", "analyzer.rules")
+    return [f"{room}.{found.name}" for room in rooms for found in iter_modules(import_module(room).__path__)]
+
+
+def _warmer(program: str, names: Sequence[str]) -> str:
     """The program of a warm worker that imports more before it begins."""
     before, main, _ = program.rpartition("main()\n")
-    imports = "".join(f"try:\n    importlib.import_module({name!r})\nexcept ImportError:\n    pass\n" for name in _WARM)
+    imports = "".join(f"try:\n    importlib.import_module({name!r})\nexcept ImportError:\n    pass\n" for name in names)
     return f"{before}import importlib\n{imports}{main}"

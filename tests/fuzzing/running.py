@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-from tests.fuzzing.driver import Driver, Limits
+from tests.fuzzing.driver import LARGE, Driver, Limits
 from tests.fuzzing.failures import Result, result
 from tests.fuzzing.inputs import Input, Seed
 from tests.fuzzing.mutating import mutate, seed_name
@@ -71,7 +71,7 @@ _JOB: dict[str, tuple[Driver, Path, int, Limits]] = {}
 def _begin(folder: Path, seed: int, limits: Limits) -> None:
     own = folder / f"job-{os.getpid()}"
     own.mkdir()
-    _JOB["own"] = Driver(own, limits), folder / "seeds", seed, limits
+    _JOB["own"] = Driver(own, limits, LARGE), folder / "seeds", seed, limits
 
 
 def _run(task: Task) -> tuple[Task, Result]:

@@ -6,6 +6,7 @@ import io
 import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from random import Random
 from typing import Any, Final
@@ -62,10 +63,9 @@ def damaged(content: bytes, random: Random, trail: list[str], suffix: str = "") 
 
 def zip_changed(content: bytes, random: Random, trail: list[str]) -> bytes:
     """An archive with another member, or damaged as a whole."""
-    if random.random() < 0.15 or not zipfile.is_zipfile(io.BytesIO(content)):
+    members = _members(content)
+    if random.random() < 0.15 or not members:
         return damaged(content, random, trail)
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = [(name, archive.read(name)) for name in archive.namelist()]
     law = random.choice(_ZIP_LAWS)
     trail.append(law.__name__)
     return zipped(law(members, random, trail), random.random() < 0.1)
@@ -83,6 +83,15 @@ def zipped(members: Members, deflated: bool = False) -> bytes:
                 info.compress_type = zipfile.ZIP_DEFLATED if deflated or bomb else zipfile.ZIP_STORED
                 archive.writestr(info, data)
     return target.getvalue()
+
+
+def _members(content: bytes) -> Members:
+    """Those of an archive; none of one that an earlier law left unreadable."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return [(name, archive.read(name)) for name in archive.namelist()]
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError):
+        return []
 
 
 def _at(members: Members, random: Random, ends: tuple[str, ...] = ()) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from random import Random
 from typing import Any, Final
 
@@ -45,7 +46,7 @@ def odd(random: Random) -> Any:
     if draw < 0.35:
         return random.choice(NUMBERS)
     if draw < 0.55:
-        return random.choice(PLAIN)
+        return deepcopy(random.choice(PLAIN))
     if draw < 0.97:
         return random.choice(STRINGS)
     return random.choice(("x" * LONG, [0] * 100_000, {str(n): n for n in range(20_000)}, ["x"] * 20_000))

@@ -22,7 +22,7 @@ LLAMA: Final[dict[str, Any]] = {
 """Small enough that all kinds about something else can have it as their model."""
 _LAYERS: Final = (
     "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers",
-    "num_decoder_layers", "num_encoder_layers", "depth", "num_blocks",
+    "num_single_layers", "num_decoder_layers", "num_encoder_layers", "depth", "num_blocks",
 )  # fmt: skip
 _FEW: Final = 1
 _BASE: Final = (
@@ -162,5 +162,4 @@ QUANTIZED: Final = {
 CODE: Final[dict[str, Callable[[], Seed]]] = {
     "own": lambda: Seed(_own(), TRACE),
     "llama": lambda: Seed({**tiny(), "model/modeling_llama.py": b"raise SystemExit(3)\n"}, TRACE),
-    "python": lambda: Seed({"model.py": b"import torch\n", **tiny()}, ("trace", "model.py")),
 }
