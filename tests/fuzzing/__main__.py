@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.fuzzing import page
-from tests.fuzzing.driver import Driver, Limits
+from tests.fuzzing.driver import LARGE, Driver, Limits
 from tests.fuzzing.failures import Results
 from tests.fuzzing.inputs import Place
 from tests.fuzzing.running import Task, build, made, run_all, run_one
@@ -108,11 +108,11 @@ def _only(name: str, seed: int, limits: Limits, into: Path) -> int:
     if not place.root.exists():
         place.make(one.files)
     print(f"{one.name} of {one.seed}, in {place.work}:\n  " + "\n  ".join(one.trail))
-    driver = Driver(into.resolve(), limits)
+    driver = Driver(into.resolve(), limits, LARGE)
     seen, shown = run_one(driver, one, limits), driver.see(one, debug=True)
     driver.close()
     print(f"{shown.out[-2000:]}\n{shown.err[-6000:]}\n{shown.traceback[-6000:]}\nexit code {shown.code}\n{seen}")
-    print(f"cd {place.work} && analyze {' '.join([*one.argv, *limits.argv()])}")
+    print(f"cd {place.work} && analyze {' '.join(driver.argv(one))}")
     return int(seen.outcome.startswith("FAULT"))
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import resource
+import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, NoReturn
 
@@ -19,6 +23,11 @@ from tests.fuzzing.payloads import NAME, SAID
 
 FACTS: Final = "facts"
 """The file that tells about workers: `worker PID`, `peak KIB`, `ran`."""
+STUCK: Final = "stuck"
+"""The file that holds where the front or the worker was when it had to be ended, innermost call first."""
+ASKED: Final = signal.SIGUSR1
+"""The signal on which either writes that."""
+_MOMENT: Final = 0.2
 OUT, ERR = "stdout", "stderr"
 TRACEBACK: Final = "traceback"
 """The file that holds where the worker or the front failed."""
@@ -61,6 +70,7 @@ def _settle(place: Place) -> None:
     tmp, home = place.own
     os.environ.update(TMPDIR=str(tmp), HOME=str(home), COLUMNS="200")
     tempfile.tempdir = None
+    faulthandler.register(ASKED, file=os.open(place.root / STUCK, os.O_CREAT | os.O_WRONLY), all_threads=False)
     resource.setrlimit(resource.RLIMIT_AS, (_SPACE, _SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -96,7 +106,12 @@ class _Seen:
         return self._inner.memory()
 
     def kill(self) -> None:
+        """End it, and keep where it was: the command kills what takes too much or does not stop."""
         self._look()
+        with suppress(OSError):
+            os.kill(self._pid, ASKED)
+            time.sleep(_MOMENT)
+            (self._facts.with_name(STUCK)).write_bytes(self._said())
         self._inner.kill()
 
     def end(self) -> None:

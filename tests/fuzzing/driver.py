@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -47,6 +48,13 @@ _STAYS: Final = 3.0
 """Seconds that a worker may stay once its front is gone."""
 
 
+_APART: Final = Path(sys.prefix) / "apart"
+"""Where `make` puts timm and sentence-transformers."""
+_ASKING: Final = 0.3
+"""Seconds that a front that does not end has to write down where it is."""
+_TELLS: Final = f"import faulthandler\nfaulthandler.register({int(child.ASKED)}, file=2, all_threads=False)\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the command is told, and what is granted beyond it before the child is ended."""
@@ -70,7 +78,7 @@ class Driver:
     """Children one after the other; `close` ends its warm worker."""
 
     def __init__(self, root: Path, limits: Limits, imports: Sequence[str] = ()) -> None:
-        self._root, self.limits, self._imports = root, limits, (*_WARM, *_rooms(), *imports)
+        self._root, self.limits, self._imports = root, limits, imports
         self._warm: Warm | None = None
         for name in _FRONT:
             import_module(name)
@@ -85,7 +93,7 @@ class Driver:
         started = time.monotonic()
         pid = os.fork()
         if pid == 0:
-            child.run(place, self._argv(one), launch, debug)
+            child.run(place, self.argv(one), launch, debug)
         status, peak, timely = self._wait(pid)
         seconds = time.monotonic() - started
         facts = _facts(place.root / child.FACTS)
@@ -99,6 +107,7 @@ class Driver:
         seen = Seen(
             code=os.waitstatus_to_exitcode(status),
             out=place.text(child.OUT), err=place.text(child.ERR), traceback=place.text(child.TRACEBACK),
+            stuck=place.text(child.STUCK),
             for_ci="github" in one.argv,
             seconds=seconds, timely=timely, front=peak << 10, worker=facts.peak << 10, ran=ran,
             stayed=bool(stayed), changed=tuple(str(entry[0]) for entry in changed), left=tuple(left),
@@ -113,17 +122,19 @@ class Driver:
             self._warm.close()
             self._warm = None
 
-    def _argv(self, one: Input) -> list[str]:
+    def argv(self, one: Input) -> list[str]:
+        """The command line of an input, with its limits."""
         saved = one.argv[0] == "draw" or any(name.endswith(".json") for name in one.argv[1:2])
         return [*one.argv, *(() if saved else self.limits.argv())]
 
     def _launch(self) -> Launch:
         if self._warm is None:
-            os.environ["PYTHONPATH"] = str(module_folder(self._root / "path"))
+            places = [str(module_folder(self._root / "path")), *([str(_APART)] if self._imports else [])]
+            os.environ["PYTHONPATH"] = os.pathsep.join(places)
             scratch = self._root / "warm"
             scratch.mkdir(exist_ok=True)
             boot = warm_worker.boot
-            warm_worker.boot = lambda entry: _warmer(boot(entry), self._imports)
+            warm_worker.boot = lambda entry: _warmer(boot(entry), (*_WARM, *_rooms(), *self._imports))
             try:
                 self._warm = Warm(scratch)
             finally:
@@ -139,6 +150,8 @@ class Driver:
             timely = bool(poll.poll(self.limits.bounds().seconds * 1000))
             if not timely:
                 with suppress(ProcessLookupError):
+                    os.kill(pid, child.ASKED)
+                    time.sleep(_ASKING)
                     os.kill(pid, signal.SIGKILL)
             _, status, usage = os.wait4(pid, 0)
         finally:
@@ -181,4 +194,4 @@ def _warmer(program: str, names: Sequence[str]) -> str:
     """The program of a warm worker that imports more before it begins."""
     before, main, _ = program.rpartition("main()\n")
     imports = "".join(f"try:\n    importlib.import_module({name!r})\nexcept ImportError:\n    pass\n" for name in names)
-    return f"{before}import importlib\n{imports}{main}"
+    return f"{before}import importlib\n{imports}{_TELLS}{main}"

@@ -14,11 +14,14 @@ from tests.fuzzing.inputs import Input
 from tests.fuzzing.verdict import Seen, Verdict
 
 _FRAME: Final = re.compile(r'^  File "([^"]+)", line (\d+), in (\S+)', re.MULTILINE)
+_STUCK: Final = re.compile(r'^  File "([^"]+)", line (\d+) in (\S+)', re.MULTILINE)
 _RAISED: Final = re.compile(r"^([A-Za-z_][\w.]*?)(?::|$)", re.MULTILINE)
 _OURS: Final = re.compile(r".*/(analyzer/.*)")
 _THEIRS: Final = re.compile(r".*/(?:site-packages|lib/python[\d.]+)/(.*)")
 _TOLD: Final = "_told"
 """Where a worker hears that it is to stop; what is looked for is where it was."""
+_PLACED: Final = ("FAULT error", "FAULT long line", "FAULT hang", "FAULT memory", "deadline", "memory")
+"""Outcomes whose cause is told by a place better than by words."""
 _EXAMPLES: Final = 8
 _ODD_TEXT: Final = re.compile(r"'[^']*'|\"[^\"]*\"|\([^)]*\)|/\S+|\\[ux]\w+")
 
@@ -51,7 +54,7 @@ class Result:
     @property
     def cause(self) -> str:
         """The same for results that most likely have one cause."""
-        if self.frame and self.outcome in ("FAULT error", "FAULT long line", "deadline"):
+        if self.frame and self.outcome in _PLACED:
             return f"{self.outcome}: {self.raised} at {self.frame}"
         return f"{self.outcome}: {plain(self.words)}"
 
@@ -64,6 +67,7 @@ def plain(words: str) -> str:
 def result(one: Input, seen: Seen, verdict: Verdict) -> Result:
     """What is kept of a run."""
     frames = [frame for frame in _FRAME.findall(seen.traceback) if frame[2] != _TOLD]
+    frames = _STUCK.findall(seen.stuck)[::-1] or frames
     ours = [f"{found[1]}:{line} {function}" for file, line, function in frames if (found := _OURS.match(file))]
     last = frames[-1] if frames else ("", "", "")
     raised = _RAISED.findall(seen.traceback.rstrip().rpartition("\n  ")[2].partition("\n")[2] or "")

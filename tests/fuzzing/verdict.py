@@ -60,6 +60,8 @@ class Seen:
     outputs: Mapping[str, bytes] = field(default_factory=dict)
     traceback: str = ""
     """Where the worker or the front failed, or was when it was told to stop."""
+    stuck: str = ""
+    """Where the front or the worker was when it had to be ended, innermost call first."""
     for_ci: bool = False
     """Whether its stdout is meant to be obeyed by a CI."""
 
