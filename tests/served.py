@@ -15,7 +15,12 @@ from unittest import mock
 from analyzer import cli
 
 _SHIM = """#!{python} -IS
-import json, socket, sys
+import json, os, socket, sys
+if sys.argv[1:] == ["-I", "-c", "import analyzer"]:
+    sys.exit(0)
+if sys.argv[1:3] != ["-I", "-m"] and sys.argv[0].endswith("/python"):
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+sys.argv[:] = [argument for argument in sys.argv if argument != "-I"]
 with socket.socket(socket.AF_UNIX) as line:
     line.connect({address!r})
     line.sendall(json.dumps(sys.argv[1:]).encode() + b"\\n")
@@ -27,7 +32,7 @@ sys.exit(answer["code"])
 
 
 def run(command: list[str], folder: Path, scratch: Path, **values: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder; each `analyze ...` and `python -m analyzer ...` in it is `cli.main`, here."""
+    """Run a command in a folder; each `analyze ...` and `python -I -m analyzer ...` in it is `cli.main`, here."""
     address = str(scratch / "line")
     for name in ("analyze", "python"):
         shim = scratch / "bin" / name
@@ -58,10 +63,8 @@ def _answer(line: socket.socket) -> None:
     with line:
         args = json.loads(line.makefile().readline())
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-        code = 0
-        if args[:1] != ["-c"]:  # `python -c 'import analyzer'` succeeds
-            argv = args[2:] if args[:2] == ["-m", "analyzer"] else args
-            with mock.patch.object(sys, "stdout", out), mock.patch.object(sys, "stderr", err):
-                code = cli.main(argv)
+        argv = args[2:] if args[:2] == ["-m", "analyzer"] else args
+        with mock.patch.object(sys, "stdout", out), mock.patch.object(sys, "stderr", err):
+            code = cli.main(argv)
         said = {name: stream.buffer.getvalue().decode() for name, stream in (("out", out), ("err", err))}  # type: ignore[attr-defined]
         line.sendall(json.dumps({"code": code, **said}).encode())

@@ -13,6 +13,7 @@ import yaml
 
 from analyzer import cli
 from tests.check.folders import edit, plant, sample
+from tests.hostile.runner_log import read_log, read_outputs
 from tests.schemas import published, validate
 from tests.served import run
 
@@ -53,39 +54,64 @@ def test_the_pre_commit_hook_is_of_the_schema_and_fails_on_what_is_new(repositor
     assert done.returncode == 1 and "model: 1 new error, 1 known" in done.stdout
 
 
-def test_the_github_action_annotates_summarises_and_hands_files_on(repository: Path, tmp_path: Path) -> None:
+def _act(repository: Path, scratch: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
     action = _definition("action.yml")
     validate(action, "github-action")
     (step,) = action["runs"]["steps"]
-    given = {"model": "model", "args": "--trust-remote-code\n", "baseline": "known.json", "base": "main"}
-    given = {name: given.get(name, one.get("default", "")) for name, one in action["inputs"].items()}
-    given |= {"report-dir": str(tmp_path / "report")}
+    given = {name: one.get("default", "") for name, one in action["inputs"].items()} | inputs
+    given |= {"model": "model", "baseline": "known.json", "report-dir": str(scratch / "report")}
     values = {key: given[text.split("inputs.")[1].split(" ")[0]] for key, text in step["env"].items()}
-    done = run(
-        ["bash", "-c", step["run"]], repository, tmp_path, GITHUB_ACTION_PATH=str(ROOT),
-        GITHUB_STEP_SUMMARY=str(tmp_path / "summary"), GITHUB_OUTPUT=str(tmp_path / "output"), **values,
+    return run(
+        ["bash", "-c", step["run"]], repository, scratch, GITHUB_ACTION_PATH=str(ROOT),
+        GITHUB_STEP_SUMMARY=str(scratch / "summary"), GITHUB_OUTPUT=str(scratch / "output"), **values,
     )  # fmt: skip
+
+
+def test_the_github_action_annotates_summarises_and_hands_files_on(repository: Path, tmp_path: Path) -> None:
+    done = _act(repository, tmp_path, args="--trust-remote-code\n", base="main")
     assert done.returncode == 1, done.stdout
-    lines = [line for line in done.stdout.splitlines() if line.startswith("::")]
+    lines, said = read_log(done.stdout)
     assert lines[0].startswith("::error file=model/resampler.py,line=") and lines[1].startswith("::notice file=model/")
+    assert "analyze: model: 1 new error, 1 known" in said
     assert json.loads((tmp_path / "report" / "dtypes.sarif").read_text())["version"] == "2.1.0"
     summary = (tmp_path / "summary").read_text()
     assert "1 new error, 1 known" in summary and "```mermaid" in summary and "### analyze diff" in summary
-    outputs = dict(line.split("=", 1) for line in (tmp_path / "output").read_text().splitlines())
-    assert outputs["exit-code"] == "1" and set(outputs) == set(action["outputs"])
-    assert all(Path(outputs[name]).is_file() for name in ("sarif", "comment"))
+    outputs = read_outputs((tmp_path / "output").read_text())
+    assert outputs["exit-code"] == "1" and set(outputs) == set(_definition("action.yml")["outputs"])
+    files = [Path(outputs[name]) for name in ("sarif", "junit", "comment")]
+    assert all(file.is_file() and file.parent == tmp_path / "report" for file in files)
+
+
+def test_the_github_actions_annotations_are_no_matter_of_arguments(repository: Path, tmp_path: Path) -> None:
+    done = _act(repository, tmp_path, args=f"--trust-remote-code\n--format\ntext\n--out\n{tmp_path / 'other'}")
+    assert done.returncode == 1 and read_log(done.stdout)[0][0].startswith("::error file=model/"), done.stdout
 
 
 def test_the_gitlab_job_writes_the_reports_that_it_names(repository: Path, tmp_path: Path) -> None:
     (job,) = jobs = _definition("integrations/gitlab-ci.yml").values()
     assert jobs
-    script = "set -e\n" + "\n".join(job["script"])
-    done = run(["bash", "-c", script], repository, tmp_path, **{**job["variables"], "MODEL": "model"})
+    assert "trust" not in job["variables"]["ARGUMENTS"]
+    (repository / "dtype-report").symlink_to(tmp_path)  # as a merge request may bring it
+    script = "\n".join(["set -e", *job["before_script"][:-1], *job["script"]])
+    given = {**job["variables"], "MODEL": "model", "ARGUMENTS": "--trust-remote-code"}
+    done = run(["bash", "-c", script], repository, tmp_path, **given)
     assert done.returncode == 1, done.stdout
+    assert not list(tmp_path.glob("dtypes.*"))
     found = json.loads((repository / job["artifacts"]["reports"]["codequality"]).read_text())
     assert [one["location"]["path"] for one in found] == ["model/resampler.py"] * 2
     assert (repository / job["artifacts"]["reports"]["junit"]).read_text().startswith("<?xml")
     assert set(job["artifacts"]["reports"].values()) == set(job["artifacts"]["paths"])
+
+
+@pytest.mark.parametrize("given", [{"MODEL": "link"}, {"ARGUMENTS": "--notes --baseline file.json"}])
+def test_the_gitlab_job_refuses_a_link_that_leads_out(given: dict[str, str], repository: Path, tmp_path: Path) -> None:
+    (job,) = _definition("integrations/gitlab-ci.yml").values()
+    for name, target in {"link": tmp_path, "file.json": tmp_path / "file.json"}.items():
+        (repository / name).unlink(missing_ok=True)
+        (repository / name).symlink_to(target)
+    script = "\n".join(["set -e", *job["script"]])
+    done = run(["bash", "-c", script], repository, tmp_path, **{**job["variables"], **given})
+    assert (done.returncode, done.stdout) == (2, "analyze: a link leads out of the project\n")
 
 
 def test_a_schema_refuses_what_is_wrong() -> None:

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from analyzer.errors import AnalyzerError
+from analyzer.foreign import read_small
 from analyzer.ir.findings import Finding, Operand, Origin
 
 
@@ -18,8 +20,8 @@ def quote(findings: Iterable[Finding], folder: str) -> list[Finding]:
     def lines(file: str) -> list[str]:
         path = find(file, folder)
         try:
-            return path.read_text(encoding="utf-8", errors="replace").splitlines() if path else []
-        except OSError:
+            return read_small(path).decode("utf-8", "replace").splitlines() if path else []
+        except AnalyzerError:
             return []
 
     def text(file: str, line: int) -> str:

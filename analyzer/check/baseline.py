@@ -10,8 +10,8 @@ from typing import Final
 
 from analyzer.check.keys import Identity
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import read_small_text
 from analyzer.ir.findings import Finding
-from analyzer.small_files import read_small_text
 
 VERSION: Final = 1
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from analyzer.check.suppressions import Suppression, known
 from analyzer.errors import AnalyzerError
-from analyzer.small_files import read_small_text
+from analyzer.foreign import read_small_text
 
 _COMMENT: Final = re.compile(r"#\s*analyzer:\s*ignore\b\s*(?:\[(?P<codes>[^\]]*)\])?(?P<reason>.*)")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import read_small_text
 from analyzer.ir.findings import Finding
 from analyzer.ir.plan import names
-from analyzer.small_files import read_small_text
 
 if sys.version_info >= (3, 11):
     import tomllib

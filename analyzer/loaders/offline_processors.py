@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+
+from analyzer.errors import AnalyzerError
+from analyzer.loaders.files.json_files import read_settings
 
 _WORDS: Final = 6
 """Tokens that any text has, its ends included."""
@@ -18,7 +20,7 @@ class StandInTokenizer:
 
     def __init__(self, folder: Path) -> None:
         settings = _settings(folder / "tokenizer_config.json")
-        self.model_max_length = min(int(settings.get("model_max_length") or 77), 1 << 20)
+        self.model_max_length = _number(settings.get("model_max_length") or 77, f"{folder}: model_max_length")
         self.vocab_size, self._ends = 1000, (0, 1)
         self.added_tokens_encoder: dict[str, int] = {}
 
@@ -69,10 +71,7 @@ class StandInExtractor:
 
     def __init__(self, folder: Path) -> None:
         settings = _settings(folder / "preprocessor_config.json")
-        size = settings.get("crop_size") or settings.get("size") or 224
-        if isinstance(size, dict):
-            size = size.get("height") or size.get("shortest_edge") or 224
-        self.size = int(size)
+        self.size = _number(settings.get("crop_size") or settings.get("size") or 224, f"{folder}: the size of images")
 
     def __call__(self, images: object = None, *_: object, **__: object) -> Any:
         """Pixels of [pictures, 3, size, size], float32."""
@@ -83,4 +82,13 @@ class StandInExtractor:
 
 
 def _settings(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return read_settings(file) if file.is_file() else {}
+
+
+def _number(value: object, where: str) -> int:
+    """A positive number, or an object of numbers of which one is. Raises AnalyzerError for what is none."""
+    if isinstance(value, dict):
+        value = value.get("height") or value.get("shortest_edge") or value.get("longest_edge")
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 1:
+        return int(min(value, 1 << 20))
+    raise AnalyzerError(f"{where} is {value!r}, no positive number", hint="download or save the file again")

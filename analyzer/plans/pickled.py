@@ -9,6 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import LARGEST, read_small
 
 
 class _Inert:
@@ -59,6 +60,8 @@ def read_pickled(file: Path) -> dict[str, object]:
             for _ in range(3):
                 _Reader(reader).load()
             root = _Reader(reader).load()
+    except AnalyzerError:
+        raise
     except (OSError, zipfile.BadZipFile) as error:
         raise AnalyzerError(f"cannot read {file}: {error}", hint="is it a complete, readable file?") from error
     except Exception as error:  # a pickle can be broken in any way
@@ -72,11 +75,13 @@ def read_pickled(file: Path) -> dict[str, object]:
 
 def _pickle_in(file: Path) -> bytes:
     if not zipfile.is_zipfile(file):
-        return file.read_bytes()
+        return read_small(file)
     with zipfile.ZipFile(file) as archive:
         inside = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if not inside:
             raise AnalyzerError(f"{file} holds no pickle", hint="give the training_args.bin of a Trainer")
+        if archive.getinfo(inside[0]).file_size > LARGEST:
+            raise AnalyzerError(f"{file} is too large to be read", hint=f"no more than {LARGEST >> 10} KiB")
         return archive.read(inside[0])
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, get_origin, get_type_hints
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import parse_json, read_small_text
 from analyzer.ir.plan import Engine, Plan, Preparation, Training, Wrap
-from analyzer.plans.files import parse_json
-from analyzer.small_files import read_small_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

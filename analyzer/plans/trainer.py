@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import parse_json
 from analyzer.plans import deepspeed, preparation
 from analyzer.plans.facts import Facts, section, truth, whole
 from analyzer.plans.known_keys import concerns_precision, known
@@ -99,10 +99,7 @@ def _parsed(value: object, where: str) -> object:
     """What `_VALID_DICT_FIELDS` of TrainingArguments may be: an object, or its JSON as a string."""
     if not (isinstance(value, str) and value.startswith("{")):
         return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise AnalyzerError(f"{where}: broken JSON: {error.msg}", hint="correct it, or write its keys below") from error
+    return parse_json(value, where, "correct it, or write its keys below")
 
 
 def strange_keys(values: Mapping[str, object]) -> list[str]:

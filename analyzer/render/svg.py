@@ -22,7 +22,8 @@ _TEXT: Final = re.compile(r'(<text [^>]*font-size="([\d.]+)"[^>]*)>([^<]+)')
 _TITLE: Final = re.compile(r'(<a [^>]*xlink:title="([^"]*)"[^>]*>)')
 _DATE: Final = re.compile(rb"(?<=/CreationDate \(D:)\d{14}")
 _PROGRAM: Final = (
-    "import sys, pygraphviz; "
+    "import sys; sys.path[:] = [path for path in sys.path if path]; "  # the working directory may be a stranger's
+    "import pygraphviz; "
     "sys.stdout.buffer.write(pygraphviz.AGraph(sys.stdin.read()).draw(format=sys.argv[1], prog='dot'))"
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import read_small
 from analyzer.gc_paused import gc_paused
 from analyzer.ir.findings import Coverage, Finding
 from analyzer.ir.plan import Plan
@@ -19,16 +20,14 @@ from analyzer.report.graphs import check_depth, read_flow, read_graph, read_inve
 from analyzer.report.records import Misfit, as_list, as_object, read_record, read_value
 from analyzer.report.writer import FORWARD, SCHEMA
 
+LARGEST: Final = 256 << 20
+"""Bytes of a report: it has some 700 for an operation."""
 _HINT: Final = "give a report as analyze trace --out FILE.json writes it"
 
 
 def read_report(file: Path) -> Report:
     """The report in a file. Raises AnalyzerError for a file that is none, or of another version."""
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise AnalyzerError(f"{file} cannot be read: {error}", hint=_HINT) from error
-    return parse_report(data, str(file))
+    return parse_report(read_small(file, LARGEST), str(file))
 
 
 def parse_report(data: bytes, what: str) -> Report:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import read_small
 from analyzer.plans.adapter_bases import candidates, in_reach, is_folder
-from analyzer.small_files import read_small
 from analyzer.worker.confinement import is_too_wide, model_paths, source_paths
 from analyzer.worker.protocol import TraceRequest
 

@@ -25,10 +25,12 @@ from analyzer.ir.findings import Origin
 from analyzer.ir.plan import Plan
 from analyzer.propagate import propagate
 from analyzer.running.forward import capture, from_callable
+from tests.slices import at_least, sliced
 
 Function = Callable[..., Any]
 
 PLAN: Final = Plan(device="cpu")
+PARTS: Final = 5
 BASES: Final = (torch.float32, torch.int64, torch.bool, torch.complex64)
 MIXED: Final = (torch.float64, torch.int32, torch.complex64)
 TRIED: Final = tuple(getattr(torch, name) for name in DTYPES if not name.startswith(("float8", "float4", "uint1")))
@@ -174,7 +176,7 @@ def _calls(op: Any) -> Iterator[tuple[Function, list[torch.Tensor]]]:
 
 def test_every_operator_obeys_the_law() -> None:
     broken, asked = {}, 0
-    for op in op_db:
+    for op in sliced(op_db, PARTS, lambda op: str(op.name)):
         name = f"{op.name}.{op.variant_test_name}" if op.variant_test_name else op.name
         if op.name.startswith("jiterator") or op.name in CASTS | {"cfloat", "chalf"}:
             continue
@@ -182,7 +184,7 @@ def test_every_operator_obeys_the_law() -> None:
             asked += 1
             if name not in broken and (how := _broken(function, given)):
                 broken[name] = how
-    assert asked > 2000
+    assert asked > at_least(2000, PARTS)
     assert {name: how for name, how in broken.items() if name not in EXPLAINED} == {}
 
 

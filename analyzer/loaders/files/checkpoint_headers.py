@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import opened, read_small
 from analyzer.ir.dtypes import DTYPES, is_float, width
 from analyzer.ir.findings import Assumption
 
@@ -129,13 +131,13 @@ def _untrue(index: Path, told: Any, tensors: dict[str, Stored]) -> Iterator[Assu
 def _index(index: Path) -> tuple[dict[str, str], object]:
     """Which shard holds each tensor, and the bytes of all of them as the index tells it, None where it does not."""
     try:
-        read = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_once)
+        read = json.loads(read_small(index), object_pairs_hook=_once)
         weight_map: dict[str, str] = read["weight_map"]
         told = (read.get("metadata") or {}).get("total_size")
         shards = sorted(set(weight_map.values()))
     except _Twice as error:
         raise AnalyzerError(f"{index}: {error} stands there twice", hint=_AGAIN) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise AnalyzerError(f"{index}: broken checkpoint index", hint=_AGAIN) from error
     for shard in shards:
         if not isinstance(shard, str) or Path(shard).is_absolute() or ".." in Path(shard).parts:
@@ -145,8 +147,8 @@ def _index(index: Path) -> tuple[dict[str, str], object]:
 
 def _safetensors(file: Path) -> _Entries | None:
     broken = f"{file}: broken safetensors header"
-    with file.open("rb") as stream:
-        start, whole = stream.read(8), file.stat().st_size
+    with opened(file) as stream:
+        start, whole = stream.read(8), os.fstat(stream.fileno()).st_size
         if start == _POINTER:
             return None
         size = int.from_bytes(start, "little")
@@ -173,7 +175,7 @@ def _safetensors(file: Path) -> _Entries | None:
             end = stop
     except _Twice as error:
         raise AnalyzerError(f"{broken}: {error} stands there twice", hint=_REMOVE) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise AnalyzerError(f"{broken}: {type(error).__name__}: {error}", hint=_REMOVE) from error
     if end != whole - 8 - size:
         raise AnalyzerError(f"{broken}: it tells of {end} bytes of data, the file has {whole - 8 - size}", hint=_REMOVE)
@@ -185,15 +187,18 @@ def _pickled(file: Path) -> _Entries | None:
 
     On meta it passes over the data of the zip format; the format before torch 1.6 is one stream, read to its end.
     """
-    with file.open("rb") as stream:
-        if stream.read(8) == _POINTER:
-            return None
     import pickle
 
     import torch
 
     try:
-        found = torch.load(file, map_location="meta", weights_only=True)
+        with opened(file) as stream:
+            if stream.read(8) == _POINTER:
+                return None
+            stream.seek(0)
+            found = torch.load(stream, map_location="meta", weights_only=True)
+    except AnalyzerError:
+        raise
     except pickle.UnpicklingError as error:
         raise AnalyzerError(f"{file} is refused: it holds more than tensors", hint="save it as safetensors") from error
     except Exception as error:  # a broken file raises whatever its bytes lead to

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import parse_json, read_small
 
 
 def read_json(file: Path) -> object:
     """What the file holds. Raises AnalyzerError, with the line where the JSON is broken."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise AnalyzerError(
-            f"{file}:{error.lineno}: broken JSON: {error.msg}", hint="download or save the file again"
-        ) from error
-    except PermissionError as error:
-        hint = "a link may not lead out of the model folder" if file.is_symlink() else "is it yours to read?"
-        raise AnalyzerError(f"cannot read {file}: {error.strerror}", hint=hint) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnalyzerError(f"cannot read {file}: {error}", hint="is it a complete, readable file?") from error
+    return parse_json(read_small(file), file)
 
 
 def read_settings(file: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from analyzer.ir.findings import Assumption
 from analyzer.ir.graph import Place
 from analyzer.ir.reason import Reason
 from analyzer.loaders.building import to_meta
+from analyzer.loaders.exported import checked
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.request import ModelRequest
@@ -66,7 +67,7 @@ def load(request: ModelRequest, settings: object) -> Loaded:
 
 def _read(path: Path, *, trust: bool) -> Any:
     def refused(*_: object, **__: object) -> Any:
-        raise pickle.UnpicklingError("it holds pickled objects")
+        raise pickle.UnpicklingError
 
     plain = torch.load
 
@@ -80,9 +81,13 @@ def _read(path: Path, *, trust: bool) -> Any:
             return torch.export.load(path)
         why = "An exported program holds pickles, and without trust none is run."
         with patched(pickle, "loads", refused, why=why), patched(torch, "load", load, why=why):
-            return torch.export.load(path)
+            return torch.export.load(checked(path))
+    except AnalyzerError:
+        raise
     except pickle.UnpicklingError as error:
-        raise AnalyzerError(f"{path}: {error}", hint="where you trust the file, pass --trust-remote-code") from error
+        raise AnalyzerError(
+            f"{path} holds pickled objects", hint="where you trust the file, pass --trust-remote-code"
+        ) from error
     except Exception as error:  # whatever torch says of a broken file, or of one by another torch
         said = (str(error).splitlines() or [""])[0]
         hint = f"is it a whole file that torch.export.save of torch {torch.__version__} or older wrote?"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Assumption
+from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.quantised.schemes import SCHEMES, UNKNOWN, Scheme, variant
 
 _MODELOPT: Final = "hf_quant_config.json"
@@ -69,8 +69,8 @@ def _modelopt(root: Path) -> Quantisation:
     if not file.is_file():
         return Quantisation()
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))["quantization"]["quant_algo"]
-    except (OSError, ValueError, KeyError, TypeError):
+        said = read_settings(file)["quantization"]["quant_algo"]
+    except (AnalyzerError, KeyError, TypeError):
         said = "some"
     note = Assumption(
         f"{_MODELOPT} says {said}", "transformers does not read that file: traced as if not quantized", _MODELOPT

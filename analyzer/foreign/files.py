@@ -1,4 +1,4 @@
-"""Reads a small file that somebody else may have written: a regular one, up to a size, without ever waiting for it."""
+"""Opens a file that somebody else may have written: a regular one, without ever waiting for it; reads a small one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from analyzer.errors import AnalyzerError
 
@@ -19,16 +19,28 @@ _FLAGS: Final = (
 """A FIFO without a writer opens at once, and is then seen to be one; a terminal does not become ours."""
 
 
-def read_small(file: Path, largest: int = LARGEST) -> bytes:
-    """What the file holds. Raises AnalyzerError for what cannot be read, is no regular file, or is larger."""
+def opened(file: Path) -> IO[bytes]:
+    """The file, to be read from its start. Raises AnalyzerError for what cannot be read or is no regular file."""
     try:
         descriptor = os.open(file, _FLAGS)
-        with os.fdopen(descriptor, "rb") as opened:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise AnalyzerError(f"{file} is no regular file", hint="not a folder, a device or a pipe")
-            data = opened.read(largest + 1)
+            return os.fdopen(descriptor, "rb")
+        except BaseException:
+            os.close(descriptor)
+            raise
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         raise _unreadable(file, error) from error
+
+
+def read_small(file: Path, largest: int = LARGEST) -> bytes:
+    """What the file holds. Raises AnalyzerError for what cannot be read, is no regular file, or is larger."""
+    with opened(file) as stream:
+        try:
+            data = stream.read(largest + 1)
+        except OSError as error:
+            raise _unreadable(file, error) from error
     if len(data) > largest:
         raise AnalyzerError(f"{file} is too large to be read", hint=f"no more than {largest >> 10} KiB")
     return data
@@ -47,4 +59,6 @@ def _unreadable(file: Path, error: OSError | ValueError) -> AnalyzerError:
     if isinstance(error, IsADirectoryError) or getattr(error, "errno", None) == errno.ENXIO:  # ENXIO: a socket
         return AnalyzerError(f"{file} is no regular file", hint="not a folder, a device or a pipe")
     words = error.strerror if isinstance(error, OSError) else str(error)
-    return AnalyzerError(f"{file} cannot be read: {words}", hint="is it there, and yours to read?")
+    linked = isinstance(error, PermissionError) and file.is_symlink()
+    hint = "a link may not lead out of the model folder" if linked else "is it there, and yours to read?"
+    return AnalyzerError(f"{file} cannot be read: {words}", hint=hint)

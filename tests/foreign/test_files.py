@@ -12,9 +12,9 @@ import pytest
 from analyzer.check.baseline import Baseline
 from analyzer.check.suppressions import configured
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import read_small, read_small_text
 from analyzer.plans import plan_file
 from analyzer.plans.files import read_file
-from analyzer.small_files import read_small, read_small_text
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes in folders are of POSIX")
 DEEP = 100_000

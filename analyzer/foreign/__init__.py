@@ -1,0 +1,7 @@
+"""The one door for bytes that somebody else wrote: regular files, up to a size, and plain data, up to a depth."""
+
+from analyzer.foreign.data import check_data, parse_json
+from analyzer.foreign.files import LARGEST, opened, read_small, read_small_text
+from analyzer.foreign.yaml_text import parse_yaml
+
+__all__ = ["LARGEST", "check_data", "opened", "parse_json", "parse_yaml", "read_small", "read_small_text"]

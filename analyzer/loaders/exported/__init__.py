@@ -1,0 +1,5 @@
+"""Reads a program that `torch.export.save` wrote so that torch sees nothing of it that could run code."""
+
+from analyzer.loaders.exported.archive import checked
+
+__all__ = ["checked"]

@@ -1,0 +1,188 @@
+"""Checks every text of a saved program by the place where it stands, and leaves out those that nothing needs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from keyword import iskeyword
+from typing import Any, Final
+
+from analyzer.loaders.exported.expressions import check_expression, is_symbol
+from analyzer.loaders.exported.operators import check_operator, registered
+from analyzer.loaders.exported.refused import Refused, short
+
+_LONGEST: Final = 4096
+"""Characters of a name or a text."""
+_DEEPEST: Final = 64
+"""Graphs in graphs, and trees of inputs, of which each level takes four of JSON."""
+_PATH: Final = re.compile(r"[\w .:/+@<>()\[\],*~=-]*")
+"""The name of a module or a parameter, which torch writes into Python: no quote, backslash or end of a line."""
+_FRAME: Final = re.compile(r'File "([^"\n\\]{1,1024})", line (\d{1,9})(?:, in ([\w<>.]{1,200}))?')
+_SPEC_TYPES: Final = frozenset({
+    "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict", "collections.deque",
+    "collections.namedtuple", "builtins.NoneType", "immutable_list", "immutable_dict",
+})  # fmt: skip
+"""Kinds of containers whose context is data; that of a defaultdict names a function, and is imported."""
+
+
+def _name(text: str) -> None:
+    """A name that torch writes into Python as it is."""
+    if not text.isidentifier() or not text.isascii() or iskeyword(text) or len(text) > _LONGEST:
+        raise Refused(f"the name {short(text)!r}")
+
+
+def _empty_or_name(text: str) -> None:
+    if text:
+        _name(text)
+
+
+def _path(text: str) -> None:
+    if len(text) > _LONGEST or not _PATH.fullmatch(text):
+        raise Refused(f"the name {short(text)!r}")
+
+
+def _symbol(text: str) -> None:
+    if not is_symbol(text):
+        raise Refused(f"the size {short(text)!r}")
+
+
+def _any(text: str) -> None:
+    """A string of the model's own, which torch writes as `repr` does."""
+    if len(text) > _LONGEST:
+        raise Refused(f"the text {short(text)!r}")
+
+
+def _spec(text: str) -> None:
+    """How inputs or outputs are nested."""
+    try:
+        protocol, tree = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Refused(f"the description of inputs {short(text)!r}") from error
+    if protocol != 1:
+        raise Refused(f"the description of inputs {short(text)!r}")
+    _tree(tree, _DEEPEST)
+
+
+def _tree(tree: Any, depth: int) -> None:
+    if not isinstance(tree, dict) or tree.keys() - {"type", "context", "children_spec"} or depth == 0:
+        raise Refused(f"the description of inputs {short(tree)!r}")
+    kind, context = tree.get("type"), tree.get("context")
+    if kind is not None and kind not in _SPEC_TYPES and (kind not in _own_types() or not _is_data(context)):
+        raise Refused(f"inputs of the kind {short(kind)!r}")
+    if not _is_data(context):
+        raise Refused(f"inputs of the kind {short(kind)!r} with {short(context)}")
+    for child in tree.get("children_spec") or ():
+        _tree(child, depth - 1)
+
+
+def _own_types() -> frozenset[str]:
+    """Containers that libraries registered with torch by themselves, such as the outputs and caches of transformers."""
+    from torch.utils import _pytree
+
+    own = (_pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE[name] for name in _pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE)
+    return frozenset(
+        str(_pytree.SUPPORTED_SERIALIZED_TYPES[one].serialized_type_name)
+        for one in own
+        if _pytree.SUPPORTED_SERIALIZED_TYPES[one].from_dumpable_context is None
+    )
+
+
+def _is_data(context: object) -> bool:
+    """Whether it names nothing to import: torch imports the module of an enumeration, and of a default."""
+    said = json.dumps(context)
+    return not any(word in said for word in ("__enum__", "fqn", "default_factory", "\\u"))
+
+
+_TEXTS: Final[dict[str, Callable[[str], None]]] = {
+    "name": _empty_or_name,
+    "as_name": _name,
+    "parameter_name": _path,
+    "buffer_name": _path,
+    "tensor_constant_name": _path,
+    "user_input_name": _name,
+    "fqn": _path,
+    "forward_arg_names": _name,
+    "field_names": _name,
+    "as_string": _any,
+    "as_strings": _any,
+    "expr_str": check_expression,
+    "in_spec": _spec,
+    "out_spec": _spec,
+    "torch_version": _path,
+    "verifiers": _name,
+    "path_name": _path,
+}
+"""The check of each text by its key; a text under any other key is refused."""
+_DEVICES: Final = frozenset({"cpu", "cuda", "meta", "mps", "xpu", "hpu", "npu", "mtia", "xla"})
+_MAPS: Final[dict[str, Callable[[str], None]]] = {
+    "tensor_values": _name,
+    "sym_int_values": _name,
+    "sym_bool_values": _name,
+    "sym_float_values": _name,
+    "as_string_to_argument": _name,
+    "opset_version": _path,
+    "range_constraints": _symbol,
+    "treespec_namedtuple_fields": _path,
+    "config": _path,
+}
+"""The check of the keys of each map."""
+_EMPTIED: Final[dict[str, list[object]]] = {"guards_code": []}
+"""Left out: guards are Python that torch would compile, and the nodes refuse by themselves what does not fit."""
+_OBJECTS: Final = frozenset({"as_custom_obj", "custom_obj_name", "class_fqn"})
+
+
+def checked_json(text: bytes) -> bytes:
+    """The JSON of a program or of its weights, without what nothing needs. Raises Refused, or ValueError."""
+    data = json.loads(text)
+    known = registered()
+    return json.dumps(_checked(data, "", known, 8 * _DEEPEST)).encode()
+
+
+def _checked(value: Any, key: str, known: frozenset[str], depth: int) -> Any:
+    if depth == 0:
+        raise Refused("too many graphs in graphs")
+    if isinstance(value, str):
+        _check_text(value, key, known)
+        return value
+    if isinstance(value, list):
+        return [_checked(one, key, known, depth - 1) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if key == "metadata":
+        return _metadata(value)
+    check = _MAPS.get(key)
+    for name in value:
+        (check or _field)(name)
+    return {name: _EMPTIED[name] if name in _EMPTIED else _checked(one, "" if check else name, known, depth - 1)
+            for name, one in value.items()}  # fmt: skip
+
+
+def _field(name: str) -> None:
+    """A field of a record; those of objects of other classes are refused."""
+    _name(name)
+    if name in _OBJECTS:
+        raise Refused("an object of a class of its own")
+
+
+def _check_text(text: str, key: str, known: frozenset[str]) -> None:
+    if key in ("target", "as_operator"):
+        check_operator(text, known)
+    elif key == "type":
+        if text not in _DEVICES:
+            raise Refused(f"the device {short(text)!r}")
+    elif key in _TEXTS:
+        _TEXTS[key](text)
+    else:
+        raise Refused(f"{short(key)!r}")
+
+
+def _metadata(found: dict[str, Any]) -> dict[str, str]:
+    """Where a node comes from: the lines, and the modules; everything else is left out."""
+    kept = {}
+    if isinstance(trace := found.get("stack_trace"), str):
+        frames = (f'File "{file}", line {line}, in {name or "?"}' for file, line, name in _FRAME.findall(trace))
+        kept["stack_trace"] = "\n".join(frames)
+    if isinstance(modules := found.get("nn_module_stack"), str) and modules.isprintable():
+        kept["nn_module_stack"] = modules
+    return kept
