@@ -7,6 +7,7 @@ a folder, and shows what comes of it.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _only(given.only, given.seed, limits, given.into)
     results = Results.read(given.out)
     tasks = _tasks(given.inputs, given.seed, given.kinds or [kind for kind in KINDS if KINDS[kind]], results)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts what is in the background deaf to the first
+        signal.signal(number, signal.default_int_handler)
     before, started, kept = results.faults, time.monotonic(), time.monotonic()
     missing = {(task.kind, task.number) for task in tasks}
     try:

@@ -42,7 +42,7 @@ def run(place: Place, argv: Sequence[str], launch: Launch, debug: bool) -> NoRet
     code = 99
     try:
         _settle(place)
-        pipeline.Fresh = _always(Watched(launch, place.root / FACTS))  # type: ignore[assignment, misc]
+        pipeline.Fresh = _always(Watched(launch, place.root / FACTS))  # type: ignore[attr-defined]
         _keep_tracebacks(place.root / TRACEBACK)
         if debug:
             argv = [*argv, "--debug"]

@@ -12,6 +12,8 @@ from tests.fuzzing.inputs import Files, Input, Seed
 from tests.fuzzing.laws import archives, folders, texts, trees
 
 _ARCHIVES = (".bin", ".pt", ".pt2", ".pth", ".ckpt")
+_OUTS = (".svg", ".json", ".html", ".txt", ".dot")
+_FORMATS = ("sarif", "github", "gitlab", "junit", "markdown", "json")
 _YAML = 50_000
 _TREES = (".json", ".yaml", ".yml")
 
@@ -40,7 +42,23 @@ def mutate(name: str, one: Seed, seed: int, kind: str, number: int) -> Input:
             content = files[near]
             assert isinstance(content, bytes)
             files[near] = _changed(near, content, random, trail)
-    return Input(f"{kind}:{number}", name, files, one.argv, tuple(trail))
+    argv = _asked(one.argv, random)
+    trail += [" ".join(argv)] if argv != one.argv else []
+    return Input(f"{kind}:{number}", name, files, argv, tuple(trail))
+
+
+def _asked(argv: tuple[str, ...], random: Random) -> tuple[str, ...]:
+    """Now and then another command, or an output beside the terminal's."""
+    if argv[0] != "trace":
+        return argv
+    draw = random.random()
+    if draw < 0.15:
+        return (*argv, "--out", f"../out/g{random.choice(_OUTS)}")
+    if draw < 0.20:
+        return ("check", *argv[1:], "--format", random.choice(_FORMATS), "--out", "../out/checked")
+    if draw < 0.22:
+        return ("fix", *argv[1:])
+    return (*argv, "--train") if draw < 0.25 else argv
 
 
 def _changed(near: str, content: bytes, random: Random, trail: list[str]) -> bytes:

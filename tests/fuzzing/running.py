@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -69,6 +70,7 @@ _JOB: dict[str, tuple[Driver, Path, int, Limits]] = {}
 
 
 def _begin(folder: Path, seed: int, limits: Limits) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this
     own = folder / f"job-{os.getpid()}"
     own.mkdir()
     _JOB["own"] = Driver(own, limits, LARGE), folder / "seeds", seed, limits

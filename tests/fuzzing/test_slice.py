@@ -62,7 +62,7 @@ def _trusted(name: str, line: str) -> Input:
 @pytest.mark.parametrize(
     ("name", "line", "outcome"),
     [
-        ("sound", "pass", "clean"),
+        ("sound", "pass", "findings"),
         ("runs", f"exec({CODE!r})", "FAULT marker"),
         ("waits", "import time; time.sleep(60)", "deadline"),
         ("takes", "self.kept = b'x' * (3 << 29)", "memory"),

@@ -24,15 +24,22 @@ _LAYERS: Final = (
     "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers",
     "num_single_layers", "num_decoder_layers", "num_encoder_layers", "depth", "num_blocks",
 )  # fmt: skip
+_OF_LAYERS: Final = ("out_features", "out_indices", "_out_features", "_out_indices", "stage_names")
+"""Keys that name layers, which must not name those that are left out."""
+_LARGE: Final = (
+    "FLUX.1-dev", "Nemotron-H-56B-Base-8K", "gemma-4-26B-A4B", "sam-vit-huge", "stable-cascade",
+    "stable-diffusion-3-medium-diffusers", "stable-diffusion-v1-5", "stable-diffusion-xl-base-1.0",
+)  # fmt: skip
+"""Published models that take many seconds as they are."""
 _FEW: Final = 1
 _BASE: Final = (
     "albert", "bart", "beit", "bert", "bigbird_pegasus", "bloom", "blip-2", "clip", "codegen", "cohere", "convnext",
-    "dbrx", "deberta-v2", "deepseek_v3", "deit", "detr", "dinov2", "distilbert", "electra", "falcon", "gemma", "gemma2",
-    "gemma3", "gpt2", "gpt_neox", "gpt_oss", "gptj", "granite", "hubert", "idefics3", "internvl", "jamba", "layoutlmv3",
+    "deberta-v2", "deepseek_v3", "deit", "dinov2", "distilbert", "electra", "falcon", "gemma", "gemma2",
+    "gemma3", "gpt2", "gpt_neox", "gpt_oss", "gptj", "granite", "hubert", "internvl", "jamba", "layoutlmv3",
     "llama", "llama4", "llava", "longformer", "mamba", "mamba2", "marian", "mistral", "mixtral", "mllama", "mpt",
-    "nemotron", "olmo2", "opt", "paligemma", "phi", "phi3", "phimoe", "pixtral", "qwen2", "qwen2_5_vl", "qwen2_moe",
-    "qwen3", "qwen3_moe", "qwen3_next", "recurrent_gemma", "resnet", "roberta", "rwkv", "sam", "segformer", "siglip",
-    "speecht5", "stablelm", "swin", "t5", "timesformer", "vit", "wav2vec2", "whisper", "xlm-roberta", "xlnet", "zamba2",
+    "olmo2", "opt", "paligemma", "phi", "phi3", "phimoe", "pixtral", "qwen2", "qwen2_5_vl", "qwen2_moe",
+    "qwen3", "qwen3_moe", "qwen3_next", "recurrent_gemma", "resnet", "roberta", "rwkv", "segformer", "siglip",
+    "speecht5", "stablelm", "swin", "t5", "timesformer", "vit", "wav2vec2", "whisper", "xlm-roberta", "xlnet",
 )  # fmt: skip
 
 
@@ -52,7 +59,7 @@ def few_layers(config: Any) -> Any:
         return [few_layers(one) for one in config]
     if not isinstance(config, dict):
         return config
-    found = {key: few_layers(value) for key, value in config.items()}
+    found = {key: few_layers(value) for key, value in config.items() if key not in _OF_LAYERS}
     for key in _LAYERS:
         if isinstance(found.get(key), int) and not isinstance(found[key], bool):
             found[key] = min(found[key], _FEW)
@@ -94,14 +101,17 @@ def _hub(place: Path) -> Seed:
     for path in sorted(place.rglob("*.json")):
         data = path.read_bytes()
         if path.name == "config.json":
-            data = json.dumps(few_layers(json.loads(data))).encode()
+            config = json.loads(data)
+            config.pop("auto_map", None)  # its code does not lie there: all would be refused for that
+            data = json.dumps(few_layers(config)).encode()
         files[f"model/{path.relative_to(place).as_posix()}"] = data
     return Seed(files, TRACE)
 
 
 def hub() -> dict[str, Callable[[], Seed]]:
     """A folder of each published model whose files lie beside the repository."""
-    places = sorted(path for path in HUB.iterdir() if path.is_dir()) if HUB.is_dir() else []
+    found = sorted(path for path in HUB.iterdir() if path.is_dir()) if HUB.is_dir() else []
+    places = [path for path in found if path.name not in _LARGE]
     return {path.name: partial(_hub, path) for path in places}
 
 
