@@ -27,7 +27,7 @@ def run_fix(
     """
     stages = [loaders.resolved(replace(request, plan=plan)) for plan in plans]
     path, reload = stages[0].path, _reloader(stages[0])
-    with environment(stages[0].plan.device, request.stubs):
+    with environment(stages[0].plan.device, request.stubs, trust=request.trust_remote_code):
         cases = []
         for stage in stages:
             request.progress("tracing the model as it is")
@@ -50,7 +50,7 @@ def run_edits(request: ModelRequest, report: Report, wanted: Sequence[tuple[int,
         stage = report.stages[number]
         finding = stage.findings[place]
         request.progress(f"trying casts in the source for {finding.code}")
-        with environment(stage.plan.device, request.stubs):
+        with environment(stage.plan.device, request.stubs, trust=request.trust_remote_code):
             if number not in cases:  # a report does not know where the writes of its run went
                 again = fixes.Case.of(*reload(stage.plan, None, None), stage.plan)
                 cases[number] = replace(again, flow=stage.flow, findings=stage.findings)

@@ -66,7 +66,7 @@ def run_trace(request: ModelRequest) -> Report:
     request.progress("building the model without weights")
     request = loaders.resolved(request)
     plan = request.plan
-    with environment(plan.device, request.stubs) as place:
+    with environment(plan.device, request.stubs, trust=request.trust_remote_code) as place:
         with present(home(plan)), gc_paused():
             loaded = loaders.load_request(request)
         report = examine(replace(loaded, steps=request.steps), plan, request.progress)

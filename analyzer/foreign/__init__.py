@@ -2,6 +2,16 @@
 
 from analyzer.foreign.data import check_data, parse_json
 from analyzer.foreign.files import LARGEST, opened, read_small, read_small_text
+from analyzer.foreign.model_folder import check_folder
 from analyzer.foreign.yaml_text import parse_yaml
 
-__all__ = ["LARGEST", "check_data", "opened", "parse_json", "parse_yaml", "read_small", "read_small_text"]
+__all__ = [
+    "LARGEST",
+    "check_data",
+    "check_folder",
+    "opened",
+    "parse_json",
+    "parse_yaml",
+    "read_small",
+    "read_small_text",
+]

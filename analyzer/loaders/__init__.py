@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import check_folder
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
 from analyzer.loaders.files.json_files import read_json
@@ -90,7 +91,7 @@ def load_request(request: ModelRequest) -> Loaded:
     """The model of a request, by the loader of its kind; what the recipe left undone comes first of what is assumed."""
     kind, settings = _kind(request.path, request.plan)
     loader: Loader = import_module(f"analyzer.loaders.kinds.{kind.module}").load
-    with environment(request.plan.device, request.stubs) as place:
+    with environment(request.plan.device, request.stubs, trust=request.trust_remote_code) as place:
         loaded = loader(request, settings)
     said = tuple(Assumption("recipe", note) for note in (*request.plan.notes, *_unprepared(kind, request.plan)))
     return replace(loaded, assumptions=(*said, *place.assumptions(), *loaded.assumptions))
@@ -111,6 +112,8 @@ def _kind(root: Path, plan: Plan) -> tuple[Kind, Any]:
     settings: Any = None
     if not root.exists():
         raise AnalyzerError(f"no such folder: {root}", hint="models are read from disk, never fetched from a hub")
+    if root.is_dir():
+        check_folder(root)
     for kind in LOADERS:
         if kind.fits(root) and not (plan.adapter and _is_base(kind, root)):
             settings = read_json(root / kind.marker) if root.is_dir() else kind.holds()

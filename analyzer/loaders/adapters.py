@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 
 from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError, suggest
+from analyzer.foreign import check_folder
 from analyzer.ir.findings import Assumption
 from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
@@ -35,6 +36,8 @@ _RECIPE: Final = "the adapter of the recipe"
 _NAME: Final = "default"
 """The name that peft gives an adapter when a person gives none."""
 _UNWRAPPED: Final = "run as on plain linear layers: bitsandbytes is not installed (pip install bitsandbytes)"
+_MEGATRON: Final = "megatron.core"
+"""The module that peft imports for layers of Megatron."""
 _HALVES: Final = (torch.float16, torch.bfloat16)
 
 
@@ -99,7 +102,13 @@ def _config(folder: Path, *, trains: bool) -> Any:
     file = folder / _CONFIG
     if not file.is_file():
         raise AnalyzerError(f"no {_CONFIG} in {folder}", hint="give the folder that PeftModel.save_pretrained wrote")
-    cls = _config_class(read_settings(file).get("peft_type"), str(file))
+    check_folder(folder)
+    settings = read_settings(file)
+    if settings.get("megatron_config") and settings.get("megatron_core", _MEGATRON) != _MEGATRON:
+        raise AnalyzerError(f"{file} names the module {settings['megatron_core']!r}", hint=f"only {_MEGATRON} is known")
+    if settings.get("tokenizer_kwargs"):
+        raise AnalyzerError(f"{file} has tokenizer_kwargs", hint="no code of a tokenizer is loaded: remove them")
+    cls = _config_class(settings.get("peft_type"), str(file))
     with _peft_code(str(folder)):
         config = cls.from_pretrained(str(folder))
     config.inference_mode = not trains

@@ -37,7 +37,7 @@ def main() -> None:
     """Talk on standard input and output, which from here on are nobody else's."""
     compile_once()
     try:
-        converse(sys.stdin.buffer, _own_stdout())
+        converse(_own_stdin(), _own_stdout())
     finally:
         sys.stderr.flush()
         os._exit(0)  # what the model's code wants done at the end is not waited for
@@ -132,6 +132,15 @@ def _raise_in_main_thread(number: signal.Signals) -> None:
         signal.pthread_kill(ident, number)
     else:
         interrupt_main(number)
+
+
+def _own_stdin() -> BinaryIO:
+    """Standard input for requests alone; who else reads it finds it at its end."""
+    kept = os.dup(0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return os.fdopen(kept, "rb")
 
 
 def _own_stdout() -> BinaryIO:

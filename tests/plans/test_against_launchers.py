@@ -181,7 +181,7 @@ def test_kwargs_of_checkpointing_as_a_string(tmp_path: Path) -> None:
         ('{"zero_optimization": {"stage": [2]}}', "stage: '[2]' is no whole number"),
         ("bf16: true\nfsdp: true\nfsdp_config: [1]\n", "holds no keys"),
         ("bf16: true\ndeepspeed: [1]\n", "names no file"),
-        ("bf16: true\ndeepspeed: '{broken'\n", "deepspeed: broken JSON"),
+        ("bf16: true\ndeepspeed: '{broken'\n", "deepspeed:1: broken JSON"),
         ("bf16: true\ngradient_checkpointing_kwargs: often\n", "holds no keys"),
         ("model: {_component_: a}\noptimizer: sgd\n", "optimizer: 'sgd' holds no keys"),
     ],

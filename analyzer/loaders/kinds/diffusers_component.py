@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from analyzer.ir.findings import Assumption
 from analyzer.ir.reason import Reason, kept_in_fp32
 from analyzer.loaders.building import Built, ConstructorLines, retype, to_meta
 from analyzer.loaders.checkpoint_names import match
+from analyzer.loaders.class_names import is_name
 from analyzer.loaders.constructor import construct_own
 from analyzer.loaders.default_dtype import default_dtype
 from analyzer.loaders.files.checkpoint_headers import read_headers
@@ -32,13 +32,14 @@ from analyzer.loaders.unsupported_plan import refuse
 
 FILES: Final = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin", "model.safetensors")
 """Names of weights that diffusers writes."""
+_STAND_INS: Final = ("Tokenizer", "TokenizerFast", "Processor", "FeatureExtractor", "ProcessorFast")
 
 
 def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
     """The model whose config.json names its class; needs an inputs file where the usual inputs cannot be made."""
     root, plan = request.path, request.plan
     refuse(plan, "a part of a diffusers pipeline", "adapter")
-    cls = find_class("diffusers", str(settings["_class_name"]), root)
+    cls = find_class("diffusers", settings["_class_name"], root)
     built = build_part(cls, root, settings, plan.dtype)
     reasons = apply_plan(built.module, plan, built.reasons)
     run = None
@@ -98,26 +99,45 @@ def saved_of(built: Built) -> dict[str, tuple[str, str]]:
     return {name: (one.dtype, one.shard) for name, one in built.saved.items()}
 
 
-def find_class(library: str, name: str, root: Path) -> Any:
-    """A class that a pipeline names, of diffusers, of one of its pipelines, or of transformers."""
+def find_class(library: object, name: object, root: Path) -> Any:
+    """A class that a pipeline names, of diffusers, of one of its pipelines, or of transformers.
+
+    Raises AnalyzerError for every other library, and for what is no model, no pipeline and no part of one.
+    """
+    if not (is_name(library) and is_name(name)):
+        raise AnalyzerError(f"{root} names {library!r}.{name!r}, which is no class", hint="download it again")
     if not find_spec("diffusers"):
         raise AnalyzerError(
             f"{root} needs the package diffusers, which is not installed", hint="pip install 'diffusers>=0.30'"
         )
     with quiet():
         import diffusers
+        import transformers
+        from diffusers.configuration_utils import ConfigMixin
 
-        places: list[Any] = [diffusers]
-        if library != "diffusers":
-            own = getattr(diffusers.pipelines, library, None)
-            places = [own] if own is not None else [importlib.import_module(library)] if find_spec(library) else []
-        found = next((getattr(place, name, None) for place in places), None)
-    if found is None:
+        place: Any = {"diffusers": diffusers, "transformers": transformers}.get(str(library))
+        if place is None and (place := getattr(diffusers.pipelines, str(library), None)) is None:
+            raise AnalyzerError(
+                f"{root} names {library}.{name}: only classes of diffusers and transformers are loaded",
+                hint="a pipeline with parts of its own is not traced",
+            )
+        found = getattr(place, str(name), None)
+        known = (torch.nn.Module, ConfigMixin, diffusers.DiffusionPipeline)
+        if isinstance(found, type) and not issubclass(found, known) and not is_prepared(str(name)):
+            raise AnalyzerError(
+                f"{root} names {library}.{name}, which is no model, scheduler or processor", hint="download it again"
+            )
+    if not isinstance(found, type):
         raise AnalyzerError(
             f"{root} names {library}.{name}, which diffusers {diffusers.__version__} does not have",
-            hint=suggest(name, [one for one in dir(diffusers) if one[0].isupper()]),
+            hint=suggest(str(name), [one for one in dir(diffusers) if one[0].isupper()]),
         )
     return found
+
+
+def is_prepared(name: str) -> bool:
+    """Whether a class prepares text or pictures: a stand-in does its work."""
+    return name.endswith(_STAND_INS)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from analyzer.loaders.building import Built, build
 from analyzer.loaders.files.checkpoint_headers import read_headers
 from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.inputs_file import read_inputs_file
-from analyzer.loaders.kinds.diffusers_component import build_part, find_class, quiet, saved_of
+from analyzer.loaders.kinds.diffusers_component import build_part, find_class, is_prepared, quiet, saved_of
 from analyzer.loaders.kinds.transformers_folder import dtype_of
 from analyzer.loaders.offline_processors import StandInExtractor, StandInTokenizer
 from analyzer.loaders.plan_application import apply_plan
@@ -33,14 +33,13 @@ _CALL: Final[dict[str, object]] = {
     "return_dict": False,
 }
 """How a pipeline is called: one denoising step, and the picture as a tensor."""
-_STAND_INS: Final = ("Tokenizer", "TokenizerFast", "Processor", "FeatureExtractor", "ProcessorFast")
 
 
 def load(request: ModelRequest, settings: dict[str, Any]) -> Loaded:
     """The pipeline as `DiffusionPipeline.from_pretrained(root, torch_dtype=plan.dtype)` puts it together."""
     root, plan = request.path, request.plan
     refuse(plan, "a diffusers pipeline", "adapter", "train")
-    cls = find_class("diffusers", str(settings.get("_class_name")), root)
+    cls = find_class("diffusers", settings.get("_class_name"), root)
     entries = {k: v for k, v in settings.items() if isinstance(v, list) and len(v) == 2 and k[0] != "_"}
     notes: list[Assumption] = []
     with warnings.catch_warnings(), quiet():
@@ -87,11 +86,12 @@ def _parts(
         parts[name] = None
         if class_name is None:
             continue
+        cls = find_class(library, class_name, root)
         folder = root / name
-        if not folder.is_dir() and not _is_prepared(class_name):
+        if not folder.is_dir() and not is_prepared(class_name):
             raise AnalyzerError(f"{root / 'model_index.json'} names {name}, but {folder} is missing",
                                 hint="download the pipeline's other folders too")  # fmt: skip
-        made = _part(find_class(library, class_name, root), class_name, folder, plan, notes)
+        made = _part(cls, class_name, folder, plan, notes)
         if isinstance(made, Built):
             built[name], made = made, made.module
         parts[name] = made
@@ -112,23 +112,24 @@ def _inputs(
 
 def _part(cls: Any, name: str, folder: Path, plan: Plan, notes: list[Assumption]) -> Any:
     """A part of a pipeline: built without weights, read from its config, or stood in for."""
+    from diffusers.configuration_utils import ConfigMixin
     from transformers import PreTrainedModel
 
-    if _is_prepared(name):
+    if is_prepared(name):
         return StandInTokenizer(folder) if "Tokenizer" in name else StandInExtractor(folder)
     if issubclass(cls, PreTrainedModel):
-        config = cls.config_class.from_pretrained(str(folder))
+        with user_code(folder, f"reading config.json with {cls.config_class.__name__}"):
+            config = cls.config_class.from_pretrained(str(folder), local_files_only=True)
         stored = read_headers(folder).tensors
         dtype, assumed = dtype_of(config, plan, stored, read_settings(folder / "config.json"))
         notes += assumed
         return build(cls, config, dtype, folder, stored)
     if issubclass(cls, nn.Module):
         return build_part(cls, folder, read_settings(folder / "config.json"), plan.dtype)
-    return cls.from_pretrained(str(folder))
-
-
-def _is_prepared(name: str) -> bool:
-    return name.endswith(_STAND_INS)
+    if not issubclass(cls, ConfigMixin):
+        raise AnalyzerError(f"{folder} is a {name}, which is not traced", hint="only models and schedulers are")
+    with user_code(folder, f"reading the {name}"):
+        return cls.from_pretrained(str(folder), local_files_only=True)
 
 
 def _introduce(parts: dict[str, object]) -> None:

@@ -20,6 +20,7 @@ from analyzer.ir.findings import Assumption
 from analyzer.ir.reason import Reason
 from analyzer.loaders.attention_packages import lend
 from analyzer.loaders.building import Built, build, to_meta
+from analyzer.loaders.class_names import check_activation, check_part
 from analyzer.loaders.classes import choose
 from analyzer.loaders.constructor import construct_own
 from analyzer.loaders.files.checkpoint_headers import read_headers
@@ -45,14 +46,17 @@ def load(request: ModelRequest, settings: list[dict[str, object]]) -> Loaded:
     """
     root, plan = request.path, request.plan
     refuse(plan, "a sentence-transformers model", "adapter")
+    if not all(isinstance(one, dict) for one in settings):
+        raise AnalyzerError(f"{root / 'modules.json'} is no list of modules", hint="save the model again")
     if not settings or not str(settings[0].get("type", "")).endswith(f".{_FIRST}"):
         raise AnalyzerError(f"{root / 'modules.json'} does not begin with a {_FIRST}", hint="only these are traced")
-    folder = root / str(settings[0].get("path") or "")
+    kinds = [check_part(root, one, trust=request.trust_remote_code) for one in settings[1:]]
+    folder = part_folder(root, settings[0])
     config_file = folder / "config.json"
     if not find_spec(_PACKAGE):
         inside = replace(request, path=folder, progress=silent)
         loaded = transformers_folder.load(inside, read_settings(config_file))
-        return _with(loaded, _untraced(settings[1:]))
+        return _with(loaded, _untraced(kinds))
     inner_settings = read_settings(config_file)
     cls, config, notes = choose(folder, inner_settings, trust=request.trust_remote_code)
     stored = read_headers(folder).tensors
@@ -61,7 +65,10 @@ def load(request: ModelRequest, settings: list[dict[str, object]]) -> Loaded:
     with quiet():
         encoder = build(_base(cls, config), config, dtype, folder, stored, current().note)
         first = next((str(p.dtype).removeprefix("torch.") for p in encoder.module.parameters()), "float32")
-        others = [_behind(root, one, trust=request.trust_remote_code) for one in settings[1:]]
+        others = [
+            _behind(root, kind, part_folder(root, one), trust=request.trust_remote_code)
+            for kind, one in zip(kinds, settings[1:], strict=True)
+        ]
     inner = "model" if int(version("sentence-transformers").split(".")[0]) >= 6 else "auto_model"
     module = _chain(encoder.module, inner, others, [str(one.get("name", i)) for i, one in enumerate(settings)])
     reasons = {f"0.{inner}.{name}": reason for name, reason in encoder.reasons.items()}
@@ -127,24 +134,35 @@ def _base(cls: type, config: Any) -> object:
     return found[0] if isinstance(found, (tuple, list)) else found
 
 
-def _behind(root: Path, entry: dict[str, object], *, trust: bool) -> nn.Module:
+def part_folder(root: Path, entry: dict[str, object]) -> Path:
+    """Where a module lies, in the model's folder. Raises AnalyzerError for a path that leads out of it."""
+    path = entry.get("path") or ""
+    if not isinstance(path, str) or Path(path).is_absolute() or ".." in Path(path).parts or "\0" in path:
+        raise AnalyzerError(f"{root / 'modules.json'} names {path!r}, no folder of the model", hint="save it again")
+    return root / path
+
+
+def _behind(root: Path, kind: str, folder: Path, *, trust: bool) -> nn.Module:
     """One of the modules behind the encoder, by the package's own code, but for the weights."""
-    kind = str(entry.get("type", ""))
     own = not kind.startswith(f"{_PACKAGE}.")
-    if own and not trust:
-        raise AnalyzerError(f"{root} comes with its own code ({kind})", hint="read it, then pass --trust-remote-code")
+    if (config := folder / "config.json").is_file():
+        check_activation(config, read_settings(config), trust=trust)
     with user_code(root, f"importing {kind}"):
         base = import_module(_PACKAGE)
         module, _, name = kind.rpartition(".")
-        cls = import_class(root, kind) if own else getattr(import_module(module), name)
+        found = import_class(root, kind) if own else getattr(import_module(module), name)
+        if not (isinstance(found, type) and issubclass(found, nn.Module)):
+            raise AnalyzerError(f"{root / 'modules.json'} names {kind}, which is no module", hint="save it again")
+        cls: Any = found
         holder = next((one for one in cls.__mro__ if "load_torch_weights" in vars(one)), None)
 
         def unread(*_: object, model: object = None, **__: object) -> object:
             return model
 
-        arguments: dict[str, Any] = {"subfolder": str(entry.get("path") or ""), "local_files_only": True}
+        below = str(folder.relative_to(root)) if folder != root else ""
+        arguments: dict[str, Any] = {"subfolder": below, "local_files_only": True}
         if not hasattr(base, "Module") and holder is None:  # before 5.0: load(folder)
-            made = construct_own(lambda: cls.load(str(root / str(entry.get("path") or ""))))
+            made = construct_own(lambda: cls.load(str(folder)))
         else:
             with patched(
                 holder, "load_torch_weights", unread,
@@ -160,8 +178,8 @@ def _saved(encoder: Built, inner: str) -> dict[str, tuple[str, str]]:
     return {f"0.{inner}.{name}": fact for name, fact in saved_of(encoder).items()}
 
 
-def _untraced(entries: list[dict[str, object]]) -> Assumption:
-    names = ", ".join(str(one["type"]).rpartition(".")[2] for one in entries)
+def _untraced(kinds: Sequence[str]) -> Assumption:
+    names = ", ".join(kind.rpartition(".")[2] for kind in kinds)
     return Assumption(f"{names} behind the encoder", "not traced: pip install sentence-transformers", "modules.json")
 
 

@@ -31,6 +31,10 @@ from analyzer.loaders.request import ModelRequest
 from analyzer.loaders.unsupported_plan import refuse
 
 _IMAGE: Final = (3, 224, 224)
+_OF_WEIGHTS: Final = frozenset(
+    {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "scriptable"}
+)
+"""Arguments of `timm.create_model` that say where weights come from, which are never read."""
 
 
 def load(request: ModelRequest, settings: dict[str, Any]) -> Loaded:
@@ -45,7 +49,10 @@ def load(request: ModelRequest, settings: dict[str, Any]) -> Loaded:
     if not find_spec("torchvision"):
         current().finder.add("torchvision")  # timm's data room imports it; none of its models calls it
         current().stack.callback(_forget)
-    name, arguments = str(settings["architecture"]), dict(settings.get("model_args") or {})
+    name, arguments = str(settings["architecture"]), settings.get("model_args") or {}
+    if not isinstance(arguments, dict):
+        raise AnalyzerError(f"{root / 'config.json'}: model_args is no object", hint="save the model again")
+    arguments = {key: value for key, value in arguments.items() if key not in _OF_WEIGHTS}
     lines = ConstructorLines(plain_path(root))
     if isinstance(classes := settings.get("num_classes"), int):
         arguments.setdefault("num_classes", classes)

@@ -15,6 +15,7 @@ import torch
 from analyzer.capture.emulation.cuda import OWN, answering
 from analyzer.capture.patching import patched
 from analyzer.ir.findings import Assumption
+from analyzer.loaders.remote_code.consent import answered
 from analyzer.loaders.remote_code.module_cleanup import forget, gathered
 from analyzer.loaders.remote_code.offline import offline
 from analyzer.loaders.stubs import Finder, standing_in
@@ -82,7 +83,7 @@ _NOW: list[Environment] = []
 
 
 @contextmanager
-def environment(device: str, stubs: Sequence[str] = ()) -> Iterator[Environment]:
+def environment(device: str, stubs: Sequence[str] = (), *, trust: bool = False) -> Iterator[Environment]:
     """The environment that lasts already, or a new one for a plan on `device`."""
     if _NOW:
         yield _NOW[-1]
@@ -91,6 +92,7 @@ def environment(device: str, stubs: Sequence[str] = ()) -> Iterator[Environment]
         installed = [name for name in PACKAGES if device == "cuda" and find_spec(name)]  # they take no abstract tensors
         stack.enter_context(left_as_found())
         stack.enter_context(offline())
+        stack.enter_context(answered(trust))
         made = Environment(stack, stack.enter_context(standing_in((*stubs, *installed))), tuple(stubs))
         stack.callback(made.forget)
         stack.enter_context(gathered(made.asks, made.libraries))
