@@ -112,15 +112,15 @@ def test_the_page_keeps_what_is_around_the_table(tmp_path: Path) -> None:
 def test_the_same_numbers_make_the_same_input() -> None:
     files = {"model/config.json": b'{"a": 1, "b": [2, {"c": "x"}]}', "recipe.yaml": b"a: 1\nb: [c]\n"}
     one = Seed(files, ("trace", "model"))
-    twice = [[mutate("x", one, 3, "config", number) for number in range(200)] for _ in range(2)]
+    twice = [[mutate("x", one, 3, "config", number) for number in range(100)] for _ in range(2)]
     assert twice[0] == twice[1]
-    assert len({str(sorted(made.files.items(), key=str)) for made in twice[0]}) > 150
+    assert len({str(sorted(made.files.items(), key=str)) for made in twice[0]}) > 75
     assert all(made.trail for made in twice[0])
 
 
 def test_json_that_no_library_writes() -> None:
     random = Random(0)
-    texts = [trees.written(trees.changed({"a": [1, {"b": "c"}]}, random, [])) for _ in range(3000)]
+    texts = [trees.written(trees.changed({"a": [1, {"b": "c"}]}, random, [])) for _ in range(1200)]
     for part in (b"1e999", b"NaN", b"\\ud800", b"[" * 1000, b'{"a":1,"a":2}', b"0" * 400, b"tru"):
         assert any(part in text for text in texts), part
-    assert sum(trees.read(text) is not None for text in texts) > 2000
+    assert sum(trees.read(text) is not None for text in texts) > 800
