@@ -16,6 +16,7 @@ from analyzer.ir.plan import Plan
 from analyzer.loaders.files.json_files import read_json
 from analyzer.loaders.kinds import adapter_folder
 from analyzer.loaders.remote_code.environment import environment
+from analyzer.loaders.remote_code.importing import library_code
 from analyzer.loaders.request import Loader, ModelRequest, Progress, silent
 
 
@@ -91,7 +92,10 @@ def load_request(request: ModelRequest) -> Loaded:
     """The model of a request, by the loader of its kind; what the recipe left undone comes first of what is assumed."""
     kind, settings = _kind(request.path, request.plan)
     loader: Loader = import_module(f"analyzer.loaders.kinds.{kind.module}").load
-    with environment(request.plan.device, request.stubs, trust=request.trust_remote_code) as place:
+    with (
+        environment(request.plan.device, request.stubs, trust=request.trust_remote_code) as place,
+        library_code(request.path, f"loading {kind.what}"),
+    ):
         loaded = loader(request, settings)
     said = tuple(Assumption("recipe", note) for note in (*request.plan.notes, *_unprepared(kind, request.plan)))
     return replace(loaded, assumptions=(*said, *place.assumptions(), *loaded.assumptions))
@@ -110,10 +114,7 @@ def _unprepared(kind: Kind, plan: Plan) -> list[str]:
 def _kind(root: Path, plan: Plan) -> tuple[Kind, Any]:
     """What is at the path, and what its marker holds, `settings`."""
     settings: Any = None
-    if not root.exists():
-        raise AnalyzerError(f"no such folder: {root}", hint="models are read from disk, never fetched from a hub")
-    if root.is_dir():
-        check_folder(root)
+    _check(root)
     for kind in LOADERS:
         if kind.fits(root) and not (plan.adapter and _is_base(kind, root)):
             settings = read_json(root / kind.marker) if root.is_dir() else kind.holds()
@@ -127,6 +128,13 @@ def _kind(root: Path, plan: Plan) -> tuple[Kind, Any]:
     hint = _KINDS.format(", ".join(names))
     what = f"{root} is a file, not a model folder" if root.is_file() else f"no config.json in {root}"
     raise AnalyzerError(what, hint=hint)
+
+
+def _check(root: Path) -> None:
+    if not root.exists():
+        raise AnalyzerError(f"no such folder: {root}", hint="models are read from disk, never fetched from a hub")
+    if root.is_dir():
+        check_folder(root)
 
 
 def _is_base(kind: Kind, root: Path) -> bool:

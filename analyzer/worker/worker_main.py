@@ -10,8 +10,8 @@ import sys
 import traceback
 import warnings
 from _thread import interrupt_main
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread, main_thread
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -29,6 +29,8 @@ _NEEDED: Final = ("torch", "transformers", "networkx", "numpy", "safetensors", "
 """What an interpreter must have to trace."""
 _LARGEST: Final = 2 << 30
 """Bytes of a file that a worker may write."""
+_LONGEST: Final = 100_000
+"""Characters of one text of an event: a library may put the whole of a config into an error."""
 _PARENT_DIED: Final = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 
@@ -47,8 +49,10 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
     """One conversation: the set-up, then requests, until the front closes its end."""
 
     def emit(event: protocol.Event, /, **texts: str) -> None:
-        events.write(protocol.line({"event": event, **texts}))
-        events.flush()
+        said = {name: text[:_LONGEST] for name, text in texts.items()}
+        with _undisturbed():
+            events.write(protocol.line({"event": event, **said}))
+            events.flush()
 
     _die_with_the_front()
     try:
@@ -132,6 +136,19 @@ def _raise_in_main_thread(number: signal.Signals) -> None:
         signal.pthread_kill(ident, number)
     else:
         interrupt_main(number)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """While this lasts, the word to stop waits: half an event is none."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _own_stdin() -> BinaryIO:

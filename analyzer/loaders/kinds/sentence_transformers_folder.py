@@ -46,11 +46,7 @@ def load(request: ModelRequest, settings: list[dict[str, object]]) -> Loaded:
     """
     root, plan = request.path, request.plan
     refuse(plan, "a sentence-transformers model", "adapter")
-    if not all(isinstance(one, dict) for one in settings):
-        raise AnalyzerError(f"{root / 'modules.json'} is no list of modules", hint="save the model again")
-    if not settings or not str(settings[0].get("type", "")).endswith(f".{_FIRST}"):
-        raise AnalyzerError(f"{root / 'modules.json'} does not begin with a {_FIRST}", hint="only these are traced")
-    kinds = [check_part(root, one, trust=request.trust_remote_code) for one in settings[1:]]
+    kinds = _kinds(root, settings, trust=request.trust_remote_code)
     folder = part_folder(root, settings[0])
     config_file = folder / "config.json"
     if not find_spec(_PACKAGE):
@@ -70,7 +66,7 @@ def load(request: ModelRequest, settings: list[dict[str, object]]) -> Loaded:
             for kind, one in zip(kinds, settings[1:], strict=True)
         ]
     inner = "model" if int(version("sentence-transformers").split(".")[0]) >= 6 else "auto_model"
-    module = _chain(encoder.module, inner, others, [str(one.get("name", i)) for i, one in enumerate(settings)])
+    module = _chain(encoder.module, inner, others, list(map(str, range(len(settings)))))
     reasons = {f"0.{inner}.{name}": reason for name, reason in encoder.reasons.items()}
     for name, _ in (*module.named_parameters(), *module.named_buffers()):
         if name not in reasons:
@@ -92,6 +88,15 @@ def load(request: ModelRequest, settings: list[dict[str, object]]) -> Loaded:
         assumptions=(*notes, *assumed, *inputs.assumptions),
         inventory=inventory_of(module, reasons=reasons, places=places, saved=_saved(encoder, inner)),
     )
+
+
+def _kinds(root: Path, settings: list[Any], *, trust: bool) -> list[str]:
+    """The dotted names of the modules behind the encoder. Raises AnalyzerError for other lists than of modules."""
+    if not all(isinstance(one, dict) for one in settings):
+        raise AnalyzerError(f"{root / 'modules.json'} is no list of modules", hint="save the model again")
+    if not settings or not str(settings[0].get("type", "")).endswith(f".{_FIRST}"):
+        raise AnalyzerError(f"{root / 'modules.json'} does not begin with a {_FIRST}", hint="only these are traced")
+    return [check_part(root, one, trust=trust) for one in settings[1:]]
 
 
 class _Encoder(nn.Module):

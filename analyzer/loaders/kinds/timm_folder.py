@@ -92,11 +92,20 @@ def _inputs(settings: dict[str, Any], plan: Plan, file: Path | None, module: Any
     """One image of the size that the config names, in the dtype that the model is cast to."""
     if file is not None:
         return *read_inputs_file(file, settings, signature(module.forward)), []
-    size = tuple((settings.get("pretrained_cfg") or {}).get("input_size") or _IMAGE)
+    size = _size(settings)
     dtype = plan.to or "float32"
     name = next(iter(signature(module.forward).parameters))
     note = Assumption.of_input(name, f"{dtype} {(1, *size)}")
     return {name: torch.zeros((1, *size), dtype=getattr(torch, dtype))}, None, [note]
+
+
+def _size(settings: dict[str, Any]) -> tuple[int, ...]:
+    """Channels, height and width of an image. Raises AnalyzerError where the config names none."""
+    config = settings.get("pretrained_cfg")
+    given = (config.get("input_size") if isinstance(config, dict) else None) or _IMAGE
+    if not (isinstance(given, list | tuple) and len(given) == 3 and all(type(n) is int and n > 0 for n in given)):
+        raise AnalyzerError(f"config.json: input_size is {given!r}, no size of an image", hint="save the model again")
+    return tuple(given)
 
 
 def _forget() -> None:

@@ -25,6 +25,7 @@ _PIP_NAMES: Final = {
     "mamba_ssm": "mamba-ssm", "causal_conv1d": "causal-conv1d", "skimage": "scikit-image", "google": "protobuf",
 }  # fmt: skip
 """Packages that pip knows by another name than Python does."""
+_OURS: Final = str(Path(__file__).parents[2]) + os.sep
 _TEXTS: Final = "_texts"
 """Attribute of the package: file -> what it held when it was imported."""
 
@@ -85,22 +86,48 @@ def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
             yield
     except AnalyzerError:
         raise
-    except ModuleNotFoundError as error:
-        raise _missing(error, root, package) from error
     except (Exception, SystemExit) as error:
-        if isinstance(error, PermissionError) and error.filename:
-            raise unreadable(error, str(error.filename)) from error
-        hint = getattr(error, "hint", "") or "the error is raised by the model's own code"
-        if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
-            hint = wanted.group()
-        elif isinstance(error, ImportError) and "transformers" in str(error):
-            import transformers
+        raise _told(error, root, doing, package) from error
 
-            hint = f"the code was written for another version of transformers than {transformers.__version__}"
-        elif isinstance(error, OSError) and "huggingface.co" in str(error):
-            hint = f"the code loads {_asked_for(error)} by name, and nothing is fetched: let it name a folder on disk"
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint) from error
+
+@contextmanager
+def library_code(root: Path, doing: str) -> Iterator[None]:
+    """Read a folder with libraries: what they raise is of the folder; what analyze itself raises stays a fault."""
+    try:
+        yield
+    except AnalyzerError:
+        raise
+    except Exception as error:
+        if is_of_analyze(error):
+            raise
+        raise _told(error, root, doing, "") from error
+
+
+def is_of_analyze(error: BaseException) -> bool:
+    """Whether the innermost line of an error is one of ours."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS)
+
+
+def _told(error: BaseException, root: Path, doing: str, package: str) -> AnalyzerError:
+    if isinstance(error, ModuleNotFoundError):
+        return _missing(error, root, package)
+    if isinstance(error, PermissionError) and error.filename:
+        return unreadable(error, str(error.filename))
+    hint = getattr(error, "hint", "") or "the error is raised by the model's own code"
+    if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
+        hint = wanted.group()
+    elif isinstance(error, ImportError) and "transformers" in str(error):
+        import transformers
+
+        hint = f"the code was written for another version of transformers than {transformers.__version__}"
+    elif isinstance(error, OSError) and "huggingface.co" in str(error):
+        hint = f"the code loads {_asked_for(error)} by name, and nothing is fetched: let it name a folder on disk"
+    said = str(error).partition("\nException raised from")[0]  # torch appends where in C++
+    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint)
 
 
 def unreadable(error: PermissionError, name: str) -> AnalyzerError:
