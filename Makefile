@@ -1,6 +1,6 @@
 # Every target sets itself up; comments after ## are the help.
 .DEFAULT_GOAL := help
-.PHONY: help demo test truth coverage goldens bench format docs gallery
+.PHONY: help demo test fuzz truth coverage goldens bench format docs gallery
 BIN := .venv/bin
 
 help: ## list the targets
@@ -21,6 +21,9 @@ truth: .venv/.installed ## everything against what PyTorch really does, into doc
 	ANALYZE_ALL=1 $(BIN)/pytest -q -n 2 tests/ir/test_blame_law.py tests/truth/test_opinfo.py \
 		tests/capture/test_autocast_policies.py
 	$(BIN)/python -m tests.truth operators kinds:1 models noise cuda surface layouts:2
+
+fuzz: .venv/.installed ## 20,000 more damaged and hostile inputs, counted on docs/security.md (hours; Ctrl-C keeps them)
+	$(BIN)/python -m tests.fuzzing --inputs 20000 --page
 
 coverage: .venv/.installed ## trace every architecture from a bare config, into docs/coverage.md (an hour)
 	$(BIN)/python -m tests.coverage --tasks

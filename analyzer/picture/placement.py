@@ -105,9 +105,9 @@ def _continues(flow: Reading, node: Node, places: SourceLines, box: str, where: 
     """
     if places.kinds.get(box) != "glue" or places.clusters[box] != where:
         return False
-    dtypes = {flow.dtype(Ref(node.id)), flow.dtype(Ref(places.nodes[box][-1].id))}
+    dtypes = {flow.dtype(Ref(one.id)) for one in (node, places.nodes[box][-1]) if one.outputs}
     reads = any(places.box_of.get(ref.id) == box for ref in node.operands())
-    return reads or len(dtypes) == 1 or not dtypes <= meeting
+    return reads or len(dtypes) < 2 or not dtypes <= meeting
 
 
 def _around(path: str, open_: Set[str]) -> tuple[str | None, str]:

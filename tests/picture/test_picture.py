@@ -25,6 +25,18 @@ def _flow(text: str) -> Flow:
     return Flow.as_captured(parse_graph(text), Plan())
 
 
+def test_operations_without_outputs_are_drawn() -> None:
+    def guarded(x: torch.Tensor) -> torch.Tensor:
+        y = x + 1
+        torch.ops.aten._assert_async.msg(torch.ones(()) > 0, "never")
+        torch.ops.aten._assert_tensor_metadata.default(x, None, None, torch.float32)
+        return y * 2
+
+    report = trace(guarded, (torch.ones(2, 2),))
+    assert any(node.is_op and not node.outputs for node in report.graph)
+    assert all(text in str(overview(report.flow, report.findings)) for text in ("mul", "add"))
+
+
 def test_identical_layers_are_one_box() -> None:
     labels = [box.label for box in overview(*seed()).boxes]
     assert "layers.0-39  x 40" in labels
