@@ -8,9 +8,14 @@ import sys
 def run() -> int:
     """Import the command and run it; gives the exit code."""
     try:
+        from analyzer.own_process import leave, prepare
+
+        prepare("--debug" in sys.argv)
         from analyzer.cli import main
 
-        return main()
+        code = main()
+        leave()
+        return code
     except KeyboardInterrupt:
         sys.stderr.write("analyze: interrupted\n")
         return 130

@@ -10,16 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from analyzer.held_signals import signals_held
+
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A new folder for as long as this lasts; that it cannot be removed is no error."""
-    folder = Path(tempfile.mkdtemp(prefix="analyze-")).resolve()
+    made: list[Path] = []
     try:
-        yield folder
+        with signals_held():
+            made.append(Path(tempfile.mkdtemp(prefix="analyze-")).resolve())
+        yield made[0]
     finally:
-        with suppress(OSError):
-            remove(folder)
+        with signals_held(), suppress(OSError):
+            for folder in made:
+                remove(folder)
 
 
 def remove(folder: Path) -> None:
