@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
 def run() -> int:
     """Import the command and run it; gives the exit code."""
     try:
-        from analyzer.own_process import leave, prepare
+        from analyzer.own_process import prepare
 
         prepare("--debug" in sys.argv)
         from analyzer.cli import main
 
-        code = main()
-        leave()
-        return code
+        return main()
     except KeyboardInterrupt:
-        sys.stderr.write("analyze: interrupted\n")
+        if sys.stderr is not None:
+            sys.stderr.write("analyze: interrupted\n")
         return 130
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code is decided: no traceback while the process leaves
 
 
 if __name__ == "__main__":

@@ -81,8 +81,11 @@ def deliver_all(files: Mapping[Path, bytes], shown: str) -> None:
     halves: dict[Path, Path] = {}
     try:
         for final, data in files.items():
-            halves[final] = final.with_name(f".analyze-{secrets.token_hex(12)}.tmp")  # none that can be foreseen
-            _write_new(halves[final], data, final)
+            half = final.with_name(f".analyze-{secrets.token_hex(12)}.tmp")  # a name that nobody can foresee
+            with signals_held():
+                opened = os.open(half, _NEW, 0o666)
+                halves[final] = half
+            _fill(opened, data, final)
         for final, half in halves.items():
             if final.exists() and not final.is_file():  # since it was checked
                 raise AnalyzerError(f"{shown} is no regular file", hint="it was not touched")
@@ -105,11 +108,11 @@ def _is_standard(target: Path) -> bool:
     return False
 
 
-def _write_new(file: Path, data: bytes, final: Path) -> None:
-    """Write a file that is not there yet, with the rights of the one whose place it will take."""
-    with os.fdopen(os.open(file, _NEW, 0o666), "wb") as opened:
-        with suppress(FileNotFoundError):
-            file.chmod(final.stat().st_mode & 0o777)
+def _fill(descriptor: int, data: bytes, final: Path) -> None:
+    """Write a new file, with the rights of the one whose place it will take."""
+    with os.fdopen(descriptor, "wb") as opened:
+        if hasattr(os, "fchmod") and final.exists():
+            os.fchmod(descriptor, final.stat().st_mode & 0o777)
         opened.write(data)
 
 

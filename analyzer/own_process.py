@@ -1,14 +1,12 @@
-"""Makes a process the command's own: three open streams, no words of libraries, no end in the middle of the end."""
+"""Makes a process the command's own: three open streams, and no words of libraries on them."""
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 import warnings
-from contextlib import suppress
 from typing import TextIO
 
 
@@ -26,12 +24,6 @@ def prepare(debug: bool) -> None:
         logging.getLogger().addHandler(logging.NullHandler())
         sys.unraisablehook = lambda _: None
         threading.excepthook = lambda _: None
-
-
-def leave() -> None:
-    """The exit code is decided: Ctrl-C changes nothing any more, and is not told in a traceback."""
-    with suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _never_refuse(stream: TextIO | None) -> None:

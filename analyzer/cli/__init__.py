@@ -28,7 +28,7 @@ from analyzer.worker.process import EndedError, Signalled, WorkerFault
 
 __all__ = ["CLEAN", "FAILED", "FOUND", "main"]
 
-_ENDING: Final = {"SIGTERM": "terminated", "SIGHUP": "the terminal is gone"}
+_ENDING: Final = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "the terminal is gone"}
 """Signals that end the command, and how that is told."""
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -58,9 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Signalled as signalled:
         complain(signalled.ended.words)
         return signalled.ended.code
-    except SystemExit as error:
-        if not isinstance(error.__context__, BrokenPipeError):
-            raise
+    except _ReaderLeft:
         silence(1)  # of a help or a page; what is judged is guarded where it is printed
         return CLEAN
     except OSError as error:
@@ -86,7 +84,7 @@ def _unexpected(error: Exception, whole: bool) -> int:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """While this lasts, SIGTERM and SIGHUP end the command as Ctrl-C does: what there is is still written."""
+    """While this lasts, such a signal ends the command in one way: what there is is still written."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -113,7 +111,35 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
         context.exit()
 
 
-@click.group(context_settings=_SETTINGS, epilog=EXAMPLES[""])
+class _ReaderLeft(Exception):
+    """Whoever read stdout has closed it."""
+
+
+class _Commands(click.Group):
+    """The commands; click itself would exit with 1 where stdout is closed before its end."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
+    ) -> click.Context:
+        """What is asked; a help is printed here."""
+        with _reader_may_leave():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command, or print its help."""
+        with _reader_may_leave():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderLeft from error
+
+
+@click.group(cls=_Commands, context_settings=_SETTINGS, epilog=EXAMPLES[""])
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version."
 )

@@ -65,7 +65,7 @@ def check_command(
         check = judge(report, asked.model, root, baseline=known, suppressions=suppressions, fails_on=fails_on)
         check = replace(check, allow_incomplete=allow_incomplete, notes=notes)
         if check.failing and ended is None and any(FORMATS[one].carries_edits for one in targets.values()):
-            check = pipeline.edit(worker, check, tell)
+            check, ended = pipeline.edit(worker, check, tell)
     more = {str(baseline): check.baseline(known).dump()} if update_baseline and not by_signal(ended) else {}
     written = _written(check, targets, more)
     found = not update_baseline and bool(check.failing or (fail_on_unused and check.surely_unused))
