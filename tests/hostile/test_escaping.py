@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from analyzer.check import Baseline, Entry
 from analyzer.escaping import as_dot, as_json, as_markdown, as_markdown_block, as_sarif
 from tests.schemas import validate
 
@@ -118,6 +119,14 @@ def test_json_holds_the_very_words(folder: Path) -> None:
     validate(log, "sarif-2.1.0")
     (result,) = [one for one in log["runs"][0]["results"] if one["level"] == "error"]
     assert not re.search(r"(?<!\\)\[[^\]]*\]\(", result["message"]["text"])
+
+
+def test_a_baseline_holds_the_very_words(tmp_path: Path) -> None:
+    text = f"{TEXT}\ud800 ü"
+    known = Baseline((Entry("DT101", text, text, (text,), text, "error", text, "DT101-key"),))
+    (tmp_path / "b.json").write_bytes(known.dump())
+    _harmless((tmp_path / "b.json").read_text())
+    assert Baseline.read(tmp_path / "b.json") == known and "ü" in (tmp_path / "b.json").read_text()
 
 
 @pytest.mark.parametrize("name", ["a.dot", "d.dot"])
