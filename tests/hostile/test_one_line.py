@@ -71,3 +71,17 @@ def test_a_hostile_last_word(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     body = f"sys.stderr.buffer.write({EVIL.encode('utf-8', 'surrogatepass')!r} * 300); sys.stderr.flush(); os._exit(3)"
     assert main(["trace", written(tmp_path, body)]) == 2
     _line(capsys)
+
+
+def test_a_full_place_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full, out = tmp_path / "full", tmp_path / "a.svg"
+    full.mkdir()
+    for number in range(100):  # Python tries as many names
+        (full / f"analyze-{number}").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(full))
+    monkeypatch.setattr("tempfile._get_candidate_names", lambda: iter(map(str, range(100))))
+    monkeypatch.setattr("tempfile.TMP_MAX", 100)
+    assert main(["trace", written(tmp_path), "--out", str(out)]) == 2
+    assert "no temporary folder can be made" in _line(capsys) and not out.exists()
