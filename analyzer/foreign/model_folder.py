@@ -63,7 +63,7 @@ def _entries(folder: Path, depth: int) -> Iterator[os.DirEntry[str]]:
 
 def _check_link(file: Path, folder: Path, blobs: Path | None) -> None:
     """Raises AnalyzerError for a link to a file out of the folder that a library would open."""
-    target = file.resolve()
+    target = Path(os.path.realpath(file))  # which also takes a link that leads to itself
     if target.is_relative_to(folder) or may_be_read(target, folder, blobs) or not target.is_file():
         return
     if file.name in SETTINGS or file.suffix == ".py":
