@@ -121,7 +121,7 @@ def _config_class(kind: Any, where: str) -> Any:
     with _peft_code(where):
         from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
-    if kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
+    if not isinstance(kind, str) or kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
         known = [str(getattr(one, "value", one)) for one in PEFT_TYPE_TO_CONFIG_MAPPING]
         said = f"peft {version('peft')} knows no peft_type {kind!r}" if kind else f"{where} has no peft_type"
         raise AnalyzerError(said, hint=suggest(str(kind).upper(), known))

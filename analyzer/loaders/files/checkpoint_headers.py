@@ -159,7 +159,7 @@ def _safetensors(file: Path) -> _Entries | None:
         entries: dict[str, dict[str, Any]] = json.loads(text, object_pairs_hook=_once)
         # By name, as safetensors lists them: which one is first decides what dtype="auto" means.
         rows = [
-            (name, str(e["dtype"]), tuple(map(int, e["shape"])), tuple(map(int, e["data_offsets"])))
+            (name, str(e["dtype"]), _whole_numbers(e["shape"]), _whole_numbers(e["data_offsets"]))
             for name, e in sorted(entries.items())
             if name != "__metadata__"
         ]
@@ -180,6 +180,13 @@ def _safetensors(file: Path) -> _Entries | None:
     if end != whole - 8 - size:
         raise AnalyzerError(f"{broken}: it tells of {end} bytes of data, the file has {whole - 8 - size}", hint=_REMOVE)
     return {name: (_NAMES.get(dtype, dtype.lower()), shape) for name, dtype, shape, _ in rows}
+
+
+def _whole_numbers(given: Any) -> tuple[int, ...]:
+    """Raises ValueError for what is no list of sizes."""
+    if not isinstance(given, list) or not all(type(one) is int and one >= 0 for one in given):
+        raise ValueError(f"{str(given)[:40]} is no list of sizes")
+    return tuple(given)
 
 
 def _pickled(file: Path) -> _Entries | None:

@@ -21,9 +21,10 @@ def find_base(root: Path, settings: dict[str, Any], plan: Plan) -> tuple[Path, P
     """
     if plan.adapter:
         raise AnalyzerError(f"{root} is itself a PEFT adapter", hint="give the folder of its base model with --adapter")
-    name = settings.get("base_model_name_or_path")
+    said = settings.get("base_model_name_or_path")
+    name = said if isinstance(said, str) else ""
     own = (root / "config.json").is_file()
-    tried = [root] if own else list(dict.fromkeys(candidates(root, str(name)))) if name else []
+    tried = [root] if own else list(dict.fromkeys(candidates(root, name))) if name else []
     found = [folder for folder in tried if is_folder(folder) and (own or folder.resolve() != root.resolve())]
     if near := next((folder for folder in found if own or in_reach(root, folder)), None):
         return near, replace(plan, adapter=str(root))
