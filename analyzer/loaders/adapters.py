@@ -121,11 +121,12 @@ def _config_class(kind: Any, where: str) -> Any:
     with _peft_code(where):
         from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
-    if not isinstance(kind, str) or kind not in PEFT_TYPE_TO_CONFIG_MAPPING:
-        known = [str(getattr(one, "value", one)) for one in PEFT_TYPE_TO_CONFIG_MAPPING]
+    kinds: dict[Any, Any] = dict(PEFT_TYPE_TO_CONFIG_MAPPING)
+    if not isinstance(kind, str) or kind not in kinds:
+        known = [str(getattr(one, "value", one)) for one in kinds]
         said = f"peft {version('peft')} knows no peft_type {kind!r}" if kind else f"{where} has no peft_type"
         raise AnalyzerError(said, hint=suggest(str(kind).upper(), known))
-    return PEFT_TYPE_TO_CONFIG_MAPPING[kind]
+    return kinds[kind]
 
 
 def _wrapped(module: nn.Module, config: Any, plan: Plan) -> Any:
