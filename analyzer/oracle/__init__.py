@@ -221,6 +221,10 @@ def _is_lacking(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, said: str,
     return any(_try(function, _in(dtype, args), _in(dtype, kwargs), way) == said for dtype in halves)
 
 
+_NO_KERNEL: Final = "Could not run '"
+"""How torch begins where an operator has no kernel for a device."""
+
+
 def _of_any_kind(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, large: bool) -> Answer | None:
     """The answer to a call that the kernel takes with other integers, or in other dtypes of any kind; None if not.
 
@@ -234,6 +238,8 @@ def _of_any_kind(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, large: bo
     for result in said:
         if isinstance(result, Dtypes):
             return result
+    if all(str(result).startswith(_NO_KERNEL) for result in said):
+        return None  # in no dtype either
     dtypes = [spec.dtype for spec in operands]
     for way, result in zip(ways, said, strict=True):
         for change in remedies(dtypes, _written(function, args, kwargs), str(function)):
