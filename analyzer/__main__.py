@@ -10,12 +10,21 @@ def run() -> int:
     """Import the command and run it; gives the exit code."""
     try:
         leave_current_folder()
+
+        from analyzer.own_process import prepare
+
+        prepare("--debug" in sys.argv)
         from analyzer.cli import main
 
         return main()
     except KeyboardInterrupt:
-        sys.stderr.write("analyze: interrupted\n")
+        if sys.stderr is not None:
+            sys.stderr.write("analyze: interrupted\n")
         return 130
+    finally:
+        import signal  # not before the current folder was left
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code is decided: no traceback while the process leaves
 
 
 def leave_current_folder() -> None:

@@ -16,8 +16,8 @@ from analyzer.report.reader import parse_report
 from analyzer.report.records import parse_value
 from analyzer.report.trials import Tried, parse_edits, parse_trials
 from analyzer.worker.channel import Fresh
-from analyzer.worker.in_process import InProcess
-from analyzer.worker.process import Answer, Ended, Tell, WorkerOptions, started
+from analyzer.worker.in_process import InProcess, caches_in
+from analyzer.worker.process import Answer, Ended, EndedError, Tell, WorkerOptions, started
 from analyzer.worker.protocol import Action, Setup, TraceRequest, Wanted
 from analyzer.worker.readable import readable
 from analyzer.worker.scratch import scratch_folder
@@ -44,7 +44,7 @@ def worker(how: WorkerOptions, requests: Sequence[TraceRequest], warn: Tell) -> 
         if how.bounds.require_confined or how.python:
             raise AnalyzerError("--in-process is neither confined nor another Python", hint="leave one of them out")
         warn("not confined: --in-process")
-        with scratch_folder() as scratch:
+        with scratch_folder() as scratch, caches_in(scratch):
             yield InProcess(scratch, how.debug)
         return
     space = how.bounds.max_memory * _AS_IF + _RESERVED if how.bounds.max_memory else 0
@@ -67,12 +67,15 @@ def fix(asker: Asker, request: TraceRequest, tell: Tell) -> tuple[Tried, Ended |
 
 def comments(asker: Asker, model: Path, rules: Mapping[str, str], tell: Tell) -> list[Suppression]:
     """The suppressions in the source files of a model, with the code of each rule by its name."""
-    answer = asker.ask("comments", {"model": str(model), "rules": dict(rules)}, tell)
+    answer = _whole(asker.ask("comments", {"model": str(model), "rules": dict(rules)}, tell))
     return list(parse_value(tuple[Suppression, ...], answer.data, "the worker's list of suppressions"))
 
 
-def edit(asker: Asker, check: Check, tell: Tell) -> Check:
-    """The check, its first failing errors with a change of the source that was proved to help, where there is one."""
+def edit(asker: Asker, check: Check, tell: Tell) -> tuple[Check, Ended | None]:
+    """The check, its first failing errors with a change of the source that was proved to help, where there is one.
+
+    Where the run is told to end meanwhile, none has, and it is said why.
+    """
     wanted = [one for one in check.failing if one.finding.severity == "error"][:MOST_EDITED]
     stages = check.report.stages
     places = [
@@ -80,7 +83,18 @@ def edit(asker: Asker, check: Check, tell: Tell) -> Check:
              if one.finding in stage.findings)
         for one in wanted
     ]  # fmt: skip
-    answer = asker.ask("edits", {"findings": places}, tell)
+    try:
+        answer = asker.ask("edits", {"findings": places}, tell)
+    except EndedError as error:
+        return check, Ended(error.code, error.message)
     found = parse_edits(answer.data, len(wanted), "the worker's list of edits")
     edits = {one.key: made for one, made in zip(wanted, found, strict=True) if made}
-    return replace(check, judged=tuple(replace(one, edit=edits.get(one.key)) for one in check.judged))
+    judged = tuple(replace(one, edit=edits.get(one.key)) for one in check.judged)
+    return replace(check, judged=judged), answer.ended
+
+
+def _whole(answer: Answer) -> Answer:
+    """An answer in time. Raises EndedError where the run was told to end meanwhile."""
+    if answer.ended is not None:
+        raise EndedError(answer.ended)
+    return answer

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from json import dumps, loads
+from json import loads
 from pathlib import Path
 from typing import Final
 
 from analyzer.check.keys import Identity
 from analyzer.errors import AnalyzerError
+from analyzer.escaping import as_json
 from analyzer.foreign import read_small_text
 from analyzer.ir.findings import Finding
 
@@ -74,9 +75,7 @@ class Baseline:
     def dump(self) -> bytes:
         """The file: sorted, one finding an object, the same bytes for the same findings."""
         found = [asdict(entry) for entry in sorted(set(self.entries))]
-        return (dumps({"version": VERSION, "findings": found}, indent=2, ensure_ascii=False) + "\n").encode(
-            "utf-8", "backslashreplace"
-        )
+        return (as_json({"version": VERSION, "findings": found}, 2, readable=True) + "\n").encode()
 
 
 def union(entries: Iterable[Entry]) -> Baseline:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,23 +21,25 @@ from analyzer.cli.examples import EXAMPLES
 from analyzer.cli.exit_codes import CLEAN, FAILED, FOUND, INTERRUPTED
 from analyzer.cli.explain import explain_command
 from analyzer.cli.fix import fix_command
-from analyzer.cli.messages import complain
+from analyzer.cli.messages import complain, complain_of_fault, show_traceback, silence
 from analyzer.cli.trace import trace_command
 from analyzer.errors import AnalyzerError
-from analyzer.printable import logged, shown
 from analyzer.worker.process import EndedError, Signalled, WorkerFault
 
 __all__ = ["CLEAN", "FAILED", "FOUND", "main"]
 
-_ENDING: Final = {"SIGTERM": "terminated", "SIGHUP": "the terminal is gone"}
+_ENDING: Final = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "the terminal is gone"}
 """Signals that end the command, and how that is told."""
 
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a place that takes no more."""
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; every error is one line on stderr."""
     args = list(sys.argv[1:] if argv is None else argv)
+    whole = "--debug" in args
     try:
         Path.cwd()
     except FileNotFoundError:
@@ -51,44 +51,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
     except click.ClickException as error:
-        complain(error.format_message())
+        complain(error.format_message(), whole)
     except (KeyboardInterrupt, click.Abort):
         complain("interrupted")
         return INTERRUPTED
     except Signalled as signalled:
         complain(signalled.ended.words)
         return signalled.ended.code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the interpreter complains once more when it flushes
+    except _ReaderLeft:
+        silence(1)  # of a help or a page; what is judged is guarded where it is printed
+        return CLEAN
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            return _unexpected(error, args)
+        if error.errno not in _FULL:
+            return _unexpected(error, whole)
+        silence(1)
         complain(f"the output cannot be written: {error.strerror}")
     except Exception as error:
-        return _unexpected(error, args)
+        return _unexpected(error, whole)
     return FAILED
 
 
-def _unexpected(error: Exception, args: Sequence[str]) -> int:
+def _unexpected(error: Exception, whole: bool) -> int:
     """Tell an error in one line, or whole where that is asked for; gives the exit code."""
-    if "--debug" in args:
-        click.echo(logged(shown(traceback.format_exc(), "\n")), err=True, nl=False)
-    if isinstance(error, AnalyzerError):
-        complain(str(error))
-        return error.code if isinstance(error, EndedError) else FAILED
-    kind = error.kind if isinstance(error, WorkerFault) else type(error).__name__
-    complain(f"unexpected {kind}: {error} (a fault in analyze; run again with --debug)")
-    return FAILED
+    if not isinstance(error, AnalyzerError):
+        complain_of_fault(error, kind=error.kind if isinstance(error, WorkerFault) else "", whole=whole)
+        return FAILED
+    if whole:
+        show_traceback(error)
+    complain(str(error), whole)
+    return error.code if isinstance(error, EndedError) else FAILED
 
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """While this lasts, SIGTERM and SIGHUP end the command as Ctrl-C does: what there is is still written."""
+    """While this lasts, such a signal ends the command in one way: what there is is still written."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
-    before = {number: signal.signal(number, _signalled) for number in numbers}
+    heeded = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]  # not what nohup ignores
+    before = {number: signal.signal(number, _signalled) for number in heeded}
     try:
         yield
     finally:
@@ -109,7 +111,35 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
         context.exit()
 
 
-@click.group(context_settings=_SETTINGS, epilog=EXAMPLES[""])
+class _ReaderLeft(Exception):
+    """Whoever read stdout has closed it."""
+
+
+class _Commands(click.Group):
+    """The commands; click itself would exit with 1 where stdout is closed before its end."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
+    ) -> click.Context:
+        """What is asked; a help is printed here."""
+        with _reader_may_leave():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command, or print its help."""
+        with _reader_may_leave():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderLeft from error
+
+
+@click.group(cls=_Commands, context_settings=_SETTINGS, epilog=EXAMPLES[""])
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version."
 )

@@ -6,13 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-import click
-
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.ir.proposals import Proposal, Trial
 from analyzer.output_files import deliver, deliver_all, deliver_folder
-from analyzer.printable import logged, shown
 
 Form = Literal["plan", "copy", "in place"]
 """What a fix is written as."""
@@ -22,8 +19,8 @@ _PLAN: Final = "plan.json"
 """The file in a patched copy that holds the set-up which the patch needs."""
 
 
-def apply(model: Path, plans: Sequence[Plan], trials: Sequence[Trial], target: Path | None) -> None:
-    """Write the best fix of the wanted form into `target`, or over the code where there is none.
+def apply(model: Path, plans: Sequence[Plan], trials: Sequence[Trial], target: Path | None) -> list[str]:
+    """Write the best fix of the wanted form into `target`, or over the code where there is none; what is to be told.
 
     Raises AnalyzerError where no such fix was proved to clear every error, or where it cannot be written.
     """
@@ -38,12 +35,8 @@ def apply(model: Path, plans: Sequence[Plan], trials: Sequence[Trial], target: P
     else:
         deliver_folder(target, dict(_patched(model, best, plan)))
         if plan:
-            _say(f"the patch needs its set-up too: run with --plan {target / _PLAN}")
-    _say(f"applied: {best.what}")
-
-
-def _say(text: str) -> None:
-    click.echo(logged(shown(text)), err=True)
+            return [f"the patch needs its set-up too: run with --plan {target / _PLAN}", f"applied: {best.what}"]
+    return [f"applied: {best.what}"]
 
 
 def _best(trials: Sequence[Trial], form: Form) -> Proposal:

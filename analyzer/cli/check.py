@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,11 @@ from analyzer.cli.exit_codes import by_signal, verdict
 from analyzer.cli.explain import rule_names
 from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Asked, allow_incomplete, notes, plan_options
-from analyzer.cli.outputs import check_targets
+from analyzer.cli.outputs import check_targets, delivered, for_people, rendered
 from analyzer.cli.trace import FAILS_ON
 from analyzer.errors import AnalyzerError
-from analyzer.output_files import STDOUT, check_file, deliver
+from analyzer.input_files import Inputs
+from analyzer.output_files import STDOUT, check_file
 from analyzer.render.check import FORMATS
 
 if TYPE_CHECKING:
@@ -46,17 +47,16 @@ def check_command(
 ) -> int:  # fmt: skip
     """Check MODEL_DIR in CI: only errors and warnings that are neither known nor suppressed fail.
 
-    Exit code: 0 ran to its end and nothing new, 1 something new (see --fail-on), 2 could not run, or stopped early.
+    Exit code: 0 ran to its end and nothing new, 1 something new (see --fail-on), 2 could not run, stopped early,
+    or nothing new but a file could not be written.
     """
     known = _baseline(baseline, update_baseline)
-    targets = {out: kind, **_also(also)}
-    check_targets(list(targets))
+    targets = _targets(asked, [(out, kind), *_also(also)], baseline, update_baseline)
     rules = rule_names()
     suppressions = _configured(asked.model, rules)
     with progress() as tell, ExitStack() as stack:
         from analyzer import pipeline
         from analyzer.check import judge
-        from analyzer.render.check.words import headline
 
         worker = stack.enter_context(pipeline.worker(asked.workers, [asked.request], complain))
         suppressions += pipeline.comments(worker, asked.model, rules, tell)
@@ -65,15 +65,14 @@ def check_command(
         check = judge(report, asked.model, root, baseline=known, suppressions=suppressions, fails_on=fails_on)
         check = replace(check, allow_incomplete=allow_incomplete, notes=notes)
         if check.failing and ended is None and any(FORMATS[one].carries_edits for one in targets.values()):
-            check = pipeline.edit(worker, check, tell)
-    for target, wanted in targets.items():
-        _write(check, wanted, target)
-    if kind != "text" or out != STDOUT:
-        complain(f"{check.folder}: {headline(check)}")
-    if update_baseline and not by_signal(ended):
-        deliver(str(baseline), check.baseline(known).dump())
+            check, ended = pipeline.edit(worker, check, tell)
+    more = {str(baseline): check.baseline(known).dump()} if update_baseline and not by_signal(ended) else {}
+    written = _written(check, targets, more)
     found = not update_baseline and bool(check.failing or (fail_on_unused and check.surely_unused))
-    return verdict(found=found, incomplete=check.incomplete, ended=ended, allowed=allow_incomplete, holder="result")
+    return verdict(
+        found=found, incomplete=check.incomplete, ended=ended, allowed=allow_incomplete, holder="result",
+        written=written,
+    )  # fmt: skip
 
 
 def _baseline(file: Path | None, update: bool) -> Baseline:
@@ -96,8 +95,17 @@ def _baseline(file: Path | None, update: bool) -> Baseline:
 def _configured(model: Path, rules: Mapping[str, str]) -> list[Suppression]:
     from analyzer.check.suppressions import configured
 
-    folders = (model.resolve(), Path.cwd())  # of a model that is a file, the first is no folder and holds nothing
-    return list(configured(folders, rules))
+    return list(configured(_folders(model), rules))
+
+
+def _settings(model: Path) -> list[Path]:
+    """The files in which suppressions are looked for."""
+    return [place / "pyproject.toml" for folder in _folders(model) for place in (folder, *folder.parents)]
+
+
+def _folders(model: Path) -> tuple[Path, Path]:
+    """Where suppressions are; of a model that is a file, the first is no folder and holds nothing."""
+    return model.resolve(), Path.cwd()
 
 
 def _root(model_dir: Path) -> Path:
@@ -106,23 +114,41 @@ def _root(model_dir: Path) -> Path:
     return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), Path.cwd())
 
 
-def _also(texts: tuple[str, ...]) -> dict[str, str]:
-    """File -> format."""
-    targets = {}
+def _targets(
+    asked: Asked, wanted: Iterable[tuple[str, str]], baseline: Path | None, update: bool
+) -> dict[str, str]:  # fmt: skip
+    """Target -> its format. Raises AnalyzerError for one that cannot be written, or is read."""
+    inputs = Inputs.of([asked.request], None if update else baseline, *_settings(asked.model))
+    pairs = list(dict.fromkeys(wanted))
+    check_targets([*(target for target, _ in pairs), *([str(baseline)] if update else [])], inputs)
+    return dict(pairs)
+
+
+def _also(texts: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Files, each with its format."""
+    targets = []
     for text in texts:
         kind, _, file = text.partition("=")
         if kind not in FORMATS or not file:
             raise AnalyzerError(f"--also '{text}' is not KIND=FILE", hint=f"KIND is one of {', '.join(FORMATS)}")
-        targets[file] = kind
+        targets.append((file, kind))
     return targets
 
 
-def _write(check: Check, kind: str, out: str) -> None:
-    if kind == "text" and out == STDOUT:
-        from rich.console import Console
+def _written(check: Check, targets: Mapping[str, str], more: Mapping[str, bytes]) -> bool:
+    """Write the results and what there is more, then tell; whether every file arrived."""
+    from rich.console import Console
 
-        from analyzer.render.check.text import show
+    from analyzer.render.check.text import show
+    from analyzer.render.check.words import headline
 
-        show(check, Console(file=sys.stdout))
+    told = targets.get(STDOUT) == "text"
+    others = {one: FORMATS[kind] for one, kind in targets.items() if not (told and one == STDOUT)}
+    files = rendered(check, others)
+    written = delivered({**files, **more}) and len(files) == len(others)
+    if told:
+        with for_people():
+            show(check, Console(file=sys.stdout))
     else:
-        deliver(out, FORMATS[kind](check))
+        complain(f"{check.folder}: {headline(check)}")
+    return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,9 +16,10 @@ from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.exit_codes import verdict
 from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Ask, Asked, allow_incomplete, trace_options
-from analyzer.cli.outputs import check_targets, chosen, rendered
+from analyzer.cli.outputs import check_targets, chosen, delivered, for_people, rendered
 from analyzer.cli.revisions import at_revision, ends
 from analyzer.errors import AnalyzerError
+from analyzer.input_files import Inputs
 from analyzer.output_files import STDOUT, deliver
 from analyzer.render.diff import FORMATS
 from analyzer.worker.process import EndedError
@@ -72,18 +74,20 @@ def diff_command(
 ) -> int:  # fmt: skip
     """Compare A with B: two model folders, two set-ups or revisions of one, or two reports saved as JSON.
 
-    Exit code: 0 no difference, 1 a difference, 2 could not run, or stopped early without a difference so far.
+    Exit code: 0 no difference, 1 a difference, 2 could not run; or no difference, but a run stopped
+    early or a file could not be written.
     """
     own = (tried_a, plan_a, recipe_a), (tried_b, plan_b, recipe_b)
     _check_two(targets, rev, any(map(any, own)))
     outs = chosen([str(file) for file in out], FORMATS)
-    check_targets(list(outs))
     revisions = ends(rev) if rev else ("", "")
     asked = zip((targets[0], targets[-1]), revisions, own, strict=True)
     sides = [_side(ask, target, revision, *of) for target, revision, of in asked]
-    if all(side.asked is None for side in sides) and (written := _written()):
+    models = [side.asked.request for side in sides if side.asked is not None]
+    check_targets(list(outs), Inputs.of(models, *targets))
+    if all(side.asked is None for side in sides) and (given := _written()):
         hint = "give a model folder, or leave it out"
-        raise AnalyzerError(f"{written[0]} changes nothing: both sides are saved reports", hint=hint)
+        raise AnalyzerError(f"{given[0]} changes nothing: both sides are saved reports", hint=hint)
     with progress() as tell:
         from analyzer.diff.comparison import compare
 
@@ -92,10 +96,14 @@ def diff_command(
         difference = compare(before, after, (sides[0].name(), sides[1].name()))
         tell("drawing")
         files = rendered(difference, outs)  # a layout that takes too long keeps no other file back
-    for target, data in files.items():
-        deliver(target, data)
-    deliver(STDOUT, FORMATS[".txt"](difference))
-    return verdict(found=not difference.empty, incomplete=difference.incomplete, ended=None, allowed=allow_incomplete)
+    written = delivered(files) and len(files) == len(outs)
+    with for_people():
+        if sys.stdout is not None:
+            deliver(STDOUT, FORMATS[".txt"](difference))
+    return verdict(
+        found=not difference.empty, incomplete=difference.incomplete, ended=None, allowed=allow_incomplete,
+        written=written,
+    )  # fmt: skip
 
 
 def _check_two(targets: tuple[Path, ...], rev: str | None, differ: bool) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
-from analyzer.cli.outputs import STDOUT_FORMAT, check_targets, chosen, deliver_scripts, rendered
+from analyzer.cli.outputs import STDOUT_FORMAT, check_targets, chosen, deliver_scripts, delivered, rendered
 from analyzer.errors import AnalyzerError
-from analyzer.output_files import deliver
+from analyzer.input_files import Inputs
 from analyzer.render import FORMATS
 
 DRAWN, NOT_DRAWN = 0, 2
@@ -29,11 +29,11 @@ def draw_command(
 ) -> int:
     """Draw a report that `analyze trace --out REPORT.json` saved: the same bytes as that run writes.
 
-    Exit code: 0 all files were written, 2 could not run, or a file could not be laid out.
+    Exit code: 0 all files were written, 2 could not run, or a file could not be laid out or written.
     """
     if not out and repro is None:
         raise AnalyzerError("nothing is to be drawn", hint="give --out graph.svg")
-    check_targets(out, repro)
+    check_targets(tuple(dict.fromkeys(out)), Inputs((report_file,)), repro)
     targets = chosen(out, FORMATS, STDOUT_FORMAT)
     from analyzer.picture.view_options import PLAIN, Look
     from analyzer.report.reader import read_report
@@ -43,8 +43,7 @@ def draw_command(
     if look != PLAIN:
         report = report.seen(look)
     files = rendered(report, targets)
-    for target, data in files.items():
-        deliver(target, data)
+    written = delivered(files) and len(files) == len(targets)
     if repro is not None:
-        deliver_scripts(report, repro)
-    return DRAWN if len(files) == len(targets) else NOT_DRAWN
+        written = deliver_scripts(report, repro) and written
+    return DRAWN if written else NOT_DRAWN

@@ -14,7 +14,7 @@ CLEAN: Final = 0
 FOUND: Final = 1
 """Something was found."""
 FAILED: Final = 2
-"""Could not run, or a run stopped early and nothing was found up to there."""
+"""Could not run; or nothing was found, but a run stopped early, or a file that was asked for could not be written."""
 INTERRUPTED: Final = 130
 """Ended by Ctrl-C; by another signal it is 128 and the signal's number, as shells have it."""
 
@@ -24,11 +24,14 @@ def by_signal(ended: Ended | None) -> bool:
     return ended is not None and ended.code != FAILED
 
 
-def verdict(*, found: bool, incomplete: str, ended: Ended | None, allowed: bool, holder: str = "report") -> int:
+def verdict(
+    *, found: bool, incomplete: str, ended: Ended | None, allowed: bool, holder: str = "report", written: bool = True
+) -> int:  # fmt: skip
     """The exit code of a run, with a line on stderr for one that stopped early and is not green for that.
 
     What was found is certain wherever the run stopped; that nothing was found is not. `incomplete` says why a run
-    stopped, `ended` that its worker was told to end, `allowed` is --allow-incomplete, `holder` is what was written.
+    stopped, `ended` that its worker was told to end, `allowed` is --allow-incomplete, `holder` is what was written, and
+    `written` says whether every file that was asked for was: one that is missing is not green either.
     """
     if ended is not None:
         complain(f"{ended.words}; the {holder} holds what was reached")
@@ -36,6 +39,8 @@ def verdict(*, found: bool, incomplete: str, ended: Ended | None, allowed: bool,
             return ended.code
     if found:
         return FOUND
+    if not written:
+        return FAILED
     if allowed or not (incomplete or ended):
         return CLEAN
     if ended is None:

@@ -12,10 +12,11 @@ import click
 from analyzer.cli.apply_fix import apply
 from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.exit_codes import verdict
-from analyzer.cli.messages import complain, progress
+from analyzer.cli.messages import complain, progress, say
 from analyzer.cli.options import Asked, allow_incomplete, plan_options
+from analyzer.cli.outputs import check_targets, delivered, for_people
 from analyzer.errors import AnalyzerError
-from analyzer.output_files import check_file, deliver
+from analyzer.input_files import Inputs
 
 _FORMATS: Final = (".json", ".md")
 
@@ -42,9 +43,9 @@ def fix_command(
     """Propose changes that clear the errors of MODEL_DIR, each tried by running the model again.
 
     Exit code: 0 no error, or a fix that clears all was applied; 1 errors, and the table shows what helps; 2 could
-    not run, or stopped early.
+    not run, or no error, but the run stopped early or a file could not be written.
     """
-    _check(out, target, in_place)
+    _check(out, target, in_place, Inputs.of([asked.request]))
     request = replace(asked.request, tries=tries)
     with progress() as tell:
         from rich.console import Console
@@ -55,25 +56,30 @@ def fix_command(
         with pipeline.worker(asked.workers, [request], complain) as worker:
             found, ended = pipeline.fix(worker, request, tell)
     errors, trials, incomplete = found.errors, found.trials, found.incomplete
-    fixes.show(trials, Console(file=sys.stdout), errors, diffs, incomplete)
+    applies = bool(errors and ended is None and (target or in_place))
+    written = True
     if out is not None:
         write = fixes.to_json if out.suffix == ".json" else fixes.to_markdown
-        deliver(str(out), write(trials, incomplete))
-    applies = bool(errors and ended is None and (target or in_place))
-    if applies:
-        apply(asked.model, found.plans, trials, target)
+        written = delivered({str(out): write(trials, incomplete)})
+    try:
+        told = apply(asked.model, found.plans, trials, target) if applies else []
+    finally:  # why there is nothing to apply stands in the table
+        with for_people():
+            fixes.show(trials, Console(file=sys.stdout), errors, diffs, incomplete)
+    for words in told:
+        say(words)
     left = errors > 0 and not applies
-    return verdict(found=left, incomplete=incomplete, ended=ended, allowed=allow_incomplete, holder="table")
+    return verdict(
+        found=left, incomplete=incomplete, ended=ended, allowed=allow_incomplete, holder="table", written=written
+    )
 
 
-def _check(out: Path | None, target: Path | None, in_place: bool) -> None:
-    if out is not None:
-        if out.suffix not in _FORMATS:
-            raise AnalyzerError(f"unknown output format: {out}", hint=f"use one of {', '.join(_FORMATS)}")
-        check_file(out)
+def _check(out: Path | None, target: Path | None, in_place: bool, inputs: Inputs) -> None:
+    if out is not None and out.suffix not in _FORMATS:
+        raise AnalyzerError(f"unknown output format: {out}", hint=f"use one of {', '.join(_FORMATS)}")
+    plan = target if target is not None and target.suffix == ".json" else None
     if target is not None and in_place:
         raise AnalyzerError("--apply and --in-place exclude each other", hint="give one of them")
-    if target is not None and target.suffix == ".json":
-        check_file(target)
-    elif target is not None and target.exists() and (not target.is_dir() or any(target.iterdir())):
+    check_targets([str(one) for one in (out, plan) if one is not None], inputs)
+    if target is not None and target != plan and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise AnalyzerError(f"{target} is there already", hint="give a new folder, or FILE.json for a plan")

@@ -35,7 +35,7 @@ _TOTAL: Final = 4 << 30
 _ENTRIES: Final = 100_000
 _TEXT: Final = 64 << 20
 """Bytes of what git says that is no file."""
-_SECONDS: Final = 60
+_SECONDS: Final = 15
 _COPYING: Final = 600
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import click
 
 from analyzer.printable import logged, shown
+
+LONGEST: Final = 300
+"""Characters of a complaint, unless --debug wants it whole."""
+_HEAD: Final = 180
+_CUT: Final = " ... "
 
 
 @contextmanager
@@ -24,6 +32,46 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda text: status.update(Text(shown(text)))
 
 
-def complain(text: str) -> None:
-    """One line on stderr."""
-    click.echo(logged(f"analyze: {shown(' '.join(text.split()))}"), err=True)
+def say(text: str) -> None:
+    """One line on stderr that is no complaint."""
+    _write(f"{logged(shown(text))}\n")
+
+
+def complain(text: str, whole: bool = False) -> None:
+    """One line on stderr, cut in its middle unless it is wanted whole: what happened and what to do are at its ends."""
+    line = logged(f"analyze: {shown(' '.join(text.split()))}")
+    if len(line) > LONGEST and not (whole or _debugging()):
+        line = f"{line[:_HEAD]}{_CUT}{line[_HEAD + len(_CUT) - LONGEST :]}"
+    _write(f"{line}\n")
+
+
+def complain_of_fault(error: Exception, before: str = "", kind: str = "", whole: bool = False) -> None:
+    """One line on an error that only a fault in analyze explains, below its traceback where that is asked for."""
+    if whole or _debugging():
+        show_traceback(error)
+    words = f"{before}unexpected {kind or type(error).__name__}: {error}"
+    complain(f"{words} (a fault in analyze; run again with --debug)", whole)
+
+
+def show_traceback(error: Exception) -> None:
+    """The traceback of an error, with nothing that a terminal or a log obeys."""
+    _write(logged(shown("".join(traceback.format_exception(error)), "\n")))
+
+
+def silence(number: int) -> None:
+    """Lead stdout or stderr nowhere: else the interpreter would fail once more, and exit with 120, when it flushes."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
+def _write(text: str) -> None:
+    try:
+        click.echo(text, err=True, nl=False)
+    except OSError:  # nobody hears it any more
+        silence(2)
+
+
+def _debugging() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.params.get("debug"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from analyzer.cli.git_blobs import extract, git
 from analyzer.errors import AnalyzerError
 from analyzer.worker.protocol import TraceRequest
+from analyzer.worker.scratch import scratch_folder
 
 
 def ends(text: str) -> tuple[str, str]:
@@ -36,8 +36,7 @@ def at_revision(request: TraceRequest, revision: str) -> Iterator[TraceRequest]:
     commit = git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
     files = [request.model, *request.recipes, *filter(None, (request.plan_file, request.inputs, request.adapter))]
     inside = [path for path in (Path(file).resolve() for file in files) if path.is_relative_to(top)]
-    with tempfile.TemporaryDirectory(prefix="analyze-") as made:
-        root = Path(made).resolve()
+    with scratch_folder() as root:
         for path in dict.fromkeys(path.relative_to(top) for path in inside):
             extract(top, commit, path, root)
 

@@ -12,9 +12,10 @@ from analyzer.cli.examples import EXAMPLES, SUMMARIES
 from analyzer.cli.exit_codes import verdict
 from analyzer.cli.messages import complain, progress
 from analyzer.cli.options import Asked, allow_incomplete, notes, plan_options
-from analyzer.cli.outputs import STDOUT_FORMAT, check_targets, chosen, deliver_scripts, rendered
+from analyzer.cli.outputs import STDOUT_FORMAT, check_targets, chosen, deliver_scripts, delivered, for_people, rendered
+from analyzer.input_files import Inputs
 from analyzer.ir.literal_types import Severity
-from analyzer.output_files import STDOUT, deliver
+from analyzer.output_files import STDOUT
 
 FAILS_ON: Final[dict[str, tuple[Severity, ...]]] = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
 
@@ -43,10 +44,10 @@ def trace_command(
 ) -> int:  # fmt: skip
     """Trace the model in MODEL_DIR and report what does not fit.
 
-    Exit code: 0 ran to its end and nothing found, 1 something found (see --fail-on), 2 could not run, or stopped
-    early.
+    Exit code: 0 ran to its end and nothing found, 1 something found (see --fail-on), 2 could not run, stopped early,
+    or nothing found but a file could not be written.
     """
-    check_targets(out, repro)
+    check_targets(tuple(dict.fromkeys(out)), Inputs.of([asked.request]), repro)
     from analyzer.picture import PLAIN, Look
 
     look = Look(focus, finding, link_base)
@@ -64,10 +65,10 @@ def trace_command(
             report = report.seen(look)
         tell("drawing")
         files = rendered(report, targets)
-    terminal.show(report, Console(file=sys.stderr if STDOUT in out else sys.stdout), notes)
-    for target, data in files.items():
-        deliver(target, data)
+    written = delivered(files) and len(files) == len(targets)
     if repro is not None:
-        deliver_scripts(report, repro)
+        written = deliver_scripts(report, repro) and written
+    with for_people():
+        terminal.show(report, Console(file=sys.stderr if STDOUT in out else sys.stdout), notes)
     found = any(finding.severity in FAILS_ON[fail_on] for _, finding in report.found())
-    return verdict(found=found, incomplete=report.incomplete, ended=ended, allowed=allow_incomplete)
+    return verdict(found=found, incomplete=report.incomplete, ended=ended, allowed=allow_incomplete, written=written)

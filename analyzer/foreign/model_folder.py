@@ -11,6 +11,7 @@ from typing import Final
 from analyzer.errors import AnalyzerError
 from analyzer.foreign.data import parse_json
 from analyzer.foreign.files import read_small
+from analyzer.foreign.links import blobs_of, may_be_read
 
 SETTINGS: Final = frozenset({
     "config.json", "generation_config.json", "adapter_config.json", "model_index.json", "modules.json",
@@ -33,12 +34,15 @@ _ENTRIES: Final = 100_000
 
 def check_folder(root: Path) -> None:
     """Raises AnalyzerError for a device, a pipe or a giant where a file belongs, and for odd settings."""
+    real, blobs = root.resolve(), blobs_of(root.absolute(), root.resolve())
     for number, entry in enumerate(_entries(root, _DEEPEST)):
         if number > _ENTRIES:
             raise AnalyzerError(f"{root} has more than {_ENTRIES:,} entries", hint="give the folder of one model")
         file = Path(entry.path)
         _check_file(file)
-        if entry.name in SETTINGS:
+        if entry.is_symlink() and not entry.name.endswith(_LARGE):
+            _check_link(file, real, blobs)
+        if entry.name in SETTINGS and file.exists():
             parse_json(read_small(file), file)
 
 
@@ -55,6 +59,16 @@ def _entries(folder: Path, depth: int) -> Iterator[os.DirEntry[str]]:
                 yield from _entries(Path(entry.path), depth - 1)
         elif entry.name.endswith(_OPENED):
             yield entry
+
+
+def _check_link(file: Path, folder: Path, blobs: Path | None) -> None:
+    """Raises AnalyzerError for a link to a file out of the folder that a library would open."""
+    target = Path(os.path.realpath(file))  # which also takes a link that leads to itself
+    if target.is_relative_to(folder) or may_be_read(target, folder, blobs) or not target.is_file():
+        return
+    if file.name in SETTINGS or file.suffix == ".py":
+        hint = "a link may not lead out of the model folder: put a copy into it"
+        raise AnalyzerError(f"{file} is a link to {target}", hint=hint)
 
 
 def _check_file(file: Path) -> None:

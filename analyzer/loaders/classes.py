@@ -28,10 +28,11 @@ def choose(root: Path, settings: dict[str, Any], *, trust: bool) -> tuple[Any, A
     auto_map = settings.get("auto_map") or {}
     if not isinstance(auto_map, dict):
         raise AnalyzerError(f"{root / 'config.json'}: auto_map is not an object", hint="correct config.json")
-    names = [str(name) for name in settings.get("architectures") or []]
+    listed = settings.get("architectures")
+    names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
     native = _native_class(names[0]) if names else None
     entry = _model_entry(auto_map, names)
-    known = settings.get("model_type") in _config_mapping()
+    known = _is_known(settings.get("model_type"))
     if not trust and (native is None or not known) and (own := entry or auto_map.get("AutoConfig")) is not None:
         _refuse(root, str(own), known=known)
     config = _config(root, settings, auto_map.get("AutoConfig") if trust else None)
@@ -70,7 +71,7 @@ def _config(root: Path, settings: dict[str, object], entry: str | None) -> Any:
         model_type = settings.get("model_type")
         if model_type is None:
             raise AnalyzerError(f"{root / 'config.json'} has no model_type", hint="is it a transformers model?")
-        if model_type not in mapping:
+        if not _is_known(model_type):
             import transformers
 
             raise AnalyzerError(
@@ -145,6 +146,10 @@ def _mapped_class(config: object, tasks: list[str]) -> Any:
         f"config.json does not say which class to build, and transformers has no model for {type(config).__name__}",
         hint='add "architectures": ["..."] to config.json',
     )
+
+
+def _is_known(model_type: object) -> bool:
+    return isinstance(model_type, str) and model_type in _config_mapping()
 
 
 def _config_mapping() -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, get_origin, get_type_hints
 
 from analyzer.errors import AnalyzerError
+from analyzer.escaping import as_json
 from analyzer.foreign import parse_json, read_small_text
 from analyzer.ir.plan import Engine, Plan, Preparation, Training, Wrap
 
@@ -27,7 +28,7 @@ _TUPLES: Final = ("read", "notes", "classes", "widened", "narrowed")
 def dump(plans: Plan | Sequence[Plan]) -> bytes:
     """The plan of each stage as a file that `--plan` reads back; fields at their default are left out."""
     said = [_said(plan) for plan in ([plans] if isinstance(plans, Plan) else plans)]
-    return (json.dumps(said[0] if len(said) == 1 else said, indent=2) + "\n").encode()
+    return (as_json(said[0] if len(said) == 1 else said, 2) + "\n").encode()
 
 
 def load(file: Path) -> tuple[Plan, ...]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from html import escape
 from textwrap import wrap
 from typing import Final
 
 import graphviz
 
+from analyzer.escaping import as_dot, as_html
 from analyzer.ir.dtypes import DTYPES, short
 from analyzer.picture import Box, Caption, Cluster, Link, View, overview
-from analyzer.printable import shown
 from analyzer.render.palette import FAINT, MARKED, MIXED, QUIET, RIMS, tint
 from analyzer.render.words import PARTIAL
 from analyzer.report import Report
@@ -67,7 +66,7 @@ def draw(view: View, over: Caption) -> str:
     graph = graphviz.Digraph("model")
     graph.attr(
         rankdir="TB", fontname="Helvetica", labelloc="t", labeljust="l", fontsize="11", nodesep="0.15", ranksep="0.3",
-        label=_caption(view, over), tooltip=escaped(over.title), bgcolor="white",
+        label=_caption(view, over), tooltip=as_dot(over.title), bgcolor="white",
     )  # fmt: skip
     graph.attr("node", fontname="Helvetica", fontsize="11", shape="box", style="rounded,filled", margin="0.1,0.05",
                height="0.2", width="0.3")  # fmt: skip
@@ -93,29 +92,17 @@ def names(view: View) -> dict[str, str]:
     return found
 
 
-def escaped(text: str) -> str:
-    r"""A DOT label that shows `text` as it is: nothing in it is an escape or HTML.
-
-    >>> escaped("a\\N <b>")
-    'a\\\\N <b>'
-    """
-    text = "\n".join(line or " " for line in text.split("\n"))  # the engine that writes PDF dies of an empty line
-    seen = shown(text, "\n").replace("\\", "\\\\").replace("\n", "\\n").replace("&", "&amp;")
-    # the graphviz package takes a text in angle brackets for HTML: a zero-width space keeps it a text
-    return f"\u200b{seen}" if seen.startswith("<") and seen.endswith(">") else seen
-
-
 def _cluster(graph: graphviz.Digraph, cluster: Cluster, ids: dict[str, str]) -> None:
     for box in cluster.boxes:
         graph.node(ids[box.id], **_box(box, ids[box.id]))
     for inner in cluster.clusters:
-        sub = graphviz.Digraph(f"cluster_{escaped(inner.id)}")
+        sub = graphviz.Digraph(f"cluster_{as_dot(inner.id)}")
         sub.attr(
-            label=escaped(inner.label), tooltip=escaped(inner.id), style="rounded", color="#C4C4C4", labeljust="l",
+            label=as_dot(inner.label), tooltip=as_dot(inner.id), style="rounded", color="#C4C4C4", labeljust="l",
             fontname="Helvetica", fontsize="11", fontcolor=FAINT, margin="8", penwidth="0.8",
         )  # fmt: skip
         if inner.href:
-            sub.attr(URL=escaped(inner.href))
+            sub.attr(URL=as_dot(inner.href))
         _cluster(sub, inner, ids)
         graph.subgraph(sub)
 
@@ -123,11 +110,11 @@ def _cluster(graph: graphviz.Digraph, cluster: Cluster, ids: dict[str, str]) -> 
 def _box(box: Box, name: str) -> dict[str, str]:
     told = bool(box.stories) and not box.stub
     colors = tint(box.dtype)
-    attrs = {"id": name, "tooltip": escaped(box.tooltip or box.label), "class": " ".join(_classes(box))}
+    attrs = {"id": name, "tooltip": as_dot(box.tooltip or box.label), "class": " ".join(_classes(box))}
     attrs |= {"fillcolor": colors.full if told else colors.pale, "color": QUIET, "penwidth": "0.6"}
     attrs |= _frame(box)
     if box.href:
-        attrs |= {"URL": escaped(box.href)} | ({} if box.href.startswith("#") else {"target": "_blank"})
+        attrs |= {"URL": as_dot(box.href)} | ({} if box.href.startswith("#") else {"target": "_blank"})
     if told:
         attrs |= {"color": colors.line, "penwidth": "1.6", "fontsize": "12"}
     elif box.kind != "module":
@@ -142,7 +129,7 @@ def _box(box: Box, name: str) -> dict[str, str]:
         attrs |= {} if box.severity else {"color": MARKED, "penwidth": "2.5"}
     if box.kind == "stop":
         attrs |= {"color": "black", "penwidth": "3.5", "style": "dashed,filled", "fontsize": "14", "fontcolor": "black"}
-    return {"label": escaped("\n".join(_lines(box))), **attrs}
+    return {"label": as_dot("\n".join(_lines(box))), **attrs}
 
 
 def _frame(box: Box) -> dict[str, str]:
@@ -202,7 +189,7 @@ def _numbers(box: Box) -> str:
 
 
 def _line(link: Link, source: Box) -> dict[str, str]:
-    tooltip = escaped(f"{link.tooltip}\n{link.count} tensors" if link.count > 1 else link.tooltip)
+    tooltip = as_dot(f"{link.tooltip}\n{link.count} tensors" if link.count > 1 else link.tooltip)
     told = " ".join(f"story{number}" for number in link.stories)
     attrs = {"tooltip": tooltip, "labeltooltip": tooltip, "class": f"link {told}".strip(), "penwidth": "0.7"}
     label = link.label if told or link.label != short(source.dtype) else ""
@@ -224,22 +211,24 @@ def _line(link: Link, source: Box) -> dict[str, str]:
         attrs |= {"style": "dashed", "penwidth": "3", "fontsize": "13", "class": f"{attrs['class']} marked"}
         attrs |= {} if link.mixed else {"color": MARKED, "fontcolor": MARKED}
     room = "     " if link.mixed else " "  # another line to the same fault passes beside the words
-    return {"label": escaped(f"  {label}{room}") if label else "", **attrs}
+    return {"label": as_dot(f"  {label}{room}") if label else "", **attrs}
 
 
 def _caption(view: View, over: Caption) -> str:
     order = {name: i for i, name in enumerate(DTYPES)}
     used = sorted({box.dtype for box in view.boxes if box.dtype}, key=lambda d: (order.get(d, len(order)), d))
-    cells = [f'<TD BGCOLOR="{tint(d).full}" STYLE="ROUNDED">{_html(short(d))}</TD><TD>{_html(d)}</TD>' for d in used]
+    cells = [
+        f'<TD BGCOLOR="{tint(d).full}" STYLE="ROUNDED">{as_html(short(d))}</TD><TD>{as_html(d)}</TD>' for d in used
+    ]
     if met := [link.label for link in view.links if link.mixed]:
-        cells.append(f'<TD><FONT COLOR="{MIXED}"><B>{_html(met[0])}</B></FONT></TD><TD>dtypes meet here</TD>')
+        cells.append(f'<TD><FONT COLOR="{MIXED}"><B>{as_html(met[0])}</B></FONT></TD><TD>dtypes meet here</TD>')
     if any(box.mark for box in view.boxes) or any(link.mark for link in view.links):
         cells.append(
             f'<TD><FONT COLOR="{MARKED}"><B>~ new ~</B></FONT></TD><TD>differs from before: double or dashed</TD>'
         )
-    rows = [f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="18">{_html(over.title)}</FONT></TD></TR>']
+    rows = [f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="18">{as_html(over.title, "")}</FONT></TD></TR>']
     for name, value in over.facts:
-        lines = [_html(line) for line in wrap(f"{name}: {value}", WIDE)[:4]]
+        lines = [as_html(line, "") for line in wrap(f"{name}: {value}", WIDE)[:4]]
         text = "".join(f'{line}<BR ALIGN="LEFT"/>' for line in lines)
         rows.append(f'<TR><TD ALIGN="LEFT" BALIGN="LEFT">{text}</TD></TR>')
     rows.append(
@@ -249,7 +238,3 @@ def _caption(view: View, over: Caption) -> str:
         else ""
     )
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1">{"".join(rows)}</TABLE>>'
-
-
-def _html(text: str) -> str:
-    return escape(shown(text))

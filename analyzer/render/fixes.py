@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from difflib import unified_diff
 from string import whitespace
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from analyzer.escaping import as_json, as_markdown
 from analyzer.ir.proposals import Edit, Trial
 from analyzer.printable import shown
 from analyzer.render.terminal import guarded, plain
@@ -21,7 +21,6 @@ from analyzer.report.json_value import Json
 
 WIDE: Final = 110
 """Columns from which on a terminal shows the table; a narrower one shows a block for each proposal."""
-_MARKUP: Final = frozenset("<>&`[]@#\\")
 _COLUMNS: Final = ("fix", "verdict", "errors left", "new promotions", "memory", "places")
 
 
@@ -112,24 +111,14 @@ def unified(edit: Edit) -> str:
 def to_json(trials: Sequence[Trial], incomplete: str = "") -> bytes:
     """The table as data."""
     table = {"schema": 1, "incomplete": incomplete or None, "fixes": [_plain(trial) for trial in trials]}
-    return (json.dumps(table, indent=2) + "\n").encode()
+    return (as_json(table, 2) + "\n").encode()
 
 
 def to_markdown(trials: Sequence[Trial], incomplete: str = "") -> bytes:
     """The table for a document."""
     rows = [_COLUMNS, ("---",) * len(_COLUMNS), *(_cells(trial) for trial in trials)]
-    early = f"> {_cell(_partial(incomplete))}\n\n" if incomplete else ""
-    return (early + "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in rows)).encode()
-
-
-def _cell(text: str) -> str:
-    r"""Words in a cell: no markup, mention or link; what is ordinary in a name stays readable in the source.
-
-    >>> _cell("a|b_c <d> @e")
-    'a\\|b_c &#60;d&#62; &#64;e'
-    """
-    made = "".join(f"&#{ord(c)};" if c in _MARKUP else c for c in shown(text))
-    return made.replace("|", "\\|")
+    early = f"> {as_markdown(_partial(incomplete))}\n\n" if incomplete else ""
+    return (early + "".join(f"| {' | '.join(map(as_markdown, row))} |\n" for row in rows)).encode()
 
 
 def _cells(trial: Trial) -> tuple[str, ...]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from html import escape
 from importlib.resources import files
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.escaping import as_html
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Coverage, Finding
 from analyzer.ir.graph import Place
 from analyzer.picture import Box, Cluster, View
 from analyzer.picture.tree import Branch, Leaf, tree
-from analyzer.printable import logged, shown
 from analyzer.render import dot, svg
 from analyzer.render.palette import TINTS, tint
 from analyzer.render.words import PARTIAL, story
@@ -47,10 +46,10 @@ class _Page:
         yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         yield f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        yield f"<title>{_text(caption.title)}</title>\n"
+        yield f"<title>{as_html(caption.title)}</title>\n"
         yield f"<style>\n{colors}\n{_asset('page.css')}</style>\n</head>\n<body>\n"
-        facts = "".join(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in caption.facts)
-        yield f"<header><h1>{_text(caption.title)}</h1><dl>{facts}</dl></header>\n"
+        facts = "".join(f"<dt>{as_html(name)}</dt><dd>{as_html(value)}</dd>" for name, value in caption.facts)
+        yield f"<header><h1>{as_html(caption.title)}</h1><dl>{facts}</dl></header>\n"
         yield (
             '<nav aria-label="Search"><label>Search <input type="search" id="search" placeholder="module, call, dtype, '
             'file" title="press / to come here"></label> <output id="hits" class="quiet"></output> '
@@ -66,7 +65,7 @@ class _Page:
 
     def _findings(self) -> Iterator[str]:
         for one in self.whole.stages:
-            stage = f": {_text(one.plan.stage)}" if one.plan.stage else ""
+            stage = f": {as_html(one.plan.stage)}" if one.plan.stage else ""
             yield f'<section aria-label="Findings"><h2>Findings{stage}</h2>'
             if one.coverage.incomplete:
                 yield f'<p class="partial">{PARTIAL.capitalize()}: the run stopped early.</p>'
@@ -81,15 +80,15 @@ class _Page:
     def _finding(self, number: int, finding: Finding, other: str) -> str:
         to = next((self.rows[n] for n in finding.nodes if n in self.rows), "") if not other else ""
         name = f"#{number} {finding.severity} {finding.code} {finding.name}"
-        head = f'<a href="#{to}">{_text(name)}</a>' if to else _text(name)
+        head = f'<a href="#{to}">{as_html(name)}</a>' if to else as_html(name)
         times = f' <span class="quiet">x {finding.count:,}</span>' if finding.count > 1 else ""
         told = f' data-story="{number}"' if not other else ""
         where, *rest = story(finding)
         place = self._place(Place(finding.file, finding.line))
         where = where.removeprefix(f"{finding.file}:{finding.line}").strip() if place else where
-        body = "".join(f"<p>{line}</p>" for line in (f"{place} {_text(where)}", *map(_text, rest)))
+        body = "".join(f"<p>{line}</p>" for line in (f"{place} {as_html(where)}", *map(as_html, rest)))
         return (
-            f'<li class="finding {finding.severity}" id="{_text(other)}finding{number}"{told}>'
+            f'<li class="finding {finding.severity}" id="{as_html(other)}finding{number}"{told}>'
             f'<span class="severity">{head}</span>{times}{body}</li>\n'
         )
 
@@ -102,7 +101,7 @@ class _Page:
         try:
             drawn = svg.fitted(svg.layout(source, "svg")).decode()
         except AnalyzerError as error:
-            return f'<p class="quiet">{_text(str(error))}</p>'
+            return f'<p class="quiet">{as_html(str(error))}</p>'
         return drawn[drawn.index("<svg") :]
 
     def _linked(self, cluster: Cluster, boxes: dict[str, Box]) -> Cluster:
@@ -121,9 +120,9 @@ class _Page:
 
     def _branch(self, branch: Branch, opened: bool = False) -> Iterator[str]:
         mixes = ' class="mixes"' if branch.mixes else ""
-        held = ", ".join(f"{count:,} {_text(short(dtype))}" for dtype, count in branch.tensors.most_common())
+        held = ", ".join(f"{count:,} {as_html(short(dtype))}" for dtype, count in branch.tensors.most_common())
         about = f' <span class="quiet">{held} parameter{"s" * (branch.tensors.total() != 1)}</span>' if held else ""
-        yield f'<details id="{self.modules[branch.path]}"{mixes}{" open" * opened}><summary>{_text(branch.label)}'
+        yield f'<details id="{self.modules[branch.path]}"{mixes}{" open" * opened}><summary>{as_html(branch.label)}'
         yield f"{_dtype(branch.dtype, short(branch.dtype))}{about}{_numbers(branch.findings)}</summary>"
         listed = False
         for entry in branch.entries:
@@ -140,32 +139,33 @@ class _Page:
 
     def _leaf(self, leaf: Leaf) -> str:
         told = "".join(f" story{number}" for number in leaf.stories)
-        kind = "" if leaf.kind == "op" else f'<span class="quiet">{_text(leaf.kind)}</span> '
-        reads = f' <span class="quiet">reads {_text(leaf.reads)}</span>' if leaf.reads else ""
-        why = f' <span class="quiet">{_text(leaf.reason)}</span>' if leaf.reason else ""
+        kind = "" if leaf.kind == "op" else f'<span class="quiet">{as_html(leaf.kind)}</span> '
+        reads = f' <span class="quiet">reads {as_html(leaf.reads)}</span>' if leaf.reads else ""
+        why = f' <span class="quiet">{as_html(leaf.reason)}</span>' if leaf.reason else ""
         return (
             f'<li class="row{" mixes" * leaf.mixes}{told}" id="{self.rows[leaf.node]}">{kind}'
-            f"<code>{_text(leaf.label)}</code>{_dtype(leaf.dtype, leaf.outputs)}{reads} {self._place(leaf.place)}{why}"
-            f"{_numbers(leaf.findings)}</li>\n"
+            f"<code>{as_html(leaf.label)}</code>{_dtype(leaf.dtype, leaf.outputs)}{reads} {self._place(leaf.place)}"
+            f"{why}{_numbers(leaf.findings)}</li>\n"
         )
 
     def _place(self, place: Place) -> str:
         href = self.report.look.href(place, self.report.versions)
-        words = _text(str(place))
+        words = as_html(str(place))
         return (
-            f'<a href="{_text(href)}" rel="noreferrer">{words}</a>' if href else f"<code>{words}</code>" * bool(words)
+            f'<a href="{as_html(href)}" rel="noreferrer">{words}</a>' if href else f"<code>{words}</code>" * bool(words)
         )
 
     def _plan(self) -> Iterator[str]:
         for one in self.whole.stages:
-            stage = f": {_text(one.plan.stage)}" if one.plan.stage else ""
-            yield f'<section aria-label="Plan"><h2>Plan{stage}</h2><p>{_text(one.plan.line())}</p>'
-            yield f"<ul>{''.join(f'<li>{_text(note)}</li>' for note in one.plan.notes[:NOTED])}</ul></section>\n"
+            stage = f": {as_html(one.plan.stage)}" if one.plan.stage else ""
+            yield f'<section aria-label="Plan"><h2>Plan{stage}</h2><p>{as_html(one.plan.line())}</p>'
+            yield f"<ul>{''.join(f'<li>{as_html(note)}</li>' for note in one.plan.notes[:NOTED])}</ul></section>\n"
             assumed = list(_assumed(one.coverage))
-            shown = "".join(f"<li>{_text(line)}</li>" for line in assumed[:NOTED]) or "<li>nothing</li>"
+            shown = "".join(f"<li>{as_html(line)}</li>" for line in assumed[:NOTED]) or "<li>nothing</li>"
             more = f"<li>{len(assumed) - NOTED:,} more</li>" if len(assumed) > NOTED else ""
             yield f'<section aria-label="Assumptions"><h2>Assumed{stage}</h2><ul>{shown}{more}</ul>'
-            yield f'<p class="quiet">{one.coverage.ops:,} operations, {_text(_versions(one.versions))}</p></section>\n'
+            versions = as_html(_versions(one.versions))
+            yield f'<p class="quiet">{one.coverage.ops:,} operations, {versions}</p></section>\n'
 
 
 def _assumed(coverage: Coverage) -> Iterator[str]:
@@ -199,12 +199,7 @@ def _dtype(dtype: str, words: str) -> str:
     if not dtype:
         return ""
     name = next((key for key, row in TINTS.items() if row == tint(dtype)), "")
-    return f' <span class="d d-{name or "other"}">{_text(words)}</span>'
-
-
-def _text(text: str) -> str:
-    """Text that is only text: nothing in it is markup, and what cannot be printed is written out."""
-    return escape(logged(shown(text, "\n")))
+    return f' <span class="d d-{name or "other"}">{as_html(words)}</span>'
 
 
 def _asset(name: str) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 from typing import Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.printable import logged, shown
+from analyzer.escaping import as_html
 from analyzer.render.svg import render_svg
 from analyzer.render.words import story, totals
 from analyzer.report import Report
@@ -22,9 +21,9 @@ def html(report: Report) -> str:
     try:
         picture = svg(report)
     except AnalyzerError as error:
-        picture = f"<p>{_text(str(error))}</p>"
-    head = f"<p><b>{_text(report.class_name or 'model')}</b>: {_text(totals(report))}</p>"
-    head += f"<p>incomplete: {_text(report.incomplete)}</p>" if report.incomplete else ""
+        picture = f"<p>{as_html(str(error))}</p>"
+    head = f"<p><b>{as_html(report.class_name or 'model')}</b>: {as_html(totals(report))}</p>"
+    head += f"<p>incomplete: {as_html(report.incomplete)}</p>" if report.incomplete else ""
     return f'<div class="analyzer-report">{head}{table}<div style="overflow:auto">{picture}</div></div>'
 
 
@@ -36,13 +35,9 @@ def svg(report: Report) -> str:
 
 def _row(index: int, report: Report) -> str:
     finding = report.findings[index]
-    lines = "<br>".join(_text(line) for line in story(finding))
-    where = f"<td>#{index + 1} {_text(finding.severity)}<br>{_text(finding.code)}</td>"
+    lines = "<br>".join(as_html(line) for line in story(finding))
+    where = f"<td>#{index + 1} {as_html(finding.severity)}<br>{as_html(finding.code)}</td>"
     return f'<tr>{where}<td style="text-align:left">{lines}</td></tr>'
-
-
-def _text(text: str) -> str:
-    return escape(logged(shown(text, "\n")))
 
 
 DISPLAYS: Final[dict[str, Callable[[Report], str]]] = {"html": html, "svg": svg}

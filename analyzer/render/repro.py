@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePath
 
+from analyzer.escaping import as_comment
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Finding
 from analyzer.ir.witness import CPU
-from analyzer.printable import shown
 from analyzer.render.script_lines import refused
 from analyzer.report import Report, no_script
 
@@ -41,15 +40,10 @@ def _lines(report: Report, finding: Finding) -> tuple[str, ...]:
 
 def _source(report: Report, finding: Finding) -> str:
     foreign = finding.asked != CPU
-    head = [_comment(_about(report, finding))]
-    head += [_comment(f"The verdict is that of {finding.asked}: run it there.")] if foreign else []
+    head = [as_comment(_about(report, finding))]
+    head += [as_comment(f"The verdict is that of {finding.asked}: run it there.")] if foreign else []
     device = ['torch.set_default_device("cuda")'] if finding.asked.knows_device and report.plan.device == "cuda" else []
     return "\n".join([*head, "import torch", "", *device, *_lines(report, finding), ""])
-
-
-def _comment(text: str) -> str:
-    """A line of which nothing runs, and which Python does not take for the name of an encoding."""
-    return f"# {re.sub('coding(?=[:=])', 'coding ', shown(text))}"
 
 
 def _about(report: Report, finding: Finding) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from analyzer.worker import debug_log
 from analyzer.worker.process import Answer, Tell
@@ -14,6 +16,22 @@ from analyzer.worker.protocol import Action, Event, Wanted
 
 if TYPE_CHECKING:
     from analyzer.worker.request_handler import RequestHandler
+
+
+_CACHES: Final = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TORCH_EXTENSIONS_DIR", "MPLCONFIGDIR")
+"""Where libraries make folders when they are imported, unless these say otherwise."""
+
+
+@contextmanager
+def caches_in(scratch: Path) -> Iterator[None]:
+    """While this lasts, what is imported makes its folders in there."""
+    ours = {name: str(scratch / name.lower()) for name in _CACHES if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 class InProcess:

@@ -10,16 +10,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from analyzer.errors import AnalyzerError
+from analyzer.held_signals import signals_held
+
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A new folder for as long as this lasts; that it cannot be removed is no error."""
-    folder = Path(tempfile.mkdtemp(prefix="analyze-")).resolve()
+    """A new folder for as long as this lasts; that it cannot be removed is no error. Raises AnalyzerError."""
+    made: list[Path] = []
     try:
-        yield folder
+        with signals_held():
+            made.append(_made())
+        yield made[0]
     finally:
-        with suppress(OSError):
-            remove(folder)
+        with signals_held(), suppress(OSError):
+            for folder in made:
+                remove(folder)
+
+
+def _made() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="analyze-")).resolve()
+    except OSError as error:
+        words = f"no temporary folder can be made: {error.strerror}"
+        raise AnalyzerError(words, hint="TMPDIR=FOLDER names another place") from error
 
 
 def remove(folder: Path) -> None:

@@ -98,13 +98,13 @@ class _Mailbox:
         self._requests = requests
         self._messages: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._ended = Interrupted("stopped")
-        self._busy = False
+        self._busy, self._heard = False, False
         signal.signal(signal.SIGTERM, self._told)
         Thread(target=self._read, daemon=True).start()
 
     def next(self) -> Request | None:
         """The next request; None when the front has gone."""
-        self._busy = False
+        self._busy, self._heard = False, False
         message = self._messages.get()
         self._busy = True
         return message
@@ -126,8 +126,10 @@ class _Mailbox:
 
     def _told(self, *_: object) -> None:
         if self._busy:
-            self._busy = False  # once is enough: what follows is how it answers
+            self._busy, self._heard = False, True  # once is enough: what follows is how it answers
             raise self._ended
+        if not self._heard:
+            os._exit(0)  # nothing was begun, and nothing shall be
 
 
 def _raise_in_main_thread(number: signal.Signals) -> None:

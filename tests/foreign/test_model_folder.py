@@ -59,3 +59,21 @@ def test_what_nobody_opens_is_left_alone(folder: Path) -> None:
     os.mkfifo(folder / ".git" / "config.json")
     (folder / "gone.json").symlink_to(folder / "nowhere")
     check_folder(folder)
+
+
+def test_links_out_of_the_folder_are_followed_to_a_cache_alone(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "1"
+    blobs = tmp_path / "models--a--b" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "abc").write_text("{}")
+    (snapshot / "config.json").symlink_to("../../blobs/abc")
+    (snapshot / "inner").mkdir()
+    (snapshot / "inner" / "config.json").symlink_to("../config.json")
+    check_folder(snapshot)
+    (tmp_path / "secret").write_text("x = 1")
+    for name in ("generation_config.json", "model.py"):
+        (snapshot / name).symlink_to(tmp_path / "secret")
+        with pytest.raises(AnalyzerError, match="a link may not lead out of the model folder"):
+            check_folder(snapshot)
+        (snapshot / name).unlink()

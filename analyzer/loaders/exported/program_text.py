@@ -114,6 +114,8 @@ _TEXTS: Final[dict[str, Callable[[str], None]]] = {
     "path_name": _path,
 }
 """The check of each text by its key; a text under any other key is refused."""
+_LISTS: Final = frozenset({"forward_arg_names", "field_names", "as_strings", "verifiers"})
+"""Texts of which there is a list."""
 _DEVICES: Final = frozenset({"cpu", "cuda", "meta", "mps", "xpu", "hpu", "npu", "mtia", "xla"})
 _MAPS: Final[dict[str, Callable[[str], None]]] = {
     "tensor_values": _name,
@@ -145,6 +147,8 @@ def _checked(value: Any, key: str, known: frozenset[str], depth: int) -> Any:
     if isinstance(value, str):
         _check_text(value, key, known)
         return value
+    if key in _TEXTS and value is not None and not (isinstance(value, list) and key in _LISTS):
+        raise Refused(f"{short(value)!r} for {key}")
     if isinstance(value, list):
         return [_checked(one, key, known, depth - 1) for one in value]
     if not isinstance(value, dict):

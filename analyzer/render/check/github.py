@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from analyzer.check import Check, Judged
 from analyzer.check.judgement import NEW, Spot
-from analyzer.printable import shown
+from analyzer.escaping import as_command_data, as_command_property
 from analyzer.render.check.words import early, headline, message, remarks, title
-
-_DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
-_PROPERTY = _DATA | {":": "%3A", ",": "%2C"}
 
 
 def render(check: Check) -> bytes:
@@ -32,14 +29,5 @@ def _at(spot: Spot, title: str) -> dict[str, str]:
 
 def _command(level: str, text: str, about: dict[str, str] | None = None) -> str:
     named = about or {"title": "analyze"}
-    properties = ",".join(f"{key}={_escaped(value, _PROPERTY)}" for key, value in named.items())
-    return f"::{level} {properties}::{_escaped(text, _DATA)}"
-
-
-def _escaped(text: str, table: dict[str, str]) -> str:
-    """Text that ends no command and no property, and that no terminal obeys.
-
-    >>> _escaped("100%, a:b", _PROPERTY)
-    '100%25%2C a%3Ab'
-    """
-    return "".join(table.get(c) or shown(c) for c in text)
+    properties = ",".join(f"{key}={as_command_property(value)}" for key, value in named.items())
+    return f"::{level} {properties}::{as_command_data(text)}"

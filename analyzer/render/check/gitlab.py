@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from json import dumps
 from typing import Final
 
 from analyzer.check import Check
 from analyzer.check.judgement import Spot
+from analyzer.escaping import as_json
 from analyzer.render.check.words import early, message, title
 from analyzer.report.json_value import Json
 
@@ -37,7 +37,7 @@ def render(check: Check) -> bytes:
                 "location": _location(check.stop),
             }
         )
-    return (dumps(found, indent=1, ensure_ascii=True) + "\n").encode()
+    return (as_json(found) + "\n").encode()
 
 
 def _location(spot: Spot) -> dict[str, Json]:

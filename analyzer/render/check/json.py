@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from json import dumps
 
 from analyzer.check import Check
 from analyzer.check.judgement import Judged
+from analyzer.escaping import as_json
 from analyzer.render.fixes import unified
 
 SCHEMA = 1
@@ -30,7 +30,7 @@ def render(check: Check) -> bytes:
             {"where": one.where, "codes": list(one.codes), "fault": one.fault or None} for one in check.unused
         ],
     }
-    return (dumps(data, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
+    return (as_json(data) + "\n").encode()
 
 
 def _finding(one: Judged) -> dict[str, object]:

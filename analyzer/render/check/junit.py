@@ -7,7 +7,7 @@ from typing import Final
 
 from analyzer.check import Check, Judged
 from analyzer.check.judgement import NEW, Spot
-from analyzer.printable import logged, shown
+from analyzer.escaping import as_xml
 from analyzer.render.check.words import early, message, pages, remarks, title
 
 _COUNTED: Final = {
@@ -24,17 +24,17 @@ def render(check: Check) -> bytes:
 
     A run that stopped early is an error, and a rule that found nothing up to there is skipped.
     """
-    suite = ET.Element("testsuite", {"name": _clean(check.folder or "model")})
+    suite = ET.Element("testsuite", {"name": as_xml(check.folder or "model")})
     for one in check.judged:
         _finding(suite, check, one)
     if check.stop is not None:
         case = _case(suite, "run", "the run comes to its end", _at(check.stop))
-        ET.SubElement(case, "skipped" if check.allow_incomplete else "error", {"message": _clean(early(check))})
+        ET.SubElement(case, "skipped" if check.allow_incomplete else "error", {"message": as_xml(early(check))})
     found = {one.finding.code for one in check.judged}
     for code in (code for code in pages() if code not in found):
         _quiet(suite, code, early(check))
     if said := remarks(check):
-        ET.SubElement(suite, "system-err").text = _clean("\n".join(said))
+        ET.SubElement(suite, "system-err").text = as_xml("\n".join(said))
     totals = {name: str(len(suite.findall(path))) for name, path in _COUNTED.items()}
     suite.attrib |= totals
     suites = ET.Element("testsuites", {"name": "analyze", **totals})
@@ -48,12 +48,12 @@ def _finding(suite: ET.Element, check: Check, one: Judged) -> None:
     name = f"{title(one)} in {one.finding.module or 'the model'} {one.key}"
     case = _case(suite, one.finding.code, name, _at(one.spot))
     if one in check.failing:
-        kind = {"type": one.finding.severity, "message": _clean(one.finding.message)}
-        ET.SubElement(case, "failure", kind).text = _clean(message(one))
+        kind = {"type": one.finding.severity, "message": as_xml(one.finding.message)}
+        ET.SubElement(case, "failure", kind).text = as_xml(message(one))
     elif one.state != NEW:
-        ET.SubElement(case, "skipped", {"message": _clean(one.reason or one.state)})
+        ET.SubElement(case, "skipped", {"message": as_xml(one.reason or one.state)})
     else:
-        ET.SubElement(case, "system-out").text = _clean(message(one))
+        ET.SubElement(case, "system-out").text = as_xml(message(one))
 
 
 def _quiet(suite: ET.Element, code: str, early: str) -> None:
@@ -69,9 +69,4 @@ def _at(spot: Spot) -> dict[str, str]:
 
 def _case(suite: ET.Element, code: str, name: str, about: dict[str, str]) -> ET.Element:
     values = {"classname": f"analyze.{code}", "name": name, "time": "0", **about}
-    return ET.SubElement(suite, "testcase", {key: _clean(value) for key, value in values.items()})
-
-
-def _clean(text: str) -> str:
-    """Text that XML 1.0 can hold: other characters are shown by number."""
-    return logged(shown(text, "\n\t"))
+    return ET.SubElement(suite, "testcase", {key: as_xml(value) for key, value in values.items()})

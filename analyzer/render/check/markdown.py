@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from itertools import accumulate
 from typing import Final
 
 from analyzer.check import Check, Judged
+from analyzer.escaping import as_markdown, as_markdown_block
 from analyzer.picture import overview
-from analyzer.printable import logged, shown
 from analyzer.render.check.mermaid import draw
 from analyzer.render.check.words import early, headline, message, pages, remarks, title
 from analyzer.render.fixes import unified
@@ -21,7 +20,6 @@ CELL: Final = 240
 TABLE: Final = 20_000
 """Characters of the table; the picture has a limit of its own."""
 REMARKS: Final = 5_000
-_PLAIN: Final = frozenset(" .,:;/+=-'\"?%()$^")
 
 
 def render(check: Check) -> bytes:
@@ -77,22 +75,16 @@ def fitting(lines: list[str], most: int) -> list[str]:
 
 def _details(one: Judged) -> str:
     page = pages().get(one.finding.code, ("", ""))[1].split("\n\n")
-    parts = [f"<details><summary>{plain(title(one))} at {plain(f'{one.spot.path}:{one.spot.line}')}</summary>\n"]
+    parts = [
+        f"<details><summary>{as_markdown(title(one))} at {as_markdown(f'{one.spot.path}:{one.spot.line}')}</summary>\n"
+    ]
     if one.finding.source:
-        parts.append(fenced(one.finding.source, "python"))
-    parts.append(fenced(message(one)))
+        parts.append(as_markdown_block(one.finding.source, "python"))
+    parts.append(as_markdown_block(message(one)))
     if one.edit is not None:
-        parts.append(fenced(unified(one.edit), "diff"))
-    parts += [plain(" ".join(part.split())) + "\n" for part in page[:2] if not part.startswith("    ")]
+        parts.append(as_markdown_block(unified(one.edit), "diff"))
+    parts += [as_markdown(" ".join(part.split())) + "\n" for part in page[:2] if not part.startswith("    ")]
     return "\n".join([*parts, "</details>\n\n"])
-
-
-def fenced(text: str, language: str = "") -> str:
-    """A code block that nothing in the text can end."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    lines = logged(shown(text, "\n\t")).rstrip()
-    return f"{fence}{language}\n{lines}\n{fence}\n"
 
 
 def _code(text: str) -> str:
@@ -100,14 +92,4 @@ def _code(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    return plain(text if len(text) <= CELL else f"{text[:CELL]} ...")
-
-
-def plain(text: str) -> str:
-    """Words that Markdown shows as they are, in a table too: no markup, no mention, no link.
-
-    >>> plain("a|b `c` <d> @e")
-    'a&#124;b &#96;c&#96; &#60;d&#62; &#64;e'
-    """
-    line = shown(re.sub(r"[\r\n\t]", " ", text))
-    return "".join(c if c.isalnum() or c in _PLAIN else f"&#{ord(c)};" for c in line)
+    return as_markdown(text if len(text) <= CELL else f"{text[:CELL]} ...")

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Final
 
+from analyzer.escaping import as_mermaid
 from analyzer.ir.dtypes import short
 from analyzer.picture import Box, Cluster, Link, View
-from analyzer.printable import shown
 
 EDGES: Final = 250
 """Links in a picture; Mermaid refuses more than 280 in older versions, 500 in newer ones."""
 CHARACTERS: Final = 30_000
 """Of text; Mermaid refuses more than 50,000, and a comment more than 65,536."""
-_PLAIN: Final = frozenset(" _.,/()+=")
 _STYLES: Final = {
     "error": "stroke:#8B0000,stroke-width:5px",
     "warning": "stroke:#A65300,stroke-width:3px",
@@ -42,7 +41,7 @@ def _names(view: View, links: Sequence[Link]) -> dict[str, str]:
 
 
 def _arrow(link: Link) -> str:
-    return f'== "{_text(link.label)}" ==>' if link.mixed else "-->"
+    return f'== "{as_mermaid(link.label)}" ==>' if link.mixed else "-->"
 
 
 def _styled(view: View, links: Sequence[Link], ids: Mapping[str, str]) -> Iterator[str]:
@@ -67,7 +66,7 @@ def _cluster(cluster: Cluster, ids: dict[str, str], numbers: Iterator[int]) -> I
             yield f'{ids[box.id]}["{_label(box)}"]'
     for inner in cluster.clusters:
         if any(box.id in ids for box in inner.all_boxes()):
-            yield f'subgraph m{next(numbers)}["{_text(inner.label)}"]'
+            yield f'subgraph m{next(numbers)}["{as_mermaid(inner.label)}"]'
             yield from _cluster(inner, ids, numbers)
             yield "end"
 
@@ -76,16 +75,4 @@ def _label(box: Box) -> str:
     parts = [f"{box.severity.upper()} {box.code}"] if box.severity in _STYLES and not box.stub else []
     parts += ["THE RUN STOPPED HERE"] if box.kind == "stop" else []
     parts += [box.label, short(box.dtype) if box.dtype and box.kind != "output" else ""]
-    return "<br/>".join(_text(part) for part in parts if part)
-
-
-def _text(text: str) -> str:
-    """Words that Mermaid shows as they are: whatever could mean something else is a character number.
-
-    >>> _text('a"b`<c>|')
-    'a#34;b#96;#60;c#62;#124;'
-    """
-    made = "".join(
-        c if (c.isascii() and c.isalnum()) or c in _PLAIN else f"#{ord(c)};" for c in shown(text[:200], "\n")
-    )
-    return made.replace("#10;", "<br/>")
+    return "<br/>".join(as_mermaid(part) for part in parts if part)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import SequenceMatcher
-from json import dumps
 from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import quote
 
 from analyzer.check import Check, Judged
 from analyzer.check.judgement import KNOWN, NEW, SUPPRESSED, Spot
+from analyzer.escaping import as_json, as_sarif
 from analyzer.ir.proposals import Edit
 from analyzer.render.check.words import early, headline, message, pages, remarks
 from analyzer.report.json_value import Json
@@ -41,7 +41,7 @@ def render(check: Check) -> bytes:
                 "executionSuccessful": check.report.complete,
                 "toolExecutionNotifications": [
                     *_stopped(check),
-                    *({"level": "warning", "message": {"text": text}} for text in remarks(check)),
+                    *({"level": "warning", "message": {"text": as_sarif(text)}} for text in remarks(check)),
                 ],
             }
         ],
@@ -53,7 +53,7 @@ def render(check: Check) -> bytes:
         "results": [_result(check, one, codes) for one in check.judged],
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-    return (dumps(log, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
+    return (as_json(log) + "\n").encode()
 
 
 def _stopped(check: Check) -> Iterator[dict[str, Json]]:
@@ -61,7 +61,7 @@ def _stopped(check: Check) -> Iterator[dict[str, Json]]:
     if check.stop is not None:
         yield {
             "level": "warning" if check.allow_incomplete else "error",
-            "message": {"text": early(check)},
+            "message": {"text": as_sarif(early(check))},
             "locations": [{"physicalLocation": _physical(check.stop, {})}],
         }
 
@@ -88,7 +88,7 @@ def _result(check: Check, one: Judged, codes: list[str]) -> dict[str, Json]:
         "ruleId": finding.code,
         **({"ruleIndex": codes.index(finding.code)} if finding.code in codes else {}),
         "level": finding.severity,
-        "message": {"text": message(one)},
+        "message": {"text": as_sarif(message(one))},
         "locations": [_location(one)],
         "relatedLocations": list(_related(check, one)),
         "partialFingerprints": {FINGERPRINT: one.key},
@@ -121,7 +121,7 @@ def _related(check: Check, one: Judged) -> Iterator[dict[str, Json]]:
     for number, origin in enumerate(o for o in seen if o.file in check.own_files and o.line > 0):
         where: Json = {"artifactLocation": _artifact(_inside(check, origin.file)), "region": {"startLine": origin.line}}
         text = f"{origin.dtype} from {origin.kind} {origin.name}"
-        yield {"id": number, "physicalLocation": where, "message": {"text": text}}
+        yield {"id": number, "physicalLocation": where, "message": {"text": as_sarif(text)}}
 
 
 def _fix(check: Check, edit: Edit) -> dict[str, Json]:

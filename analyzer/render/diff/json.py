@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from json import dumps
 
 from analyzer.diff.comparison import Difference, Stage
+from analyzer.escaping import as_json
 from analyzer.ir.findings import Finding
 from analyzer.report.json_value import Json
 
@@ -22,7 +22,7 @@ def render(difference: Difference) -> bytes:
         "complete": not difference.incomplete,
         "stages": [_stage(stage) for stage in difference.stages],
     }
-    return (dumps(data, indent=1, ensure_ascii=True, allow_nan=False) + "\n").encode()
+    return (as_json(data) + "\n").encode()
 
 
 def _stage(stage: Stage) -> dict[str, Json]:

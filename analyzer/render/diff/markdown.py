@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from analyzer.diff.comparison import Difference
-from analyzer.render.check.markdown import MOST, fenced, fitting, plain
+from analyzer.escaping import as_markdown, as_markdown_block
+from analyzer.render.check.markdown import MOST, fitting
 from analyzer.render.diff.words import nothing, sections
 
 OPEN = ("findings", "runs", "memory")
@@ -16,14 +17,16 @@ SECTION: Final = 12_000
 
 def render(difference: Difference) -> bytes:
     """One list or folded block for each section."""
-    text = f"### analyze diff\n\n{plain(difference.names[0])} -> {plain(difference.names[1])}\n\n"
+    text = f"### analyze diff\n\n{as_markdown(difference.names[0])} -> {as_markdown(difference.names[1])}\n\n"
     if said := nothing(difference):
         text += f"{said[0].upper()}{said[1:]}.\n"
     for stage in difference.stages:
         if stage.after.plan.stage:
-            text += f"#### {plain(stage.after.plan.stage)}\n\n"
+            text += f"#### {as_markdown(stage.after.plan.stage)}\n\n"
         for title, rows in sections(stage):
-            block = fenced("\n".join(_some([f"{sign} {' '.join(words.split())}" for sign, words in rows])), "diff")
+            block = as_markdown_block(
+                "\n".join(_some([f"{sign} {' '.join(words.split())}" for sign, words in rows])), "diff"
+            )
             head = f"{title} ({len(rows)})"
             part = f"**{head}**\n\n{block}\n" if title in OPEN else _folded(head, block)
             text += part if len(text) + len(part) < MOST else f"{head}: too many to show here\n\n"

@@ -8,11 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from analyzer.foreign.links import blobs_of, may_be_read
 from analyzer.worker.confinement.interpreter_files import is_too_wide
 
-# Read for their headers alone, or without running what they hold. The name that counts is the target's: the folder is a
-# stranger's, and so is the name of a link in it.
-_WEIGHTS: Final = frozenset({".safetensors", ".bin", ".pt", ".pth", ".gguf"})
 _SOURCE: Final = ".py"
 _ENTRIES: Final = 100_000
 """Entries of a folder that are looked at: a model has a few hundred."""
@@ -28,8 +26,8 @@ def model_paths(path: Path) -> tuple[str, ...]:
     real = path.resolve()
     if not real.is_dir():
         return source_paths(real) if real.suffix == _SOURCE else (str(real),)
-    blobs = _blobs(path.absolute(), real)
-    outside = {str(target) for target in _targets(real) if _may_be_read(target, real, blobs)}
+    blobs = blobs_of(path.absolute(), real)
+    outside = {str(target) for target in _targets(real) if may_be_read(target, real, blobs)}
     return tuple(sorted({str(real), *outside}))
 
 
@@ -60,26 +58,3 @@ def _files(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(root, name) for name in (*files, *folders))
-
-
-def _may_be_read(target: Path, folder: Path, blobs: Path | None) -> bool:
-    if folder in target.parents or not _is_file(target):
-        return False
-    return target.suffix in _WEIGHTS or (blobs is not None and blobs in target.parents)
-
-
-def _is_file(target: Path) -> bool:
-    try:
-        return target.is_file()
-    except OSError:
-        return False
-
-
-def _blobs(*folders: Path) -> Path | None:
-    """Return the blobs beside `models--X/snapshots/REVISION`, if a folder is that or lies in it."""
-    for folder in folders:
-        for inner in (folder, *folder.parents):
-            snapshots = inner.parent
-            if snapshots.name == "snapshots" and snapshots.parent.name.startswith("models--"):
-                return (snapshots.parent / "blobs").resolve()
-    return None
