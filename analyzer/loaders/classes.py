@@ -28,8 +28,7 @@ def choose(root: Path, settings: dict[str, Any], *, trust: bool) -> tuple[Any, A
     auto_map = settings.get("auto_map") or {}
     if not isinstance(auto_map, dict):
         raise AnalyzerError(f"{root / 'config.json'}: auto_map is not an object", hint="correct config.json")
-    listed = settings.get("architectures")
-    names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+    names = _architectures(settings)
     native = _native_class(names[0]) if names else None
     entry = _model_entry(auto_map, names)
     known = _is_known(settings.get("model_type"))
@@ -41,6 +40,11 @@ def choose(root: Path, settings: dict[str, Any], *, trust: bool) -> tuple[Any, A
     cls = native or _mapped_class(config, [*_tasks(auto_map, entry), *_task_of(names)])
     said = _instead(cls, native, names, ignored=bool(auto_map) and not trust)
     return cls, _part(root, cls, config), said
+
+
+def _architectures(settings: dict[str, Any]) -> list[str]:
+    listed = settings.get("architectures")
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
 
 
 def _instead(cls: Any, native: Any, names: list[str], *, ignored: bool) -> list[Assumption]:

@@ -33,7 +33,12 @@ def inputs_of(model: nn.Module, config: object, request: ModelRequest, dtype: st
             what = f"{DEFAULT_NAME} in the model folder"
             notes.append(Assumption(what, "not run without --trust-remote-code", DEFAULT_NAME))
     if file is None:
-        return made_up(model, config, plan, dtype, notes)
+        try:
+            return made_up(model, config, plan, dtype, notes)
+        except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError, ArithmeticError) as error:
+            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            hint = "is a value in its config odd? give inputs with --inputs FILE"
+            raise AnalyzerError(f"cannot make up inputs for {type(model).__name__}: {said}", hint=hint) from error
     values, run = read_inputs_file(file, config, inspect.signature(model.forward))
     return given(model, config, plan, dtype, values, run)
 

@@ -25,6 +25,7 @@ _PIP_NAMES: Final = {
     "mamba_ssm": "mamba-ssm", "causal_conv1d": "causal-conv1d", "skimage": "scikit-image", "google": "protobuf",
 }  # fmt: skip
 """Packages that pip knows by another name than Python does."""
+_ODD: Final = "is a value in its files of another kind than its key means? --debug shows where"
 _OURS: Final = str(Path(__file__).parents[2]) + os.sep
 _TEXTS: Final = "_texts"
 """Attribute of the package: file -> what it held when it was imported."""
@@ -92,18 +93,17 @@ def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
 
 @contextmanager
 def library_code(root: Path, doing: str) -> Iterator[None]:
-    """Read a folder with libraries: what they raise is of the folder; what analyze itself raises stays a fault."""
+    """Read a folder with libraries: what they, or what we, raise over its values is told as being of the folder."""
     try:
         yield
     except AnalyzerError:
         raise
     except Exception as error:
-        if is_of_analyze(error):
-            raise
-        raise _told(error, root, doing, "") from error
+        told = _told(error, root, doing, "")
+        raise (AnalyzerError(told.message, hint=_ODD) if _is_ours(error) else told) from error
 
 
-def is_of_analyze(error: BaseException) -> bool:
+def _is_ours(error: BaseException) -> bool:
     """Whether the innermost line of an error is one of ours."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
