@@ -21,7 +21,8 @@ _LORA: Final[dict[str, Any]] = {
 _KINDS: Final[dict[str, dict[str, Any]]] = {
     "lora": _LORA,
     "lora more": {**_LORA, "use_dora": True, "modules_to_save": ["lm_head"], "layers_to_transform": [0],
-                  "rank_pattern": {"q_proj": 2}, "trainable_token_indices": [1, 2], "target_modules": "all-linear"},
+                  "rank_pattern": {"q_proj": 2}, "trainable_token_indices": [1, 2]},
+    "lora all": {**_LORA, "target_modules": "all-linear", "use_rslora": True},
     "lora pattern": {**_LORA, "target_modules": r".*layers\.\d+\.self_attn\.(q|k)_proj", "exclude_modules": "x.*"},
     "ia3": {"peft_type": "IA3", "target_modules": ["k_proj", "down_proj"], "feedforward_modules": ["down_proj"]},
     "adalora": {"peft_type": "ADALORA", "init_r": 4, "target_r": 2, "total_step": 10, "lora_alpha": 8, **_TARGETS},

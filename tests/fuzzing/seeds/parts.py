@@ -89,7 +89,7 @@ _LISTS: Final = ("modules.json", "modules.json", "2_Dense/config.json")
 PIPELINES: Final = {
     "stable diffusion": partial(_folder, _DIFFUSION, _INDEX),
     "flux": partial(_folder, _FLUXES, _INDEX),
-    **{str(part["_class_name"]): partial(_folder, {"config.json": part}) for part in (_UNET, _VAE, _FLUX)},
+    **{str(part["_class_name"]): partial(_folder, {"config.json": part}) for part in (_UNET, _VAE)},
 }
 SENTENCES: Final = {
     "as it is": partial(_folder, _SENTENCES, _LISTS),
@@ -99,6 +99,4 @@ TIMM: Final = {
     "resnet18": partial(_timm, {"architecture": "resnet18", "pretrained_cfg": {"input_size": [3, 64, 64]}}),
     "vit": partial(_timm, {"architecture": "vit_tiny_patch16_224", "model_args": {"depth": 1},
                            "pretrained_cfg": {"input_size": [3, 224, 224], "mean": [0.5], "std": [0.5]}}),
-    "wrapper": partial(_timm, {"architecture": "resnet18", "model_type": "timm_wrapper",
-                               "architectures": ["TimmWrapperModel"]}),
 }  # fmt: skip

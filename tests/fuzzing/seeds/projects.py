@@ -22,7 +22,7 @@ name = "x"
 [tool.analyzer]
 suppress = [
     { code = "DT101", module = "lm_head", file = "*", reason = "known" },
-    { code = ["DT201", "mixed-product"], module = "model.*", reason = "other" },
+    { code = "DT201", module = "model.*", reason = "other" },
 ]
 """
 

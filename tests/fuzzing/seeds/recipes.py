@@ -54,11 +54,13 @@ PLANS: Final = {
     for number, plan in enumerate(
         (
             {"to": "bfloat16"},
-            {"dtype": "float16", "set": {"model.layers.*": "float32"}, "input_dtypes": {"inputs_embeds": "float16"}},
+            {"dtype": "float16", "set": {"model.layers.*": "float32"}},
             {"autocast": "cuda:bfloat16", "scope": "forward", "train": True},
-            [{"to": "float16", "name": "train", "train": True}, {"name": "eval", "to": "bfloat16"}],
-            {"train": True, "training": {"optimizer": "adamw_torch", "gradient_checkpointing": True},
-             "fsdp": {"classes": ["LlamaDecoderLayer"]}, "deepspeed": {"stage": 2}},
+            [{"to": "bfloat16", "stage": "train", "train": True}, {"stage": "eval", "to": "bfloat16"}],
+            {"train": True, "training": {"mixed_precision": "bf16", "optimizer": "adamw_torch", "checkpointing": True,
+                                         "fsdp": {"version": 2, "classes": ["LlamaDecoderLayer"]}}},
+            {"train": True, "training": {"deepspeed": {"stage": 2, "dtype": "bfloat16"}},
+             "preparation": {"adapter": {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}, "by": "peft"}},
         )
     )
 }  # fmt: skip
