@@ -140,6 +140,19 @@ def _enumeration(marker: Path) -> Callable[[Any, Members], None]:
     return change
 
 
+def _key_of_a_dict(marker: Path) -> Callable[[Any, Members], None]:
+    def change(program: Any, _: Members) -> None:
+        signature = program["graph_module"]["module_call_graph"][0]["signature"]
+        leaf = {"type": None, "context": None, "children_spec": []}
+        key = f"':0}}), self._in_spec)\n{_touch(marker)}\ndef g():\n    pass #"
+        given = {"type": "builtins.dict", "context": json.dumps([key]), "children_spec": [leaf]}
+        nothing = {"type": "builtins.tuple", "context": "null", "children_spec": []}
+        spec = {"type": "builtins.tuple", "context": "null", "children_spec": [nothing, given]}
+        signature["in_spec"] = json.dumps([1, spec])
+
+    return change
+
+
 def _default(marker: Path) -> Callable[[Any, Members], None]:
     def change(program: Any, _: Members) -> None:
         (marker.parent / "leaves_a_mark.py").write_text(_touch(marker))
@@ -206,6 +219,7 @@ EXPLOITS: Final[dict[str, Callable[[Path], Callable[[Any, Members], None]]]] = {
     "guards": _guards,
     "a name that is Python": _renamed,
     "an enumeration among the inputs": _enumeration,
+    "a key of the keyword arguments": _key_of_a_dict,
     "a defaultdict among the inputs": _default,
     "a pickled weight": _pickled_weight,
     "pickled inputs": _pickled_inputs,

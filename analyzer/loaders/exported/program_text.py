@@ -16,14 +16,11 @@ _LONGEST: Final = 4096
 """Characters of a name or a text."""
 _DEEPEST: Final = 64
 """Graphs in graphs, and trees of inputs, of which each level takes four of JSON."""
-_PATH: Final = re.compile(r"[\w .:/+@<>()\[\],*~=-]*")
-"""The name of a module or a parameter, which torch writes into Python: no quote, backslash or end of a line."""
+_PATH: Final = re.compile(r"[\w .:/+@~-]*")
+"""The name of a module or a parameter, which torch writes into Python: no bracket, quote or backslash."""
 _FRAME: Final = re.compile(r'File "([^"\n\\]{1,1024})", line (\d{1,9})(?:, in ([\w<>.]{1,200}))?')
-_SPEC_TYPES: Final = frozenset({
-    "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict", "collections.deque",
-    "collections.namedtuple", "builtins.NoneType", "immutable_list", "immutable_dict",
-})  # fmt: skip
-"""Kinds of containers whose context is data; that of a defaultdict names a function, and is imported."""
+_KEY: Final = re.compile(r"[A-Za-z0-9_ ./-]{0,200}")
+"""A key of a dict of inputs: no bracket, quote, comma, equals sign or end of a line."""
 
 
 def _name(text: str) -> None:
@@ -68,12 +65,31 @@ def _tree(tree: Any, depth: int) -> None:
     if not isinstance(tree, dict) or tree.keys() - {"type", "context", "children_spec"} or depth == 0:
         raise Refused(f"the description of inputs {short(tree)!r}")
     kind, context = tree.get("type"), tree.get("context")
-    if kind is not None and kind not in _SPEC_TYPES and (kind not in _own_types() or not _is_data(context)):
-        raise Refused(f"inputs of the kind {short(kind)!r}")
-    if not _is_data(context):
-        raise Refused(f"inputs of the kind {short(kind)!r} with {short(context)}")
+    if not (_SPECS[kind](context) if kind in _SPECS else kind in _own_types() and _is_data(context)):
+        raise Refused(f"inputs of the kind {short(kind)!r} with {short(context)!r}")
     for child in tree.get("children_spec") or ():
         _tree(child, depth - 1)
+
+
+def _are_keys(context: object) -> bool:
+    """Of a dict: torch writes those of keyword arguments into Python as they are."""
+    keys = json.loads(context) if isinstance(context, str) else context
+    return isinstance(keys, list) and all(
+        type(key) is int or (isinstance(key, str) and _KEY.fullmatch(key) is not None) for key in keys
+    )
+
+
+def _is_nothing(context: object) -> bool:
+    return context in (None, "null")
+
+
+def _is_length(context: object) -> bool:
+    return _is_nothing(context) or type(context) is int or (isinstance(context, str) and context.isdecimal())
+
+
+def _is_registered(context: object) -> bool:
+    """Of a namedtuple: the name of its class, which torch looks up among those that are registered."""
+    return isinstance(context, str) and _PATH.fullmatch(context) is not None
 
 
 def _own_types() -> frozenset[str]:
@@ -94,6 +110,17 @@ def _is_data(context: object) -> bool:
     return not any(word in said for word in ("__enum__", "fqn", "default_factory", "\\u"))
 
 
+_SPECS: Final[dict[object, Callable[[object], bool]]] = {
+    None: _is_nothing,
+    "builtins.tuple": _is_nothing,
+    "builtins.list": _is_nothing,
+    "builtins.NoneType": _is_nothing,
+    "builtins.dict": _are_keys,
+    "collections.OrderedDict": _are_keys,
+    "collections.deque": _is_length,
+    "collections.namedtuple": _is_registered,
+}
+"""Kinds of containers, and what their context may be; that of a defaultdict names a function, and is imported."""
 _TEXTS: Final[dict[str, Callable[[str], None]]] = {
     "name": _empty_or_name,
     "as_name": _name,
