@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,14 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.foreign import read_small_text
+from analyzer.foreign import parse_toml, read_small_text
 from analyzer.ir.findings import Finding
 from analyzer.ir.plan import names
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _KEYS: Final = ("code", "module", "file", "reason")
 _HINT: Final = 'as in suppress = [{ code = "DT201", module = "llm.*", reason = "why" }]'
@@ -71,10 +65,7 @@ def configured(folders: Collection[Path], rules: Mapping[str, str]) -> tuple[Sup
 
 
 def _table(file: Path) -> object:
-    try:
-        tool = tomllib.loads(read_small_text(file)).get("tool")
-    except (ValueError, RecursionError) as error:
-        raise AnalyzerError(f"{file} cannot be read: {error}", hint="mend it") from error
+    tool = parse_toml(read_small_text(file), file).get("tool")
     return tool.get("analyzer") if isinstance(tool, dict) else None
 
 

@@ -3,6 +3,7 @@
 from analyzer.foreign.data import check_data, parse_json
 from analyzer.foreign.files import LARGEST, opened, read_small, read_small_text
 from analyzer.foreign.model_folder import check_folder
+from analyzer.foreign.toml_text import parse_toml
 from analyzer.foreign.yaml_text import parse_yaml
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "check_folder",
     "opened",
     "parse_json",
+    "parse_toml",
     "parse_yaml",
     "read_small",
     "read_small_text",

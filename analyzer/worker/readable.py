@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,11 @@ from analyzer.worker.protocol import TraceRequest
 
 _SMALL: Final = 1 << 20
 """Bytes of a recipe or of an adapter's settings that are looked at for names of other files."""
-_NAMED: Final = re.compile(r"[\w./\\~-]+\.(?:json|ya?ml)")
+_BETWEEN: Final = re.compile(r"[^\w./\\~-]+")
+"""What stands between names of files in a text."""
+_NAMES: Final = 1000
+"""Names of other files that are looked at; a recipe has two or three."""
+_LONGEST: Final = 4096
 _SETTINGS: Final = (".json", ".yaml", ".yml")
 
 
@@ -39,11 +44,17 @@ def _paths(request: TraceRequest) -> Iterator[Path | str]:
 def _recipe(file: Path) -> Iterator[Path]:
     """A set-up file, and the set-up files that it names, below its folder or the working directory."""
     yield file
-    for name in _NAMED.findall(_text(file)):
+    for name in _named(_text(file)):
         for place in (file.parent / name, Path.cwd() / name):
             inside = any(place.resolve().is_relative_to(top.resolve()) for top in (file.parent, Path.cwd()))
             if inside and place.suffix in _SETTINGS and place.is_file():
                 yield place
+
+
+def _named(text: str) -> Iterator[str]:
+    """Words of a text that may name a set-up file, each once."""
+    words = (word for word in _BETWEEN.split(text) if len(word) < _LONGEST and word.endswith(_SETTINGS))
+    return islice(dict.fromkeys(words), _NAMES)
 
 
 def _bases(folder: Path) -> Iterator[Path]:

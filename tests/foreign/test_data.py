@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.errors import AnalyzerError
-from analyzer.foreign import parse_json, parse_yaml
+from analyzer.foreign import parse_json, parse_toml, parse_yaml
 from analyzer.foreign.data import DEEPEST
 
 FILE = Path("a/config.json")
@@ -84,3 +84,25 @@ def test_yaml_that_is_refused(text: str, words: str) -> None:
 
 def test_an_anchor_alone_is_read() -> None:
     assert parse_yaml("a: &a 1\n", FILE) == {"a": 1}
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("a" + ".a" * 40_000 + " = 1", "a key of more than"),
+    ("[" + "'a' . " * 40_000 + "a]", "a key of more than"),
+    ("x = {'a b'" + ".'a b'" * 40_000 + " = 1}", "a key of more than"),
+    ('"' * 100_001, "cannot be read"),
+    ("." + " " * 500_000 + "!", "cannot be read"),
+    ("a = " + "[" * 5000, "cannot be read"),
+    ("a = 1" + "0" * 60, "more than 40 digits"),
+    ("a = '" + "x" * (1 << 20) + "'", "too large"),
+    ("a", "cannot be read"),
+])  # fmt: skip
+def test_toml_that_is_refused_at_once(text: str, words: str) -> None:
+    with pytest.raises(AnalyzerError) as refused:
+        parse_toml(text, FILE)
+    assert words in str(refused.value)
+
+
+def test_toml_is_read() -> None:
+    assert parse_toml("[tool.analyzer]\nx = ['a.b.c']\n", FILE) == {"tool": {"analyzer": {"x": ["a.b.c"]}}}
+    assert parse_toml('a = "' + "b." * 200 + '"', FILE) == {"a": "b." * 200}

@@ -73,7 +73,8 @@ def test_homes_and_odd_names_open_nothing(base: object, here: Path, tmp_path: Pa
 
 def test_the_message_says_how_to_name_it(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     secret = _folder(tmp_path / "home" / "work" / "secret")
-    adapter = _adapter(tmp_path / "home" / "models" / "lora", str(secret))
+    _adapter(tmp_path / "home" / "models" / "lora", str(secret))
+    adapter = Path("..", "..", "models", "lora")  # short: a line has 300 characters
     assert main(["trace", str(adapter)]) == 2
     err = capsys.readouterr().err
     assert f"{secret}, lies elsewhere" in err and f"--adapter {adapter}" in err and err.count("\n") == 1
@@ -84,3 +85,10 @@ def test_settings_that_are_a_pipe_are_not_waited_for(here: Path, capsys: pytest.
     os.mkfifo(here / "adapter_config.json")
     assert main(["trace", str(here)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_recipe_of_one_endless_word_is_looked_at_at_once(tmp_path: Path) -> None:
+    (tmp_path / "ds.json").write_text("{}")
+    (tmp_path / "r.yaml").write_text(f"a: {'a' * 900_000}\ndeepspeed: ds.json\n")
+    found = readable([TraceRequest(str(tmp_path), recipes=(str(tmp_path / "r.yaml"),))])
+    assert str(tmp_path / "ds.json") in found
