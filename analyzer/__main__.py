@@ -14,9 +14,9 @@ def run() -> int:
         from analyzer.own_process import prepare
 
         prepare("--debug" in sys.argv)
-        from analyzer.cli import main
+        from analyzer.watched import watched
 
-        return main()
+        return watched(_command)
     except KeyboardInterrupt:
         if sys.stderr is not None:
             sys.stderr.write("analyze: interrupted\n")
@@ -25,6 +25,12 @@ def run() -> int:
         import signal  # not before the current folder was left
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code is decided: no traceback while the process leaves
+
+
+def _command() -> int:
+    from analyzer.cli import main
+
+    return main()
 
 
 def leave_current_folder() -> None:

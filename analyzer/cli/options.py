@@ -16,6 +16,7 @@ from analyzer.ir.literal_types import DEVICES, SCOPES, STAGES
 from analyzer.ir.plan import FieldValue
 from analyzer.ir.steps import TWICE, parse_steps
 from analyzer.plans.stub_names import parse_stubs
+from analyzer.watched import bounded
 from analyzer.worker.process import Bounds, WorkerOptions
 from analyzer.worker.protocol import TraceRequest
 
@@ -163,6 +164,7 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
                 steps=calls,
             )
             bounds = Bounds(deadline, int(max_memory * (1 << 30)), require_confined)
+            bounded(bounds.deadline, bounds.max_memory)
             return Asked(request, WorkerOptions(python or "", bounds, in_process, debug))
 
         return command(ask=ask, **others)
