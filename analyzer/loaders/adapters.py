@@ -27,6 +27,7 @@ from analyzer.loaders.fake_tensors import bare, faked, leaves
 from analyzer.loaders.files.checkpoint_headers import ADAPTER_FILES, Checkpoint, Stored, read_headers
 from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.frameworks.linear_names import linear_names
+from analyzer.loaders.limits import check_file, check_limits
 from analyzer.loaders.quantised.kbit import known_to_peft
 
 _CONFIG: Final = "adapter_config.json"
@@ -84,6 +85,7 @@ def _from_recipe(plan: Plan, model: nn.Module) -> Any:
     if plan.preparation is None:
         raise AnalyzerError("the plan has no adapter", hint="give --adapter DIR")
     settings, rule = dict(plan.preparation.adapter), plan.preparation.linear_names
+    check_limits(_RECIPE, settings)
     cls = _config_class(settings.pop("peft_type", None), _RECIPE)
     if rule:
         given: Any = settings.get("target_modules") or []
@@ -99,6 +101,7 @@ def _config(folder: Path, *, trains: bool) -> Any:
     file = folder / _CONFIG
     if not file.is_file():
         raise AnalyzerError(f"no {_CONFIG} in {folder}", hint="give the folder that PeftModel.save_pretrained wrote")
+    check_file(file)
     cls = _config_class(read_settings(file).get("peft_type"), str(file))
     with _peft_code(str(folder)):
         config = cls.from_pretrained(str(folder))

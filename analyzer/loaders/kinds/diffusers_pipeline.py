@@ -20,6 +20,7 @@ from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.kinds.diffusers_component import build_part, find_class, quiet, saved_of
 from analyzer.loaders.kinds.transformers_folder import dtype_of
+from analyzer.loaders.limits import check_file
 from analyzer.loaders.offline_processors import StandInExtractor, StandInTokenizer
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.importing import plain_path, user_code
@@ -33,6 +34,8 @@ _CALL: Final[dict[str, object]] = {
     "return_dict": False,
 }
 """How a pipeline is called: one denoising step, and the picture as a tensor."""
+_CONFIGS: Final = ("config.json", "scheduler_config.json", "preprocessor_config.json")
+"""What says how large the parts of a pipeline are."""
 _STAND_INS: Final = ("Tokenizer", "TokenizerFast", "Processor", "FeatureExtractor", "ProcessorFast")
 
 
@@ -114,6 +117,8 @@ def _part(cls: Any, name: str, folder: Path, plan: Plan, notes: list[Assumption]
     """A part of a pipeline: built without weights, read from its config, or stood in for."""
     from transformers import PreTrainedModel
 
+    for file in _CONFIGS:
+        check_file(folder / file)
     if _is_prepared(name):
         return StandInTokenizer(folder) if "Tokenizer" in name else StandInExtractor(folder)
     if issubclass(cls, PreTrainedModel):

@@ -27,6 +27,7 @@ from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.inputs_file import inputs_of
 from analyzer.loaders.kinds import transformers_folder
 from analyzer.loaders.kinds.diffusers_component import quiet, saved_of
+from analyzer.loaders.limits import check_file
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import import_class, plain_path, user_code
@@ -49,6 +50,8 @@ def load(request: ModelRequest, settings: list[dict[str, object]]) -> Loaded:
         raise AnalyzerError(f"{root / 'modules.json'} does not begin with a {_FIRST}", hint="only these are traced")
     folder = root / str(settings[0].get("path") or "")
     config_file = folder / "config.json"
+    for part in (one for one in settings if isinstance(one, dict)):
+        check_file(root / str(part.get("path") or "") / "config.json")
     if not find_spec(_PACKAGE):
         inside = replace(request, path=folder, progress=silent)
         loaded = transformers_folder.load(inside, read_settings(config_file))
