@@ -105,9 +105,10 @@ def _ways_of_loop(least: int, most: int, body: Any, after: _Nodes) -> float:
     nodes = tuple(body)
     if most <= 1:
         return _ways(nodes, after) + (least == 0)
-    one = _ways(nodes, (_UNKNOWN,))
-    turns = min(most, _NAME // max(1, int(body.getwidth()[0])))
-    if one > 1:
+    one, width = _ways(nodes, (_UNKNOWN,)), int(body.getwidth()[0])
+    turns = min(most, _NAME // max(1, width))
+    if one > 1 or width == 0:  # the matcher may go through an empty part once more, or not
+        one = max(one, 2)
         return inf if turns * log(one) > log(_WAYS) else one**turns * turns
     starts, ends_here = _starts(after)
     if not after or (not ends_here and not starts & _starts(nodes)[0]):

@@ -95,8 +95,8 @@ LIMITS: Final = (
         cost="an image of as many channels is made for real", largest="2,048, a decoder of diffusers",
     ),
     Limit(
-        1 << 9, "places a side", "pos", also="max", cost="a table of the places is computed for real",
-        largest="384, Stable Diffusion 3.5",
+        1 << 16, "places", "pos", also="max", cost="a table of the places is computed for real",
+        largest="9,216, AuraFlow",
     ),
     Limit(
         1 << 15, "rows", "buckets points objects patches timesteps", also="num n max",
@@ -128,6 +128,10 @@ LATENTS: Final = 1 << 22
 """Pixels of what a part of diffusers takes; the autoencoder of Stable Diffusion XL has 1,024 x 1,024."""
 TOKENS: Final = 1 << 17
 """Patches of what a transformer of diffusers takes; that of PixArt at 4K has 256 x 256."""
+_SQUARED: Final = ("SD3Transformer2DModel", "SD3ControlNetModel")
+"""Classes whose `pos_embed_max_size` is one side of a table; the largest has 384."""
+TABLE: Final = 1 << 18
+"""Places of that table."""
 _HINT: Final = 8
 """How much larger a side of the hint is that a ControlNet takes besides."""
 _SIDES: Final = ("image_size", "img_size", "sample_size", "input_size", "resolution")
@@ -222,6 +226,8 @@ def _patches(value: object, path: str) -> Iterator[tuple[str, int, int]]:
         tabled = side[0] == "sample_size" and "Transformer" in str(value.get("_class_name"))
         most = PATCHES if not diffuses else TOKENS if tabled else LATENTS
         yield f"{path}{side[0]} by {cut}patch_size" if patch else f"{path}{side[0]} squared", places, most
+    if value.get("_class_name") in _SQUARED:
+        yield f"{path}pos_embed_max_size squared", _largest(value.get("pos_embed_max_size")) ** 2, TABLE
     for name, one in value.items():
         yield from _patches(one, f"{path}{name}.")
 
