@@ -43,7 +43,8 @@ EXPONENTIAL: Final = (
 )  # fmt: skip
 """Each takes longer than the age of the world on 200 letters; a child is given a second of it."""
 OTHER: Final = (
-    r"(?:a?)*b", r".*.*.*x", r".*e" * 10 + "X", r"a?" * 30 + "a" * 30, r"\d*\d*\d*\d*x", r"(?:){100000000}", r"((a?){1000}){1000}",
+    r"(?:a?)*b", r".*.*.*x", r".*e" * 10 + "X", r"a?" * 30 + "a" * 30, r"\d*\d*\d*\d*x", r"(?:){100000000}",
+    r"((a?){1000}){1000}",
     r"(?i)" + r"[\x00-\U0010ffff]" * 100, "(" * 2000 + ")" * 2000, "a" * 5000, r"(?:$)*?(?:(?:\b)+?a[^a])*?\w",
 )  # fmt: skip
 

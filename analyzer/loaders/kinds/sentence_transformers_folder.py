@@ -50,8 +50,7 @@ def load(request: ModelRequest, settings: list[dict[str, object]]) -> Loaded:
         raise AnalyzerError(f"{root / 'modules.json'} does not begin with a {_FIRST}", hint="only these are traced")
     folder = root / str(settings[0].get("path") or "")
     config_file = folder / "config.json"
-    for part in (one for one in settings if isinstance(one, dict)):
-        check_file(root / str(part.get("path") or "") / "config.json")
+    _check_sizes(root, settings)
     if not find_spec(_PACKAGE):
         inside = replace(request, path=folder, progress=silent)
         loaded = transformers_folder.load(inside, read_settings(config_file))
@@ -88,6 +87,12 @@ def load(request: ModelRequest, settings: list[dict[str, object]]) -> Loaded:
         assumptions=(*notes, *assumed, *inputs.assumptions),
         inventory=inventory_of(module, reasons=reasons, places=places, saved=_saved(encoder, inner)),
     )
+
+
+def _check_sizes(root: Path, settings: list[dict[str, object]]) -> None:
+    for part in settings:
+        if isinstance(part, dict):
+            check_file(root / str(part.get("path") or "") / "config.json")
 
 
 class _Encoder(nn.Module):

@@ -209,27 +209,31 @@ def _modules(value: object, path: str) -> Iterator[tuple[str, int]]:
 
 
 def _patches(value: object, path: str) -> Iterator[tuple[str, int, int]]:
-    """Places of what each part of the config looks at, and how many are too many.
-
-    They follow from its size, the size of a patch, and the frames of a clip. Without patches they are pixels.
-    """
+    """Places of what each part of the config looks at, and how many are too many."""
     if not isinstance(value, Mapping):
         return
-    diffuses = "_class_name" in value and "1D" not in str(value["_class_name"])
-    patch, tube = _least(value.get("patch_size")), _least(value.get("tubelet_size")) or 1
-    side = next(((key, size) for key in _SIDES if (size := _largest(value.get(key)))), None)
-    if side is not None and (patch or diffuses):
-        frames = _largest(value.get("num_frames")) or 1
-        hint = _HINT if "conditioning_channels" in value else 1
-        cut = "num_frames, " if frames > 1 else ""
-        places = (side[1] * hint // (patch or 1)) ** 2 * max(1, frames // tube)
-        tabled = side[0] == "sample_size" and "Transformer" in str(value.get("_class_name"))
-        most = PATCHES if not diffuses else TOKENS if tabled else LATENTS
-        yield f"{path}{side[0]} by {cut}patch_size" if patch else f"{path}{side[0]} squared", places, most
+    side = next((key for key in _SIDES if _largest(value.get(key))), "")
+    if side and "_class_name" in value:
+        if "1D" not in str(value["_class_name"]):
+            yield _latents(value, path, side)
+    elif side and (patch := _least(value.get("patch_size"))):
+        frames = _largest(value.get("num_frames")) // (_least(value.get("tubelet_size")) or 1)
+        by = "num_frames, patch_size" if frames > 1 else "patch_size"
+        yield f"{path}{side} by {by}", (_largest(value[side]) // patch) ** 2 * max(1, frames), PATCHES
     if value.get("_class_name") in _SQUARED:
         yield f"{path}pos_embed_max_size squared", _largest(value.get("pos_embed_max_size")) ** 2, TABLE
     for name, one in value.items():
         yield from _patches(one, f"{path}{name}.")
+
+
+def _latents(value: Mapping[str, object], path: str, side: str) -> tuple[str, int, int]:
+    """The same of a part of diffusers: pixels, or patches where a transformer has a table of them."""
+    size, patch = _largest(value.get(side)), _least(value.get("patch_size")) or 1
+    if "conditioning_channels" in value:
+        size *= _HINT
+    tabled = side == "sample_size" and "Transformer" in str(value["_class_name"])
+    where = f"{path}{side} by patch_size" if patch > 1 else f"{path}{side} squared"
+    return where, (size // patch) ** 2, TOKENS if tabled else LATENTS
 
 
 def _largest(value: object) -> int:
