@@ -99,6 +99,7 @@ def test_every_row_gives_its_reason() -> None:
         ({"vision_config": {"image_size": 4000, "patch_size": 8}}, "vision_config.image_size by patch_size is 250,000"),
         ({"num_frames": 1024, "image_size": 224, "patch_size": 16, "tubelet_size": 2}, "by num_frames, patch_size"),
         ({"_class_name": "ControlNetModel", "sample_size": 300, "conditioning_channels": 3}, "sample_size squared"),
+        ({"model_type": "distilbert", "max_position_embeddings": 10**6}, "max_position_embeddings is 1,000,000"),
         ({"_class_name": "SD3Transformer2DModel", "pos_embed_max_size": 513}, "pos_embed_max_size squared is 263,169"),
     ],
 )  # fmt: skip

@@ -128,6 +128,10 @@ LATENTS: Final = 1 << 22
 """Pixels of what a part of diffusers takes; the autoencoder of Stable Diffusion XL has 1,024 x 1,024."""
 TOKENS: Final = 1 << 17
 """Patches of what a transformer of diffusers takes; that of PixArt at 4K has 256 x 256."""
+_LOOPED: Final = frozenset({"distilbert", "flaubert", "xlm", "marian", "pegasus", "roformer"})
+"""Model types whose table of positions transformers 4 makes by a Python loop over its numbers."""
+SINUSOIDS: Final = 1 << 14
+"""Positions of those; published ones have up to 1,536."""
 _SQUARED: Final = ("SD3Transformer2DModel", "SD3ControlNetModel")
 """Classes whose `pos_embed_max_size` is one side of a table; the largest has 384."""
 TABLE: Final = 1 << 18
@@ -151,7 +155,7 @@ def check_sizes(file: Path | str, settings: object) -> None:
     for where, value in _modules(settings, ""):
         if value > MODULES:
             raise _refused(file, where, value, MODULES, "modules", "each is some Python objects")
-    for where, value, most in _patches(settings, ""):
+    for where, value, most in (*_patches(settings, ""), *_sinusoids(settings, "")):
         if value > most:
             raise _refused(file, where, value, most, "places", "the place of each is computed for real")
 
@@ -234,6 +238,15 @@ def _latents(value: Mapping[str, object], path: str, side: str) -> tuple[str, in
     tabled = side == "sample_size" and "Transformer" in str(value["_class_name"])
     where = f"{path}{side} by patch_size" if patch > 1 else f"{path}{side} squared"
     return where, (size // patch) ** 2, TOKENS if tabled else LATENTS
+
+
+def _sinusoids(value: object, path: str) -> Iterator[tuple[str, int, int]]:
+    """Positions of a table that is made number by number."""
+    if isinstance(value, Mapping):
+        if value.get("model_type") in _LOOPED:
+            yield f"{path}max_position_embeddings", _largest(value.get("max_position_embeddings")), SINUSOIDS
+        for name, one in value.items():
+            yield from _sinusoids(one, f"{path}{name}.")
 
 
 def _largest(value: object) -> int:
