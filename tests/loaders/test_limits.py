@@ -62,6 +62,7 @@ def test_no_default_config_of_diffusers_is_refused() -> None:
         ("num_frames", "bins or frames"), ("num_codebooks", "parts"), ("num_attention_heads", "parts"),
         ("num_hash_buckets", "rows"), ("in_channels", "channels"), ("r", "ranks or tokens"),
         ("num_virtual_tokens", "ranks or tokens"), ("pos_embed_max_size", "places"),
+        ("hc_sinkhorn_iters", "rounds"), ("mamba_d_conv", "samples"),
     ],
 )  # fmt: skip
 def test_a_key_belongs_to_the_row_of_its_words(key: str, counts: str) -> None:

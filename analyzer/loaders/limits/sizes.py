@@ -87,6 +87,13 @@ LIMITS: Final = (
         cost="tables of a window grow with its square", largest="384, the patch of Depth Pro",
     ),
     Limit(
+        1 << 14, "samples", "conv", also="d", cost="a state of as many is laid out", largest="4, Mamba",
+    ),
+    Limit(
+        256, "rounds", "iters iterations cycles loops passes",
+        cost="each is traced operation by operation", largest="100, Sinkhorn's in SuperGlue",
+    ),
+    Limit(
         1 << 14, "bins or frames", "mel mels bins fft frames",
         cost="filter banks and clips are made for real", largest="3,000, VibeVoice",
     ),
@@ -104,7 +111,7 @@ LIMITS: Final = (
     ),
     Limit(
         1 << 12, "parts", "num n number numb head heads group groups quantizers codebooks levels flows buckets "
-        "passes cycles loops repeats",
+        "repeats",
         unless="dim size vocab params parameters embd embed embeds embeddings samples token tokens floor channels",
         cost="in some models a module each", largest="2,048, the centroids of Gemma 4",
     ),
