@@ -15,6 +15,7 @@ from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
 from analyzer.loaders.files.json_files import read_json
 from analyzer.loaders.kinds import adapter_folder
+from analyzer.loaders.limits import check_limits
 from analyzer.loaders.remote_code.environment import environment
 from analyzer.loaders.remote_code.importing import library_code
 from analyzer.loaders.request import Loader, ModelRequest, Progress, silent
@@ -123,6 +124,7 @@ def _kind(root: Path, plan: Plan) -> tuple[Kind, Any]:
                 raise AnalyzerError(f"{root / kind.marker} holds no JSON {wanted}", hint="download or save it again")
             found = list(settings)
             if all(key in found for key in kind.keys) and not any(key in found for key in kind.without):
+                check_limits(root / kind.marker, settings)
                 return kind, settings
     names = dict.fromkeys(kind.marker for kind in reversed(LOADERS) if not kind.marker.startswith("."))
     hint = _KINDS.format(", ".join(names))

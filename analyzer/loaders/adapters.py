@@ -28,6 +28,7 @@ from analyzer.loaders.fake_tensors import bare, faked, leaves
 from analyzer.loaders.files.checkpoint_headers import ADAPTER_FILES, Checkpoint, Stored, read_headers
 from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.frameworks.linear_names import linear_names
+from analyzer.loaders.limits import check_file, check_limits
 from analyzer.loaders.quantised.kbit import known_to_peft
 
 _CONFIG: Final = "adapter_config.json"
@@ -87,6 +88,7 @@ def _from_recipe(plan: Plan, model: nn.Module) -> Any:
     if plan.preparation is None:
         raise AnalyzerError("the plan has no adapter", hint="give --adapter DIR")
     settings, rule = dict(plan.preparation.adapter), plan.preparation.linear_names
+    check_limits(_RECIPE, settings)
     cls = _config_class(settings.pop("peft_type", None), _RECIPE)
     if rule:
         given: Any = settings.get("target_modules") or []
@@ -103,6 +105,7 @@ def _config(folder: Path, *, trains: bool) -> Any:
     if not file.is_file():
         raise AnalyzerError(f"no {_CONFIG} in {folder}", hint="give the folder that PeftModel.save_pretrained wrote")
     check_folder(folder)
+    check_file(file)
     settings = read_settings(file)
     if settings.get("megatron_config") and settings.get("megatron_core", _MEGATRON) != _MEGATRON:
         raise AnalyzerError(f"{file} names the module {settings['megatron_core']!r}", hint=f"only {_MEGATRON} is known")

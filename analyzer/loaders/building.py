@@ -24,6 +24,7 @@ from analyzer.ir.reason import Reason, kept_in_fp32
 from analyzer.loaders.checkpoint_names import match
 from analyzer.loaders.constructor import construct
 from analyzer.loaders.files.checkpoint_headers import Stored
+from analyzer.loaders.limits import check_limits
 from analyzer.loaders.remote_code.importing import plain_path, user_code
 from analyzer.loaders.versions import installed
 
@@ -56,6 +57,7 @@ def build(
     set_config_dtype(config, wanted)
     lines = ConstructorLines(plain_path(root))
     with user_code(root, f"building {cls.__name__}"):
+        check_limits(root / "config.json", config.to_dict() if hasattr(config, "to_dict") else vars(config))
         with lines.watch():
             model: Any = construct(cls, config, wanted, note)
         kept = _keep_in_fp32(model, wanted, stored)

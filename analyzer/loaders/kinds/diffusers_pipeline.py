@@ -20,6 +20,7 @@ from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.kinds.diffusers_component import build_part, find_class, is_prepared, quiet, saved_of
 from analyzer.loaders.kinds.transformers_folder import dtype_of
+from analyzer.loaders.limits import check_file
 from analyzer.loaders.offline_processors import StandInExtractor, StandInTokenizer
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.importing import plain_path, user_code
@@ -33,6 +34,8 @@ _CALL: Final[dict[str, object]] = {
     "return_dict": False,
 }
 """How a pipeline is called: one denoising step, and the picture as a tensor."""
+_CONFIGS: Final = ("config.json", "scheduler_config.json", "preprocessor_config.json")
+"""What says how large the parts of a pipeline are."""
 
 
 def load(request: ModelRequest, settings: dict[str, Any]) -> Loaded:
@@ -115,6 +118,8 @@ def _part(cls: Any, name: str, folder: Path, plan: Plan, notes: list[Assumption]
     from diffusers.configuration_utils import ConfigMixin
     from transformers import PreTrainedModel
 
+    for file in _CONFIGS:
+        check_file(folder / file)
     if is_prepared(name):
         return StandInTokenizer(folder) if "Tokenizer" in name else StandInExtractor(folder)
     if issubclass(cls, PreTrainedModel):

@@ -28,6 +28,7 @@ from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.inputs_file import inputs_of
 from analyzer.loaders.kinds import transformers_folder
 from analyzer.loaders.kinds.diffusers_component import quiet, saved_of
+from analyzer.loaders.limits import check_file
 from analyzer.loaders.plan_application import apply_plan
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import import_class, plain_path, user_code
@@ -49,6 +50,7 @@ def load(request: ModelRequest, settings: list[dict[str, object]]) -> Loaded:
     kinds = _kinds(root, settings, trust=request.trust_remote_code)
     folder = part_folder(root, settings[0])
     config_file = folder / "config.json"
+    _check_sizes(root, settings)
     if not find_spec(_PACKAGE):
         inside = replace(request, path=folder, progress=silent)
         loaded = transformers_folder.load(inside, read_settings(config_file))
@@ -97,6 +99,11 @@ def _kinds(root: Path, settings: list[Any], *, trust: bool) -> list[str]:
     if not settings or not str(settings[0].get("type", "")).endswith(f".{_FIRST}"):
         raise AnalyzerError(f"{root / 'modules.json'} does not begin with a {_FIRST}", hint="only these are traced")
     return [check_part(root, one, trust=trust) for one in settings[1:]]
+
+
+def _check_sizes(root: Path, settings: list[dict[str, object]]) -> None:
+    for part in settings:
+        check_file(part_folder(root, part) / "config.json")
 
 
 class _Encoder(nn.Module):

@@ -12,6 +12,7 @@ from analyzer.ir.dtypes import is_float
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan, Preparation
 from analyzer.loaders.files.checkpoint_headers import Stored, first_float, read_headers
+from analyzer.loaders.limits import check_limits
 from analyzer.loaders.request import ModelRequest
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _prepared(built: Built, request: ModelRequest, dtype: str) -> tuple[Built, l
 def _quantised(settings: Mapping[str, object], plan: Plan) -> Mapping[str, object]:
     """The settings of config.json with the quantisation of the recipe, unless they have one of their own."""
     asked = plan.preparation.quantization if plan.preparation is not None else {}
+    check_limits("the recipe", {"quantization_config": asked})
     return {"quantization_config": asked, **settings} if asked else settings
 
 
