@@ -58,6 +58,8 @@ STATE = {
     "analyzer/loaders/remote_code/environment.py: _NOW": "The environment that lasts now; empty outside of a trace. "
     "Calls that come back to us through a library have no other way to it.",
     "analyzer/loaders/versions/old_names/history.py: _read()": _OF_DATA,
+    "analyzer/loaders/limits/sizes.py: limit_of()": "A cache of the row that a key of a config belongs to.",
+    "analyzer/watched.py: _WRITER": "The pipe to the process that waits: set once, in the command's own process.",
     "analyzer/oracle/__init__.py: _ANSWERS": "A cache of what kernels answer, by signature: they are asked once.",
     "analyzer/oracle/device_rows.py: _ARGUMENTS": "A cache of names of arguments, by operator.",
     "analyzer/oracle/device_rows.py: _by_op()": _OF_DATA,

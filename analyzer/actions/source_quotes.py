@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
@@ -9,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from analyzer.errors import AnalyzerError
-from analyzer.foreign import read_small
+from analyzer.foreign import is_file, read_small
 from analyzer.ir.findings import Finding, Operand, Origin
 
 
@@ -40,10 +41,19 @@ def quote(findings: Iterable[Finding], folder: str) -> list[Finding]:
 
 
 def find(file: str, folder: str) -> Path | None:
-    """Where the file lies that a report names; None if it is nowhere."""
+    """Where the Python file lies that a report names, in the model's folder or an installed package; else None.
+
+    A program that somebody else saved may name any file.
+    """
     given = Path(folder)
     roots = [given.parent if given.is_file() else given] if folder else []
-    return next((path for root in [*roots, packages()] if (path := root / file).is_file()), None)
+    if not file.endswith(".py"):
+        return None
+    return next((path for root in [*roots, packages()] if is_file(path := root / file) and _lies_in(path, root)), None)
+
+
+def _lies_in(path: Path, root: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Final
 from analyzer.check.keys import Identity
 from analyzer.errors import AnalyzerError
 from analyzer.escaping import as_json
-from analyzer.foreign import read_small_text
+from analyzer.foreign import check_containers, read_small_text
 from analyzer.ir.findings import Finding
 
 VERSION: Final = 1
@@ -56,7 +56,9 @@ class Baseline:
         """The baseline in a file; raises AnalyzerError, in one line, for whatever is not one."""
         hint = "mend it, or remove it and write it anew with --update-baseline"
         try:
-            data = loads(read_small_text(file))
+            text = read_small_text(file)
+            check_containers(text, file)
+            data = loads(text)
         except AnalyzerError as error:
             raise AnalyzerError(f"the baseline {error.message}", hint=hint) from error
         except (ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.check.baseline import Baseline, Entry, union
 from analyzer.check.keys import Identity, identities
 from analyzer.check.suppressions import Suppression
+from analyzer.foreign import is_file
 from analyzer.ir.dtypes import width
 from analyzer.ir.findings import Finding
 from analyzer.ir.literal_types import SEVERITIES, Severity, State
@@ -207,7 +208,7 @@ def _counts(judged: Sequence[Judged]) -> dict[State, int]:
 
 
 def _own(file: str, folder: Path) -> bool:
-    return bool(file) and not Path(file).is_absolute() and (folder / file).is_file()
+    return bool(file) and not Path(file).is_absolute() and is_file(folder / file)
 
 
 def _files(finding: Finding) -> set[str]:

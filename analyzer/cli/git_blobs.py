@@ -62,6 +62,7 @@ def extract(top: Path, commit: str, path: Path, root: Path) -> None:
     """Write the files that a commit has at a path below `root`; it may have none. Raises AnalyzerError for odd ones."""
     blobs = list(_listed(top, commit, path))
     _check_sizes(blobs)
+    _check_places(blobs)
     links = []
     with _started(top, ["cat-file", "--batch"], "".join(f"{one.name}\n" for one in blobs), _COPYING) as said:
         for blob in blobs:
@@ -72,8 +73,15 @@ def extract(top: Path, commit: str, path: Path, root: Path) -> None:
                 _copy(said, blob, root / blob.path)
             said.read(1)
     for place, target in links:  # last: nothing is written through one
+        _link(place, target)
+
+
+def _link(place: Path, target: str) -> None:
+    try:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(target)
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
+        raise AnalyzerError(f"the link {place.name[:80]} cannot be made: {error}", hint="is it sound?") from error
 
 
 def _listed(top: Path, commit: str, path: Path) -> Iterator[Blob]:
@@ -107,6 +115,15 @@ def _check_sizes(blobs: Sequence[Blob]) -> None:
             raise AnalyzerError(f"{blob.path} of the revision has {blob.size >> 20} MiB", hint=hint)
     if (total := sum(blob.size for blob in blobs)) > _TOTAL:
         raise AnalyzerError(f"the revision has {total >> 20} MiB there", hint=f"no more than {_TOTAL >> 20} MiB")
+
+
+def _check_places(blobs: Sequence[Blob]) -> None:
+    """Raises AnalyzerError for a tree that nobody can check out: a name twice, or below a file or a link."""
+    places = {blob.path for blob in blobs}
+    inside = next((blob for blob in blobs if not places.isdisjoint(blob.path.parents)), None)
+    if inside is not None or len(places) != len(blobs):
+        what = f"{inside.path} lies below a file" if inside is not None else "one name stands twice"
+        raise AnalyzerError(f"in the revision {what}", hint="git fsck says what is broken")
 
 
 def _target(blob: Blob, text: str) -> str:

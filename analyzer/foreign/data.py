@@ -21,6 +21,7 @@ _AGAIN: Final = "download or save the file again"
 
 def parse_json(text: str | bytes, file: Path | str, hint: str = _AGAIN) -> object:
     """What JSON text holds, plain. Raises AnalyzerError, with the line where it is broken; `file` names it there."""
+    check_containers(text, file)
     try:
         found: object = json.loads(text)
     except json.JSONDecodeError as error:
@@ -31,6 +32,13 @@ def parse_json(text: str | bytes, file: Path | str, hint: str = _AGAIN) -> objec
         raise AnalyzerError(f"{file} cannot be read: {error}", hint=hint) from error
     check_data(found, file)
     return found
+
+
+def check_containers(text: str | bytes, file: Path | str, most: int = _MOST) -> None:
+    """Raises AnalyzerError for JSON of more lists and objects: each takes 60 bytes, however short it is."""
+    count = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
+    if count > most:
+        raise _misfit(file, f"it holds more than {most:,} lists and objects")
 
 
 def check_data(found: object, file: Path | str) -> None:

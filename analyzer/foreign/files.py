@@ -55,6 +55,22 @@ def read_small_text(file: Path, largest: int = LARGEST) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def is_file(place: Path) -> bool:
+    """Whether there is such a file, whatever a stranger calls it."""
+    try:
+        return place.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(place: Path) -> bool:
+    """Whether there is such a folder, whatever a stranger calls it: a name too long, or with a NUL, is none."""
+    try:
+        return place.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def _unreadable(file: Path, error: OSError | ValueError) -> AnalyzerError:
     if isinstance(error, IsADirectoryError) or getattr(error, "errno", None) == errno.ENXIO:  # ENXIO: a socket
         return AnalyzerError(f"{file} is no regular file", hint="not a folder, a device or a pipe")

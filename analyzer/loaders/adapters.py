@@ -89,6 +89,7 @@ def _from_recipe(plan: Plan, model: nn.Module) -> Any:
         raise AnalyzerError("the plan has no adapter", hint="give --adapter DIR")
     settings, rule = dict(plan.preparation.adapter), plan.preparation.linear_names
     check_limits(_RECIPE, settings)
+    _check_names(_RECIPE, settings)
     cls = _config_class(settings.pop("peft_type", None), _RECIPE)
     if rule:
         given: Any = settings.get("target_modules") or []
@@ -100,6 +101,16 @@ def _from_recipe(plan: Plan, model: nn.Module) -> Any:
     return config
 
 
+def _check_names(where: str, settings: dict[str, Any]) -> None:
+    """Raises AnalyzerError for settings by which peft imports a module, or loads a tokenizer that may bring code."""
+    if settings.get("megatron_config") and settings.get("megatron_core", _MEGATRON) != _MEGATRON:
+        raise AnalyzerError(
+            f"{where} names the module {settings['megatron_core']!r}", hint=f"only {_MEGATRON} is known"
+        )
+    if settings.get("tokenizer_kwargs"):
+        raise AnalyzerError(f"{where} has tokenizer_kwargs", hint="no code of a tokenizer is loaded: remove them")
+
+
 def _config(folder: Path, *, trains: bool) -> Any:
     file = folder / _CONFIG
     if not file.is_file():
@@ -107,10 +118,7 @@ def _config(folder: Path, *, trains: bool) -> Any:
     check_folder(folder)
     check_file(file)
     settings = read_settings(file)
-    if settings.get("megatron_config") and settings.get("megatron_core", _MEGATRON) != _MEGATRON:
-        raise AnalyzerError(f"{file} names the module {settings['megatron_core']!r}", hint=f"only {_MEGATRON} is known")
-    if settings.get("tokenizer_kwargs"):
-        raise AnalyzerError(f"{file} has tokenizer_kwargs", hint="no code of a tokenizer is loaded: remove them")
+    _check_names(str(file), settings)
     cls = _config_class(settings.get("peft_type"), str(file))
     with _peft_code(str(folder)):
         config = cls.from_pretrained(str(folder))

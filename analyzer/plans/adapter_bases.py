@@ -15,14 +15,6 @@ def candidates(root: Path, name: str) -> Iterator[Path]:
         yield folder / name.replace("/", "--")
 
 
-def is_folder(place: Path) -> bool:
-    """Whether there is such a folder, whatever a stranger calls it: a name too long, or with a NUL, is none."""
-    try:
-        return place.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
 def in_reach(root: Path, place: Path) -> bool:
     """Whether an adapter may name a folder as its base, for all of it is then readable: the adapter is a stranger's.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.foreign import read_small
+from analyzer.foreign import check_containers, read_small
 from analyzer.gc_paused import gc_paused
 from analyzer.ir.findings import Coverage, Finding
 from analyzer.ir.plan import Plan
@@ -22,12 +22,16 @@ from analyzer.report.writer import FORWARD, SCHEMA
 
 LARGEST: Final = 256 << 20
 """Bytes of a report: it has some 700 for an operation."""
+CONTAINERS: Final = 10_000_000
+"""Lists and objects of a report: a hundred for an operation."""
 _HINT: Final = "give a report as analyze trace --out FILE.json writes it"
 
 
 def read_report(file: Path) -> Report:
     """The report in a file. Raises AnalyzerError for a file that is none, or of another version."""
-    return parse_report(read_small(file, LARGEST), str(file))
+    data = read_small(file, LARGEST)
+    check_containers(data, str(file), CONTAINERS)
+    return parse_report(data, str(file))
 
 
 def parse_report(data: bytes, what: str) -> Report:

@@ -128,6 +128,41 @@ def test_odd_names_are_refused(top: Path, name: bytes, tmp_path: Path) -> None:
     assert {path for path in tmp_path.rglob("*") if ".git" not in path.parts} == before and not list(root.iterdir())
 
 
+def _of(top: Path, *entries: tuple[bytes, bytes, bytes]) -> str:
+    """A tree of (mode, name, content): blobs, and trees by their names in hexadecimal."""
+    rows = []
+    for mode, name, content in entries:
+        oid = content.decode() if mode == b"40000" else _object(top, b"blob", content)
+        rows.append(mode + b" " + name + b"\0" + bytes.fromhex(oid))
+    return _object(top, b"tree", b"".join(rows))
+
+
+@pytest.mark.parametrize("twice", ["a link and a folder", "a file and a folder", "two files"])
+def test_nothing_lies_below_a_link_and_no_name_stands_twice(top: Path, twice: str, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    below = _of(top, (b"120000", b"evil", b"anything"), (b"100644", b"file", b"x"))
+    first = {"a link and a folder": (b"120000", b"out", b"../victim")}.get(twice, (b"100644", b"out", b"x"))
+    second = (b"100644", b"out", b"y") if twice == "two files" else (b"40000", b"out", below.encode())
+    deep = _of(top, (b"40000", b"a", _of(top, first, second).encode()))
+    commit = _object(top, b"commit", f"tree {deep}\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n".encode())
+    root = tmp_path / "root"
+    root.mkdir()
+    with pytest.raises(AnalyzerError, match="in the revision"):
+        extract(top, commit, Path(), root)
+    assert not list(victim.iterdir()) and not list(root.iterdir())
+
+
+@pytest.mark.parametrize(("name", "target"), [(b"l", b"a\0b"), (b"l" * 300, b"x"), (b"l", b"x" * 5000)])
+def test_a_link_that_cannot_be_made_is_one_line(top: Path, name: bytes, target: bytes, tmp_path: Path) -> None:
+    deep = _of(top, (b"40000", b"a", _of(top, (b"120000", name, target)).encode()))
+    commit = _object(top, b"commit", f"tree {deep}\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n".encode())
+    root = tmp_path / "root"
+    root.mkdir()
+    with pytest.raises(AnalyzerError, match="cannot be made"):
+        extract(top, commit, Path(), root)
+
+
 @pytest.mark.parametrize("target", ["/etc/passwd", "../out", "../../out", "b/../../out", "..", "l/../.."])
 def test_links_that_lead_out_are_refused(top: Path, target: str, tmp_path: Path) -> None:
     (top / "l").symlink_to(target)

@@ -153,6 +153,56 @@ def _key_of_a_dict(marker: Path) -> Callable[[Any, Members], None]:
     return change
 
 
+def _builtins(marker: Path) -> Callable[[Any, Members], None]:
+    """A parameter whose name is a path to Python's builtins, of which one is taken and called."""
+    path = "__class__.named_parameters.__builtins__"
+
+    def change(program: Any, members: Members) -> None:
+        graph, name = graph_of(program), "data/weights/model_weights_config.json"
+        values, config = graph["tensor_values"], json.loads(members[name])
+        values |= dict.fromkeys(("first", "taken", "called"), values["p_layer_bias"] | {"requires_grad": False})
+        graph["inputs"].insert(0, {"as_tensor": {"name": "first"}})
+        given = {"parameter": {"arg": {"name": "first"}, "parameter_name": path}}
+        program["graph_module"]["signature"]["input_specs"].insert(0, given)
+        config["config"][path] = config["config"]["layer.bias"]
+        members[name] = json.dumps(config).encode()
+
+        def node(target: str, out: str, *arguments: Any) -> Any:
+            made = json.loads(json.dumps(graph["nodes"][0]))
+            inputs = [{"name": "", "arg": one, "kind": 1} for one in arguments]
+            return made | {"target": target, "inputs": inputs, "outputs": [{"as_tensor": {"name": out}}], "name": out,
+                           "is_hop_single_tensor_return": True}  # fmt: skip
+
+        linear = next(one for one in graph["nodes"] if one["name"] == "linear")
+        linear["inputs"][2]["arg"] = {"as_tensor": {"name": "called"}}
+        graph["nodes"][0:0] = [
+            node("_operator.getitem", "taken", {"as_tensor": {"name": "first"}}, {"as_string": "exec"}),
+            node(
+                "torch.ops.higher_order.wrap", "called", {"as_tensor": {"name": "taken"}}, {"as_string": _touch(marker)}
+            ),
+        ]
+        program["verifiers"] = []
+
+    return change
+
+
+def _text_of_an_input(marker: Path) -> Callable[[Any, Members], None]:
+    """A string among the inputs, which torch writes into the guards that it makes of them."""
+
+    def change(program: Any, _: Members) -> None:
+        text = f"a' #\n)\n{_touch(marker)}\ndef g():\n  (0, '"
+        graph_of(program)["inputs"].append({"as_string": text})
+        spec = {"constant_input": {"name": "mode", "value": {"as_string": text}}}
+        program["graph_module"]["signature"]["input_specs"].append(spec)
+        signature = program["graph_module"]["module_call_graph"][0]["signature"]
+        signature["inputs"].append({"as_string": text})
+        tree = json.loads(signature["in_spec"])
+        tree[1]["children_spec"][0]["children_spec"].append({"type": None, "context": None, "children_spec": []})
+        signature["in_spec"] = json.dumps(tree)
+
+    return change
+
+
 def _default(marker: Path) -> Callable[[Any, Members], None]:
     def change(program: Any, _: Members) -> None:
         (marker.parent / "leaves_a_mark.py").write_text(_touch(marker))
@@ -220,6 +270,8 @@ EXPLOITS: Final[dict[str, Callable[[Path], Callable[[Any, Members], None]]]] = {
     "a name that is Python": _renamed,
     "an enumeration among the inputs": _enumeration,
     "a key of the keyword arguments": _key_of_a_dict,
+    "a name that leads to Python's builtins": _builtins,
+    "a text among the inputs": _text_of_an_input,
     "a defaultdict among the inputs": _default,
     "a pickled weight": _pickled_weight,
     "pickled inputs": _pickled_inputs,
@@ -229,6 +281,6 @@ EXPLOITS: Final[dict[str, Callable[[Path], Callable[[Any, Members], None]]]] = {
 """What each holds, and how it gets there: called with the marker it gives a change for `edited`."""
 REAL: Final = frozenset(EXPLOITS) - {
     "a path to a function", "a function given to an operator", "a path below an operator", "a method of an operator",
-    "Python's call", "compiled code",
+    "Python's call", "compiled code", "a text among the inputs",
 }  # fmt: skip
 """Those that leave the marker with torch as it is; the others end in an error of torch's for now."""

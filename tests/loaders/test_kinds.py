@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from transformers import BertConfig, BertModel
 
 from analyzer import cli
 from analyzer.actions.trace import run_trace
@@ -209,3 +212,14 @@ def test_a_timm_model_that_transformers_wraps_is_a_transformers_model(tmp_path: 
         (tmp_path / "config.json").write_text(json.dumps({**known, **more}))
         kinds.append(_kind(tmp_path, Plan())[0].module)
     assert kinds == ["timm_folder", "transformers_folder"]
+
+
+def test_an_exported_transformers_model_is_read_with_its_own_kinds_of_outputs(tmp_path: Path) -> None:
+    """In a fresh process, where nothing of transformers was imported: it registers its outputs on import."""
+    config = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = BertModel(BertConfig(**config, vocab_size=32)).eval()
+    file = exported(tmp_path / "bert.pt2", model, torch.ones(1, 4, dtype=torch.long))
+    done = subprocess.run(
+        [sys.executable, "-m", "analyzer", "trace", str(file), "--device", "cpu"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "0 errors" in done.stdout, done.stderr

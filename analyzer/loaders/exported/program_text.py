@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 from keyword import iskeyword
 from typing import Any, Final
+
+import torch
 
 from analyzer.loaders.exported.expressions import check_expression, is_symbol
 from analyzer.loaders.exported.operators import check_operator, registered
@@ -39,9 +43,22 @@ def _path(text: str) -> None:
         raise Refused(f"the name {short(text)!r}")
 
 
+def _member(text: str) -> None:
+    """The name of a module or a tensor: no attribute that every module has leads further."""
+    _path(text)
+    if any(hasattr(torch.fx.GraphModule, part) or part.startswith("__") for part in text.split(".")):
+        raise Refused(f"the name {short(text)!r}")
+
+
 def _symbol(text: str) -> None:
     if not is_symbol(text):
         raise Refused(f"the size {short(text)!r}")
+
+
+def _quiet(text: str) -> None:
+    """A string that is given, which torch writes between quotes as it is."""
+    if len(text) > _LONGEST or not text.isprintable() or any(mark in text for mark in "'\"\\"):
+        raise Refused(f"the text {short(text)!r}")
 
 
 def _any(text: str) -> None:
@@ -65,6 +82,7 @@ def _tree(tree: Any, depth: int) -> None:
     if not isinstance(tree, dict) or tree.keys() - {"type", "context", "children_spec"} or depth == 0:
         raise Refused(f"the description of inputs {short(tree)!r}")
     kind, context = tree.get("type"), tree.get("context")
+    _learn(kind)
     if not (_SPECS[kind](context) if kind in _SPECS else kind in _own_types() and _is_data(context)):
         raise Refused(f"inputs of the kind {short(kind)!r} with {short(context)!r}")
     for child in tree.get("children_spec") or ():
@@ -92,6 +110,14 @@ def _is_registered(context: object) -> bool:
     return isinstance(context, str) and _PATH.fullmatch(context) is not None
 
 
+def _learn(kind: object) -> None:
+    """Have transformers register the kind of an output or a cache, as it does where it is imported."""
+    found = _OF_TRANSFORMERS.fullmatch(kind) if isinstance(kind, str) else None
+    if found is not None:
+        with suppress(ImportError):
+            import_module(found[1])
+
+
 def _own_types() -> frozenset[str]:
     """Containers that libraries registered with torch by themselves, such as the outputs and caches of transformers."""
     from torch.utils import _pytree
@@ -110,6 +136,10 @@ def _is_data(context: object) -> bool:
     return not any(word in said for word in ("__enum__", "fqn", "default_factory", "\\u"))
 
 
+_OF_TRANSFORMERS: Final = re.compile(
+    r"(transformers\.(?:modeling_outputs|cache_utils|models\.[a-z0-9_]+\.modeling_[a-z0-9_]+))\.[A-Z]\w*", re.ASCII
+)
+"""Modules of transformers that define outputs and caches."""
 _SPECS: Final[dict[object, Callable[[object], bool]]] = {
     None: _is_nothing,
     "builtins.tuple": _is_nothing,
@@ -124,11 +154,11 @@ _SPECS: Final[dict[object, Callable[[object], bool]]] = {
 _TEXTS: Final[dict[str, Callable[[str], None]]] = {
     "name": _empty_or_name,
     "as_name": _name,
-    "parameter_name": _path,
-    "buffer_name": _path,
-    "tensor_constant_name": _path,
+    "parameter_name": _member,
+    "buffer_name": _member,
+    "tensor_constant_name": _member,
     "user_input_name": _name,
-    "fqn": _path,
+    "fqn": _member,
     "forward_arg_names": _name,
     "field_names": _name,
     "as_string": _any,
@@ -153,7 +183,7 @@ _MAPS: Final[dict[str, Callable[[str], None]]] = {
     "opset_version": _path,
     "range_constraints": _symbol,
     "treespec_namedtuple_fields": _path,
-    "config": _path,
+    "config": _member,
 }
 """The check of the keys of each map."""
 _EMPTIED: Final[dict[str, list[object]]] = {"guards_code": []}
@@ -178,13 +208,18 @@ def _checked(value: Any, key: str, known: frozenset[str], depth: int) -> Any:
         raise Refused(f"{short(value)!r} for {key}")
     if isinstance(value, list):
         return [_checked(one, key, known, depth - 1) for one in value]
-    if not isinstance(value, dict):
-        return value
-    if key == "metadata":
-        return _metadata(value)
+    if isinstance(value, dict):
+        return _metadata(value) if key == "metadata" else _checked_record(value, key, known, depth)
+    return value
+
+
+def _checked_record(value: dict[str, Any], key: str, known: frozenset[str], depth: int) -> dict[str, Any]:
+    """A record by its fields, or a map by its names, and what stands in it."""
     check = _MAPS.get(key)
     for name in value:
         (check or _field)(name)
+    if key != "arg" and isinstance(text := value.get("as_string"), str):
+        _quiet(text)
     return {name: _EMPTIED[name] if name in _EMPTIED else _checked(one, "" if check else name, known, depth - 1)
             for name, one in value.items()}  # fmt: skip
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import is_folder
 from analyzer.ir.plan import Plan
 from analyzer.loaders.request import ModelRequest
-from analyzer.plans.adapter_bases import candidates, in_reach, is_folder
+from analyzer.plans.adapter_bases import candidates, in_reach
 
 
 def find_base(root: Path, settings: dict[str, Any], plan: Plan) -> tuple[Path, Plan]:

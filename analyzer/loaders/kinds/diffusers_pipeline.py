@@ -115,6 +115,7 @@ def _inputs(
 
 def _part(cls: Any, name: str, folder: Path, plan: Plan, notes: list[Assumption]) -> Any:
     """A part of a pipeline: built without weights, read from its config, or stood in for."""
+    from diffusers import DiffusionPipeline
     from diffusers.configuration_utils import ConfigMixin
     from transformers import PreTrainedModel
 
@@ -131,7 +132,7 @@ def _part(cls: Any, name: str, folder: Path, plan: Plan, notes: list[Assumption]
         return build(cls, config, dtype, folder, stored)
     if issubclass(cls, nn.Module):
         return build_part(cls, folder, read_settings(folder / "config.json"), plan.dtype)
-    if not issubclass(cls, ConfigMixin):
+    if not issubclass(cls, ConfigMixin) or issubclass(cls, DiffusionPipeline):
         raise AnalyzerError(f"{folder} is a {name}, which is not traced", hint="only models and schedulers are")
     with user_code(folder, f"reading the {name}"):
         return cls.from_pretrained(str(folder), local_files_only=True)

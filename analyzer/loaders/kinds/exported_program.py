@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import pickle
 import re
-from collections.abc import Callable, Sequence
-from inspect import Parameter, Signature
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,9 +24,10 @@ from analyzer.ir.findings import Assumption
 from analyzer.ir.graph import Place
 from analyzer.ir.reason import Reason
 from analyzer.loaders.building import to_meta
-from analyzer.loaders.exported import checked
+from analyzer.loaders.exported import checked, interpreted
 from analyzer.loaders.inputs_file import read_inputs_file
 from analyzer.loaders.plan_application import apply_plan
+from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.request import ModelRequest
 from analyzer.loaders.unsupported_plan import refuse
 
@@ -40,8 +42,9 @@ def load(request: ModelRequest, settings: object) -> Loaded:
     """
     path, plan = request.path, request.plan
     refuse(plan, "an exported program", "dtype", "adapter", "train")
+    current().stack.enter_context(interpreted(lambda graph, args: _PlacedInterpreter(graph).run(*args)))
     program = _read(path, trust=request.trust_remote_code)
-    module = program.module()
+    module = _unlifted(program)
     to_meta(module)
     names = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
     reasons = apply_plan(module, plan, dict.fromkeys(names, Reason("as it was exported", "exported")))
@@ -50,8 +53,8 @@ def load(request: ModelRequest, settings: object) -> Loaded:
     module.forward = _forward(module, list(given), spec)
     run: Any = None
     if request.inputs_file is not None:
-        signature = Signature([Parameter(name, Parameter.KEYWORD_ONLY) for name in given])
-        values, own = read_inputs_file(request.inputs_file, None, signature)
+        taken = Signature([Parameter(name, Parameter.KEYWORD_ONLY) for name in given])
+        values, own = read_inputs_file(request.inputs_file, None, taken)
         given, run, notes = {name: values[name] for name in given} if own is None else values, own, []
     return Loaded(
         module=module,
@@ -66,6 +69,20 @@ def load(request: ModelRequest, settings: object) -> Loaded:
 
 
 def _read(path: Path, *, trust: bool) -> Any:
+    """The program; what is not plain is handed to torch as it is where it is trusted, and else refused."""
+    try:
+        held = checked(path)
+    except AnalyzerError:
+        if not trust:
+            raise
+        with _torch_reads(path):
+            return torch.export.load(path)
+    with _torch_reads(path), _without_pickles():
+        return torch.export.load(held)
+
+
+@contextmanager
+def _without_pickles() -> Iterator[None]:
     def refused(*_: object, **__: object) -> Any:
         raise pickle.UnpicklingError
 
@@ -74,26 +91,34 @@ def _read(path: Path, *, trust: bool) -> Any:
     def load(*args: Any, **kwargs: Any) -> Any:
         return plain(*args, **{**kwargs, "weights_only": True})
 
+    why = "An exported program holds pickles, and without trust none is run."
+    with patched(pickle, "loads", refused, why=why), patched(torch, "load", load, why=why):
+        yield
+
+
+@contextmanager
+def _torch_reads(path: Path) -> Iterator[None]:
+    """Whatever torch says of a broken file, or of one by another torch, in one line."""
     logged = logging.root.manager.disable
     logging.disable(logging.WARNING)  # it logs whole tracebacks
     try:
-        if trust:
-            return torch.export.load(path)
-        why = "An exported program holds pickles, and without trust none is run."
-        with patched(pickle, "loads", refused, why=why), patched(torch, "load", load, why=why):
-            return torch.export.load(checked(path))
-    except AnalyzerError:
-        raise
+        yield
     except pickle.UnpicklingError as error:
-        raise AnalyzerError(
-            f"{path} holds pickled objects", hint="where you trust the file, pass --trust-remote-code"
-        ) from error
-    except Exception as error:  # whatever torch says of a broken file, or of one by another torch
+        hint = "where you trust the file, pass --trust-remote-code"
+        raise AnalyzerError(f"{path} holds pickled objects", hint=hint) from error
+    except Exception as error:
         said = (str(error).splitlines() or [""])[0]
         hint = f"is it a whole file that torch.export.save of torch {torch.__version__} or older wrote?"
         raise AnalyzerError(f"cannot load {path}: {type(error).__name__}: {said}", hint=hint) from error
     finally:
         logging.disable(logged)
+
+
+def _unlifted(program: Any) -> Any:
+    """Its module, without the guards that torch makes of the inputs: it writes them as Python, and runs that."""
+    if "check_guards" in signature(program.module).parameters:
+        return program.module(check_guards=False)
+    return program.module()
 
 
 def _inputs(program: Any) -> tuple[dict[str, Any], Any, list[Assumption]]:
@@ -138,6 +163,22 @@ class _PlacedInterpreter(torch.fx.Interpreter):
         module = list(stack.values())[-1][0] if stack else ""
         with told(_place(n.meta.get("stack_trace") or ""), str(module)):
             return super().run_node(n)
+
+    def fetch_attr(self, target: str) -> object:
+        """A tensor or a graph of the program by its name, and nothing else that Python finds there."""
+        value: Any = self.module
+        for part in target.split("."):
+            tables = (value._modules, value._parameters, value._buffers, vars(value)) if _is_module(value) else ()
+            value = next((table[part] for table in tables if part in table), None)
+        if not isinstance(value, (torch.Tensor, torch.nn.Module)):
+            raise AnalyzerError(
+                f"the program names {target[:80]}, which is no tensor and no graph", hint="export it again"
+            )
+        return value
+
+
+def _is_module(value: object) -> bool:
+    return isinstance(value, torch.nn.Module)
 
 
 def _place(trace: str) -> Place:
