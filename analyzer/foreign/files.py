@@ -41,6 +41,8 @@ def read_small(file: Path, largest: int = LARGEST) -> bytes:
             data = stream.read(largest + 1)
         except OSError as error:
             raise _unreadable(file, error) from error
+    if data is None:  # a file of the kernel's that is to be waited for
+        raise AnalyzerError(f"{file} is no regular file", hint="not a folder, a device or a pipe")
     if len(data) > largest:
         raise AnalyzerError(f"{file} is too large to be read", hint=f"no more than {largest >> 10} KiB")
     return data

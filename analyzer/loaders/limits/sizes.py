@@ -250,7 +250,7 @@ def _latents(value: Mapping[str, object], path: str, side: str) -> tuple[str, in
 def _sinusoids(value: object, path: str) -> Iterator[tuple[str, int, int]]:
     """Positions of a table that is made number by number."""
     if isinstance(value, Mapping):
-        if value.get("model_type") in _LOOPED:
+        if str(value.get("model_type")) in _LOOPED:
             yield f"{path}max_position_embeddings", _largest(value.get("max_position_embeddings")), SINUSOIDS
         for name, one in value.items():
             yield from _sinusoids(one, f"{path}{name}.")
