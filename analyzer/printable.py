@@ -6,7 +6,7 @@ import re
 from typing import Final
 from unicodedata import category
 
-_COMMAND: Final = re.compile(r"^(\s*):(?=:)", re.MULTILINE)
+_COMMAND: Final = re.compile(r"^([^\S\n]*):(?=:)", re.MULTILINE)
 _OLD_COMMAND: Final = re.compile(r"##(?=\w*\[)")
 
 

@@ -92,3 +92,9 @@ def test_a_table_of_fixes_is_text_in_markdown() -> None:
     _, _, row = fixes.to_markdown([trial]).decode().splitlines()
     _harmless(row)
     assert "<" not in row and "[" not in row
+
+
+def test_many_empty_lines_are_looked_at_once() -> None:
+    """A pattern that goes over line ends would begin anew at each of them, and take an hour."""
+    assert logged("\n" * 500_000 + "::x") == "\n" * 500_000 + "\\x3a:x"
+    assert logged("\t \r ::x") == "\t \r \\x3a:x"

@@ -12,7 +12,7 @@ from typing import Final
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import parse_toml, read_small_text
 from analyzer.ir.findings import Finding
-from analyzer.ir.plan import names
+from analyzer.ir.plan import LONGEST, names
 
 _KEYS: Final = ("code", "module", "file", "reason")
 _HINT: Final = 'as in suppress = [{ code = "DT201", module = "llm.*", reason = "why" }]'
@@ -86,8 +86,8 @@ def _read(table: object, file: Path, rules: Mapping[str, str]) -> Iterator[Suppr
                 raise AnalyzerError(
                     f"{where} has an unknown key '{key}'", hint=f"did you mean '{near[0]}'?" if near else _HINT
                 )
-            if not isinstance(value, str):
-                raise AnalyzerError(f"{where}: {key} is no text", hint=_HINT)
+            if not isinstance(value, str) or (key != "reason" and len(value) > LONGEST):
+                raise AnalyzerError(f"{where}: {key} is no text of at most {LONGEST} characters", hint=_HINT)
         if not row.get("code") or not row.get("reason", "").strip():
             raise AnalyzerError(f"{where} needs a code and a reason", hint=_HINT)
         yield Suppression(

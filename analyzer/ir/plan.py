@@ -185,6 +185,10 @@ class Plan:
         return ": ".join(part for part in (" + ".join(self.read), said) if part)
 
 
+LONGEST: Final = 256
+"""Characters of a pattern: fnmatch looks for a `]` from every `[`."""
+
+
 def names(pattern: str, name: str) -> bool:
     """Whether a key of `Plan.set`, a path or a glob, means a stored tensor: itself, or what holds it.
 

@@ -68,6 +68,10 @@ def _refuse(root: Path, entry: str, *, known: bool) -> None:
 
 
 def _config(root: Path, settings: dict[str, object], entry: str | None) -> Any:
+    if "configuration_files" in settings:  # transformers would read another file than the one that was looked at
+        raise AnalyzerError(
+            f"{root / 'config.json'} names other files as the config", hint="remove configuration_files"
+        )
     if entry is not None:
         cls = import_class(root, entry)
     else:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from analyzer.errors import AnalyzerError
-from analyzer.foreign import LARGEST, read_small
+from analyzer.foreign import LARGEST, check_data, read_small
 
 
 class _Inert:
@@ -69,6 +69,7 @@ def read_pickled(file: Path) -> dict[str, object]:
     state = root.state if isinstance(root, _Inert) else root
     if not isinstance(state, dict) or not state:
         raise AnalyzerError(f"{file} holds no TrainingArguments", hint="give the training_args.bin of a Trainer")
+    check_data(state, file)
     plain = {str(key): _plain(value) for key, value in state.items()}
     return {key: value for key, value in plain.items() if not isinstance(value, _Inert) and not key.startswith("_")}
 

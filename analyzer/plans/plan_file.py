@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar, get_origin, get_type_
 from analyzer.errors import AnalyzerError
 from analyzer.escaping import as_json
 from analyzer.foreign import parse_json, read_small_text
-from analyzer.ir.plan import Engine, Plan, Preparation, Training, Wrap
+from analyzer.ir.plan import LONGEST, Engine, Plan, Preparation, Training, Wrap
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -37,6 +37,9 @@ def load(file: Path) -> tuple[Plan, ...]:
     rows = given if isinstance(given, list) else [given]
     if not rows or not all(isinstance(row, Mapping) for row in rows):
         raise AnalyzerError(f"{file} holds no plan", hint='for example {"to": "bfloat16"}')
+    patterns = (row.get("set") or () for row in rows if isinstance(row, Mapping))
+    if any(len(str(one)) > LONGEST for named in patterns if isinstance(named, Mapping) for one in named):
+        raise AnalyzerError(f"{file}: a pattern in set has more than {LONGEST} characters", hint="shorten it")
     return tuple(_record(Plan, row, str(file)) for row in rows)
 
 
