@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import is_file, read_small
+from analyzer.foreign.links import is_own
 from analyzer.ir.plan import Plan
 from analyzer.ir.proposals import Proposal, Trial
 from analyzer.output_files import deliver, deliver_all, deliver_folder
@@ -88,7 +90,7 @@ def _patched(model: Path, proposal: Proposal, plan: bytes) -> Iterator[tuple[str
     edits = {edit.file: edit.after.encode() for edit in proposal.edits}
     for name in _code(model):
         if name not in edits:
-            yield name, (folder / name).read_bytes()
+            yield name, read_small(folder / name)
     yield from edits.items()
     if plan:
         yield _PLAN, plan
@@ -107,7 +109,7 @@ def _code(model: Path) -> Iterator[str]:
     for file in sorted(_beside(model) if model.is_file() else model.rglob("*")):
         name = file.relative_to(folder)
         hidden = any(part.startswith(".") or part == "__pycache__" for part in name.parts)
-        if file.suffix in _CODE and file.is_file() and not hidden:
+        if file.suffix in _CODE and is_file(file) and is_own(file, folder) and not hidden:
             yield name.as_posix()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,13 @@ def may_be_read(target: Path, folder: Path, blobs: Path | None) -> bool:
     if folder in target.parents or not _is_file(target):
         return False
     return target.suffix in _WEIGHTS or (blobs is not None and blobs in target.parents)
+
+
+def is_own(file: Path, folder: Path) -> bool:
+    """Whether what a name below a folder leads to is the folder's own, or the cache's of the same repository."""
+    real, target = Path(os.path.realpath(folder)), Path(os.path.realpath(file))
+    blobs = blobs_of(folder.absolute(), real)
+    return target.is_relative_to(real) or (blobs is not None and blobs in target.parents)
 
 
 def blobs_of(*folders: Path) -> Path | None:

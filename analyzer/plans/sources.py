@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import is_file
 from analyzer.plans import accelerate, deepspeed, other_dialects, trainer
 from analyzer.plans.facts import Facts, fact
 from analyzer.plans.files import read_file
@@ -76,4 +77,4 @@ def _follow(facts: Facts, file: Path) -> Facts:
 
 def _beside(file: Path, name: str) -> Path | None:
     """A file that a recipe names: relative to the recipe, else as the command sees it."""
-    return next((path for path in (file.parent / name, Path(name)) if path.is_file()), None)
+    return next((path for path in (file.parent / name, Path(name)) if is_file(path)), None)

@@ -127,6 +127,7 @@ def _own_types() -> frozenset[str]:
         str(_pytree.SUPPORTED_SERIALIZED_TYPES[one].serialized_type_name)
         for one in own
         if _pytree.SUPPORTED_SERIALIZED_TYPES[one].from_dumpable_context is None
+        and "." in str(_pytree.SUPPORTED_SERIALIZED_TYPES[one].serialized_type_name)
     )
 
 

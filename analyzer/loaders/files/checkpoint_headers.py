@@ -184,7 +184,7 @@ def _safetensors(file: Path) -> _Entries | None:
 
 def _whole_numbers(given: Any) -> tuple[int, ...]:
     """Raises ValueError for what is no list of sizes."""
-    if not isinstance(given, list) or not all(type(one) is int and one >= 0 for one in given):
+    if not isinstance(given, list) or not all(type(one) is int and 0 <= one < 1 << 63 for one in given):
         raise ValueError(f"{str(given)[:40]} is no list of sizes")
     return tuple(given)
 
