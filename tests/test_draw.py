@@ -87,7 +87,7 @@ def test_scripts_are_written_and_an_error_without_one_is_named(saved: Path, caps
         (["{saved}", "--out", "{tmp}/a.svg", "--focus", "resamplr"], "did you mean resampler"),
         (["{saved}", "--out", "{tmp}/a.svg", "--link-base", "file:/x"], "no link can begin with"),
         (["{tmp}/none.json", "--out", "{tmp}/a.svg"], "none.json cannot be read"),
-        (["{tmp}", "--out", "{tmp}/a.svg"], "cannot be read"),
+        (["{tmp}", "--out", "{tmp}/a.svg"], "is no regular file"),
         (["{broken}", "--out", "{tmp}/a.svg"], "is not a whole report"),
         ([], "Missing argument"),
     ],

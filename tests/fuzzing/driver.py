@@ -17,7 +17,7 @@ from pkgutil import iter_modules
 from typing import Final
 
 from analyzer.worker import warm_worker
-from analyzer.worker.channel import Launch
+from analyzer.worker.channel import Launch, resident
 from analyzer.worker.process import GRACE
 from analyzer.worker.warm_worker import Warm
 from tests.fuzzing import child
@@ -91,6 +91,7 @@ class Driver:
         before = snapshot(place.work)
         launch = self._launch()
         started = time.monotonic()
+        held = resident(os.getpid())  # which the child has from the beginning
         pid = os.fork()
         if pid == 0:
             child.run(place, self.argv(one), launch, debug)
@@ -109,7 +110,7 @@ class Driver:
             out=place.text(child.OUT), err=place.text(child.ERR), traceback=place.text(child.TRACEBACK),
             stuck=place.text(child.STUCK),
             for_ci="github" in one.argv,
-            seconds=seconds, timely=timely, front=peak << 10, worker=facts.peak << 10, ran=ran,
+            seconds=seconds, timely=timely, front=max((peak << 10) - held, 0), worker=facts.peak << 10, ran=ran,
             stayed=bool(stayed), changed=tuple(str(entry[0]) for entry in changed), left=tuple(left),
             outputs={path.name: path.read_bytes() for path in sorted(place.out.iterdir()) if path.is_file()},
         )  # fmt: skip
