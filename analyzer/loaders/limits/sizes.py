@@ -49,7 +49,8 @@ LIMITS: Final = (
     Limit(
         2_000, "layers", "layer layers depth depths block blocks stage stages pattern",
         adding="num numb depth depths per sizes repeats",
-        unless="size dim channels channel width input vocab theta feature rank window expand ff index indices indexes",
+        unless="size dim channels channel width input vocab theta feature rank window expand ff index indices indexes "
+        "records",
         cost="Python objects each, and some milliseconds of tracing", largest="1,000, DeepNet; Llama 3.1 405B has 126",
     ),
     Limit(
@@ -110,10 +111,10 @@ LIMITS: Final = (
         cost="some are gone through one by one", largest="16,384, the hash buckets of CANINE",
     ),
     Limit(
-        1 << 12, "parts", "num n number numb head heads group groups quantizers codebooks levels flows buckets "
+        1 << 14, "parts", "num n number numb head heads group groups quantizers codebooks levels flows buckets "
         "repeats",
         unless="dim size vocab params parameters embd embed embeds embeddings samples token tokens floor channels",
-        cost="in some models a module each", largest="2,048, the centroids of Gemma 4",
+        cost="in some models a module each", largest="4,608, the atoms of Graphormer",
     ),
     Limit(
         10_000, "ranks or tokens", "r rank virtual frequency vectors", unless="lora rope base",
