@@ -113,7 +113,8 @@ LIMITS: Final = (
     Limit(
         1 << 14, "parts", "num n number numb head heads group groups quantizers codebooks levels flows buckets "
         "repeats",
-        unless="dim size vocab params parameters embd embed embeds embeddings samples token tokens floor channels",
+        unless="dim size vocab params parameters embd embed embeds embeddings samples token tokens floor channels "
+        "records",
         cost="in some models a module each", largest="4,608, the atoms of Graphormer",
     ),
     Limit(
