@@ -149,6 +149,6 @@ def _written(check: Check, targets: Mapping[str, str], more: Mapping[str, bytes]
     if told:
         with for_people():
             show(check, Console(file=sys.stdout))
-    else:
+    elif check.judged or not check.incomplete:  # else the line on why it stopped early says it all
         complain(f"{check.folder}: {headline(check)}")
     return written

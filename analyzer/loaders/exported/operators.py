@@ -12,6 +12,8 @@ _SPACES: Final = ("aten", "prims", "quantized", "quantized_decomposed", "torchvi
 """Libraries of operators that compute tensors from tensors."""
 _ACTING: Final = frozenset({"aten::from_file", "aten::save", "aten::_print", "aten::warn", "aten::record_stream"})
 """Those among them that read a file or act outside their result."""
+_UNCHECKED: Final = re.compile(r"sparse|coalesce|nested|_[cb]s[rc]_|_tensor_unsafe|_unsafe$|^set_|^resize")
+"""Names of operators that make tensors of parts that they do not check: on real numbers they may crash."""
 _HIGHER_ORDER: Final = frozenset({
     "wrap", "wrap_with_autocast", "wrap_with_set_grad_enabled", "wrap_activation_checkpoint",
     "tag_activation_checkpoint", "cond", "while_loop", "scan", "associative_scan", "map", "map_impl", "flex_attention",
@@ -63,4 +65,4 @@ def _computes(space: str, name: str, overload: str | None, known: frozenset[str]
         return name in _HIGHER_ORDER and not overload
     full = f"{space}::{name}"
     registered_as = full if overload == "default" else f"{full}.{overload}"
-    return space in _SPACES and full not in _ACTING and registered_as in known
+    return space in _SPACES and full not in _ACTING and not _UNCHECKED.search(name) and registered_as in known

@@ -219,6 +219,8 @@ def _checked_record(value: dict[str, Any], key: str, known: frozenset[str], dept
     check = _MAPS.get(key)
     for name in value:
         (check or _field)(name)
+    if key == "as_graph" and isinstance(text := value.get("name"), str):
+        _member(text)
     if key != "arg" and isinstance(text := value.get("as_string"), str):
         _quiet(text)
     return {name: _EMPTIED[name] if name in _EMPTIED else _checked(one, "" if check else name, known, depth - 1)
