@@ -23,7 +23,7 @@ _DEEPEST: Final = 64
 _PATH: Final = re.compile(r"[\w .:/+@~-]*")
 """The name of a module or a parameter, which torch writes into Python: no bracket, quote or backslash."""
 _FRAME: Final = re.compile(r'File "([^"\n\\]{1,1024})", line (\d{1,9})(?:, in ([\w<>.]{1,200}))?')
-_KEY: Final = re.compile(r"[A-Za-z0-9_ ./-]{0,200}")
+_KEY: Final = re.compile(r"""[^'"\\()\[\]{},=\x00-\x1f\x7f-\x9f\u2028\u2029]{0,200}""")
 """A key of a dict of inputs: no bracket, quote, comma, equals sign or end of a line."""
 
 
@@ -53,6 +53,12 @@ def _member(text: str) -> None:
 def _symbol(text: str) -> None:
     if not is_symbol(text):
         raise Refused(f"the size {short(text)!r}")
+
+
+def _odd_float(text: str) -> None:
+    """What JSON has no number for."""
+    if text not in ("Infinity", "-Infinity", "NaN"):
+        raise Refused(f"the number {short(text)!r}")
 
 
 def _quiet(text: str) -> None:
@@ -162,6 +168,8 @@ _TEXTS: Final[dict[str, Callable[[str], None]]] = {
     "fqn": _member,
     "forward_arg_names": _name,
     "field_names": _name,
+    "as_float": _odd_float,
+    "as_floats": _odd_float,
     "as_string": _any,
     "as_strings": _any,
     "expr_str": check_expression,
@@ -172,6 +180,7 @@ _TEXTS: Final[dict[str, Callable[[str], None]]] = {
     "path_name": _path,
 }
 """The check of each text by its key; a text under any other key is refused."""
+_ONLY_TEXTS: Final = frozenset(_TEXTS) - {"as_float", "as_floats"}
 _LISTS: Final = frozenset({"forward_arg_names", "field_names", "as_strings", "verifiers"})
 """Texts of which there is a list."""
 _DEVICES: Final = frozenset({"cpu", "cuda", "meta", "mps", "xpu", "hpu", "npu", "mtia", "xla"})
@@ -205,7 +214,7 @@ def _checked(value: Any, key: str, known: frozenset[str], depth: int) -> Any:
     if isinstance(value, str):
         _check_text(value, key, known)
         return value
-    if key in _TEXTS and value is not None and not (isinstance(value, list) and key in _LISTS):
+    if key in _ONLY_TEXTS and value is not None and not (isinstance(value, list) and key in _LISTS):
         raise Refused(f"{short(value)!r} for {key}")
     if isinstance(value, list):
         return [_checked(one, key, known, depth - 1) for one in value]

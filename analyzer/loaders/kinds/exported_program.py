@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch.export.graph_signature import InputKind
 from torch.utils._pytree import tree_leaves, tree_unflatten
 
 from analyzer.capture import Loaded
@@ -123,13 +124,15 @@ def _unlifted(program: Any) -> Any:
 
 def _inputs(program: Any) -> tuple[dict[str, Any], Any, list[Assumption]]:
     """The example inputs by name, how they go in, and what was made up where the file holds none."""
-    names = list(program.graph_signature.user_inputs)
+    specs = [one for one in program.graph_signature.input_specs if one.kind is InputKind.USER_INPUT]
+    names = [one.arg.name or f"input_{number}" for number, one in enumerate(specs)]  # of a constant it may be ""
+    constants = {name: one.arg.value for name, one in zip(names, specs, strict=True) if hasattr(one.arg, "value")}
     spec = program.call_spec.in_spec
     if program.example_inputs is not None:
         values = tree_leaves(program.example_inputs)
         return dict(zip(names, values, strict=True)), spec, []
     kept = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
-    made = {name: _made(kept[name]) if name in kept else name for name in names}  # no tensor: a constant's own value
+    made = {name: constants[name] if name in constants else _made(kept.get(name)) for name in names}
     notes = [Assumption.of_input(name, "made like the one of the export") for name in made]
     return made, spec, notes
 
