@@ -8,12 +8,21 @@ from typing import Final
 from analyzer.loaders.exported.refused import Refused, short
 
 _NAME: Final = re.compile(r"torch\.ops\.(?P<space>\w+)\.(?P<name>\w+)(?:\.(?P<overload>\w+))?")
-_SPACES: Final = ("aten", "prims", "quantized", "quantized_decomposed", "torchvision")
+_SPACES: Final = ("aten", "prims", "quantized", "quantized_decomposed", "torchvision", "transformers")
 """Libraries of operators that compute tensors from tensors."""
 _ACTING: Final = frozenset({"aten::from_file", "aten::save", "aten::_print", "aten::warn", "aten::record_stream"})
 """Those among them that read a file or act outside their result."""
-_UNCHECKED: Final = re.compile(r"sparse|coalesce|nested|_[cb]s[rc]_|_tensor_unsafe|_unsafe$|^set_|^resize")
+_UNCHECKED: Final = re.compile(r"sparse|coalesce|nested|_[cb]s[rc]_|_unsafe$|^set_|^resize|gather_backward|_lstm_cell$")
 """Names of operators that make tensors of parts that they do not check: on real numbers they may crash."""
+_PRIVATE: Final = re.compile(
+    r"_(_.*__|to_copy|assert|functional|unsafe_(view|index|masked_index)|local_scalar_dense|(log_|safe_|masked_)?softmax"
+    r"|scaled|flash|efficient|transformer_encoder|native|batch_norm|weight_norm|embedding_bag|cdist|pdist|euclidean"
+    r"|adaptive|upsample|conj|neg_view|pack_padded|pad_packed|jagged|padded|trilinear|ctc_loss|unique|linalg|fft|prelu"
+    r"|stack|cat|convolution|slow_conv|addmm|int_mm|grouped_mm|weight_int|dyn_quant|fake_quant|make_per|fused"
+    r"|thnn_fused|is_all|is_any|autocast|shape_as|standard_gamma|sample_dirichlet|chunk|lu_with|logcumsumexp|sym"
+    r"|cummax|cummin|histogramdd|masked_scale|nnpack|reverse|grid_sampler|segment_reduce|backward|fw_primal).*"
+)
+"""Operators of PyTorch's own that exports hold; the others of its own check little of what they are given."""
 _HIGHER_ORDER: Final = frozenset({
     "wrap", "wrap_with_autocast", "wrap_with_set_grad_enabled", "wrap_activation_checkpoint",
     "tag_activation_checkpoint", "cond", "while_loop", "scan", "associative_scan", "map", "map_impl", "flex_attention",
@@ -65,4 +74,5 @@ def _computes(space: str, name: str, overload: str | None, known: frozenset[str]
         return name in _HIGHER_ORDER and not overload
     full = f"{space}::{name}"
     registered_as = full if overload == "default" else f"{full}.{overload}"
-    return space in _SPACES and full not in _ACTING and not _UNCHECKED.search(name) and registered_as in known
+    private = name.startswith("_") and not _PRIVATE.fullmatch(name)
+    return space in _SPACES and not (full in _ACTING or private or _UNCHECKED.search(name)) and registered_as in known

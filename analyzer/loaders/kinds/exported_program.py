@@ -6,7 +6,7 @@ import logging
 import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Any, Final
@@ -78,7 +78,7 @@ def _read(path: Path, *, trust: bool) -> Any:
             raise
         with _torch_reads(path):
             return torch.export.load(path)
-    with _torch_reads(path), _without_pickles():
+    with _torch_reads(path), nullcontext() if trust else _without_pickles():
         return torch.export.load(held)
 
 
