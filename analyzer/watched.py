@@ -39,6 +39,7 @@ def watched(command: Callable[[], int]) -> int:
     """The exit code of the command, run in a child; 2 where it had to be ended. In one process where Linux is not."""
     if sys.platform != "linux" or "--in-process" in sys.argv:
         return command()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the system forgets what became of a child
     heard = {getattr(signal, name) for name in _FORWARDED} | {signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     reader, writer = os.pipe()

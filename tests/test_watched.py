@@ -90,3 +90,11 @@ def test_the_command_does_not_outlive_who_waits(tmp_path: Path) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("it is still there")
+
+
+def test_a_parent_that_ignores_its_children_is_none_of_ours() -> None:
+    """Some services start commands so; the system then keeps no exit codes."""
+    script = START.format(body="    return 7")
+    command = f"import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv({sys.executable!r}, " \
+              f"[{sys.executable!r}, '-c', {script!r}])"  # fmt: skip
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 7
