@@ -64,8 +64,10 @@ def _wait(child: int, reader: int, heard: set[signal.Signals]) -> int:
         if done:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else _ended(f"the command was ended by {signal.Signals(-code).name}")
-        if info is not None and info.si_signo != signal.SIGCHLD and info.si_code != _OF_TERMINAL:
-            os.kill(child, info.si_signo)
+        # After a stop of the whole group, CPython may give what nobody sent: a number that was not waited for.
+        if info is not None and info.si_signo in heard - {signal.SIGCHLD} and info.si_code != _OF_TERMINAL:
+            with suppress(OSError):
+                os.kill(child, info.si_signo)
         with suppress(OSError, ValueError, IndexError):
             said = os.read(reader, 4096).split(b"\n")[-2].split()
             deadline, memory = float(said[0]), int(said[1])

@@ -98,3 +98,14 @@ def test_a_parent_that_ignores_its_children_is_none_of_ours() -> None:
     command = f"import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv({sys.executable!r}, " \
               f"[{sys.executable!r}, '-c', {script!r}])"  # fmt: skip
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 7
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.9])
+def test_a_command_that_was_stopped_goes_on(seconds: float) -> None:
+    """As by Ctrl-Z and fg; the interrupted wait of CPython may then tell of a signal that nobody sent."""
+    process = _started("print('ready', flush=True)\ntime.sleep(0.5)\nreturn 7", start_new_session=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for number in (signal.SIGTSTP, signal.SIGCONT):
+        os.killpg(process.pid, number)
+        time.sleep(seconds)
+    assert process.wait(20) == 7

@@ -72,7 +72,7 @@ def _architecture(model_type: str) -> Seed:
     import transformers
     from transformers.models.auto import modeling_auto
 
-    if model_type not in transformers.CONFIG_MAPPING:  # an older release: another stands for it
+    if model_type not in {*transformers.CONFIG_MAPPING} & {*modeling_auto.MODEL_MAPPING_NAMES}:  # an older release
         model_type = "llama"
     config = transformers.CONFIG_MAPPING[model_type]().to_dict()
     named = (modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
