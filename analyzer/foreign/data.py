@@ -16,12 +16,15 @@ _LONGEST: Final = 1 << 20
 """Characters of a text; a chat template has some thousands."""
 _MOST: Final = 5_000_000
 """Values in one file: labels, or the names of all tensors."""
+_POINTER: Final = "version https://git-lfs"
 _AGAIN: Final = "download or save the file again"
 
 
 def parse_json(text: str | bytes, file: Path | str, hint: str = _AGAIN) -> object:
     """What JSON text holds, plain. Raises AnalyzerError, with the line where it is broken; `file` names it there."""
     check_containers(text, file)
+    if text[: len(_POINTER)] in (_POINTER, _POINTER.encode()):
+        raise AnalyzerError(f"{file} is a git-lfs pointer, not the file", hint="git lfs pull")
     try:
         found: object = json.loads(text)
     except json.JSONDecodeError as error:

@@ -110,3 +110,8 @@ def test_toml_that_is_refused_at_once(text: str, words: str) -> None:
 def test_toml_is_read() -> None:
     assert parse_toml("[tool.analyzer]\nx = ['a.b.c']\n", FILE) == {"tool": {"analyzer": {"x": ["a.b.c"]}}}
     assert parse_toml('a = "' + "b." * 200 + '"', FILE) == {"a": "b." * 200}
+
+
+def test_a_pointer_of_git_lfs_is_told() -> None:
+    with pytest.raises(AnalyzerError, match="is a git-lfs pointer"):
+        parse_json(b"version https://git-lfs.github.com/spec/v1\noid sha256:x\nsize 1\n", FILE)

@@ -14,6 +14,10 @@ _LARGEST: Final = 1 << 64
 """Numbers of sizes and bounds lie below."""
 _POWER: Final = 64
 """The largest exponent: a size is no power of powers."""
+_WIDEST: Final = 64
+"""Arguments of one function: sympy compares each of Max with each."""
+_PRECISION: Final = 200
+"""Bits of a Float."""
 _SYMBOL: Final = re.compile(r"[A-Za-z]{1,4}\d{1,9}(_\d{1,9})?")
 """s77, u0, zuf3: what torch calls its symbols (torch.utils._sympy.symbol.prefix_str)."""
 _CONSTANTS: Final = frozenset({"oo", "int_oo", "zoo", "true", "false", "nan"})
@@ -69,11 +73,13 @@ def _allowed(node: ast.AST, called: bool) -> bool:
         case ast.Name(id=name):
             return name in _FUNCTIONS if called else name in _CONSTANTS or is_symbol(name)
         case ast.Call(func=ast.Name(id=name), args=arguments):
-            return name not in _POWERS or (len(arguments) == 2 and _is_power(*arguments))
+            return len(arguments) <= _WIDEST and (
+                name not in _POWERS or (len(arguments) == 2 and _is_power(*arguments))
+            )
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             return _is_power(left, right)
-        case ast.keyword(arg=name, value=ast.Constant(value=bool() | int())):
-            return name in _ASSUMPTIONS
+        case ast.keyword(arg=name, value=ast.Constant(value=bool() | int() as value)):
+            return name in _ASSUMPTIONS and value <= _PRECISION
         case ast.Constant(value=bool() | float() | None):
             return True
         case ast.Constant(value=int(value)):

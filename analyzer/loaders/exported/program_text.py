@@ -198,6 +198,8 @@ _MAPS: Final[dict[str, Callable[[str], None]]] = {
 """The check of the keys of each map."""
 _EMPTIED: Final[dict[str, list[object]]] = {"guards_code": []}
 """Left out: guards are Python that torch would compile, and the nodes refuse by themselves what does not fit."""
+_CODES: Final = ("dtype", "layout", "memory_format")
+"""Arguments that a number of any size would be taken for, and not looked up."""
 _OBJECTS: Final = frozenset({"as_custom_obj", "custom_obj_name", "class_fqn"})
 
 
@@ -231,6 +233,8 @@ def _checked_record(value: dict[str, Any], key: str, known: frozenset[str], dept
     check = _MAPS.get(key)
     for name in value:
         (check or _field)(name)
+    if value.get("name") in _CODES and isinstance(given := value.get("arg"), dict) and "as_int" in given:
+        raise Refused(f"a number for {value['name']}")
     if key == "as_graph" and isinstance(text := value.get("name"), str):
         _member(text)
     if key != "arg" and isinstance(text := value.get("as_string"), str):

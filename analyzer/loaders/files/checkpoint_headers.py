@@ -76,7 +76,10 @@ def read_headers(root: Path, kinds: tuple[str, ...] = _KINDS) -> Checkpoint:
 
 def _whole(file: Path) -> Checkpoint:
     found = _READERS[file.suffix](file)
-    return Checkpoint({key: _stored(entry, file.name) for key, entry in (found or {}).items()}, found is not None)
+    if found is None:
+        remark = Assumption("the weights are a git-lfs pointer", "dtypes as the config says: git lfs pull", file.name)
+        return Checkpoint(remarks=(remark,))
+    return Checkpoint({key: _stored(entry, file.name) for key, entry in found.items()}, complete=True)
 
 
 def _variants(root: Path, name: str) -> dict[str, Path]:

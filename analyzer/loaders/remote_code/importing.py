@@ -25,6 +25,7 @@ _PIP_NAMES: Final = {
     "mamba_ssm": "mamba-ssm", "causal_conv1d": "causal-conv1d", "skimage": "scikit-image", "google": "protobuf",
 }  # fmt: skip
 """Packages that pip knows by another name than Python does."""
+_OWN: Final = "the error is raised by the model's own code"
 _ODD: Final = "is a value in its files of another kind than its key means? --debug shows where"
 _OURS: Final = str(Path(__file__).parents[2]) + os.sep
 _TEXTS: Final = "_texts"
@@ -103,6 +104,16 @@ def library_code(root: Path, doing: str) -> Iterator[None]:
         raise (AnalyzerError(told.message, hint=_ODD) if _is_ours(error) else told) from error
 
 
+def _passes(error: BaseException, root: Path) -> bool:
+    """Whether an error comes out of a file of the model's folder."""
+    prefix, trace = plain_path(root), error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.startswith(prefix):
+            return True
+        trace = trace.tb_next
+    return isinstance(error, SyntaxError)
+
+
 def _is_ours(error: BaseException) -> bool:
     """Whether the innermost line of an error is one of ours."""
     trace = error.__traceback__
@@ -116,7 +127,7 @@ def _told(error: BaseException, root: Path, doing: str, package: str) -> Analyze
         return _missing(error, root, package)
     if isinstance(error, PermissionError) and error.filename:
         return unreadable(error, str(error.filename))
-    hint = getattr(error, "hint", "") or "the error is raised by the model's own code"
+    hint = getattr(error, "hint", "") or (_OWN if _passes(error, root) else _ODD)
     if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
         hint = wanted.group()
     elif isinstance(error, ImportError) and "transformers" in str(error):
