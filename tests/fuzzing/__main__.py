@@ -21,6 +21,8 @@ from tests.fuzzing.inputs import Place
 from tests.fuzzing.running import Task, build, made, run_all, run_one
 from tests.fuzzing.seeds import KINDS
 
+FIGURES: Final = Path(__file__).parent / "figures.json"
+"""What came of all inputs so far: each run goes on, and adds to it."""
 _PAUSE: Final = 20.0
 """Seconds between two times that the figures are kept."""
 _WEIGHTS: Final = {"config": 4, "hub": 3, "recipe": 3, "program": 3, "adapter": 3, "pipeline": 2, "weights": 2}
@@ -66,7 +68,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--kinds", nargs="*", choices=list(KINDS))
-    parser.add_argument("--out", type=Path, default=Path("build/fuzzing.json"), help="figures, kept over runs")
+    parser.add_argument("--out", type=Path, default=FIGURES, help="figures, kept over runs")
     parser.add_argument("--page", action="store_true", help="write the figures into docs/security.md")
     parser.add_argument("--only", metavar="KIND:N", help="one input, whole")
     parser.add_argument("--into", type=Path, default=Path("build/fuzzing"), help="where --only writes it")
