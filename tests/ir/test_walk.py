@@ -140,7 +140,7 @@ STAY = {
     "ir/text.py _arg": "writes text, with the brackets of the container",
     "loaders/attention_packages.py _parts": "goes down the sub-configs of a config; a dict is none",
     "loaders/exported/program_text.py _checked": "checks each text by its key, and leaves out what nothing needs",
-    "loaders/exported/program_text.py _tree": "checks a description of containers, which is no container itself",
+    "loaders/exported/nesting.py _tree": "checks a description of containers, which is no container itself",
     "loaders/limits/patterns.py _patterns": "needs the key of each text",
     "loaders/limits/patterns.py _texts": "keys are patterns too",
     "loaders/limits/sizes.py _modules": "needs the key of each number, and sums",
