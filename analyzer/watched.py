@@ -44,7 +44,11 @@ def watched(command: Callable[[], int]) -> int:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     reader, writer = os.pipe()
     parent = os.getpid()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:  # there may be no more processes: nobody waits then
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return command()
     if child == 0:
         _WRITER.append(writer)
         os.close(reader)

@@ -109,3 +109,9 @@ def test_a_command_that_was_stopped_goes_on(seconds: float) -> None:
         os.killpg(process.pid, number)
         time.sleep(seconds)
     assert process.wait(20) == 7
+
+
+def test_where_no_process_can_be_made_the_command_runs_alone() -> None:
+    refused = "def fork():\n    raise OSError(11, 'no')\nos.fork = fork\nsys.exit("
+    script = START.format(body="    return 7").replace("sys.exit(", refused)
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 7
