@@ -13,6 +13,9 @@ import torch
 from analyzer.actions.trace import run_trace
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
+from analyzer.loaders.exported.operators import check_operator, registered
+from analyzer.loaders.exported.program_text import checked_json
+from analyzer.loaders.exported.refused import Refused
 from analyzer.loaders.request import ModelRequest
 from tests.hostile.programs import EXPLOITS, REAL, edited, saved
 
@@ -52,3 +55,24 @@ def test_the_way_in_is_real(name: str, program: bytes, tmp_path: Path, monkeypat
     with suppress(Exception):
         torch.export.load(file).module()(torch.ones(3, 4))
     assert (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize("name", [
+    "_sparse_csr_tensor_unsafe.default", "_coalesce.default", "_reshape_alias.default", "set_.source_Tensor",
+    "resize_.default", "_nested_view_from_buffer.default", "from_file.default",
+])  # fmt: skip
+def test_operators_that_check_little_need_trust(name: str) -> None:
+    with pytest.raises(Refused, match="a call of"):
+        check_operator(f"torch.ops.aten.{name}", registered())
+
+
+@pytest.mark.parametrize("name", ["linear.default", "_to_copy.default", "_softmax.default", "__and__.Tensor"])
+def test_operators_that_exports_hold_need_none(name: str) -> None:
+    check_operator(f"torch.ops.aten.{name}", registered())
+
+
+@pytest.mark.parametrize("name", ["dtype", "layout", "memory_format"])
+def test_a_number_is_no_dtype(name: str) -> None:
+    """A kernel takes any number for one, and crashes."""
+    with pytest.raises(Refused, match=f"a number for {name}"):
+        checked_json(b'{"inputs": [{"name": "%s", "arg": {"as_int": 46}, "kind": 1}]}' % name.encode())
