@@ -13,15 +13,13 @@ from collections.abc import Mapping
 from typing import Final
 from unicodedata import category
 
-from analyzer.printable import logged, shown
+from analyzer.printable import OLD_COMMAND, logged, shown
 
 _MARKDOWN: Final = frozenset(" .,:;/+=-'\"?%()")
 """What means nothing to Markdown inside of a line."""
 _AUTOLINK: Final = re.compile(r"(?i)(?<=http)://|(?<=https)://|(?<=ftp)://|(?<=www)\.")
 _MERMAID: Final = frozenset(" _.,/()+=")
 _MERMAID_LONGEST: Final = 200
-_COMMAND: Final = re.compile(r"##(?=\w*\[)")
-"""What a CI service obeys anywhere in a line."""
 _LINK: Final = re.compile(r"\[(?=[^\[\]]*\]\()")
 _DATA: Final = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _PROPERTY: Final = _DATA | {":": "%3A", ",": "%2C"}
@@ -96,7 +94,7 @@ def as_json(data: object, indent: int | None = 1, readable: bool = False) -> str
     text = json.dumps(data, indent=indent, ensure_ascii=not readable, allow_nan=False)
     if readable and not text.isprintable():
         text = "".join(c if c.isprintable() or c == "\n" or category(c) == "Zs" else _json_escape(c) for c in text)
-    return _COMMAND.sub(r"#\\u0023", text)
+    return OLD_COMMAND.sub(r"#\\u0023", text)
 
 
 def as_sarif(text: str) -> str:
@@ -128,7 +126,7 @@ def as_comment(text: str) -> str:
 
 
 def _commanded(text: str, table: Mapping[str, str]) -> str:
-    return _COMMAND.sub(r"#\\x23", "".join(table.get(c) or shown(c) for c in text))
+    return OLD_COMMAND.sub(r"#\\x23", "".join(table.get(c) or shown(c) for c in text))
 
 
 def _json_escape(character: str) -> str:

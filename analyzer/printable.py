@@ -7,7 +7,8 @@ from typing import Final
 from unicodedata import category
 
 _COMMAND: Final = re.compile(r"^([^\S\n]*):(?=:)", re.MULTILINE)
-_OLD_COMMAND: Final = re.compile(r"##(?=\w*\[)")
+OLD_COMMAND: Final = re.compile(r"##(?=\w*\[)")
+"""What a CI service obeys anywhere in a line."""
 
 
 def shown(text: str, kept: str = "") -> str:
@@ -32,7 +33,7 @@ def logged(text: str) -> str:
     at::Tensor
       \x3a:error::x
     """
-    return _OLD_COMMAND.sub(r"#\\x23", _COMMAND.sub(r"\1\\x3a", text))
+    return OLD_COMMAND.sub(r"#\\x23", _COMMAND.sub(r"\1\\x3a", text))
 
 
 def _escape(character: str) -> str:

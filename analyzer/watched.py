@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from analyzer.held_signals import ENDING
+
 FAILED: Final = 2
 TIMES: Final = 3
 """How much longer than its deadline a command may take: there may be two models, and there is reading and drawing."""
@@ -22,9 +24,10 @@ _TICK: Final = 0.5
 """Seconds between two looks at the clock and the memory."""
 _MEMORY: Final = 8 << 30
 _DEADLINE: Final = 300.0
-_FORWARDED: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 _OF_TERMINAL: Final = 128
 """si_code of a signal that the kernel sent: the whole group of a terminal's processes has it already."""
+_PARENT_DIED: Final = 1
+"""PR_SET_PDEATHSIG of prctl(2)."""
 _WRITER: list[int] = []
 
 
@@ -40,7 +43,7 @@ def watched(command: Callable[[], int]) -> int:
     if sys.platform != "linux" or "--in-process" in sys.argv:
         return command()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the system forgets what became of a child
-    heard = {getattr(signal, name) for name in _FORWARDED} | {signal.SIGCHLD}
+    heard = {getattr(signal, name) for name in ENDING} | {signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     reader, writer = os.pipe()
     parent = os.getpid()
@@ -78,7 +81,7 @@ def _wait(child: int, reader: int, heard: set[signal.Signals]) -> int:
         words = ""
         if deadline and time.monotonic() - started > TIMES * deadline + _MORE:
             words = f"stopped: it went on for {TIMES * deadline + _MORE:g} s (--deadline {deadline:g})"
-        elif memory and _resident(child) > memory:
+        elif memory and resident(child) > memory:
             words = f"stopped: it needs more than {memory / (1 << 30):g} GB of memory (--max-memory)"
         if words:
             os.kill(child, signal.SIGKILL)
@@ -93,19 +96,26 @@ def _ended(words: str) -> int:
     return FAILED
 
 
-def _resident(process: int) -> int:
+def resident(process: int) -> int:
+    """Bytes of memory that a process holds, as Linux tells; 0 elsewhere."""
     try:
         with open(f"/proc/{process}/statm", encoding="ascii") as file:  # noqa: PTH123 (pathlib is not yet imported)
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, AttributeError):
         return 0
+
+
+def die_with_the_parent() -> None:
+    """See that this process is ended when the one that made it is, on Linux."""
+    import ctypes
+
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGKILL, 0, 0, 0)
 
 
 def _die_with(parent: int) -> None:
     """See that the command does not outlive who waits for it."""
-    import ctypes
-
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    die_with_the_parent()
     if os.getppid() != parent:
         os._exit(FAILED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import is_file, read_small
+from analyzer.foreign.links import lies_in
 from analyzer.ir.findings import Finding, Operand, Origin
 
 
@@ -49,11 +49,7 @@ def find(file: str, folder: str) -> Path | None:
     roots = [given.parent if given.is_file() else given] if folder else []
     if not file.endswith(".py"):
         return None
-    return next((path for root in [*roots, packages()] if is_file(path := root / file) and _lies_in(path, root)), None)
-
-
-def _lies_in(path: Path, root: Path) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+    return next((path for root in [*roots, packages()] if is_file(path := root / file) and lies_in(path, root)), None)
 
 
 @cache

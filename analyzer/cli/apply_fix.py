@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import is_file, read_small
-from analyzer.foreign.links import is_own
+from analyzer.foreign.links import is_own, lies_in
 from analyzer.ir.plan import Plan
 from analyzer.ir.proposals import Proposal, Trial
 from analyzer.output_files import deliver, deliver_all, deliver_folder
@@ -56,7 +56,7 @@ def _check(model: Path, proposal: Proposal) -> None:
     folder, own = _folder(model), set(_code(model))
     for edit in proposal.edits:
         file = folder / edit.file
-        if edit.file not in own or not file.resolve().is_relative_to(folder.resolve()):
+        if edit.file not in own or not lies_in(file, folder):
             raise AnalyzerError(f"the fix changes {edit.file}, which is no code of {model}", hint="nothing was written")
         if file.read_bytes().decode("utf-8", "surrogateescape") != edit.before:
             raise AnalyzerError(f"{file} has changed since it was traced", hint="run analyze fix again")

@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 
 import torch
 
+from analyzer.foreign.links import lies_in
+
 _CLOSED: Final = (ast.Name, ast.Attribute, ast.Call, ast.Subscript)
 """Expressions that take `.to(...)` without brackets around them."""
 _NAMED: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -113,7 +115,7 @@ def folder_of(model: Path) -> Path:
 def read(folder: Path, name: str) -> Code | None:
     """A Python file inside a model folder by the name that a graph has for it; None if it is none."""
     file = folder / name
-    inside = file.resolve().is_relative_to(folder.resolve())
+    inside = lies_in(file, folder)
     if not name or Path(name).is_absolute() or not inside or file.suffix != ".py" or not file.is_file():
         return None
     with file.open(encoding="utf-8", newline="") as stream:  # the file's own ends of lines are kept

@@ -39,9 +39,13 @@ def parse_json(text: str | bytes, file: Path | str, hint: str = _AGAIN) -> objec
 
 def check_containers(text: str | bytes, file: Path | str, most: int = _MOST) -> None:
     """Raises AnalyzerError for JSON of more lists and objects: each takes 60 bytes, however short it is."""
-    count = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
-    if count > most:
+    if containers(text) > most:
         raise _misfit(file, f"it holds more than {most:,} lists and objects")
+
+
+def containers(text: str | bytes) -> int:
+    """How many lists and objects JSON has at most."""
+    return text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
 
 
 def check_data(found: object, file: Path | str) -> None:

@@ -18,11 +18,15 @@ def may_be_read(target: Path, folder: Path, blobs: Path | None) -> bool:
     return target.suffix in _WEIGHTS or (blobs is not None and blobs in target.parents)
 
 
+def lies_in(path: Path, folder: Path) -> bool:
+    """Whether what a path leads to lies in a folder; also of a link that leads to itself, which `resolve` refuses."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 def is_own(file: Path, folder: Path) -> bool:
     """Whether what a name below a folder leads to is the folder's own, or the cache's of the same repository."""
-    real, target = Path(os.path.realpath(folder)), Path(os.path.realpath(file))
-    blobs = blobs_of(folder.absolute(), real)
-    return target.is_relative_to(real) or (blobs is not None and blobs in target.parents)
+    blobs = blobs_of(folder.absolute(), Path(os.path.realpath(folder)))
+    return lies_in(file, folder) or (blobs is not None and lies_in(file, blobs))
 
 
 def blobs_of(*folders: Path) -> Path | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Final, Protocol
 
 from analyzer.errors import AnalyzerError
+from analyzer.watched import resident
 from analyzer.worker.confinement import scrubbed
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
@@ -150,14 +151,6 @@ def written(pipe: int, data: bytes, patience: float) -> bool:
                 return False
             select.select((), (pipe,), (), _MOMENT)
     return True
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process holds, as Linux tells; 0 elsewhere."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return 0
 
 
 def gone(code: int | None, words: IO[bytes]) -> str:

@@ -12,6 +12,8 @@ from threading import Thread
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign.data import containers
+from analyzer.report.reader import CONTAINERS, LARGEST
 from analyzer.worker import protocol
 from analyzer.worker.channel import Channel, Launch
 from analyzer.worker.protocol import Action, Setup, Wanted
@@ -24,10 +26,8 @@ GRACE: Final = 10.0
 """Seconds that a worker has to answer with what there is once it was told to stop."""
 STARTING: Final = 180.0
 """Seconds that a worker has to read a request: before the first it may have to compile torch."""
-ANSWER: Final = 256 << 20
-"""Bytes that an answer may have: a report has some 700 for an operation."""
-CONTAINERS: Final = 10_000_000
-"""Lists and objects that an answer may have: each takes the front some 60 bytes, however short it is written."""
+ANSWER: Final = LARGEST
+"""Bytes that an answer may have: the longest is a report."""
 _WAITING: Final = 256
 """Lines that wait to be heard; a worker that says more waits itself."""
 SAID: Final = 1 << 16
@@ -269,6 +269,6 @@ class _Waiting:
 
     def _data(self, name: str) -> bytes:
         data = protocol.answer_file(self._worker.scratch, name, ANSWER)
-        if data.count(b"[") + data.count(b"{") > CONTAINERS:
+        if containers(data) > CONTAINERS:
             raise ValueError("the answer holds more than any report does")
         return data

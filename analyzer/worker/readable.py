@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -12,6 +11,7 @@ from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import is_file, is_folder, read_small
+from analyzer.foreign.links import lies_in
 from analyzer.plans.adapter_bases import candidates, in_reach
 from analyzer.worker.confinement import is_too_wide, model_paths, source_paths
 from analyzer.worker.protocol import TraceRequest
@@ -47,12 +47,8 @@ def _recipe(file: Path) -> Iterator[Path]:
     yield file
     for name in _named(_text(file)):
         for place in (file.parent / name, Path.cwd() / name):
-            if is_file(place) and any(_real(place).is_relative_to(_real(top)) for top in (file.parent, Path.cwd())):
+            if is_file(place) and any(lies_in(place, top) for top in (file.parent, Path.cwd())):
                 yield place
-
-
-def _real(place: Path) -> Path:
-    return Path(os.path.realpath(place))
 
 
 def _named(text: str) -> Iterator[str]:

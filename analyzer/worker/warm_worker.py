@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.worker.channel import Channel, boot, gone, resident, written
+from analyzer.watched import resident
+from analyzer.worker.channel import Channel, boot, gone, written
 from analyzer.worker.confinement import scrubbed
 
 _ANSWER: Final = 1 << 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import queue
 import signal
@@ -11,12 +10,13 @@ import traceback
 import warnings
 from _thread import interrupt_main
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread, main_thread
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from analyzer.errors import AnalyzerError, Interrupted
+from analyzer.watched import die_with_the_parent
 from analyzer.worker import debug_log, protocol
 from analyzer.worker.bytecode import compile_once
 from analyzer.worker.confinement import Confined, Rules, confine, interpreter_paths
@@ -31,8 +31,6 @@ _LARGEST: Final = 2 << 30
 """Bytes of a file that a worker may write."""
 _LONGEST: Final = 100_000
 """Characters of one text of an event: a library may put the whole of a config into an error."""
-_PARENT_DIED: Final = 1
-"""PR_SET_PDEATHSIG of prctl(2)."""
 
 
 def main() -> None:
@@ -54,7 +52,7 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
             events.write(protocol.line({"event": event, **said}))
             events.flush()
 
-    _die_with_the_front()
+    die_with_the_parent()
     try:
         setup = Setup.from_json(protocol.read_line(requests.readline(protocol.LINE)))
     except (ValueError, TypeError, KeyError, AnalyzerError) as error:
@@ -173,12 +171,6 @@ def _own_stdout() -> BinaryIO:
 def _confine(setup: Setup, *pipes: BinaryIO) -> Confined:
     rules = Rules((*interpreter_paths(), *setup.readable), (setup.scratch,), setup.address_space, _LARGEST)
     return confine(rules, keep=tuple(pipe.fileno() for pipe in pipes))
-
-
-def _die_with_the_front() -> None:
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGKILL, 0, 0, 0)
 
 
 def quiet() -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Final
 
+from analyzer.watched import resident
 from analyzer.worker import warm_worker
-from analyzer.worker.channel import Launch, resident
+from analyzer.worker.channel import Launch
 from analyzer.worker.process import GRACE
 from analyzer.worker.warm_worker import Warm
 from tests.fuzzing import child

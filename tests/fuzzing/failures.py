@@ -71,7 +71,7 @@ def result(one: Input, seen: Seen, verdict: Verdict) -> Result:
     ours = [f"{found[1]}:{line} {function}" for file, line, function in frames if (found := _OURS.match(file))]
     last = frames[-1] if frames else ("", "", "")
     raised = _RAISED.findall(seen.traceback.rstrip().rpartition("\n  ")[2].partition("\n")[2] or "")
-    theirs = _THEIRS.match(last[0])
+    theirs = _THEIRS.match(last[0]) or _OURS.match(last[0])
     return Result(
         one.name.partition(":")[0], one.name, one.seed, verdict.outcome, verdict.words, next(iter(raised), ""),
         ours[-1] if ours else "", f"{theirs[1] if theirs else last[0]}:{last[1]} {last[2]}" if frames else "",

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from analyzer.cli import main
+from analyzer.watched import resident
 from analyzer.worker import process
-from analyzer.worker.channel import resident
 from tests.worker.models import LINE, clean, written
 
 __all__ = ["clean"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign import opened
 from analyzer.loaders.exported.program_text import checked_json
 from analyzer.loaders.exported.refused import Refused, short
 
@@ -41,7 +42,7 @@ def checked(path: Path) -> io.BytesIO:
     Raises AnalyzerError for what is no such archive, and for one that holds more than operators, tensors and sizes.
     """
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        with opened(path) as file, zipfile.ZipFile(file) as archive:
             return _rebuilt(dict(_members(archive)), archive)
     except Refused as error:
         raise AnalyzerError(f"{path} holds {error}, and is not opened without trust", hint=_TRUST) from error

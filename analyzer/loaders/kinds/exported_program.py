@@ -171,17 +171,14 @@ class _PlacedInterpreter(torch.fx.Interpreter):
         """A tensor or a graph of the program by its name, and nothing else that Python finds there."""
         value: Any = self.module
         for part in target.split("."):
-            tables = (value._modules, value._parameters, value._buffers, vars(value)) if _is_module(value) else ()
+            inside = isinstance(value, torch.nn.Module)
+            tables = (value._modules, value._parameters, value._buffers, vars(value)) if inside else ()
             value = next((table[part] for table in tables if part in table), None)
         if not isinstance(value, (torch.Tensor, torch.nn.Module)):
             raise AnalyzerError(
                 f"the program names {target[:80]}, which is no tensor and no graph", hint="export it again"
             )
         return value
-
-
-def _is_module(value: object) -> bool:
-    return isinstance(value, torch.nn.Module)
 
 
 def _place(trace: str) -> Place:

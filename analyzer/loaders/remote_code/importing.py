@@ -11,6 +11,7 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, Final
 
 from torch import nn
@@ -27,7 +28,6 @@ _PIP_NAMES: Final = {
 """Packages that pip knows by another name than Python does."""
 _OWN: Final = "the error is raised by the model's own code"
 _ODD: Final = "is a value in its files of another kind than its key means? --debug shows where"
-_OURS: Final = str(Path(__file__).parents[2]) + os.sep
 _TEXTS: Final = "_texts"
 """Attribute of the package: file -> what it held when it was imported."""
 
@@ -100,26 +100,13 @@ def library_code(root: Path, doing: str) -> Iterator[None]:
     except AnalyzerError:
         raise
     except Exception as error:
-        told = _told(error, root, doing, "")
-        raise (AnalyzerError(told.message, hint=_ODD) if _is_ours(error) else told) from error
+        raise _told(error, root, doing, "") from error
 
 
-def _passes(error: BaseException, root: Path) -> bool:
-    """Whether an error comes out of a file of the model's folder."""
-    prefix, trace = plain_path(root), error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename.startswith(prefix):
-            return True
-        trace = trace.tb_next
-    return isinstance(error, SyntaxError)
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether the innermost line of an error is one of ours."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS)
+def _lines(error: BaseException, root: Path) -> list[tuple[str, int]]:
+    """The lines of the model's folder that an error came through, the innermost last."""
+    lines = ((frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__))
+    return [(file, line) for file, line in lines if file.startswith(plain_path(root))]
 
 
 def _told(error: BaseException, root: Path, doing: str, package: str) -> AnalyzerError:
@@ -127,7 +114,7 @@ def _told(error: BaseException, root: Path, doing: str, package: str) -> Analyze
         return _missing(error, root, package)
     if isinstance(error, PermissionError) and error.filename:
         return unreadable(error, str(error.filename))
-    hint = getattr(error, "hint", "") or (_OWN if _passes(error, root) else _ODD)
+    hint = getattr(error, "hint", "") or (_OWN if isinstance(error, SyntaxError) or _lines(error, root) else _ODD)
     if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
         hint = wanted.group()
     elif isinstance(error, ImportError) and "transformers" in str(error):
@@ -222,10 +209,6 @@ def _line(error: BaseException, root: Path) -> str:
     places = SourceLines(nn.Module(), plain_path(root))
     if isinstance(error, SyntaxError) and error.filename:
         return f"{places.show(error.filename)}:{error.lineno}"
-    prefix, found, trace = plain_path(root), "", error.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if file.startswith(prefix):
-            found = f"{places.show(file)}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return found or str(places.of_error(error)[0]) or root.name
+    for file, line in reversed(_lines(error, root)):
+        return f"{places.show(file)}:{line}"
+    return str(places.of_error(error)[0]) or root.name
