@@ -82,4 +82,4 @@ def _wrong(value: object) -> str:
 
 
 def _misfit(file: Path | str, wrong: str) -> AnalyzerError:
-    return AnalyzerError(f"{file} cannot be read: {wrong}", hint="no file that a library writes does")
+    return AnalyzerError(f"{file} cannot be read: {wrong}", hint=_AGAIN)

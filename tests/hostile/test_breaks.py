@@ -1,4 +1,4 @@
-"""Ways in, out and into the ground that a review found: each fails until its kind is closed."""
+"""Holes that a review found: code that runs, files that are written or read, and work that never ends."""
 
 from __future__ import annotations
 

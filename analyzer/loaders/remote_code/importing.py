@@ -27,7 +27,7 @@ _PIP_NAMES: Final = {
 }  # fmt: skip
 """Packages that pip knows by another name than Python does."""
 _OWN: Final = "the error is raised by the model's own code"
-_ODD: Final = "is a value in its files of another kind than its key means? --debug shows where"
+_ODD: Final = "a value in one of its files may be of the wrong type: --debug shows where"
 _TEXTS: Final = "_texts"
 """Attribute of the package: file -> what it held when it was imported."""
 
