@@ -164,6 +164,15 @@ def spec_of(tensor: torch.Tensor) -> Spec:
     return Spec(dtype_name(tensor.dtype), tuple(tensor.shape))
 
 
+def bounds_of(tensor: torch.Tensor | None) -> tuple[float, float] | None:
+    """The least and the greatest value of a real tensor; None where there is none, or they have no order."""
+    if tensor is None or tensor.layout != torch.strided or tensor.dtype.is_complex or not tensor.numel():
+        return None
+    with torch._C._DisableTorchDispatch():
+        wide = tensor.double()
+        return float(wide.min()), float(wide.max())
+
+
 def small(tensor: torch.Tensor) -> bool:
     """Whether a tensor is small enough to be computed for real."""
     return prod(tensor.shape) <= SMALL

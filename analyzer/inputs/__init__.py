@@ -39,6 +39,10 @@ class Inputs:
     """Names of values that were made for a loss, which the model may turn out not to take."""
     invented: bool = False
     """Whether they were made up, so that others may be tried."""
+    tokens: int = 0
+    """How many tokens a text has that was made up."""
+    longest: int = 0
+    """How many tokens the config allows a text at most."""
 
 
 def made_up(model: nn.Module, config: object, plan: Plan, dtype: str, notes: Sequence[Assumption] = ()) -> Inputs:
@@ -48,7 +52,8 @@ def made_up(model: nn.Module, config: object, plan: Plan, dtype: str, notes: Seq
     notes = [*notes, *(told(name, value) for name, value in values.items() if name not in plan.input_dtypes)]
     if "pixel_values" in facts.names and "pixel_values" not in values:
         notes.append(Assumption.of_input("pixel_values", "none: text alone (an inputs file can give an image)"))
-    return _with_labels(Inputs(values, run, tuple(notes), invented=True), facts, plan)
+    made = Inputs(values, run, tuple(notes), invented=True, tokens=facts.length, longest=facts.longest)
+    return _with_labels(made, facts, plan)
 
 
 def given(

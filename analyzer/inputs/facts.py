@@ -70,8 +70,13 @@ class Facts:
     @cached_property
     def length(self) -> int:
         """How many tokens a text has."""
-        limit = self.find("max_position_embeddings", "n_positions", default=16)
-        return min(16, limit) if isinstance(limit, int) and limit > 0 else 16
+        return min(16, self.longest) or 16
+
+    @cached_property
+    def longest(self) -> int:
+        """How many tokens a text has at most; 0 if the config does not say."""
+        limit = self.find("max_position_embeddings", "n_positions", default=0)
+        return max(limit, 0) if isinstance(limit, int) else 0
 
     @cached_property
     def special(self) -> frozenset[int]:

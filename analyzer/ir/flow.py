@@ -13,6 +13,7 @@ from analyzer.ir.findings import Origin
 from analyzer.ir.graph import ModelGraph, Ref, above
 from analyzer.ir.inventory import EMPTY, Inventory
 from analyzer.ir.plan import Plan
+from analyzer.ir.values.ranges import Ranges
 from analyzer.ir.witness import AS_ON_CPU, CPU, Witness
 
 
@@ -85,6 +86,11 @@ class Flow:
         Where the dtype was won by a promotion on the way, the blame is on the promotion's wide operand alone.
         """
         return self._blame.origins(ref)
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """Between which numbers each tensor lies, where the code says."""
+        return Ranges(self.graph, self.inventory.tokens, self.inventory.longest)
 
     @cached_property
     def _blame(self) -> Blame:

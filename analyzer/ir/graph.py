@@ -123,6 +123,8 @@ class Node:
     """Which forward pass of several it belongs to: "prefill", "decode"; "" where there is but one."""
     odd: tuple[int, ...] = ()
     """Positions of the operands that the repair casts; empty where it is every float."""
+    bounds: tuple[float, float] | None = field(default=None, compare=False)
+    """The least and the greatest value of a stored tensor, where they are known."""
 
     _operands: tuple[Ref, ...] | None = field(default=None, init=False, compare=False, repr=False)
 

@@ -56,6 +56,10 @@ class Inventory:
     """Whether headers of a whole checkpoint were read, so that what is missing there is known to be."""
     made_anew: tuple[str, ...] = ()
     """Expressions for names that the model's class expects to be missing (`_keys_to_ignore_on_load_missing`)."""
+    tokens: int = 0
+    """How many tokens a text has that was made up; 0 if a person gave the inputs."""
+    longest: int = 0
+    """How many tokens the config allows at most; 0 if it says nothing of that."""
 
     @property
     def stored_dtype(self) -> str:

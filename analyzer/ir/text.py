@@ -19,8 +19,21 @@ _WORDS: Final = {"True": True, "False": False, "None": None, "inf": float("inf")
 _BARE_ID: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _BARE_FIELD: Final = re.compile(r"[\w./<>+:,-]+", re.ASCII)
 _PLACE: Final = re.compile(r"(.*):(\d+)", re.DOTALL)
-_SIGNS: Final = ("@", "~", "#", "/", "=>", "?", "+", "<", "^", "*", "!")
-_NAMED: Final = ("at", "other", "place", "call", "repair", "reason", "inserted", "phase", "step", "odd", "refused")
+_SIGNS: Final = ("@", "~", "#", "/", "=>", "?", "+", "<", "^", "*", "|", "!")
+_NAMED: Final = (
+    "at",
+    "other",
+    "place",
+    "call",
+    "repair",
+    "reason",
+    "inserted",
+    "phase",
+    "step",
+    "odd",
+    "bounds",
+    "refused",
+)
 _FIELDS: Final = dict(zip(_SIGNS, _NAMED, strict=True))
 """Signs after the outputs; `!` is last and runs to the end of the line."""
 _TOKEN: Final = re.compile(
@@ -71,7 +84,10 @@ def _line(node: Node) -> str:
     at, other = (node.module, node.name) if node.is_op else (node.name, node.module)
     place = f"{node.place.file}:{node.place.line}" if node.place != NOWHERE else ""
     odd = ",".join(map(str, node.odd))
-    values = (at, other, place, node.call, node.repair, node.reason.text, node.inserted, node.phase, node.step, odd)
+    bounds = ",".join(f"{bound:.6g}" for bound in node.bounds or ())
+    values = (
+        at, other, place, node.call, node.repair, node.reason.text, node.inserted, node.phase, node.step, odd, bounds,
+    )  # fmt: skip
     for sign, value in zip(_FIELDS, values, strict=False):
         if value:
             line += f"  {sign} {value if _BARE_FIELD.fullmatch(value) else repr(value)}"
@@ -115,6 +131,11 @@ def _spec(spec: Spec) -> str:
 
 def _positions(text: str) -> tuple[int, ...]:
     return tuple([int(part) for part in text.split(",") if part])
+
+
+def _bounds(text: str) -> tuple[float, float] | None:
+    least, _, greatest = text.partition(",")
+    return (float(least), float(greatest)) if greatest else None
 
 
 class _Line:
@@ -161,7 +182,7 @@ class _Line:
             node_id, op, args, kwargs, outs, name, module, fields.get("call", ""), where, fields.get("refused", ""),
             fields.get("repair", ""), Reason(fields.get("reason", "")), one_of(INSERTERS, fields.get("inserted", "")),
             phase=one_of(PHASES, fields.get("phase", "")), step=fields.get("step", ""),
-            odd=_positions(fields.get("odd", "")),
+            odd=_positions(fields.get("odd", "")), bounds=_bounds(fields.get("bounds", "")),
         )  # fmt: skip
 
     def _fields(self) -> Iterator[tuple[str, str]]:

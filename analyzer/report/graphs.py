@@ -92,7 +92,7 @@ def read_inventory(stage: Mapping[str, object]) -> Inventory:
     others = read_record(Inventory, {k: v for k, v in as_object(stage.get("inventory", {})).items() if k != "tensors"})
     return Inventory(
         tuple(tensors), classes, others.no_split, others.ends, others.declared, others.loaded, others.unused,
-        others.other_shapes, others.has_checkpoint, others.made_anew,
+        others.other_shapes, others.has_checkpoint, others.made_anew, others.tokens, others.longest,
     )  # fmt: skip
 
 

@@ -82,6 +82,8 @@ def _inventory(inventory: Inventory) -> JsonObject:
         "other_shapes": {name: list(shape) for name, shape in inventory.other_shapes.items()},
         "has_checkpoint": inventory.has_checkpoint,
         "made_anew": list(inventory.made_anew),
+        "tokens": inventory.tokens,
+        "longest": inventory.longest,
     }
 
 

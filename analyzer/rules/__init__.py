@@ -97,7 +97,7 @@ def _finding(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
         file=node.place.file,
         line=node.place.line,
         nodes=tuple(dict.fromkeys(hit.node for hit in hits)),
-        operands=first.operands or _operands(flow, node),
+        operands=first.operands or operands(flow, node),
         widened_ops=sum(hit.widened_ops for hit in hits),
         widened_bytes=sum(hit.widened_bytes for hit in hits),
         asked=flow.asked(first.node) if flow.refused(first.node) else NOBODY,
@@ -127,7 +127,8 @@ def concerned(flow: Flow, node: Node) -> tuple[Ref, ...]:
     return tuple([ref for ref in node.operands() if ref in refs])
 
 
-def _operands(flow: Flow, node: Node) -> tuple[Operand, ...]:
+def operands(flow: Flow, node: Node) -> tuple[Operand, ...]:
+    """The operands of a call that a finding is about, each with where its dtype comes from."""
     refs = concerned(flow, node)
     return tuple(
         Operand(

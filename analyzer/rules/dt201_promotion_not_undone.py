@@ -1,17 +1,30 @@
 """A wider operand makes a result wide, and what follows computes in the wider dtype as well.
 
 Nothing fails, and that is the trouble: one float32 tensor in a bfloat16 model turns everything behind it to float32,
-at twice the memory and a fraction of the speed. A promotion that is cast back inside its own module, as in most
-norms, is a note; so is one that widens nothing but itself, and one whose wide operand is meant to be wide (the code
-casts it there, or the class keeps its parameter in float32 by name) if no product runs wide for it: a residual stream
-in float32. One that ends in a refused call is left to that error. Where autocast gave one of the operands its dtype,
-the promotion is autocast's way of working, and no fault.
+at twice the memory and a fraction of the speed. Where matrix products or attention run wide for it, that is a warning,
+even if the module casts the result back; so is a result of the model that is wider than the model. Weights that the
+code casts to the dtype of what is wide (`w.to(x.dtype)`) run wide as well, and are counted.
+
+A promotion that is cast back inside its own module, as in most norms, is a note; so is one that widens nothing but
+itself, and one whose wide operand is meant to be wide (the code casts it there, or the class keeps its parameter in
+float32 by name) if no product runs wide for it and no result is wide. A residual stream that is float32 from its
+embedding on is how a model is meant, and no finding. One that ends in a refused call is left to that error. Where
+autocast gave one of the operands its dtype, the promotion is autocast's way of working, and no fault.
 
     x = input : bf16[2,32]
     scale = parameter : f32[32]  @ block.0.norm
     y = mul.Tensor(x, scale) : f32[2,32]  @ block.0.norm  # DT201
     z = gelu(y) : f32[2,32]  @ block.1.act
     out = _to_copy(z) : bf16[2,32]  @ head
+
+    q = input : bf16[2,32]
+    k = input : bf16[2,32]
+    table = constant : f32[2,32]  @ attn
+    turned = mul.Tensor(q, table) : f32[2,32]  @ attn  # DT201
+    also = mul.Tensor(k, table) : f32[2,32]  @ attn  # DT201
+    other = t(also) : f32[32,2]  @ attn
+    scores = mm(turned, other) : f32[2,2]  @ attn
+    weights = _to_copy(scores, dtype=bf16) : bf16[2,2]  @ attn
 
 Give the wide tensor the dtype of its neighbours, or cast the result back where it is made.
 
@@ -24,12 +37,15 @@ Give the wide tensor the dtype of its neighbours, or cast the result back where 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from analyzer.ir.blame import handed_on
 from analyzer.ir.dtypes import short, width
-from analyzer.ir.graph import Node, Ref
-from analyzer.rules import Hit, cause
-from analyzer.rules.regions import PRODUCTS, Region, base, computes, floats, spread, yields
+from analyzer.ir.findings import Operand, Origin
+from analyzer.ir.graph import CAST, Node, Ref, in_any_layer
+from analyzer.rules import Hit, cause, operands
+from analyzer.rules.regions import Region, base, computes, floats, spread, unviewed, yields
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
@@ -39,16 +55,16 @@ if TYPE_CHECKING:
 def check(flow: Flow) -> Iterator[Hit]:
     """Every promotion; those that meet are one, under the first."""
     for region in spread(flow, lambda node: bool(_narrow(flow, node))):
-        if region.refused:
+        if region.refused or _is_stream(flow, region):
             continue
         first = region.starts[0]
         narrow = max((flow.dtype(ref) for ref in _narrow(flow, first)), key=width)
-        wide = [ref for ref in floats(flow, first) if flow.dtype(ref) == region.wide]
-        key = cause(flow, first, wide)
+        key = cause(flow, first, _wide(flow, region, first))
         severity = _severity(flow, region)
-        ops, extra = len(region.computing), region.bytes(flow, narrow)
-        message = f"{short(narrow)} becomes {short(region.wide)} here, {_end(region, ops, severity)}"
-        yield Hit(first.id, message, severity, key, widened_ops=ops, widened_bytes=extra)
+        message = f"{short(narrow)} becomes {short(region.wide)} here, {_end(flow, region, severity)}"
+        extra = region.bytes(flow, narrow)
+        ops = len(region.computing)
+        yield Hit(first.id, message, severity, key, _operands(flow, region), widened_ops=ops, widened_bytes=extra)
         for start in region.starts[1:]:
             yield Hit(start.id, message, severity, key)
 
@@ -58,10 +74,15 @@ def _narrow(flow: Flow, node: Node) -> list[Ref]:
     gives = yields(flow, node)
     if not computes(node) or gives in ("", "float64"):
         return []
-    operands = floats(flow, node)
-    if len({flow.dtype(ref) for ref in operands}) < 2 or any(_by_autocast(flow, ref) for ref in operands):
+    found = floats(flow, node)
+    if len({flow.dtype(ref) for ref in found}) < 2 or any(_by_autocast(flow, ref) for ref in found):
         return []
-    return [ref for ref in operands if width(flow.dtype(ref)) < width(gives)]
+    return [ref for ref in found if width(flow.dtype(ref)) < width(gives)]
+
+
+def _wide(flow: Flow, region: Region, start: Node) -> list[Ref]:
+    """The operands that make a start wide."""
+    return [ref for ref in floats(flow, start) if flow.dtype(ref) == region.wide]
 
 
 def _by_autocast(flow: Flow, ref: Ref) -> bool:
@@ -69,23 +90,75 @@ def _by_autocast(flow: Flow, ref: Ref) -> bool:
 
 
 def _severity(flow: Flow, region: Region) -> Severity:
-    if not region.open and not region.strays:
-        return "note"
-    if any(base(node) in PRODUCTS for node in region.computing):
-        return "warning"
-    return "warning" if region.strays and not _meant(flow, region) else "note"
+    leaks = bool(region.results) and (not region.starts[0].module or flow.graph.outputs[0] in region.results)
+    cast, by_name = _meant(flow, region)
+    if region.products:
+        return "note" if cast and not region.strays else "warning"
+    return "warning" if (region.strays or leaks) and not cast and (leaks or not by_name) else "note"
 
 
-def _meant(flow: Flow, region: Region) -> bool:
-    """Whether everything wide that starts the region was made so by name: a cast or a list of the model's class."""
-    wide = [ref for node in region.starts for ref in floats(flow, node) if flow.dtype(ref) == region.wide]
-    origins = [origin for ref in wide for origin in flow.origins(ref)]
-    return all(origin.kind == "cast" or origin.reason.kind == "kept_in_fp32" for origin in origins) and bool(origins)
+def _meant(flow: Flow, region: Region) -> tuple[bool, bool]:
+    """Whether all that starts a region was cast by the code; and whether it was, or is on a list of the class."""
+    origins = _origins(flow, region)
+    kinds = {"cast" if origin.kind == "cast" else origin.reason.kind for origin in origins}
+    return kinds == {"cast"}, bool(kinds) and kinds <= {"cast", "kept_in_fp32"}
 
 
-def _end(region: Region, ops: int, severity: Severity) -> str:
+def _origins(flow: Flow, region: Region) -> list[Origin]:
+    """Where everything wide that starts a region comes from."""
+    wide = [ref for start in region.starts for ref in _wide(flow, region, start)]
+    return list(dict.fromkeys(origin for ref in wide for origin in flow.origins(ref)))
+
+
+def _operands(flow: Flow, region: Region) -> tuple[Operand, ...]:
+    """Those of the first start; its wide one names every source of the region, layers of a stack as one."""
+    first = region.starts[0]
+    every = {(one.kind, in_any_layer(one.name), one.file, one.line): one for one in reversed(_origins(flow, region))}
+    sources = tuple(reversed(every.values()))
+    found = operands(flow, first)
+    at = next((one.position for one in found if one.dtype == region.wide), None)
+    return tuple(replace(one, origins=sources) if one.position == at else one for one in found)
+
+
+def _is_stream(flow: Flow, region: Region) -> bool:
+    """Whether the wide operand of every start is the residual stream of a model, which its embedding made wide."""
+    wide = [ref for start in region.starts for ref in _wide(flow, region, start)]
+    return not region.products and all(_is_embedded(flow, ref) for ref in wide) and bool(wide)
+
+
+def _is_embedded(flow: Flow, start: Ref) -> bool:
+    """Whether everything that a tensor has its dtype from is an embedding, or the cast of one."""
+    waiting, seen = [start], set()
+    while waiting:
+        ref = waiting.pop()
+        if ref in seen:
+            continue
+        seen.add(ref)
+        node = flow.graph[ref.id]
+        made = unviewed(flow, flow.graph[node.operands()[0].id]) if node.op == CAST else node
+        if base(made) == "embedding":
+            continue
+        before = [one for one in handed_on(flow.graph, ref, flow.dtype) if flow.dtype(one) == flow.dtype(ref)]
+        if not before:
+            return False
+        waiting += before
+    return True
+
+
+def _end(flow: Flow, region: Region, severity: Severity) -> str:
+    ops, products = len(region.computing), len(region.products)
     if severity == "note" and region.strays:
-        return f"on purpose: {ops} operation{'s run' if ops > 1 else ' runs'} wide"
-    if not region.open and not region.strays:
+        return f"on purpose: {_run(ops)} wide"
+    if severity == "note" and not region.open:
         return "and is cast back in the same module"
-    return f"so {ops} operation{'s run' if ops > 1 else ' runs'} wide"
+    said = f"so {_run(ops)} wide"
+    said += f", {products} of them product{'s' * (products > 1)}" if products else ""
+    if not region.results:
+        return said
+    extra = sum(flow.graph.spec(ref).bytes for ref in region.results)
+    results = "1 result of the model is" if len(region.results) == 1 else f"{len(region.results)} results are"
+    return f"{said}, and {results} {short(region.wide)} ({extra:,} bytes)"
+
+
+def _run(ops: int) -> str:
+    return f"{ops:,} operation{'s run' if ops > 1 else ' runs'}"

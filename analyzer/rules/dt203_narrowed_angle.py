@@ -1,8 +1,11 @@
-"""A position or timestep is cast to a dtype with too few bits before the sine and cosine of its angles.
+"""A position, a timestep or an angle is held in 16 bits before its sine and cosine are taken.
 
-bfloat16 has 8 bits of precision: 998.39 becomes 1000, and every position above 256 shares its angle with a
-neighbour. Casting to float32 afterwards does not bring the bits back. A cast to integers loses the fraction. Where the
-code takes the narrow dtype from a table that the model stores, as SAM does with its coordinates, this is a note.
+bfloat16 has 8 bits of precision and holds whole numbers up to 256, float16 up to 2048: 998.39 becomes 1000, and
+positions above share their angle with a neighbour. Casting to float32 afterwards does not bring the bits back. It is
+told of a cast, of `arange(dtype=...)`, of a product that is computed in 16 bits, and of a table of frequencies that is
+stored in them. A cast to integers loses the fraction. Positions and angles that the code keeps within those limits, and
+numbers that are held as they are, are quiet. Where the code takes the narrow dtype from a table that the model stores,
+as SAM does with its coordinates, this is a note.
 
     t = input : f32[2,1]
     freqs = constant : f32[1,16]
@@ -11,6 +14,15 @@ code takes the narrow dtype from a table that the model stores, as SAM does with
     angles = mul.Tensor(wide, freqs) : f32[2,16]  @ time
     y = sin(angles) : f32[2,16]  @ time
 
+    steps = arange(4096, dtype=bf16) : bf16[4096]  @ rope  # DT203
+    y = cos(steps) : bf16[4096]  @ rope
+
+    inv_freq = buffer : bf16[16]  @ rope.inv_freq
+    steps = arange(4096) : i64[4096]  @ rope
+    wide = _to_copy(inv_freq, dtype=f32) : f32[16]  @ rope
+    angles = outer(steps, wide) : f32[4096,16]  @ rope  # DT203
+    y = cos(angles) : f32[4096,16]  @ rope
+
 Compute the angles and their sine in float32, and cast the result.
 
     t = input : f32[2,1]
@@ -18,6 +30,12 @@ Compute the angles and their sine in float32, and cast the result.
     angles = mul.Tensor(t, freqs) : f32[2,16]  @ time
     y = sin(angles) : f32[2,16]  @ time
     narrow = _to_copy(y, dtype=bf16) : bf16[2,16]  @ time
+
+Positions up to 256 are held as they are.
+
+    steps = arange(64) : i64[64]  @ rope
+    narrow = _to_copy(steps, dtype=bf16) : bf16[64]  @ rope
+    y = sin(narrow) : bf16[64]  @ rope
 """
 
 from __future__ import annotations
@@ -25,32 +43,109 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from analyzer.ir.dtypes import is_float, short, width
+from analyzer.ir.blame.roles import base
+from analyzer.ir.dtypes import is_float, kind, short
 from analyzer.ir.graph import CAST, UPDATED, Node, Ref
+from analyzer.ir.values.arithmetic import Range
+from analyzer.ir.values.limits import LIMITS
 from analyzer.rules import Hit
-from analyzer.rules.regions import PRODUCTS, VIEWS, base
+from analyzer.rules.regions import VIEWS
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
     from analyzer.ir.literal_types import Severity
 
-_ANGLES: Final = VIEWS | PRODUCTS | {"add", "cat", "div", "mul", "outer", "stack", "sub", "unsqueeze"}
+_PRODUCTS: Final = frozenset(("add", "bmm", "div", "einsum", "matmul", "mm", "mul", "mv", "outer", "sub"))
+"""How positions and frequencies become angles; a convolution takes a filter, and a linear layer what was learned."""
+_ANGLES: Final = VIEWS | _PRODUCTS | {"cat", "stack", "unsqueeze"}
 """What stands between a position and the sine of its angle."""
+_WAVES: Final = ("sin", "cos", "polar")
+_HALVES: Final = ("bfloat16", "float16")
 
 
 def check(flow: Flow) -> Iterator[Hit]:
-    """Every narrowing cast of a value that no parameter has gone into, where a sine or cosine is taken of it."""
-    waves = [node for node in flow.graph.ops() if base(node) in ("sin", "cos", "polar") and not node.phase]
-    found: dict[str, str] = {}
+    """Every place where what no parameter has gone into loses bits before a sine or cosine is taken of it."""
+    waves = [node for node in flow.graph.ops() if base(node) in _WAVES and not node.phase]
+    found: dict[str, Hit] = {}
     for wave in waves:
-        for node in _before(flow, wave, _ANGLES):
-            if node.id not in found and _narrows(flow, node) and not _learned(flow, node):
-                found[node.id] = base(wave)
-    for node_id, wave_name in found.items():
-        source, target = flow.reads(node_id)[0], flow.dtypes[node_id][0]
-        message = f"{short(source)} becomes {short(target)} before {wave_name}: positions lose bits"
-        severity: Severity = "note" if _as_stored(flow, node_id) else "warning"
-        yield Hit(node_id, message, severity, (str(flow.graph[node_id].place), message))
+        before = list(_before(flow, wave, _ANGLES))
+        if not any(_is_half(flow, node) or _narrows(flow, node) for node in before):
+            continue
+        for node in before:
+            if node.id not in found and (lost := _lost(flow, node, wave)) and not _learned(flow, node):
+                message = f"{lost} before {base(wave)}: positions lose bits{_limit(flow, node)}"
+                severity: Severity = "note" if _as_stored(flow, node.id) else "warning"
+                found[node.id] = Hit(node.id, message, severity, (str(node.place), message))
+    yield from found.values()
+
+
+def _lost(flow: Flow, node: Node, wave: Node) -> str:
+    """How a node before a wave loses bits, in words; "" if it does not, as far as the code says."""
+    if _narrows(flow, node):
+        source, target = flow.reads(node.id)[0], flow.dtypes[node.id][0]
+        given = flow.ranges.of(node.operands()[0])
+        lost = not (is_float(target) and _within(given, target)) and not _slow(flow, wave, target)
+        return f"{short(source)} becomes {short(target)}" if lost else ""
+    narrow = _half_of(flow, node)
+    if not narrow or _slow(flow, wave, narrow):
+        return ""
+    if base(node) in ("arange", "linspace"):
+        return "" if _within(flow.ranges.of(Ref(node.id)), narrow) else f"made in {short(narrow)}"
+    far = base(node) in _PRODUCTS and any(_is_far(flow, ref, narrow) for ref in node.operands())
+    return f"computed in {short(narrow)}" if far and is_float(node.dtype) else ""
+
+
+def _half_of(flow: Flow, node: Node) -> str:
+    """The 16-bit dtype that a node computes in, or in which a table that it multiplies with is stored; "" if none."""
+    if not node.is_op or node.op == CAST:
+        return ""
+    here = flow.dtypes[node.id][0] if node.outputs else ""
+    if here in _HALVES:
+        return here
+    tables = (_table(flow, ref) for ref in node.operands()) if base(node) in _PRODUCTS else iter(())
+    return next(filter(None, tables), "")
+
+
+def _table(flow: Flow, ref: Ref) -> str:
+    """The 16-bit dtype that a buffer is stored in, looked at or widened since; "" if it is none."""
+    node = flow.graph[ref.id]
+    while node.is_op and node.operands() and (node.op == CAST or base(node) in VIEWS):
+        node = flow.graph[node.operands()[0].id]
+    dtype = flow.dtypes[node.id][0] if node.op == "buffer" else ""
+    return dtype if dtype in _HALVES else ""
+
+
+def _is_far(flow: Flow, ref: Ref, narrow: str) -> bool:
+    """Whether an operand counts positions that the dtype cannot tell apart."""
+    given = flow.ranges.of(ref)
+    return given is not None and given.whole and given.most > LIMITS[narrow].whole
+
+
+def _within(given: Range | None, narrow: str) -> bool:
+    """Whether a 16-bit dtype holds all of some numbers as they are."""
+    if given is None or narrow not in LIMITS:
+        return False
+    limits = LIMITS[narrow]
+    return limits.holds(given.low) if given.is_one else given.whole and given.most <= limits.whole
+
+
+def _slow(flow: Flow, wave: Node, narrow: str) -> bool:
+    """Whether the angles are known to stay where 16 bits tell them apart."""
+    angle = flow.ranges.of(wave.operands()[-1])
+    return angle is not None and narrow in LIMITS and angle.most <= LIMITS[narrow].whole
+
+
+def _limit(flow: Flow, node: Node) -> str:
+    """How far the positions go, and what the dtype holds, where both are known."""
+    narrow = flow.dtypes[node.id][0]
+    reach = [one.most for ref in (*node.operands(), Ref(node.id)) if (one := flow.ranges.of(ref)) and one.whole]
+    if narrow not in _HALVES or not reach or max(reach) <= LIMITS[narrow].whole:
+        return ""
+    return f" (up to {max(reach):,.0f}; {short(narrow)} holds whole numbers up to {LIMITS[narrow].whole:,})"
+
+
+def _is_half(flow: Flow, node: Node) -> bool:
+    return any(dtype in _HALVES for dtype in flow.dtypes[node.id])
 
 
 def _narrows(flow: Flow, node: Node) -> bool:
@@ -58,8 +153,8 @@ def _narrows(flow: Flow, node: Node) -> bool:
         return False
     source, target = flow.reads(node.id)[0], flow.dtypes[node.id][0]
     if is_float(target):
-        return width(target) == 2 and source in ("float32", "float64", "int32", "int64")
-    return is_float(source) and target.startswith("int")
+        return target in _HALVES and source in ("float32", "float64", "int32", "int64")
+    return is_float(source) and kind(target) == "int"
 
 
 def _as_stored(flow: Flow, node_id: str) -> bool:

@@ -10,27 +10,39 @@ between modules the narrow dtype may be meant, so it is a note.
     wide = _to_copy(flat) : f32[64]  @ block  # DT301
     y = relu(wide) : f32[64]  @ block
 
-Use the value from before the first cast. Widening, computing and casting back, as norms do, is no round trip.
+Use the value from before the first cast. Widening, computing and casting back, as norms do, is no round trip. Nor is a
+pair of quantisation and dequantisation, which divides by a scale before the first cast and multiplies after the second.
 
     x = input : bf16[2,32]
     wide = _to_copy(x) : f32[2,32]  @ norm
     y = rsqrt(wide) : f32[2,32]  @ norm
     narrow = _to_copy(y) : bf16[2,32]  @ norm
+
+    x = input : f32[2,32]
+    scale = constant : f32[1]
+    small = div.Tensor(x, scale) : f32[2,32]  @ proj
+    stored = _to_copy(small, dtype=f8e4m3) : f8e4m3[2,32]  @ proj
+    wide = _to_copy(stored, dtype=f32) : f32[2,32]  @ proj
+    y = mul.Tensor(wide, scale) : f32[2,32]  @ proj
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.dtypes import is_float, short, width
 from analyzer.ir.graph import CAST, Node
 from analyzer.rules import Hit
-from analyzer.rules.regions import VIEWS, base
+from analyzer.rules.regions import VIEWS, base, unviewed
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
     from analyzer.ir.literal_types import Severity
+
+_SCALES: Final = ("div", "mul")
+_SETS: Final = VIEWS | {"clamp", "round"}
+"""What quantisation does between its division and its cast."""
 
 
 def check(flow: Flow) -> Iterator[Hit]:
@@ -42,7 +54,7 @@ def check(flow: Flow) -> Iterator[Hit]:
         if before is None or not _is_cast(flow, node):
             continue
         outer, inner = flow.dtypes[node.id][0], flow.dtypes[before.id][0]
-        if outer != flow.reads(before.id)[0]:
+        if outer != flow.reads(before.id)[0] or _is_scaled(flow, before, node):
             continue
         lossy = width(inner) <= width(outer)
         again = _cast_before(flow, before)
@@ -50,6 +62,22 @@ def check(flow: Flow) -> Iterator[Hit]:
         severity: Severity = "warning" if lossy and not widened and before.module == node.module else "note"
         trip = f"{short(outer)} to {short(inner)} and back with nothing computed in between"
         yield Hit(node.id, trip + (", losing bits" if lossy and not widened else ""), severity, (str(node.place), trip))
+
+
+def _is_scaled(flow: Flow, before: Node, node: Node) -> bool:
+    """Whether a value is scaled for the narrow dtype before the first cast, and scaled back after the second."""
+    given = unviewed(flow, flow.graph[before.operands()[0].id], _SETS)
+    return base(given) in _SCALES and any(base(one) in _SCALES for one in _readers(flow, node))
+
+
+def _readers(flow: Flow, node: Node) -> Iterator[Node]:
+    """What computes with a value, in whatever shape it is looked at before."""
+    for edge in flow.graph.readers(node.id):
+        reader = flow.graph[edge.reader]
+        if base(reader) in VIEWS:
+            yield from _readers(flow, reader)
+        else:
+            yield reader
 
 
 def _cast_before(flow: Flow, node: Node) -> Node | None:

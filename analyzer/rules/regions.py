@@ -22,7 +22,7 @@ VIEWS: Final = frozenset((
 PRODUCTS: Final = frozenset((
     "_scaled_dot_product_efficient_attention", "_scaled_dot_product_flash_attention",
     "_scaled_dot_product_flash_attention_for_cpu", "addbmm", "addmm", "addmv", "baddbmm", "bmm", "convolution", "dot",
-    "einsum", "linear", "matmul", "mm", "mv", "scaled_dot_product_attention",
+    "_grouped_mm", "einsum", "linear", "matmul", "mm", "mv", "scaled_dot_product_attention",
 ))  # fmt: skip
 """Matrix products, convolutions and attention: where running wide costs most."""
 
@@ -38,11 +38,18 @@ class Region:
     """Some value leaves without a cast: to the model's outputs or into something that is wide anyway."""
     refused: bool = False
     """Some value runs into a refused call, so that an error covers it."""
+    results: list[Ref] = field(default_factory=list)
+    """The outputs of the model that come wide out of it."""
 
     @property
     def computing(self) -> list[Node]:
         """The operations that compute, views left out."""
         return [node for node in self.nodes if base(node) not in VIEWS and node.op != UPDATED]
+
+    @property
+    def products(self) -> list[Node]:
+        """Those of them that are matrix products, convolutions or attention."""
+        return [node for node in self.computing if base(node) in PRODUCTS]
 
     @property
     def strays(self) -> bool:
@@ -65,7 +72,8 @@ def spread(flow: Flow, starts: Callable[[Node], bool], *, alone: bool = True) ->
     """The regions that grow from the operations that `starts` names, in one pass in reading order.
 
     A reader joins if its result has the region's dtype; with `alone`, only if no other operand of that dtype
-    would have made it so anyway. Regions that meet become one.
+    would have made it so anyway: the stream of a model, not a smaller operand such as the scores of its experts, which
+    makes it wide once more. Regions that meet become one.
     """
     member: dict[str, Region] = {}
     regions: list[Region] = []
@@ -73,27 +81,48 @@ def spread(flow: Flow, starts: Callable[[Node], bool], *, alone: bool = True) ->
         if node.phase:
             continue  # autograd gives each gradient the dtype of its tensor: what is wide was judged in the forward
         gives, operands = yields(flow, node), floats(flow, node)
-        inside = _reached(flow, operands, member)
+        inside = [*_reached(flow, operands, member), *_reached(flow, _followed(flow, node), member)]
         if flow.refused(node.id):
-            for region in inside:
-                region.refused = True
+            _refuse(inside)
             continue
-        same = [r for r in inside if r.wide == gives]
-        joined = list(dict.fromkeys(same))
-        if joined and alone and sum(flow.dtype(ref) == gives for ref in operands) > len(same):
-            for region in joined:
-                region.open = True
+        joined = list(dict.fromkeys(region for region in inside if region.wide == gives))
+        others = _outside(flow, operands, gives, member) if joined else []
+        meets = alone and bool(others)
+        if meets and not _is_promoted_again(flow, node, others):
+            _open(joined)
             continue
-        start = starts(node)
+        start = meets or starts(node)
         if not joined and not start:
             continue
         region = _merge(joined, gives, regions, member)
         region.nodes.append(node)
         region.starts += [node] if start else []
         member[node.id] = region
-    for last in _reached(flow, flow.graph.outputs, member):
-        last.open = True
+    _leave(flow, member)
     return regions
+
+
+def _leave(flow: Flow, member: dict[str, Region]) -> None:
+    """Note which results of the model come wide out of a region."""
+    for ref in flow.graph.outputs:
+        for last in _reached(flow, [ref], member):
+            last.open = True
+            last.results.append(ref)
+
+
+def _outside(flow: Flow, operands: Iterable[Ref], wide: str, member: dict[str, Region]) -> list[Ref]:
+    """The operands that are as wide, but come out of no region."""
+    return [ref for ref in operands if flow.dtype(ref) == wide and ref.id not in member]
+
+
+def _refuse(regions: Iterable[Region]) -> None:
+    for region in regions:
+        region.refused = True
+
+
+def _open(regions: Iterable[Region]) -> None:
+    for region in regions:
+        region.open = True
 
 
 def base(node: Node) -> str:
@@ -122,6 +151,18 @@ def floats(flow: Flow, node: Node) -> list[Ref]:
 def yields(flow: Flow, node: Node) -> str:
     """The float dtype of an operation's result; "" if it gives none."""
     return next((dtype for dtype in flow.dtypes[node.id] if is_float(dtype)), "")
+
+
+def _is_promoted_again(flow: Flow, node: Node, others: Iterable[Ref]) -> bool:
+    """Whether what makes a wide result wide as well is spread over it, as one score is over a hidden state."""
+    size = prod(node.outputs[0].shape)
+    return base(node) not in PRODUCTS and all(prod(flow.graph.spec(ref).shape) < size for ref in others)
+
+
+def _followed(flow: Flow, node: Node) -> list[Ref]:
+    """The tensor that the code took the dtype of a cast from: `w.to(x.dtype)` runs wide where x does."""
+    model = flow.graph.follows.get(Ref(node.id)) if node.op == CAST else None
+    return [model] if model else []
 
 
 def _reached(flow: Flow, operands: Iterable[Ref], member: dict[str, Region]) -> list[Region]:

@@ -126,7 +126,7 @@ def test_promotions_that_meet_are_one_finding() -> None:
     z = add.Tensor(y, x) : f32[4,4]  @ attn
     out = _to_copy(z) : bf16[4,4]  @ head
     """
-    assert _codes(re.sub(r"^ +", "", text, flags=re.MULTILINE)) == [("DT201", "note")]
+    assert _codes(re.sub(r"^ +", "", text, flags=re.MULTILINE)) == [("DT201", "warning")]
     (found,) = _run(re.sub(r"^ +", "", text.replace("@ head", "@ head\nr = relu(z) : f32[4,4]  @ mlp"), flags=re.M))
     assert (found.severity, found.nodes, found.widened_ops) == ("warning", ("q", "k", "z"), 5)
     assert found.widened_bytes == 5 * 16 * 2

@@ -29,6 +29,14 @@ def can_be_known(sig: Signature, operands: list[Abstract]) -> bool:
     return all(t.known is not None and (sig.forms or small(t)) for t in operands)
 
 
+def assigned(call: str, calling: tuple[Any, Any, Any] | None, made: torch.Tensor) -> float | None:
+    """The number that `x[i] = number` writes: the tensor made of it has the dtype of x, and may be infinite there."""
+    if call != "__setitem__" or calling is None or made.dim():
+        return None
+    given = calling[1][-1]
+    return float(given) if type(given) in (int, float) else None
+
+
 def counts(operands: list[Abstract], result: Any) -> bool:
     """Whether a mask comes of anything, or integers of masks and integers or of a few floats, all small."""
     outputs = list(tensors(result))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from analyzer.capture.not_traced import NotTraced
-from analyzer.capture.tensor import Abstract, Layout, dtype_name, spec_of
+from analyzer.capture.tensor import Abstract, Layout, bounds_of, dtype_name, spec_of
 from analyzer.capture.tracing.memories import Memories
 from analyzer.capture.tracing.site import ACCEPTED, Refusal, Site
 from analyzer.capture.wrapper_subclasses import wraps
@@ -58,16 +58,21 @@ class Recorder:
 
     def stored(
         self, kind: StoredKind, name: str, tensor: torch.Tensor, *, known: bool, place: Place = NOWHERE,
-        reason: Reason = UNKNOWN,
+        reason: Reason = UNKNOWN, number: float | None = None,
     ) -> Abstract:  # fmt: skip
-        """Append a parameter, buffer, input or constant, and give the tensor that stands for it."""
+        """Append a parameter, buffer, input or constant, and give the tensor that stands for it.
+
+        `number` is what the code says of a tensor that is made of it.
+        """
         if wraps(type(tensor)):
             raise NotTraced(f"a tensor of the class {type(tensor).__name__} is not traced", "use plain tensors")
         node_id = self.name(_identifier(name) if name else kind)
         spec = spec_of(tensor)
         shown = name or node_id
-        self.graph.add(Node(node_id, kind, outputs=(spec,), name=shown, place=place, reason=reason))
         real = self._memories.value(tensor) if known else None
+        bounds = bounds_of(real) if kind in ("buffer", "constant") and number is None else None
+        bounds = bounds if number is None else (number, number)
+        self.graph.add(Node(node_id, kind, outputs=(spec,), name=shown, place=place, reason=reason, bounds=bounds))
         made = Abstract.make(spec, strides(tensor), Ref(node_id), self._memories.cell(tensor, real), real)
         if kind == "parameter":
             made.held = made._is_param = True

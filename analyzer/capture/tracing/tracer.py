@@ -17,7 +17,7 @@ from analyzer.capture.refusals import handlers, replay, repro_script
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract, Cell, grows, small, spec_of
 from analyzer.capture.tracing.autograd import Passes
-from analyzer.capture.tracing.knowable import can_be_known, counts, is_choice
+from analyzer.capture.tracing.knowable import assigned, can_be_known, counts, is_choice
 from analyzer.capture.tracing.module_dtypes import ModuleDtypes
 from analyzer.capture.tracing.outcomes import Kernels, Outcome, holes, results, tensors
 from analyzer.capture.tracing.recorder import Recorder
@@ -182,11 +182,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(arg, torch.Tensor):
             held = self.lifted.get(id(arg))
             if held is None:
-                plain = (
-                    arg.known if isinstance(arg, Abstract) else arg
-                )  # an abstract one was kept from an earlier capture
-                known, place = plain is not None, self.source_lines.here()[0]
-                made = self.recorder.stored("constant", "", arg if plain is None else plain, known=known, place=place)
+                plain = arg.known if isinstance(arg, Abstract) else arg  # it was kept from an earlier capture
+                value, known, place = arg if plain is None else plain, plain is not None, self.source_lines.here()[0]
+                number = assigned(self.call, self.calling, arg)
+                made = self.recorder.stored("constant", "", value, known=known, place=place, number=number)
                 held = self.lifted[id(arg)] = (arg, made)
             return held[1]
         return kind([self.lift(item) for item in arg]) if kind is list or kind is tuple else arg

@@ -79,6 +79,8 @@ def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
             other_shapes=other_shapes,
             made_anew=(*(getattr(built.module, "_keys_to_ignore_on_load_missing", None) or ()), *fresh),
             has_checkpoint=checkpoint.complete,
+            tokens=inputs.tokens,
+            longest=inputs.longest,
         ),
     )
 

@@ -1,0 +1,50 @@
+"""What each float dtype can hold: its precision, its greatest number, and the least that is not zero."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`bits` of precision, the hidden one included; exponents of the greatest and of the least number, to base two."""
+
+    bits: int
+    top: int
+    """Numbers of this power of two and above are infinite."""
+    bottom: int
+    """The least number above zero is this power of two."""
+
+    @property
+    def whole(self) -> int:
+        """Up to this magnitude every whole number is held."""
+        return 1 << self.bits
+
+    @property
+    def overflow(self) -> float:
+        """The least magnitude that rounds to infinity."""
+        return (2.0 - 2.0**-self.bits) * 2.0 ** (self.top - 1)
+
+    @property
+    def underflow(self) -> float:
+        """The greatest magnitude that rounds to zero."""
+        return 2.0 ** (self.bottom - 1)
+
+    def holds(self, number: float) -> bool:
+        """Whether a number is held as it is.
+
+        >>> LIMITS["bfloat16"].holds(3.5), LIMITS["bfloat16"].holds(257.0)
+        (True, False)
+        """
+        mantissa, exponent = math.frexp(number)
+        return (mantissa * self.whole).is_integer() and exponent <= self.top and abs(number) < self.overflow
+
+
+LIMITS: Final = {
+    "float16": Limits(11, 16, -24),
+    "bfloat16": Limits(8, 128, -133),
+    "float32": Limits(24, 128, -149),
+}
+"""IEEE 754's binary16 and binary32, and bfloat16, as `torch.finfo` has them."""

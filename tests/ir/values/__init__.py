@@ -1,0 +1,1 @@
+"""Tests of what the code says of the numbers in a tensor."""
