@@ -65,7 +65,7 @@ def _other(data: Mapping[str, object]) -> Arg:
     if type(text := data.get("text")) is str:
         return text
     if "real" in data and "imaginary" in data:
-        return complex(*(_real(data[key]) for key in ("real", "imaginary")))
+        return complex(*(read_real(data[key]) for key in ("real", "imaginary")))
     if type(dtype := data.get("dtype")) is not str:
         raise Misfit("an argument is an object without node, dtype or text")
     if "shape" not in data:
@@ -76,8 +76,9 @@ def _other(data: Mapping[str, object]) -> Arg:
     return Spec(dtype, tuple(shape))
 
 
-def _real(data: object) -> float:
+def read_real(data: object) -> float:
+    """A float; raises Misfit for what is none."""
     number = _NOT_FINITE.get(data) if type(data) is str else data
     if type(number) is not float:
-        raise Misfit("a part of a complex number is no float")
+        raise Misfit("a number is no float")
     return number

@@ -11,7 +11,7 @@ from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.literal_types import HELD, INSERTERS, PHASES, STORED
 from analyzer.ir.plan import Plan
 from analyzer.ir.reason import UNKNOWN
-from analyzer.report.arguments import read_argument, read_operand
+from analyzer.report.arguments import read_argument, read_operand, read_real
 from analyzer.report.records import (
     LARGEST,
     Misfit,
@@ -177,7 +177,16 @@ def _node(
         _PHASE("" if phase == FORWARD else phase),
         step,
         _positions(one.get("odd")),
+        _bounds(one.get("bounds")),
     )
+
+
+def _bounds(data: object) -> tuple[float, float] | None:
+    """The least and the greatest value of a stored tensor."""
+    if data is None:
+        return None
+    least, greatest = (read_real(bound) for bound in as_list(data, "bounds", 2))
+    return least, greatest
 
 
 def _positions(data: object) -> tuple[int, ...]:

@@ -147,6 +147,7 @@ def _node(node: Node) -> JsonObject:
         "refused": node.refused or None,
         "repair": node.repair or None,
         **({"odd": list(node.odd)} if node.odd else {}),
+        **({"bounds": [plain_argument(bound) for bound in node.bounds]} if node.bounds else {}),
         **_reason(node.reason),
         "inserted": node.inserted or None,
         "phase": node.phase or FORWARD,

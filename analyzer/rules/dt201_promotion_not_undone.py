@@ -45,7 +45,7 @@ from analyzer.ir.dtypes import short, width
 from analyzer.ir.findings import Operand, Origin
 from analyzer.ir.graph import CAST, Node, Ref, in_any_layer
 from analyzer.rules import Hit, cause, operands
-from analyzer.rules.regions import Region, base, computes, floats, spread, unviewed, yields
+from analyzer.rules.regions import PRODUCTS, Region, base, computes, floats, spread, unviewed, yields
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
@@ -91,17 +91,11 @@ def _by_autocast(flow: Flow, ref: Ref) -> bool:
 
 def _severity(flow: Flow, region: Region) -> Severity:
     leaks = bool(region.results) and (not region.starts[0].module or flow.graph.outputs[0] in region.results)
-    cast, by_name = _meant(flow, region)
+    kinds = {"cast" if one.kind == "cast" else one.reason.kind for one in _origins(flow, region)}
+    cast, by_name = kinds == {"cast"}, bool(kinds) and kinds <= {"cast", "kept_in_fp32"}
     if region.products:
         return "note" if cast and not region.strays else "warning"
-    return "warning" if (region.strays or leaks) and not cast and (leaks or not by_name) else "note"
-
-
-def _meant(flow: Flow, region: Region) -> tuple[bool, bool]:
-    """Whether all that starts a region was cast by the code; and whether it was, or is on a list of the class."""
-    origins = _origins(flow, region)
-    kinds = {"cast" if origin.kind == "cast" else origin.reason.kind for origin in origins}
-    return kinds == {"cast"}, bool(kinds) and kinds <= {"cast", "kept_in_fp32"}
+    return "warning" if (leaks and not cast) or (region.strays and not by_name) else "note"
 
 
 def _origins(flow: Flow, region: Region) -> list[Origin]:
@@ -113,11 +107,16 @@ def _origins(flow: Flow, region: Region) -> list[Origin]:
 def _operands(flow: Flow, region: Region) -> tuple[Operand, ...]:
     """Those of the first start; its wide one names every source of the region, layers of a stack as one."""
     first = region.starts[0]
-    every = {(one.kind, in_any_layer(one.name), one.file, one.line): one for one in reversed(_origins(flow, region))}
+    every = {_in_any_layer(one): one for one in reversed(_origins(flow, region))}
     sources = tuple(reversed(every.values()))
     found = operands(flow, first)
     at = next((one.position for one in found if one.dtype == region.wide), None)
     return tuple(replace(one, origins=sources) if one.position == at else one for one in found)
+
+
+def _in_any_layer(origin: Origin) -> tuple[str, str, str, int]:
+    name = origin.name if origin.kind == "input" else in_any_layer(origin.name)
+    return origin.kind, name, origin.file, origin.line
 
 
 def _is_stream(flow: Flow, region: Region) -> bool:
@@ -152,7 +151,8 @@ def _end(flow: Flow, region: Region, severity: Severity) -> str:
     if severity == "note" and not region.open:
         return "and is cast back in the same module"
     said = f"so {_run(ops)} wide"
-    said += f", {products} of them product{'s' * (products > 1)}" if products else ""
+    every = sum(base(node) in PRODUCTS and not node.phase for node in flow.graph.ops())
+    said += f", {products:,} of {every:,} product{'s' * (every > 1)} among them" if products else ""
     if not region.results:
         return said
     extra = sum(flow.graph.spec(ref).bytes for ref in region.results)

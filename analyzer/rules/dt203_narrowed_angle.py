@@ -46,8 +46,7 @@ from typing import TYPE_CHECKING, Final
 from analyzer.ir.blame.roles import base
 from analyzer.ir.dtypes import is_float, kind, short
 from analyzer.ir.graph import CAST, UPDATED, Node, Ref
-from analyzer.ir.values.arithmetic import Range
-from analyzer.ir.values.limits import LIMITS
+from analyzer.ir.values.limits import LIMITS, keeps
 from analyzer.rules import Hit
 from analyzer.rules.regions import VIEWS
 
@@ -84,13 +83,13 @@ def _lost(flow: Flow, node: Node, wave: Node) -> str:
     if _narrows(flow, node):
         source, target = flow.reads(node.id)[0], flow.dtypes[node.id][0]
         given = flow.ranges.of(node.operands()[0])
-        lost = not (is_float(target) and _within(given, target)) and not _slow(flow, wave, target)
+        lost = not (is_float(target) and keeps(target, given)) and not _slow(flow, wave, target)
         return f"{short(source)} becomes {short(target)}" if lost else ""
     narrow = _half_of(flow, node)
     if not narrow or _slow(flow, wave, narrow):
         return ""
     if base(node) in ("arange", "linspace"):
-        return "" if _within(flow.ranges.of(Ref(node.id)), narrow) else f"made in {short(narrow)}"
+        return "" if keeps(narrow, flow.ranges.of(Ref(node.id))) else f"made in {short(narrow)}"
     far = base(node) in _PRODUCTS and any(_is_far(flow, ref, narrow) for ref in node.operands())
     return f"computed in {short(narrow)}" if far and is_float(node.dtype) else ""
 
@@ -119,14 +118,6 @@ def _is_far(flow: Flow, ref: Ref, narrow: str) -> bool:
     """Whether an operand counts positions that the dtype cannot tell apart."""
     given = flow.ranges.of(ref)
     return given is not None and given.whole and given.most > LIMITS[narrow].whole
-
-
-def _within(given: Range | None, narrow: str) -> bool:
-    """Whether a 16-bit dtype holds all of some numbers as they are."""
-    if given is None or narrow not in LIMITS:
-        return False
-    limits = LIMITS[narrow]
-    return limits.holds(given.low) if given.is_one else given.whole and given.most <= limits.whole
 
 
 def _slow(flow: Flow, wave: Node, narrow: str) -> bool:

@@ -119,19 +119,25 @@ def _numbers(flow: Flow, node: Node) -> Iterator[float]:
 
 def _is_made_of_numbers(flow: Flow, node: Node) -> bool:
     """Whether no float that the model holds or is given is in a value, so that the ends of its range are reached."""
-    waiting, seen = [node.id], set()
+    waiting, seen = [node.id], set[str]()
     while waiting:
         one = flow.graph[waiting.pop()]
         if not one.is_op and one.op != "constant" and is_float(one.dtype):
             return False
-        waiting += [ref.id for ref in one.operands() if ref.id not in seen]
-        seen |= {ref.id for ref in one.operands()}
+        read = set() if _is_shaped_alike(one) else {ref.id for ref in one.operands()}
+        waiting += read - seen
+        seen |= read
     return True
+
+
+def _is_shaped_alike(node: Node) -> bool:
+    """Whether an operation takes the shape of its operand alone, as `new_full` and `zeros_like` do."""
+    return base(node).startswith("new_") or base(node).endswith("_like")
 
 
 def _divides(flow: Flow, node: Node) -> str:
     """The operation that divides by a result, or takes its logarithm; "" if none does."""
-    waiting, seen = [node.id], set()
+    waiting, seen = [node.id], set[str]()
     while waiting:
         for edge in flow.graph.readers(waiting.pop()):
             reader = flow.graph[edge.reader]

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.dtypes import is_float, short, width
 from analyzer.ir.graph import CAST, Node
+from analyzer.ir.values.limits import keeps
 from analyzer.rules import Hit
 from analyzer.rules.regions import VIEWS, base, unviewed
 
@@ -56,7 +57,7 @@ def check(flow: Flow) -> Iterator[Hit]:
         outer, inner = flow.dtypes[node.id][0], flow.dtypes[before.id][0]
         if outer != flow.reads(before.id)[0] or _is_scaled(flow, before, node):
             continue
-        lossy = width(inner) <= width(outer)
+        lossy = width(inner) <= width(outer) and not keeps(inner, flow.ranges.of(before.operands()[0]))
         again = _cast_before(flow, before)
         widened = again is not None and flow.reads(again.id)[0] == inner
         severity: Severity = "warning" if lossy and not widened and before.module == node.module else "note"

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from analyzer.ir.values.arithmetic import Range
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -48,3 +50,15 @@ LIMITS: Final = {
     "float32": Limits(24, 128, -149),
 }
 """IEEE 754's binary16 and binary32, and bfloat16, as `torch.finfo` has them."""
+
+
+def keeps(dtype: str, given: Range | None) -> bool:
+    """Whether a dtype holds all of some numbers as they are; not where nothing is known of them.
+
+    >>> keeps("bfloat16", Range(0, 256, whole=True)), keeps("bfloat16", Range(0, 257, whole=True))
+    (True, False)
+    """
+    limits = LIMITS.get(dtype)
+    if given is None or limits is None:
+        return False
+    return limits.holds(given.low) if given.is_one else given.whole and given.most <= limits.whole
