@@ -90,12 +90,19 @@ def _by_autocast(flow: Flow, ref: Ref) -> bool:
 
 
 def _severity(flow: Flow, region: Region) -> Severity:
-    leaks = bool(region.results) and (not region.starts[0].module or flow.graph.outputs[0] in region.results)
+    leaks = _leaks(flow, region)
     kinds = {"cast" if one.kind == "cast" else one.reason.kind for one in _origins(flow, region)}
     cast, by_name = kinds == {"cast"}, bool(kinds) and kinds <= {"cast", "kept_in_fp32"}
     if region.products:
         return "note" if cast and not region.strays else "warning"
     return "warning" if (leaks and not cast) or (region.strays and not by_name) else "note"
+
+
+def _leaks(flow: Flow, region: Region) -> bool:
+    """Whether the main result of the model comes out of it, or any of a function that has no modules."""
+    if not region.results:
+        return False
+    return flow.graph.outputs[0] in region.results or not any(node.module for node in flow.graph.ops())
 
 
 def _origins(flow: Flow, region: Region) -> list[Origin]:
