@@ -35,11 +35,11 @@ def _made(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_the_rule_flags_exactly_the_marked_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    rule = _made("dt205_mean_in_half", monkeypatch)
+    rule = _made("dt299_mean_in_half", monkeypatch)
     marked = []
     for text in _graphs(rule):
         graph = parse_graph(re.sub(r"\s+# DT\d+$", "", text, flags=re.MULTILINE))
-        marked.append(_marked(text, "DT205"))
+        marked.append(_marked(text, "DT299"))
         assert {hit.node for hit in rule.check(Flow.as_captured(graph, Plan()))} == marked[-1]
     assert marked == [{"y"}, set()]
 

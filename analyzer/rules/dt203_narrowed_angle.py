@@ -91,7 +91,9 @@ def _lost(flow: Flow, node: Node, wave: Node) -> str:
     if base(node) in ("arange", "linspace"):
         return "" if keeps(narrow, flow.ranges.of(Ref(node.id))) else f"made in {short(narrow)}"
     far = base(node) in _PRODUCTS and any(_is_far(flow, ref, narrow) for ref in node.operands())
-    return f"computed in {short(narrow)}" if far and is_float(node.dtype) else ""
+    if not far or not is_float(node.dtype):
+        return ""
+    return f"computed in {short(narrow)}" if node.dtype == narrow else f"multiplied with a table in {short(narrow)}"
 
 
 def _half_of(flow: Flow, node: Node) -> str:
