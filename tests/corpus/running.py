@@ -146,7 +146,9 @@ def _loaded(one: Case, mended: bool, folder: Path) -> tuple[nn.Module, dict[str,
 
     write(one, mended, folder)
     dtype = getattr(torch, one.plan_of(mended).dtype or "float32")
-    return AutoModel.from_pretrained(folder, **asked(dtype), trust_remote_code=True).eval(), {"input_ids": IDS}
+    module = AutoModel.from_pretrained(folder, **asked(dtype), trust_remote_code=True).eval()
+    to = one.plan_of(mended).to
+    return module.to(getattr(torch, to)) if to else module, {"input_ids": IDS}
 
 
 def calls(one: Case) -> Run:

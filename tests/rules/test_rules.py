@@ -15,6 +15,7 @@ from analyzer.ir.flow import Flow
 from analyzer.ir.graph import above
 from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
+from analyzer.ir.reason import UNKNOWN, Reason
 from analyzer.ir.text import parse_graph
 from analyzer.rules import check, rules
 from analyzer.running.forward import capture, from_callable
@@ -47,8 +48,17 @@ def _run(text: str) -> list[Finding]:
     saved = {name: parse_dtype(dtype) for name, (dtype, _) in stored.items()}
     shapes = {name: tuple(map(int, shape[:-1].split(","))) for name, (_, shape) in stored.items() if shape}
     loaded = next((parse_dtype(name) for name in _said(text, "loaded")), "")
+    narrowed = {name: said.partition(":")[::2] for name, said in _said(text, "narrowed").items()}
+    why = {name: Reason("cast", "cast_by_plan", by, parse_dtype(was)) for name, (was, by) in narrowed.items()}
     held = [
-        Held(n.op, n.name, n.outputs[0], trained=not n.name.startswith(frozen), saved=saved.get(n.id, ""))
+        Held(
+            n.op,
+            n.name,
+            n.outputs[0],
+            trained=not n.name.startswith(frozen),
+            saved=saved.get(n.id, ""),
+            reason=why.get(n.id, UNKNOWN),
+        )
         for n in graph.stored()
         if n.op in ("parameter", "buffer")
     ]
