@@ -10,7 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING, Final, TypeAlias, Union
 
 from analyzer.ir.dtypes import is_float, width
-from analyzer.ir.literal_types import STORED, Inserter, Phase, StoredKind
+from analyzer.ir.literal_types import STORED, Inserter, KeptCast, Phase, StoredKind
 from analyzer.ir.reason import UNKNOWN, Reason
 
 if TYPE_CHECKING:  # its import takes a tenth of a second, and drawing does without
@@ -123,6 +123,10 @@ class Node:
     """Which forward pass of several it belongs to: "prefill", "decode"; "" where there is but one."""
     odd: tuple[int, ...] = ()
     """Positions of the operands that the repair casts; empty where it is every float."""
+    kept_cast: KeptCast = ""
+    """Set where autocast gave the call a cast that it had kept and that is not what a new one would be."""
+    uncovered: str = ""
+    """The method through which the call ran outside of a plan's autocast, which covers forward alone."""
 
     _operands: tuple[Ref, ...] | None = field(default=None, init=False, compare=False, repr=False)
 

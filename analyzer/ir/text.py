@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import DTYPES, parse_dtype, short
 from analyzer.ir.graph import CALLED, NOWHERE, STOPPED, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
-from analyzer.ir.literal_types import INSERTERS, PHASES, STORED, one_of
+from analyzer.ir.literal_types import INSERTERS, KEPT_CASTS, PHASES, STORED, one_of
 from analyzer.ir.reason import Reason
 
 T = TypeVar("T")
@@ -19,8 +19,22 @@ _WORDS: Final = {"True": True, "False": False, "None": None, "inf": float("inf")
 _BARE_ID: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _BARE_FIELD: Final = re.compile(r"[\w./<>+:,-]+", re.ASCII)
 _PLACE: Final = re.compile(r"(.*):(\d+)", re.DOTALL)
-_SIGNS: Final = ("@", "~", "#", "/", "=>", "?", "+", "<", "^", "*", "!")
-_NAMED: Final = ("at", "other", "place", "call", "repair", "reason", "inserted", "phase", "step", "odd", "refused")
+_SIGNS: Final = ("@", "~", "#", "/", "=>", "?", "+", "<", "^", "*", "|", "$", "!")
+_NAMED: Final = (
+    "at",
+    "other",
+    "place",
+    "call",
+    "repair",
+    "reason",
+    "inserted",
+    "phase",
+    "step",
+    "odd",
+    "kept",
+    "uncovered",
+    "refused",
+)
 _FIELDS: Final = dict(zip(_SIGNS, _NAMED, strict=True))
 """Signs after the outputs; `!` is last and runs to the end of the line."""
 _TOKEN: Final = re.compile(
@@ -71,7 +85,10 @@ def _line(node: Node) -> str:
     at, other = (node.module, node.name) if node.is_op else (node.name, node.module)
     place = f"{node.place.file}:{node.place.line}" if node.place != NOWHERE else ""
     odd = ",".join(map(str, node.odd))
-    values = (at, other, place, node.call, node.repair, node.reason.text, node.inserted, node.phase, node.step, odd)
+    values = (
+        at, other, place, node.call, node.repair, node.reason.text, node.inserted, node.phase, node.step, odd,
+        node.kept_cast, node.uncovered,
+    )  # fmt: skip
     for sign, value in zip(_FIELDS, values, strict=False):
         if value:
             line += f"  {sign} {value if _BARE_FIELD.fullmatch(value) else repr(value)}"
@@ -161,7 +178,8 @@ class _Line:
             node_id, op, args, kwargs, outs, name, module, fields.get("call", ""), where, fields.get("refused", ""),
             fields.get("repair", ""), Reason(fields.get("reason", "")), one_of(INSERTERS, fields.get("inserted", "")),
             phase=one_of(PHASES, fields.get("phase", "")), step=fields.get("step", ""),
-            odd=_positions(fields.get("odd", "")),
+            odd=_positions(fields.get("odd", "")), kept_cast=one_of(KEPT_CASTS, fields.get("kept", "")),
+            uncovered=fields.get("uncovered", ""),
         )  # fmt: skip
 
     def _fields(self) -> Iterator[tuple[str, str]]:

@@ -145,6 +145,8 @@ def _node(node: Node) -> JsonObject:
         "refused": node.refused or None,
         "repair": node.repair or None,
         **({"odd": list(node.odd)} if node.odd else {}),
+        **({"kept_cast": node.kept_cast} if node.kept_cast else {}),
+        **({"uncovered": node.uncovered} if node.uncovered else {}),
         **_reason(node.reason),
         "inserted": node.inserted or None,
         "phase": node.phase or FORWARD,

@@ -42,9 +42,22 @@ def updates(flow: Flow) -> Iterator[Update]:
         if node.phase:
             continue
         for target, share in _written(flow, node):
-            root = _root(flow, target, casts=False)
+            root = root_of(flow, target, casts=False)
             if share and (not root.is_op or base(root) in _MADE):
                 yield Update(node, target, root, share)
+
+
+def root_of(flow: Flow, ref: Ref, *, casts: bool) -> Node:
+    """What a tensor was before it was written and viewed, and with `casts` before it was cast."""
+    node = flow.graph[ref.id]
+    while node.is_op and node.operands():
+        name = base(node)
+        if not (node.op == UPDATED or name in VIEWS or name.endswith("_") or (casts and node.op == CAST)):
+            return node
+        before = _listed(node.args[0])
+        ref = before[min(ref.index, len(before) - 1)] if before else node.operands()[0]
+        node = flow.graph[ref.id]
+    return node
 
 
 def _written(flow: Flow, node: Node) -> Iterator[tuple[Ref, float]]:
@@ -71,13 +84,13 @@ def _statistics(node: Node, name: str) -> Iterator[tuple[Ref, float]]:
 
 def _overwritten(flow: Flow, node: Node) -> Iterator[tuple[Ref, float]]:
     for target, source in zip(_listed(node.args[0]), _listed(node.args[1]), strict=False):
-        yield target, _copied(flow, source, _root(flow, target, casts=False))
+        yield target, _copied(flow, source, root_of(flow, target, casts=False))
 
 
 def _put_out(flow: Flow, node: Node) -> Iterator[tuple[Ref, float]]:
     """`out=` that is the tensor which the call reads first."""
     out = _at(node, len(node.args), "out")
-    if isinstance(out, Ref) and _root(flow, node.operands()[0], casts=False) is _root(flow, out, casts=False):
+    if isinstance(out, Ref) and root_of(flow, node.operands()[0], casts=False) is root_of(flow, out, casts=False):
         yield out, _share(flow, node, 0)
 
 
@@ -119,9 +132,9 @@ def _copied(flow: Flow, source: Ref, root: Node) -> float:
             for old, new in (node.operands(), node.operands()[::-1]):
                 kept = _kept(flow, old)
                 before, number = kept if kept is not None else (old, 1.0)
-                if _root(flow, before, casts=True) is root:
+                if root_of(flow, before, casts=True) is root:
                     return max(abs(1 - number), _size(flow, new) * _alpha(node))
-        elif _root(flow, first, casts=True) is root:
+        elif root_of(flow, first, casts=True) is root:
             return _share(flow, node, index)
     return 1.0
 
@@ -171,19 +184,6 @@ def _size(flow: Flow, ref: Ref, depth: int = 8) -> float:
         one, other = (_size(flow, operand, depth - 1) for operand in node.operands())
         return max(one, other * _alpha(node))
     return 1.0
-
-
-def _root(flow: Flow, ref: Ref, *, casts: bool) -> Node:
-    """What a tensor was before it was written and viewed, and with `casts` before it was cast."""
-    node = flow.graph[ref.id]
-    while node.is_op and node.operands():
-        name = base(node)
-        if not (node.op == UPDATED or name in VIEWS or name.endswith("_") or (casts and node.op == CAST)):
-            return node
-        before = _listed(node.args[0])
-        ref = before[min(ref.index, len(before) - 1)] if before else node.operands()[0]
-        node = flow.graph[ref.id]
-    return node
 
 
 def _number(node: Node, index: int) -> float | None:

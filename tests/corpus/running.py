@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pkgutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -159,8 +160,8 @@ def calls(one: Case) -> Run:
 
 
 def autocast(name: str | None) -> Any:
-    """The region of a plan's autocast; one that does nothing where it has none."""
+    """The region of a plan's autocast, if it has one: one that is off would keep casts for those inside it."""
     if name is None:
-        return torch.autocast("cpu", enabled=False)
+        return nullcontext()
     device, dtype = parse_autocast(name)
     return torch.autocast(device, getattr(torch, dtype))
