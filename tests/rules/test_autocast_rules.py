@@ -1,10 +1,12 @@
-"""DT601 and DT602 against real runs on the CPU: casts that autocast keeps, and dtypes of recomputations."""
+"""The rules about autocast against real runs on the CPU: kept casts, recomputations, losses."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +14,17 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from analyzer.capture import Loaded
 from analyzer.capture.autocast.policies import keeps_gradients
+from analyzer.capture.module_inventory import inventory_of
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
-from analyzer.ir.plan import Plan
+from analyzer.ir.plan import Engine, Plan, Training, Wrap
 from analyzer.ir.text import parse_graph, print_graph
 from analyzer.rules import check
 from analyzer.running.forward import capture, from_callable
+from tests.capture.real import bare
+from tests.capture.wrapped import alone, shard
 
 BF16, F16 = torch.bfloat16, torch.float16
 Write = Callable[[nn.Linear], object]
@@ -201,3 +207,45 @@ def test_a_recomputation_in_another_dtype(how: str) -> None:
     first, second = module.block.given[0], module.block.given[-1]
     assert bool(told) == (first != second)
     assert told is None or (told.severity, told.phase) == ("warning", "recompute")
+
+
+class Classified(nn.Module):
+    """A classifier with its loss."""
+
+    def __init__(self, wide: bool = False) -> None:
+        super().__init__()
+        self.wide, self.head = wide, nn.Linear(8, 64)
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Their cross entropy."""
+        logits = self.head(x) * 40
+        return nn.functional.cross_entropy(logits.float() if self.wide else logits, labels)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_loss_of_a_sharded_model(version: int, wide: bool, tmp_path: Path) -> None:
+    wrap = Wrap(version, policy="none", param_dtype="bfloat16")
+    inputs = {"x": torch.ones(4, 8), "labels": torch.arange(4)}
+    plan = Plan(device="cpu", train=True, training=Training(fsdp=wrap))
+    found = _findings(Classified(wide), inputs, plan)
+    with alone(tmp_path):
+        loss = shard(Classified(wide), wrap)(**inputs)
+    assert [f.code for f in found] == ["DT603"] * (loss.dtype == BF16)
+    assert loss.dtype == (torch.float32 if wide else BF16)
+    assert not _findings(Classified(wide), inputs, replace(plan, autocast="cpu:bfloat16", scope="run"))
+    assert not _findings(Classified(wide).to(BF16), {**inputs, "x": inputs["x"].to(BF16)}, Plan(device="cpu"))
+
+
+def test_the_loss_under_deepspeed() -> None:
+    inputs = {"x": torch.ones(4, 8, dtype=BF16), "labels": torch.arange(4)}
+    for dtype, count in (("bfloat16", 1), ("", 0)):
+        plan = Plan(device="cpu", train=True, training=Training(deepspeed=Engine(2, dtype)))
+        x = inputs["x"] if dtype else inputs["x"].float()
+        assert len(_findings(Classified(), {**inputs, "x": x}, plan)) == count
+
+
+def _findings(module: nn.Module, inputs: dict[str, Any], plan: Plan) -> list[Finding]:
+    loaded = Loaded(bare(module), "M", "", inputs, inventory=inventory_of(module))
+    flow = Flow.as_captured(capture(loaded, plan).whole().graph, plan)
+    return [f for f in check(replace(flow, inventory=loaded.inventory)) if f.code.startswith("DT6")]

@@ -75,7 +75,8 @@ def _plan(text: str) -> tuple[Plan, tuple[str, ...]]:
     words = _said(text, "plan")
     if not words:
         return Plan(), ()
-    fsdp = Wrap(int(words["fsdp"]), "none") if "fsdp" in words else None
+    mixed = parse_dtype(words["mixed"]) if "mixed" in words else ""
+    fsdp = Wrap(int(words["fsdp"]), "none", param_dtype=mixed) if "fsdp" in words else None
     engine = None
     if "deepspeed" in words:
         stage, more = int(words["deepspeed"]), words.get("accumulate", "")
