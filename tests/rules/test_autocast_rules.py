@@ -249,3 +249,56 @@ def _findings(module: nn.Module, inputs: dict[str, Any], plan: Plan) -> list[Fin
     loaded = Loaded(bare(module), "M", "", inputs, inventory=inventory_of(module))
     flow = Flow.as_captured(capture(loaded, plan).whole().graph, plan)
     return [f for f in check(replace(flow, inventory=loaded.inventory)) if f.code.startswith("DT6")]
+
+
+class Encoder(nn.Module):
+    """A model with a method besides forward."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.body, self.head = nn.Sequential(nn.Linear(8, 8)).to(dtype), nn.Linear(8, 8)
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Of a part."""
+        return self.body(x)  # type: ignore[no-any-return]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """All of it."""
+        return self.head(self.encode(x))  # type: ignore[no-any-return]
+
+
+CALLS: dict[str, tuple[Callable[[Any, torch.Tensor], Any], str]] = {
+    "forward": (lambda module, x: module(x), ""),
+    "a method": (lambda module, x: module.encode(x), "encode was called"),
+    "both": (lambda module, x: module(module.encode(x)), "encode was called"),
+    "a part": (lambda module, x: module.body(x), "body was called"),
+    "a part of a part": (lambda module, x: module.body[0](x), "body.0 was called"),
+    "a region": (lambda module, x: _region()(module.encode)(x), ""),
+    "a loss outside": (lambda module, x: (module(x) @ module(x).T).mean(), ""),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_outside_of_the_region_around_forward(name: str) -> None:
+    call, words = CALLS[name]
+    plan, x = Plan(device="cpu", autocast="cpu:bfloat16"), torch.ones(2, 8)
+    loaded = Loaded(bare(Encoder()), "M", "", {"x": x}, lambda module, inputs: call(module, inputs["x"]))
+    graph = capture(loaded, plan).whole().graph
+    assert parse_graph(print_graph(graph)) == graph
+    (found,) = [f for f in check(Flow.as_captured(graph, plan)) if f.code == "DT604"] or [None]
+    module, given = Encoder(), []
+    module.body.register_forward_hook(lambda part, args, result: given.append(result.dtype))
+    module.body[0].register_forward_hook(lambda part, args, result: given.append(result.dtype))
+    module.forward = _region()(module.forward)
+    call(module, x)
+    assert (torch.float32 in given) == bool(words)
+    assert (found.message if found else "").partition("because ")[2].startswith(words)
+    assert bool(found) == bool(words)
+    assert not any(n.uncovered for n in capture(loaded, replace(plan, scope="run")).graph)
+
+
+def test_a_refused_call_outside_says_why_as_a_note() -> None:
+    plan, x = Plan(device="cpu", autocast="cpu:bfloat16"), torch.ones(2, 8)
+    loaded = Loaded(bare(Encoder(BF16)), "M", "", {"x": x}, lambda module, inputs: module.encode(inputs["x"]))
+    found = check(Flow.as_captured(capture(loaded, plan).graph, plan))
+    assert [(f.code, f.severity) for f in found] == [("DT101", "error"), ("DT604", "note")]

@@ -32,7 +32,7 @@ class Recorder:
         self.has_sparse = False
         self.kept_cast: KeptCast = ""
         """What is wrong with a kept cast that the operations of a call are given."""
-        self.uncovered: Callable[[str, Site], str] = _covered
+        self._uncovered: Callable[[Site], str] | None = None
         """Tells by which method an operation came to run outside of the plan's autocast."""
 
     def name(self, base: str) -> str:
@@ -55,7 +55,8 @@ class Recorder:
             Node(
                 node_id, op, taken, named, outputs, "", site.module, site.call, site.place, refusal.refused,
                 refusal.repair, inserted=inserted, script=refusal.script, callers=refusal.callers, phase=site.phase,
-                step=site.step, odd=refusal.odd, kept_cast=self.kept_cast, uncovered=self.uncovered(base, site),
+                step=site.step, odd=refusal.odd, kept_cast=self.kept_cast,
+                uncovered=self._uncovered(site) if self._uncovered else "",
             )
         )  # fmt: skip
         return node_id
@@ -136,6 +137,15 @@ class Recorder:
         return self._muted
 
     @contextmanager
+    def asking(self, uncovered: Callable[[Site], str]) -> Iterator[None]:
+        """While this lasts, operations say by what they came to run outside of a plan's autocast, if they do."""
+        self._uncovered = uncovered
+        try:
+            yield
+        finally:
+            self._uncovered = None
+
+    @contextmanager
     def given(self, kept_cast: KeptCast) -> Iterator[None]:
         """While this lasts, operations belong to a call that autocast gave such a cast."""
         outer, self.kept_cast = self.kept_cast, kept_cast or self.kept_cast
@@ -152,10 +162,6 @@ class Recorder:
             yield
         finally:
             self._muted = outer
-
-
-def _covered(base: str, site: Site) -> str:
-    return ""
 
 
 def _identifier(name: str) -> str:
