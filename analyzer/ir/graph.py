@@ -73,6 +73,20 @@ class Place:
         return f"{self.file}:{self.line}" if self.file else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A setting of the whole process that the model's code changed and did not put back."""
+
+    setting: str
+    """As people read it: `default dtype`."""
+    before: str
+    after: str
+    place: Place = Place()
+    """The line that set it, where that is known."""
+    by_loading: bool = False
+    """Whether it was importing or building the model, and no call of it."""
+
+
 _STORED: Final[Mapping[str, StoredKind]] = {kind: kind for kind in STORED}
 NOWHERE = Place()
 """The place of a node that no source line made."""
@@ -214,6 +228,9 @@ class ModelGraph:
     """The tensors that the run returned, in order."""
     follows: dict[Ref, Ref] = field(default_factory=dict)
     """Tensors whose dtype the code took from another tensor (`x.to(y.dtype)`), and that other one."""
+
+    left: list[Left] = field(default_factory=list)
+    """What the run left changed for everything that runs after it."""
 
     _unindexed: list[Node] = field(default_factory=list, init=False, repr=False)
     """Nodes whose operands `_edges` does not hold yet."""

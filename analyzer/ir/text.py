@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import DTYPES, parse_dtype, short
-from analyzer.ir.graph import CALLED, NOWHERE, STOPPED, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
+from analyzer.ir.graph import CALLED, NOWHERE, STOPPED, UPDATED, Arg, DtypeArg, Left, ModelGraph, Node, Place, Ref, Spec
 from analyzer.ir.literal_types import INSERTERS, KEPT_CASTS, PHASES, STORED, one_of
 from analyzer.ir.reason import Reason
 
@@ -49,6 +49,10 @@ def print_graph(graph: ModelGraph) -> str:
     lines = [_line(node) for node in graph]
     if graph.outputs:
         lines.append("return " + ", ".join(_arg(ref) for ref in graph.outputs))
+    for one in graph.left:
+        place = f"  # {one.place}" if one.place != NOWHERE else ""
+        verb = "loading" if one.by_loading else "running"
+        lines.append(f"left {verb} {one.setting!r} {one.before!r} {one.after!r}{place}")
     return "".join(line + "\n" for line in lines)
 
 
@@ -130,6 +134,11 @@ def _spec(spec: Spec) -> str:
     return f"{_dtype(spec.dtype)}[{','.join(map(str, spec.shape))}]"
 
 
+def _place(text: str) -> Place:
+    found = _PLACE.fullmatch(text)
+    return Place(found[1], int(found[2])) if found else NOWHERE
+
+
 def _positions(text: str) -> tuple[int, ...]:
     return tuple([int(part) for part in text.split(",") if part])
 
@@ -144,6 +153,9 @@ class _Line:
         kind, word = self._next()
         if word == "return" and self._peek() != "=":
             graph.outputs.extend(self._refs(graph))
+            return
+        if word == "left" and self._peek() in ("loading", "running"):
+            graph.left.append(self._left())
             return
         node_id = self._literal() if word == "%" else word
         if word != "%" and kind != "name":
@@ -166,14 +178,19 @@ class _Line:
             _check(graph, ref)
         graph.add(node)
 
+    def _left(self) -> Left:
+        by_loading = self._next()[1] == "loading"
+        setting, before, after = self._literal(), self._literal(), self._literal()
+        fields = {_FIELDS[sign]: value for sign, value in self._fields()}
+        return Left(setting, before, after, _place(fields.get("place", "")), by_loading)
+
     def _node(
         self, node_id: str, op: str, args: tuple[Arg, ...], kwargs: tuple[tuple[str, Arg], ...], outs: tuple[Spec, ...]
     ) -> Node:
         fields = {_FIELDS[sign]: value for sign, value in self._fields()}
         at, other = fields.get("at", ""), fields.get("other", "")
         name, module = (at, other) if op in STORED else (other, at)
-        place = _PLACE.fullmatch(fields.get("place", ""))
-        where = Place(place[1], int(place[2])) if place else NOWHERE
+        where = _place(fields.get("place", ""))
         return Node(
             node_id, op, args, kwargs, outs, name, module, fields.get("call", ""), where, fields.get("refused", ""),
             fields.get("repair", ""), Reason(fields.get("reason", "")), one_of(INSERTERS, fields.get("inserted", "")),

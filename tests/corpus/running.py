@@ -28,6 +28,7 @@ from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.steps import parse_steps
 from analyzer.report import Report
 from analyzer.running.output_tensors import leaves
+from analyzer.running.process_state import left_as_found
 from analyzer.running.session import Run, Session
 from analyzer.running.training_step import loss_of
 from tests.capture.real import bare, raised_at
@@ -72,6 +73,7 @@ def mechanism(name: str) -> str:
     return " ".join((import_module(f"tests.corpus.{name}").__doc__ or "").split())
 
 
+@left_as_found()
 def real(name: str, mended: bool, folder: Path) -> Ran:
     """Build and run a case on the CPU, up to its first error."""
     torch.manual_seed(0)
