@@ -151,11 +151,7 @@ class _Line:
 
     def read_into(self, graph: ModelGraph) -> None:
         kind, word = self._next()
-        if word == "return" and self._peek() != "=":
-            graph.outputs.extend(self._refs(graph))
-            return
-        if word == "left" and self._peek() in ("loading", "running"):
-            graph.left.append(self._left())
+        if self._ends(word, graph):
             return
         node_id = self._literal() if word == "%" else word
         if word != "%" and kind != "name":
@@ -177,6 +173,16 @@ class _Line:
         for ref in node.operands():
             _check(graph, ref)
         graph.add(node)
+
+    def _ends(self, word: str, graph: ModelGraph) -> bool:
+        """Whether it is a line after the nodes, which is read then: `return x, y` or `left running ...`."""
+        if word == "return" and self._peek() != "=":
+            graph.outputs.extend(self._refs(graph))
+            return True
+        if word == "left" and self._peek() in ("loading", "running"):
+            graph.left.append(self._left())
+            return True
+        return False
 
     def _left(self) -> Left:
         by_loading = self._next()[1] == "loading"
