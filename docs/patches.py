@@ -46,6 +46,7 @@ STATE = {
     "analyzer/capture/tensor.py: Abstract.__name__": "Set once, as errors name the types of what they are given.",
     "analyzer/capture/tensor.py: Abstract.__qualname__": "The same.",
     "analyzer/capture/source_lines.py: _TOLD": "A stack of the lines that were told; empty outside of a trace.",
+    "analyzer/running/process_state.py: _STARTS": "A stack of settings before each trace; empty outside of one.",
     "analyzer/capture/tracing/signature.py: signature()": "A cache of schemas, by operator.",
     "analyzer/capture/calls/higher_order.py: _SAID": "A cache of what torch says of what branches give.",
     "analyzer/capture/wrapper_subclasses.py: _WRAPS": "A cache of classes: whether their tensors hold others.",

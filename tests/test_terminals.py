@@ -68,7 +68,7 @@ def test_the_bash_script_is_one_that_bash_takes(tmp_path: Path) -> None:
     [
         ("analyze ch", ["check"]),
         ("analyze explain mixed-p", ["mixed-product"]),
-        ("analyze explain DT50", ["DT501", "DT502", "DT503", "DT504", "DT505"]),
+        ("analyze explain DT50", ["DT501", "DT502", "DT503", "DT504", "DT505", "DT506"]),
         ("analyze check --form", ["--format"]),
         ("analyze check m --format s", ["sarif"]),
     ],

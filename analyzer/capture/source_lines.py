@@ -64,6 +64,17 @@ class SourceLines:
             frame = frame.f_back
         return place or Place(), module or ""
 
+    def entered_by(self) -> str:
+        """What of the model was called first on the way here: `method`, `part`, `part.method`; "" where nothing was."""
+        found, frame = "", sys._getframe(1)
+        while frame is not None and frame.f_code is not self.until:
+            path = self._paths.get(id(frame.f_locals.get("self"))) if self._is_method(frame.f_code) else None
+            if path is not None:
+                name = "" if self._is_foreign(frame.f_code) else frame.f_code.co_name
+                found = ".".join(filter(None, (path, name if name != "forward" else "")))
+            frame = frame.f_back  # type: ignore[assignment]
+        return found
+
     def callers(self) -> tuple[Place, ...]:
         """The lines of the model's folder that are running, nearest first; none where there is no folder."""
         found, frame = [], sys._getframe(1) if self._root else None

@@ -44,6 +44,8 @@ _ROWS: Final = (
     DType("complex128", "c128", 16, "complex"),
 )
 DTYPES: Final = {row.name: row for row in _ROWS}
+PRECISION: Final = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
+"""Significant bits of the floats that weights are computed with."""
 _BY_SHORT: Final = {row.short: row for row in _ROWS}
 _PARTS: Final = {"complex32": "float16", "complex64": "float32", "complex128": "float64"}
 _WHOLES: Final = {"float32": "complex64", "float64": "complex128"}

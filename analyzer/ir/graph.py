@@ -10,7 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING, Final, TypeAlias, Union
 
 from analyzer.ir.dtypes import is_float, width
-from analyzer.ir.literal_types import STORED, Inserter, Phase, StoredKind
+from analyzer.ir.literal_types import STORED, Inserter, KeptCast, Phase, StoredKind
 from analyzer.ir.reason import UNKNOWN, Reason
 
 if TYPE_CHECKING:  # its import takes a tenth of a second, and drawing does without
@@ -73,6 +73,20 @@ class Place:
         return f"{self.file}:{self.line}" if self.file else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A setting of the whole process that the model's code changed and did not put back."""
+
+    setting: str
+    """As people read it: `default dtype`."""
+    before: str
+    after: str
+    place: Place = Place()
+    """The line that set it, where that is known."""
+    by_loading: bool = False
+    """Whether it was importing or building the model, and no call of it."""
+
+
 _STORED: Final[Mapping[str, StoredKind]] = {kind: kind for kind in STORED}
 NOWHERE = Place()
 """The place of a node that no source line made."""
@@ -123,6 +137,10 @@ class Node:
     """Which forward pass of several it belongs to: "prefill", "decode"; "" where there is but one."""
     odd: tuple[int, ...] = ()
     """Positions of the operands that the repair casts; empty where it is every float."""
+    kept_cast: KeptCast = ""
+    """Set where autocast gave the call a cast that it had kept and that is not what a new one would be."""
+    uncovered: str = ""
+    """The method through which the call ran outside of a plan's autocast, which covers forward alone."""
     bounds: tuple[float, float] | None = field(default=None, compare=False)
     """The least and the greatest value of a stored tensor, where they are known."""
 
@@ -212,6 +230,9 @@ class ModelGraph:
     """The tensors that the run returned, in order."""
     follows: dict[Ref, Ref] = field(default_factory=dict)
     """Tensors whose dtype the code took from another tensor (`x.to(y.dtype)`), and that other one."""
+
+    left: list[Left] = field(default_factory=list)
+    """What the run left changed for everything that runs after it."""
 
     _unindexed: list[Node] = field(default_factory=list, init=False, repr=False)
     """Nodes whose operands `_edges` does not hold yet."""

@@ -58,6 +58,10 @@ Inserter: TypeAlias = Literal["", "autocast", "accelerate", "fsdp", "deepspeed"]
 """Who made a cast that nobody wrote; "" where somebody did."""
 INSERTERS: Final[tuple[Inserter, ...]] = get_args(Inserter)
 
+KeptCast: TypeAlias = Literal["", "stale", "no_grad"]
+"""What is wrong with a cast that autocast kept and gives again: the weight was written since, or it has no gradient."""
+KEPT_CASTS: Final[tuple[KeptCast, ...]] = get_args(KeptCast)
+
 OriginKind: TypeAlias = Literal[
     "parameter", "buffer", "input", "constant", "cast", "autocast", "accelerate", "fsdp", "deepspeed"
 ]

@@ -81,7 +81,13 @@ class Training:
     fsdp: Wrap | None = None
     deepspeed: Engine | None = None
     optimizer: str = ""
-    """Name of the optimizer, where the set-up gives one."""
+    """Name of the optimizer, where the set-up gives one or has a default."""
+    learning_rate: float = 0.0
+    """The highest one, where the set-up gives it."""
+    beta2: float = 0.0
+    """By what Adam's second moment decays in a step; 0 where the set-up leaves it to the optimizer."""
+    compensated: bool = False
+    """Whether the optimizer was asked to keep what rounding would lose: Kahan summation or stochastic rounding."""
 
 
 @dataclass(frozen=True, slots=True)

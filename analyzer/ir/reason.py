@@ -18,6 +18,10 @@ class Reason:
 
     text: str = ""
     kind: ReasonKind = field(default="", compare=False)  # the text form of a graph has the words alone
+    kept_by: str = field(default="", compare=False)
+    """The list of its model's class that names it as one to stay in float32, even if something cast it since."""
+    narrowed_from: str = field(default="", compare=False)
+    """The dtype that it had before a cast of the whole model narrowed it."""
 
     def __str__(self) -> str:
         return self.text
@@ -33,4 +37,4 @@ UNKNOWN: Final = Reason()
 
 def kept_in_fp32(by: str) -> Reason:
     """The reason of a tensor that a list of its model's class, of this name, keeps wide."""
-    return Reason(f"kept in float32 by {by}", "kept_in_fp32")
+    return Reason(f"kept in float32 by {by}", "kept_in_fp32", kept_by=by)

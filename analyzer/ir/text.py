@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import DTYPES, parse_dtype, short
-from analyzer.ir.graph import CALLED, NOWHERE, STOPPED, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
-from analyzer.ir.literal_types import INSERTERS, PHASES, STORED, one_of
+from analyzer.ir.graph import CALLED, NOWHERE, STOPPED, UPDATED, Arg, DtypeArg, Left, ModelGraph, Node, Place, Ref, Spec
+from analyzer.ir.literal_types import INSERTERS, KEPT_CASTS, PHASES, STORED, one_of
 from analyzer.ir.reason import Reason
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ _WORDS: Final = {"True": True, "False": False, "None": None, "inf": float("inf")
 _BARE_ID: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _BARE_FIELD: Final = re.compile(r"[\w./<>+:,-]+", re.ASCII)
 _PLACE: Final = re.compile(r"(.*):(\d+)", re.DOTALL)
-_SIGNS: Final = ("@", "~", "#", "/", "=>", "?", "+", "<", "^", "*", "|", "!")
+_SIGNS: Final = ("@", "~", "#", "/", "=>", "?", "+", "<", "^", "*", "|", "$", "&", "!")
 _NAMED: Final = (
     "at",
     "other",
@@ -31,6 +31,8 @@ _NAMED: Final = (
     "phase",
     "step",
     "odd",
+    "kept",
+    "uncovered",
     "bounds",
     "refused",
 )
@@ -48,6 +50,10 @@ def print_graph(graph: ModelGraph) -> str:
     lines = [_line(node) for node in graph]
     if graph.outputs:
         lines.append("return " + ", ".join(_arg(ref) for ref in graph.outputs))
+    for one in graph.left:
+        place = f"  # {one.place}" if one.place != NOWHERE else ""
+        verb = "loading" if one.by_loading else "running"
+        lines.append(f"left {verb} {one.setting!r} {one.before!r} {one.after!r}{place}")
     return "".join(line + "\n" for line in lines)
 
 
@@ -86,7 +92,8 @@ def _line(node: Node) -> str:
     odd = ",".join(map(str, node.odd))
     bounds = ",".join(f"{bound:.6g}" for bound in node.bounds or ())
     values = (
-        at, other, place, node.call, node.repair, node.reason.text, node.inserted, node.phase, node.step, odd, bounds,
+        at, other, place, node.call, node.repair, node.reason.text, node.inserted, node.phase, node.step, odd,
+        node.kept_cast, node.uncovered, bounds,
     )  # fmt: skip
     for sign, value in zip(_FIELDS, values, strict=False):
         if value:
@@ -129,6 +136,11 @@ def _spec(spec: Spec) -> str:
     return f"{_dtype(spec.dtype)}[{','.join(map(str, spec.shape))}]"
 
 
+def _place(text: str) -> Place:
+    found = _PLACE.fullmatch(text)
+    return Place(found[1], int(found[2])) if found else NOWHERE
+
+
 def _positions(text: str) -> tuple[int, ...]:
     return tuple([int(part) for part in text.split(",") if part])
 
@@ -146,8 +158,7 @@ class _Line:
 
     def read_into(self, graph: ModelGraph) -> None:
         kind, word = self._next()
-        if word == "return" and self._peek() != "=":
-            graph.outputs.extend(self._refs(graph))
+        if self._ends(word, graph):
             return
         node_id = self._literal() if word == "%" else word
         if word != "%" and kind != "name":
@@ -170,19 +181,35 @@ class _Line:
             _check(graph, ref)
         graph.add(node)
 
+    def _ends(self, word: str, graph: ModelGraph) -> bool:
+        """Whether it is a line after the nodes, which is read then: `return x, y` or `left running ...`."""
+        if word == "return" and self._peek() != "=":
+            graph.outputs.extend(self._refs(graph))
+            return True
+        if word == "left" and self._peek() in ("loading", "running"):
+            graph.left.append(self._left())
+            return True
+        return False
+
+    def _left(self) -> Left:
+        by_loading = self._next()[1] == "loading"
+        setting, before, after = self._literal(), self._literal(), self._literal()
+        fields = {_FIELDS[sign]: value for sign, value in self._fields()}
+        return Left(setting, before, after, _place(fields.get("place", "")), by_loading)
+
     def _node(
         self, node_id: str, op: str, args: tuple[Arg, ...], kwargs: tuple[tuple[str, Arg], ...], outs: tuple[Spec, ...]
     ) -> Node:
         fields = {_FIELDS[sign]: value for sign, value in self._fields()}
         at, other = fields.get("at", ""), fields.get("other", "")
         name, module = (at, other) if op in STORED else (other, at)
-        place = _PLACE.fullmatch(fields.get("place", ""))
-        where = Place(place[1], int(place[2])) if place else NOWHERE
+        where = _place(fields.get("place", ""))
         return Node(
             node_id, op, args, kwargs, outs, name, module, fields.get("call", ""), where, fields.get("refused", ""),
             fields.get("repair", ""), Reason(fields.get("reason", "")), one_of(INSERTERS, fields.get("inserted", "")),
             phase=one_of(PHASES, fields.get("phase", "")), step=fields.get("step", ""),
-            odd=_positions(fields.get("odd", "")), bounds=_bounds(fields.get("bounds", "")),
+            odd=_positions(fields.get("odd", "")), kept_cast=one_of(KEPT_CASTS, fields.get("kept", "")),
+            uncovered=fields.get("uncovered", ""), bounds=_bounds(fields.get("bounds", "")),
         )  # fmt: skip
 
     def _fields(self) -> Iterator[tuple[str, str]]:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import re
+import sys
+import warnings
 
 import torch
 from torch import nn
 
 from analyzer.errors import AnalyzerError, NoMatch, did_you_mean
 from analyzer.ir.plan import Plan, Training, names
-from analyzer.ir.reason import Reason
+from analyzer.ir.reason import UNKNOWN, Reason
 from analyzer.loaders.building import retype
+from analyzer.loaders.versions import installed
 
 
 def apply_plan(model: nn.Module, plan: Plan, reasons: dict[str, Reason]) -> dict[str, Reason]:
     """Cast in place as `plan.to` and then `plan.set` say; the reasons with the casts noted."""
     reasons = dict(reasons)
     if plan.to is not None:
+        kept = _kept_wide(model, getattr(torch, plan.to))
         for name, tensor in _floats(model).items():
             if tensor.dtype != getattr(torch, plan.to):
-                reasons[name] = Reason(f"cast by model.to({plan.to})", "cast_by_plan")
-        model.to(getattr(torch, plan.to))
+                reasons[name] = _cast(plan.to, tensor.dtype, reasons.get(name, UNKNOWN).kept_by or kept.get(name, ""))
+        with warnings.catch_warnings():  # "Casting complex values to real discards the imaginary part": DT405 tells it
+            warnings.simplefilter("ignore", UserWarning)
+            model.to(getattr(torch, plan.to))
     for pattern, dtype in plan.set.items():
         for name in _matching(model, pattern):
             retype(model, name, getattr(torch, dtype))
@@ -28,6 +34,20 @@ def apply_plan(model: nn.Module, plan: Plan, reasons: dict[str, Reason]) -> dict
     if plan.train and plan.training is not None and plan.training.checkpointing:
         _checkpoint(model, plan.training)
     return reasons
+
+
+def _cast(to: str, before: torch.dtype, kept_by: str) -> Reason:
+    """The reason of what `model.to(...)` cast; a narrowed tensor says from what."""
+    narrowed = torch.finfo(before).bits > torch.finfo(getattr(torch, to)).bits or before.is_complex
+    was = str(before).removeprefix("torch.") if narrowed else ""
+    return Reason(f"cast by model.to({to})", "cast_by_plan", kept_by, was)
+
+
+def _kept_wide(model: nn.Module, dtype: torch.dtype) -> dict[str, str]:
+    """Names that a list of the model's class keeps in float32 beside this dtype -> that list."""
+    base = getattr(sys.modules.get("transformers.modeling_utils"), "PreTrainedModel", None)
+    lists = installed.kept_wide(model, dtype) if base is not None and isinstance(model, base) else {}
+    return {name: by for name in _floats(model) for pattern, by in lists.items() if re.search(pattern, name)}
 
 
 def _checkpoint(model: nn.Module, training: Training) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from analyzer.plans import preparation
 from analyzer.plans.facts import Facts, section, truth
 from analyzer.plans.known_keys import concerns_precision
+from analyzer.plans.optimizers import optimizer_facts
 from analyzer.plans.trainer import checkpointing_facts, wrapping_facts
 
 _UNDERSTOOD: Final = frozenset((
@@ -20,6 +21,8 @@ _UNDERSTOOD: Final = frozenset((
     "upcast_layernorm", "upcast_lmhead_output", "quantizer", "model_quantization_config",
     "model_quantization_config_kwargs", "fp8_enable_fsdp_float8_all_gather", "double_quantization",
 ))  # fmt: skip
+
+_OWN_OPTIMIZERS: Final = ("galore", "apollo", "badam", "adam_mini", "muon")
 
 
 def is_llama_factory(values: Mapping[str, object]) -> bool:
@@ -38,7 +41,8 @@ def read_llama_factory(values: Mapping[str, object], where: str) -> Facts:
     reentrant = truth(values.get("use_reentrant_gc", True), f"{where}: use_reentrant_gc")
     facts |= {"checkpointing": not truth(values.get("disable_gradient_checkpointing"), where), "reentrant": reentrant}
     prepared = preparation.llama_factory(values, where)
-    facts |= {**wrapping, **_optimizer(values.get("optim")), **prepared.values}
+    facts |= {**wrapping, **optimizer_facts(values, _own_optimizer(values) or values.get("optim"), where)}
+    facts |= prepared.values
     return Facts(facts, (_untested(where, "LLaMA-Factory"), *notes, *prepared.notes, *_strange(values, where)))
 
 
@@ -66,7 +70,7 @@ def read_axolotl(values: Mapping[str, object], where: str) -> Facts:
     if values.get("peft_autocast_adapter_dtype") is not None:
         facts["autocast_adapter_dtype"] = truth(values["peft_autocast_adapter_dtype"], where)
     facts |= checkpointing_facts(values, where)
-    facts |= {**wrapping, **_optimizer(values.get("optimizer")), **prepared.values}
+    facts |= {**wrapping, **optimizer_facts(values, values.get("optimizer"), where), **prepared.values}
     return Facts(facts, (_untested(where, "axolotl"), *notes, *more, *prepared.notes, *_strange(values, where)))
 
 
@@ -82,8 +86,8 @@ def read_torchtune(values: Mapping[str, object], where: str) -> Facts:
     facts["reentrant"] = False
     if str(values.get("device")) == "cpu":
         facts["use_cpu"] = True
-    component = section(values.get("optimizer"), f"{where}: optimizer").get("_component_", "")
-    facts |= _optimizer(str(component).rpartition(".")[2])
+    optimizer = section(values.get("optimizer"), f"{where}: optimizer")
+    facts |= optimizer_facts(optimizer, str(optimizer.get("_component_", "")).rpartition(".")[2], where)
     prepared = preparation.torchtune(section(values.get("model"), f"{where}: model"), where)
     facts |= prepared.values
     return Facts(facts, (_untested(where, "torchtune"), *prepared.notes, *_strange(values, where)))
@@ -102,12 +106,13 @@ def read_comparison(values: Mapping[str, object], where: str) -> Facts:
     facts["checkpointing"] = truth(values.get("use_gc"), f"{where}: use_gc")
     if values.get("autocast_adapter_dtype") is not None:
         facts["autocast_adapter_dtype"] = truth(values["autocast_adapter_dtype"], where)
-    facts |= _optimizer(values.get("optimizer_type"))
+    facts |= optimizer_facts(section(values.get("optimizer_kwargs"), where), values.get("optimizer_type"), where)
     return Facts(facts, (_untested(where, "PEFT's method comparison"), *_strange(values, where)))
 
 
-def _optimizer(name: object) -> dict[str, str]:
-    return {"optimizer": str(name)} if name else {}
+def _own_optimizer(values: Mapping[str, object]) -> str:
+    """LLaMA-Factory's switches for optimizers of its own, which take the place of the Trainer's."""
+    return next((name for name in _OWN_OPTIMIZERS if values.get(f"use_{name}")), "")
 
 
 def _untested(where: str, what: str) -> str:

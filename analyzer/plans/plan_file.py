@@ -77,10 +77,11 @@ def _record(cls: type[Made], row: object, where: str) -> Made:
 def _checked(value: object, kind: str, where: str) -> object:
     """A value of the field's type, told by its annotation."""
     wanted: tuple[type, ...] = tuple(t for name, t in _TYPES.items() if name in kind)
+    wanted += (int,) if kind == "float" else ()
     wanted += (dict,) if kind.startswith("dict") else (str,) if kind.startswith("str") else ()
     if not isinstance(value, wanted) or (isinstance(value, bool) and "bool" not in kind):
         raise AnalyzerError(f"{where}: {json.dumps(value)} does not fit", hint=f"it is of type {kind}")
     return value
 
 
-_TYPES: Final[dict[str, type]] = {"bool": bool, "int": int, "None": type(None)}
+_TYPES: Final[dict[str, type]] = {"bool": bool, "int": int, "float": float, "None": type(None)}

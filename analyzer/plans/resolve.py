@@ -11,6 +11,7 @@ from analyzer.ir.dtypes import parse_dtype
 from analyzer.ir.literal_types import WRAP_POLICIES
 from analyzer.ir.plan import EVALUATE, TRAIN, Engine, Plan, Training, Wrap
 from analyzer.plans.facts import ABSENT, AUTO, Facts, fact
+from analyzer.plans.optimizers import DEFAULT
 from analyzer.plans.preparation import keeps_adapter_dtype, preparation
 
 _DTYPES: Final = {"bf16": "bfloat16", "fp16": "float16", "fp8": "bfloat16", "no": ""}
@@ -53,7 +54,10 @@ def resolve(facts: Facts, device: str | None = None) -> tuple[Plan, ...]:
             scaler=scaler,
             checkpointing=checkpointing,
             reentrant=fact(said, "reentrant", bool, None) if checkpointing else None,
-            optimizer=fact(said, "optimizer", str, ""),
+            optimizer=fact(said, "optimizer", str, DEFAULT if said.get("trainer") else ""),
+            learning_rate=fact(said, "optimizer.learning_rate", float, 0.0),
+            beta2=fact(said, "optimizer.beta2", float, 0.0),
+            compensated=bool(said.get("optimizer.compensated")),
         ),
     )
     if not said.get("trainer"):

@@ -10,6 +10,7 @@ from analyzer.foreign import parse_json
 from analyzer.plans import deepspeed, preparation
 from analyzer.plans.facts import Facts, section, truth, whole
 from analyzer.plans.known_keys import concerns_precision, known
+from analyzer.plans.optimizers import optimizer_facts
 from analyzer.plans.sharding import fsdp_facts
 
 _SWITCHES: Final = ("bf16", "fp16", "bf16_full_eval", "fp16_full_eval", "use_cpu")
@@ -50,8 +51,7 @@ def read(values: Mapping[str, object], where: str) -> Facts:
     notes: list[str] = []
     if truth(values.get("no_cuda"), f"{where}: no_cuda"):
         facts["use_cpu"] = True
-    if values.get("optim"):
-        facts["optimizer"] = str(values["optim"])
+    facts |= optimizer_facts(values, values.get("optim"), where)
     dtype = values.get("dtype", values.get("torch_dtype"))
     if dtype and str(dtype) != "auto":  # trl's ModelConfig hands it to from_pretrained(dtype=...)
         facts["load_dtype"] = str(dtype)

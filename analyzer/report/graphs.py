@@ -8,7 +8,7 @@ from typing import Final, TypeGuard, TypeVar
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import NOWHERE, ModelGraph, Node, Place, Script, Spec
 from analyzer.ir.inventory import Held, Inventory
-from analyzer.ir.literal_types import HELD, INSERTERS, PHASES, STORED
+from analyzer.ir.literal_types import HELD, INSERTERS, KEPT_CASTS, PHASES, STORED
 from analyzer.ir.plan import Plan
 from analyzer.ir.reason import UNKNOWN
 from analyzer.report.arguments import read_argument, read_operand, read_real
@@ -32,6 +32,7 @@ _TEXTS_OR_NONE: Final = frozenset((str, type(None)))
 _SWITCHES: Final = frozenset((bool,))
 _INSERTER: Final = one_of(INSERTERS)
 _PHASE: Final = one_of(PHASES)
+_KEPT_CAST: Final = one_of(KEPT_CASTS)
 _HELD_KIND: Final = one_of(HELD)
 T = TypeVar("T")
 
@@ -148,15 +149,15 @@ def _node(
     texts = one["id"], one["op"], one["name"], one["module"], one["call"], one.get("phase", FORWARD)
     if not _are_texts(texts):
         raise Misfit("id, op, name, module, call or phase is no text")
-    told = one["refused"], one.get("repair"), one.get("step")
+    told = one["refused"], one.get("repair"), one.get("step"), one.get("uncovered")
     if not _are_texts_or_none(told):
-        raise Misfit("refused, repair or step is neither text nor null")
+        raise Misfit("refused, repair, step or uncovered is neither text nor null")
     name, op, shown, module, call, phase = texts
     if name in nodes or (op in STORED and not one["outputs"]):
         raise Misfit("its name is taken, or it is a stored tensor without dtype")
     check_depth(module)
     check_depth(shown)
-    refused, repair, step = [text or "" for text in told]
+    refused, repair, step, uncovered = [text or "" for text in told]
     reason = UNKNOWN if one.get("reason") is None else read_reason(one["reason"], one.get("reason_kind"))
     return Node(
         name,
@@ -177,6 +178,8 @@ def _node(
         _PHASE("" if phase == FORWARD else phase),
         step,
         _positions(one.get("odd")),
+        _KEPT_CAST(one.get("kept_cast", "")),
+        uncovered,
         _bounds(one.get("bounds")),
     )
 

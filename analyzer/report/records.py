@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache, partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -202,6 +203,12 @@ def _number(data: object) -> int:
     return data
 
 
+def _real(data: object) -> float:
+    if type(data) not in (int, float) or not isfinite(data):  # type: ignore[arg-type]
+        raise Misfit(f"{_shown(data)} is no number")
+    return float(data)  # type: ignore[arg-type]
+
+
 def _path(data: object) -> Path:
     return Path(_text(data))
 
@@ -210,6 +217,7 @@ _LEAVES: Final[dict[object, Reader]] = {
     str: _text,
     bool: _switch,
     int: _number,
+    float: _real,
     Path: _path,
     object: lambda data: data,
     FieldValue: lambda data: data,

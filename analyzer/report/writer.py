@@ -147,6 +147,8 @@ def _node(node: Node) -> JsonObject:
         "refused": node.refused or None,
         "repair": node.repair or None,
         **({"odd": list(node.odd)} if node.odd else {}),
+        **({"kept_cast": node.kept_cast} if node.kept_cast else {}),
+        **({"uncovered": node.uncovered} if node.uncovered else {}),
         **({"bounds": [plain_argument(bound) for bound in node.bounds]} if node.bounds else {}),
         **_reason(node.reason),
         "inserted": node.inserted or None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.blame.roles import valued
 from analyzer.ir.findings import Finding, Operand, Origin
-from analyzer.ir.graph import Node, Ref, above, in_any_layer
+from analyzer.ir.graph import NOWHERE, Node, Place, Ref, above, in_any_layer
 from analyzer.ir.witness import NOBODY
 
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
@@ -39,6 +39,8 @@ class Hit:
     widened_bytes: int = 0
     tensors: tuple[Held, ...] = ()
     """The stored tensors that the fault is about; the first one says where."""
+    place: Place = NOWHERE
+    """Where the fault is, if it is in no call and no stored tensor."""
 
 
 def check(flow: Flow) -> list[Finding]:
@@ -108,10 +110,11 @@ def _finding(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
 
 
 def _of_tensors(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
-    first, place, names = hits[0], hits[0].tensors[0].place, _names(hits)
+    first, names = hits[0], _names(hits)
+    place = first.tensors[0].place if first.tensors else first.place
     drawn = set(names) if len(names) <= DRAWN else set()
     return Finding(
-        code, name, first.severity, first.message, op="", call="", module=names[0].rpartition(".")[0],
+        code, name, first.severity, first.message, op="", call="", module=names[0].rpartition(".")[0] if names else "",
         file=place.file, line=place.line, nodes=tuple(n.id for n in flow.graph.stored() if n.name in drawn),
         operands=first.operands, tensors=names,
     )  # fmt: skip

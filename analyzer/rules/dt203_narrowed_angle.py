@@ -40,38 +40,31 @@ Positions up to 256 are held as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from analyzer.ir.blame.roles import base
 from analyzer.ir.dtypes import is_float, kind, short
-from analyzer.ir.graph import CAST, UPDATED, Node, Ref
+from analyzer.ir.graph import CAST, Node, Ref
 from analyzer.ir.values.limits import LIMITS, keeps
 from analyzer.rules import Hit
+from analyzer.rules.angles import HALVES, MULTIPLIED, before_wave, is_learned, waves
 from analyzer.rules.regions import VIEWS
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
     from analyzer.ir.literal_types import Severity
 
-_PRODUCTS: Final = frozenset(("add", "bmm", "div", "einsum", "matmul", "mm", "mul", "mv", "outer", "sub"))
-"""How positions and frequencies become angles; a convolution takes a filter, and a linear layer what was learned."""
-_ANGLES: Final = VIEWS | _PRODUCTS | {"cat", "stack", "unsqueeze"}
-"""What stands between a position and the sine of its angle."""
-_WAVES: Final = ("sin", "cos", "polar")
-_HALVES: Final = ("bfloat16", "float16")
-
 
 def check(flow: Flow) -> Iterator[Hit]:
     """Every place where what no parameter has gone into loses bits before a sine or cosine is taken of it."""
-    waves = [node for node in flow.graph.ops() if base(node) in _WAVES and not node.phase]
     found: dict[str, Hit] = {}
-    for wave in waves:
-        before = list(_before(flow, wave, _ANGLES))
+    for wave in waves(flow):
+        before = list(before_wave(flow, wave))
         if not any(_is_half(flow, node) or _narrows(flow, node) for node in before):
             continue
         for node in before:
-            if node.id not in found and (lost := _lost(flow, node, wave)) and not _learned(flow, node):
+            if node.id not in found and (lost := _lost(flow, node, wave)) and not is_learned(flow, node):
                 message = f"{lost} before {base(wave)}: positions lose bits{_limit(flow, node)}"
                 severity: Severity = "note" if _as_stored(flow, node.id) else "warning"
                 found[node.id] = Hit(node.id, message, severity, (str(node.place), message))
@@ -90,7 +83,7 @@ def _lost(flow: Flow, node: Node, wave: Node) -> str:
         return ""
     if base(node) in ("arange", "linspace"):
         return "" if keeps(narrow, flow.ranges.of(Ref(node.id))) else f"made in {short(narrow)}"
-    far = base(node) in _PRODUCTS and any(_is_far(flow, ref, narrow) for ref in node.operands())
+    far = base(node) in MULTIPLIED and any(_is_far(flow, ref, narrow) for ref in node.operands())
     if not far or not is_float(node.dtype):
         return ""
     return f"computed in {short(narrow)}" if node.dtype == narrow else f"multiplied with a table in {short(narrow)}"
@@ -101,19 +94,22 @@ def _half_of(flow: Flow, node: Node) -> str:
     if not node.is_op or node.op == CAST:
         return ""
     here = flow.dtypes[node.id][0] if node.outputs else ""
-    if here in _HALVES:
+    if here in HALVES:
         return here
-    tables = (_table(flow, ref) for ref in node.operands()) if base(node) in _PRODUCTS else iter(())
+    tables = (_table(flow, ref) for ref in node.operands()) if base(node) in MULTIPLIED else iter(())
     return next(filter(None, tables), "")
 
 
 def _table(flow: Flow, ref: Ref) -> str:
-    """The 16-bit dtype that a buffer is stored in, looked at or widened since; "" if it is none."""
+    """The 16-bit dtype that a buffer is stored in, looked at or widened since; "" if it is none.
+
+    One that was narrowed from outside is DT406's affair.
+    """
     node = flow.graph[ref.id]
     while node.is_op and node.operands() and (node.op == CAST or base(node) in VIEWS):
         node = flow.graph[node.operands()[0].id]
-    dtype = flow.dtypes[node.id][0] if node.op == "buffer" else ""
-    return dtype if dtype in _HALVES else ""
+    dtype = flow.dtypes[node.id][0] if node.op == "buffer" and not node.reason.narrowed_from else ""
+    return dtype if dtype in HALVES else ""
 
 
 def _is_far(flow: Flow, ref: Ref, narrow: str) -> bool:
@@ -132,13 +128,13 @@ def _limit(flow: Flow, node: Node) -> str:
     """How far the positions go, and what the dtype holds, where both are known."""
     narrow = flow.dtypes[node.id][0]
     reach = [one.most for ref in (*node.operands(), Ref(node.id)) if (one := flow.ranges.of(ref)) and one.whole]
-    if narrow not in _HALVES or not reach or max(reach) <= LIMITS[narrow].whole:
+    if narrow not in HALVES or not reach or max(reach) <= LIMITS[narrow].whole:
         return ""
     return f" (up to {max(reach):,.0f}; {short(narrow)} holds whole numbers up to {LIMITS[narrow].whole:,})"
 
 
 def _is_half(flow: Flow, node: Node) -> bool:
-    return any(dtype in _HALVES for dtype in flow.dtypes[node.id])
+    return any(dtype in HALVES for dtype in flow.dtypes[node.id])
 
 
 def _narrows(flow: Flow, node: Node) -> bool:
@@ -146,7 +142,7 @@ def _narrows(flow: Flow, node: Node) -> bool:
         return False
     source, target = flow.reads(node.id)[0], flow.dtypes[node.id][0]
     if is_float(target):
-        return target in _HALVES and source in ("float32", "float64", "int32", "int64")
+        return target in HALVES and source in ("float32", "float64", "int32", "int64")
     return is_float(source) and kind(target) == "int"
 
 
@@ -154,21 +150,3 @@ def _as_stored(flow: Flow, node_id: str) -> bool:
     """Whether the dtype was taken from a tensor that the model stores."""
     model = flow.graph.follows.get(Ref(node_id))
     return model is not None and flow.graph[model.id].op in ("parameter", "buffer")
-
-
-def _learned(flow: Flow, node: Node) -> bool:
-    """Whether the value is a hidden state: a sine of that is an activation, not a position."""
-    return any(one.op == "parameter" for one in _before(flow, node, None))
-
-
-def _before(flow: Flow, node: Node, through: Iterable[str] | None) -> Iterator[Node]:
-    """The nodes that a node reads, and those before them as long as they are casts or among `through`."""
-    queue, seen = [ref.id for ref in node.operands()], set()
-    while queue:
-        one = flow.graph[queue.pop(0)]
-        if one.id in seen:
-            continue
-        seen.add(one.id)
-        yield one
-        if one.is_op and (through is None or one.op in (CAST, UPDATED) or base(one) in through):
-            queue += [ref.id for ref in one.operands()]

@@ -7,7 +7,7 @@ of tensors of no dimension, of what is written by a mask, and of a mask that is 
     mask = input : f16[2,32]
     y = mul.Tensor(mask, -3.4028234663852886e+38) : f16[2,32]  @ attn  # DT204
 
-    lowest = constant : f32[]  | -1e9,-1e9
+    lowest = constant : f32[]  & -1e9,-1e9
     mask = input : f16[2,32]
     y = add.Tensor(mask, lowest) : f16[2,32]  @ attn  # DT204
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import filterfalse
 from typing import TYPE_CHECKING
 
 from analyzer.ir.dtypes import is_float, short, width
@@ -41,7 +42,7 @@ def check(flow: Flow) -> Iterator[Hit]:
     for held in flow.inventory.tensors:
         if is_float(held.saved) and width(held.saved) > 1:
             kinds[in_any_layer(held.name)].append(held)
-    for members in kinds.values():
+    for members in filterfalse(_are_narrowed, kinds.values()):
         odd = tuple(held for held in members if held.saved != most)
         for dtype in sorted({held.saved for held in odd}):
             these = tuple(held for held in odd if held.saved == dtype)
@@ -50,3 +51,9 @@ def check(flow: Flow) -> Iterator[Hit]:
             where = f" (in {', '.join(shards[:3])})" if shards and not alike else ""
             words = f"stored in {short(dtype)}{where}, most of the checkpoint in {short(most)}"
             yield Hit("", words, "note" if alike else "warning", (dtype, str(alike)), tensors=these)
+
+
+def _are_narrowed(members: list[Held]) -> bool:
+    """Whether loading narrows a kind that is stored alike in every layer: DT405 tells that."""
+    alike = len({held.saved for held in members}) == 1
+    return alike and all(width(held.spec.dtype) < width(held.saved) for held in members)

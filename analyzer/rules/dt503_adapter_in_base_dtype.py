@@ -24,12 +24,12 @@ A model in which only a fixed table is frozen is trained as a whole.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 from typing import TYPE_CHECKING
 
 from analyzer.ir.dtypes import short
 from analyzer.rules import Hit
 from analyzer.training.optimizer_dtypes import HALVES, updated
+from analyzer.training.optimizers import keeps_what_rounding_loses, trains_a_small_part
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
@@ -37,13 +37,9 @@ if TYPE_CHECKING:
 
 def check(flow: Flow) -> Iterator[Hit]:
     """The 16-bit parameters that are trained in a model which is mostly frozen, by dtype."""
-    if not flow.plan.train:
+    if not flow.plan.train or not trains_a_small_part(flow.inventory):
         return
-    sizes = dict.fromkeys((True, False), 0)
-    for held in flow.inventory.tensors:
-        if held.kind == "parameter":
-            sizes[held.trained] += prod(held.spec.shape)
-    if sizes[True] >= sizes[False]:
+    if keeps_what_rounding_loses(flow.plan.training):
         return
     trained = list(updated(flow.plan, flow.inventory))
     for dtype, share in HALVES.items():

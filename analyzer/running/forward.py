@@ -21,6 +21,7 @@ from analyzer.capture.calls.module_calls import ModuleCalls
 from analyzer.capture.emulation.compiled import uncompiled
 from analyzer.capture.emulation.inference_mode import unmarked
 from analyzer.capture.module_inventory import inventory_of
+from analyzer.capture.patching import patched
 from analyzer.capture.source_lines import SourceLines
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing.outcomes import Kernels
@@ -38,6 +39,7 @@ from analyzer.ir.steps import FORWARD, Step
 from analyzer.running.module_state import restored
 from analyzer.running.never_entered import never_entered, not_reached
 from analyzer.running.output_tensors import leaves
+from analyzer.running.process_state import changes, left_by_loading, settings
 from analyzer.running.session import Session, variant
 from analyzer.running.sharded import refuse_sharded
 from analyzer.running.stops import mark
@@ -73,6 +75,7 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
     module_calls = ModuleCalls(tracer, calls.following)
     result: Any = None
     stop: Stop | None = None
+    recorder.graph.left.extend(left_by_loading())
     with restored(loaded.module), _swapped(loaded, tracer), unmarked(), uncompiled():
         inputs = _abstract_inputs(loaded.inputs, recorder)
         run = loaded.run or _forward
@@ -86,7 +89,8 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
             below = covered(plan, loaded.module, tracer)
             around = wrapped(plan, loaded.module, loaded.inventory, tracer)
             watched = module_calls.watched()
-            with mode(), tracer.passes.engine(calls), autocast.around(), calls, tracer, watched, below, around:
+            left = _left(recorder, places)
+            with mode(), tracer.passes.engine(calls), autocast.around(), calls, tracer, watched, below, around, left:
                 if _is_bare(loaded.module):  # a function alone, whose own code may refuse as a module's does
                     result = module_calls.call(loaded.name, loaded.module, partial(run, loaded.module), (inputs,), {})
                 else:
@@ -97,6 +101,23 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
             stop = mark(error, tracer, loaded, train=plan.train, told_of=calls.following.last)
     recorder.graph.outputs.extend(_ref(part, recorder) for tensor in leaves(result) for part in held(tensor))
     return Captured(recorder.graph, _coverage(loaded, recorder, inventions, stop), stop, recorder.layouts)
+
+
+@contextmanager
+def _left(recorder: Recorder, places: SourceLines) -> Iterator[None]:
+    """Note what the run leaves changed for the whole process."""
+    before, set_default_dtype = settings(), torch.set_default_dtype
+    last = [NOWHERE]
+
+    def noted(dtype: torch.dtype) -> None:
+        last[0] = places.here()[0]
+        set_default_dtype(dtype)
+
+    try:
+        with patched(torch, "set_default_dtype", noted, why="The report names the line that left another default."):
+            yield
+    finally:
+        recorder.graph.left.extend(changes(before, place=last[0]))
 
 
 def _session(loaded: Loaded, run: Run | None, inputs: dict[str, object], tracer: Tracer) -> tuple[Run, dict[str, Any]]:

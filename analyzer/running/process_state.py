@@ -9,6 +9,7 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -16,6 +17,38 @@ from torch.overrides import _pop_mode as pop_function_mode
 from torch.utils._python_dispatch import _pop_mode as pop_dispatch_mode
 
 from analyzer.capture.autocast.torch_autocast_state import kept_state
+from analyzer.ir.graph import NOWHERE, Left, Place
+
+
+class _Setting(NamedTuple):
+    """Something of torch that decides dtypes, gradients or precision for the whole process."""
+
+    name: str
+    read: Callable[[], object]
+
+
+_STARTS: Final[list[dict[str, str]]] = []
+"""The settings at the beginning of each `left_as_found` that lasts."""
+
+
+def settings() -> dict[str, str]:
+    """What is set for the whole process now, in words."""
+    return {one.name: str(one.read()).removeprefix("torch.") for one in _SETTINGS}
+
+
+def left_by_loading() -> list[Left]:
+    """What is set otherwise now than it was before the model was imported and built."""
+    return changes(_STARTS[-1], by_loading=True) if _STARTS else []
+
+
+def changes(before: dict[str, str], *, by_loading: bool = False, place: Place = NOWHERE) -> list[Left]:
+    """What is set otherwise now than it was; `place` is where the default dtype was set last."""
+    now = settings()
+    return [
+        Left(name, value, now[name], place if name == _DEFAULT_DTYPE else NOWHERE, by_loading)
+        for name, value in before.items()
+        if now[name] != value
+    ]
 
 
 class _Fact(NamedTuple):
@@ -34,10 +67,12 @@ def left_as_found() -> Iterator[None]:
     before = [(fact, fact.read()) for fact in _FACTS]
     modes = torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()
     device = _default_device()
+    _STARTS.append(settings())
     try:
         with kept_state(), warnings.catch_warnings():
             yield
     finally:
+        _STARTS.pop()
         if _default_device() != device:
             torch.set_default_device(device)
         while torch._C._len_torch_function_stack() > modes[0]:
@@ -129,12 +164,25 @@ def _set_path(path: list[str]) -> None:
     sys.path[:] = path
 
 
+_DEFAULT_DTYPE: Final = "default dtype"
+_MATMUL: Final = torch.backends.cuda.matmul
+_REDUCTIONS: Final = ("allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction")
+_SETTINGS: Final = (
+    _Setting(_DEFAULT_DTYPE, torch.get_default_dtype),
+    _Setting("gradients", torch.is_grad_enabled),
+    _Setting("autocast", lambda: torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")),
+    _Setting("autocast's cache", torch.is_autocast_cache_enabled),
+    _Setting("float32 matmul precision", _precision),
+    _Setting("fp16 reduced precision reduction", partial(getattr, _MATMUL, _REDUCTIONS[0])),
+    _Setting("bf16 reduced precision reduction", partial(getattr, _MATMUL, _REDUCTIONS[1])),
+)
 _FACTS: Final = (
     _Fact(torch.get_default_dtype, torch.set_default_dtype),
     _Fact(torch.is_grad_enabled, torch.set_grad_enabled),
     _Fact(torch.get_rng_state, torch.set_rng_state),
     _Fact(torch.get_num_threads, torch.set_num_threads),
     _Fact(_precision, _set_precision),
+    *[_Fact(partial(getattr, _MATMUL, name), partial(setattr, _MATMUL, name)) for name in _REDUCTIONS],
     _Fact(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     _Fact(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
     _Fact(random.getstate, random.setstate),

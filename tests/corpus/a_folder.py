@@ -1,8 +1,9 @@
-"""Writes a model folder with code of its own, and weights all stored in bfloat16."""
+"""Writes a model folder with code of its own, and weights stored in bfloat16."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -18,13 +19,16 @@ class OwnConfig(PretrainedConfig):
 """
 
 
-def write_folder(folder: Path, modeling: str, stored: dict[str, tuple[int, ...]]) -> None:
-    """Write config, code and weights; `stored` gives each tensor's shape."""
+def write_folder(
+    folder: Path, modeling: str, stored: dict[str, tuple[int, ...]], wide: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Write config, code and weights; `stored` gives each tensor's shape, `wide` is stored as it is."""
     folder.mkdir(parents=True, exist_ok=True)
     auto = {"AutoConfig": "configuration_own.OwnConfig", "AutoModel": "modeling_own.OwnModel"}
     config = {"model_type": "own", "architectures": ["OwnModel"], "dtype": "bfloat16", "auto_map": auto}
     (folder / "configuration_own.py").write_text(CONFIGURATION)
     (folder / "modeling_own.py").write_text(modeling)
     tensors = {name: torch.ones(shape, dtype=torch.bfloat16) for name, shape in stored.items()}
+    tensors |= wide or {}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config))

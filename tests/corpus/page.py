@@ -8,7 +8,7 @@ from pathlib import Path
 from analyzer.ir.findings import Finding
 from tests.corpus import mending
 from tests.corpus.case import SILENT, STOPS, Case
-from tests.corpus.mending import LINES
+from tests.corpus.mending import LINES, ROOT
 from tests.corpus.running import NAMES, case, mechanism, real, report, stop
 
 HEAD = """# Reported faults, rebuilt
@@ -29,8 +29,8 @@ def page() -> str:
 
 def _row(name: str, one: Case) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        ran = real(name, False, Path(folder) / "model")
-        said, fixes = _said(name, one, Path(folder) / "model")
+        ran = real(name, False, Path(folder) / name)
+        said, fixes = _said(name, one, Path(folder) / name)
     happens = "runs, gives " + ", ".join(ran.dtypes) if one.kind == SILENT else ran.words.splitlines()[0:1]
     words = happens if isinstance(happens, str) else "".join(happens) or "runs on the CPU, refused on CUDA"
     about = mechanism(name).replace(f" ({one.report}).", ".").replace(f" Reported as {one.report}.", "")
@@ -49,7 +49,8 @@ def _said(name: str, one: Case, folder: Path) -> tuple[str, str]:
     proved = "; ".join(fix.what.replace("kwargs.", "") for fix in first.fixes if fix.proved)
     if not proved and name in LINES:
         proved = "; ".join(f"`{line}`" for line in mending.proved(name)[:1])
-    same = "the same words" if first.message in real_words(name, folder) else first.message
+    message = first.message.replace(f"{ROOT}/", "")
+    same = "the same words" if first.message in real_words(name, folder) else message
     blame = one.cause.replace("here", "in the marked line") or "none"
     return f"{first.code} {first.severity}: {same}; cause: {blame}", proved
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pkgutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -27,6 +28,7 @@ from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.steps import parse_steps
 from analyzer.report import Report
 from analyzer.running.output_tensors import leaves
+from analyzer.running.process_state import left_as_found
 from analyzer.running.session import Run, Session
 from analyzer.running.training_step import loss_of
 from tests.capture.real import bare, raised_at
@@ -71,6 +73,7 @@ def mechanism(name: str) -> str:
     return " ".join((import_module(f"tests.corpus.{name}").__doc__ or "").split())
 
 
+@left_as_found()
 def real(name: str, mended: bool, folder: Path) -> Ran:
     """Build and run a case on the CPU, up to its first error."""
     torch.manual_seed(0)
@@ -146,7 +149,9 @@ def _loaded(one: Case, mended: bool, folder: Path) -> tuple[nn.Module, dict[str,
 
     write(one, mended, folder)
     dtype = getattr(torch, one.plan_of(mended).dtype or "float32")
-    return AutoModel.from_pretrained(folder, **asked(dtype), trust_remote_code=True).eval(), {"input_ids": IDS}
+    module = AutoModel.from_pretrained(folder, **asked(dtype), trust_remote_code=True).eval()
+    to = one.plan_of(mended).to
+    return module.to(getattr(torch, to)) if to else module, {"input_ids": IDS}
 
 
 def calls(one: Case) -> Run:
@@ -157,8 +162,8 @@ def calls(one: Case) -> Run:
 
 
 def autocast(name: str | None) -> Any:
-    """The region of a plan's autocast; one that does nothing where it has none."""
+    """The region of a plan's autocast, if it has one: one that is off would keep casts for those inside it."""
     if name is None:
-        return torch.autocast("cpu", enabled=False)
+        return nullcontext()
     device, dtype = parse_autocast(name)
     return torch.autocast(device, getattr(torch, dtype))

@@ -81,7 +81,7 @@ def test_a_mark_is_no_place() -> None:
     [
         ("y = relu(x) : f32", "'x' is not defined above"),
         ("x = input : f99", "unknown dtype 'f99'"),
-        ("x = input : f32 & 3", "'&' not understood"),
+        ("x = input : f32 ; 3", "';' not understood"),
         ("x = input", "ends too early"),
         ("x = linear : f32", "parentheses"),
         ("x = input : f32  < sideways", "'sideways' is none of"),

@@ -82,9 +82,11 @@ def test_one_layer_that_is_stored_apart_is_a_warning_and_a_kind_is_a_note(tmp_pa
     config = transformers.LlamaConfig(**{**SMALL, "num_hidden_layers": 2})
     transformers.LlamaForCausalLM(config).bfloat16().save_pretrained(tmp_path)
     _sharded(tmp_path, {"layers.1.mlp": torch.float32, "input_layernorm": torch.float32})
-    found = {f.severity: f for f in _found(tmp_path, Plan(dtype="bfloat16")) if f.code == "DT402"}
-    assert {"layers.0.input_layernorm" in n or "layers.1.input_layernorm" in n for n in found["note"].tensors} == {True}
-    assert {".".join(n.split(".")[:4]) for n in found["warning"].tensors} == {"model.layers.1.mlp"}
+    norms = {f"model.layers.{number}.input_layernorm.weight" for number in (0, 1)}
+    for dtype, code, severity in (("bfloat16", "DT405", "warning"), ("float32", "DT402", "note")):
+        found = {(f.code, f.severity): f for f in _found(tmp_path, Plan(dtype=dtype))}
+        assert set(found[code, severity].tensors) == norms
+        assert {".".join(n.split(".")[:4]) for n in found["DT402", "warning"].tensors} == {"model.layers.1.mlp"}
     held = {t.name: t.saved for t in load(tmp_path, Plan()).inventory.tensors}
     for shard in tmp_path.glob("*.safetensors"):  # what the report says is in the files
         for name, tensor in load_file(shard).items():

@@ -42,7 +42,7 @@ def test_the_samples() -> None:
     train, evaluate = plans.make({}, [SAMPLES / "seed.yaml"])
     assert (train.stage, train.train, train.autocast) == (TRAIN, True, "cuda:bfloat16")
     assert (evaluate.stage, evaluate.train, evaluate.autocast) == (EVALUATE, False, "cuda:bfloat16")
-    assert train.training == Training(mixed_precision="bf16", optimizer="adamw_torch")
+    assert train.training == Training(mixed_precision="bf16", optimizer="adamw_torch", learning_rate=1e-6)
     assert plans.make({}, [SAMPLES / "seed_full_eval.yaml"], stage="eval")[0].to == "bfloat16"
     train, _ = plans.make({}, [SAMPLES / "seed_zero2.yaml"])
     assert train.read == ("seed_zero2.yaml", "zero2.json")

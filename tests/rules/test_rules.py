@@ -15,6 +15,7 @@ from analyzer.ir.flow import Flow
 from analyzer.ir.graph import above
 from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
+from analyzer.ir.reason import UNKNOWN, Reason
 from analyzer.ir.text import parse_graph
 from analyzer.rules import check, rules
 from analyzer.running.forward import capture, from_callable
@@ -32,7 +33,13 @@ def _graphs(module: ModuleType) -> list[str]:
 
 
 def _marked(text: str, code: str) -> set[str]:
-    return {line.split(" = ")[0] for line in text.splitlines() if line.endswith(f"# {code}")}
+    """The names of the marked nodes; of a line that is no node, its place."""
+    lines = [line for line in text.splitlines() if line.endswith(f"# {code}")]
+    return {line.split(" = ")[0] if " = " in line else re.findall(r"# (\S+:\d+)", line)[0] for line in lines}
+
+
+def _flagged(finding: Finding) -> tuple[str, ...]:
+    return finding.nodes or (f"{finding.file}:{finding.line}",)
 
 
 def _said(text: str, what: str) -> dict[str, str]:
@@ -47,8 +54,17 @@ def _run(text: str) -> list[Finding]:
     saved = {name: parse_dtype(dtype) for name, (dtype, _) in stored.items()}
     shapes = {name: tuple(map(int, shape[:-1].split(","))) for name, (_, shape) in stored.items() if shape}
     loaded = next((parse_dtype(name) for name in _said(text, "loaded")), "")
+    narrowed = {name: said.partition(":")[::2] for name, said in _said(text, "narrowed").items()}
+    why = {name: Reason("cast", "cast_by_plan", by, parse_dtype(was)) for name, (was, by) in narrowed.items()}
     held = [
-        Held(n.op, n.name, n.outputs[0], trained=not n.name.startswith(frozen), saved=saved.get(n.id, ""))
+        Held(
+            n.op,
+            n.name,
+            n.outputs[0],
+            trained=not n.name.startswith(frozen),
+            saved=saved.get(n.id, ""),
+            reason=why.get(n.id, UNKNOWN),
+        )
         for n in graph.stored()
         if n.op in ("parameter", "buffer")
     ]
@@ -65,7 +81,8 @@ def _plan(text: str) -> tuple[Plan, tuple[str, ...]]:
     words = _said(text, "plan")
     if not words:
         return Plan(), ()
-    fsdp = Wrap(int(words["fsdp"]), "none") if "fsdp" in words else None
+    mixed = parse_dtype(words["mixed"]) if "mixed" in words else ""
+    fsdp = Wrap(int(words["fsdp"]), "none", param_dtype=mixed) if "fsdp" in words else None
     engine = None
     if "deepspeed" in words:
         stage, more = int(words["deepspeed"]), words.get("accumulate", "")
@@ -78,7 +95,7 @@ def _plan(text: str) -> tuple[Plan, tuple[str, ...]]:
 def test_exactly_the_marked_lines_are_flagged(code: str, name: str, module: ModuleType) -> None:
     for text in _graphs(module):
         found = [f for f in _run(text) if f.code == code]
-        assert {node for f in found for node in f.nodes} == _marked(text, code), text
+        assert {one for f in found for one in _flagged(f)} == _marked(text, code), text
         assert all(f.severity != "note" and f.name == name for f in found)
 
 

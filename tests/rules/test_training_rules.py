@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from analyzer.ir.plan import Engine, Plan, Training, Wrap
 from analyzer.rules import check
 from analyzer.running.forward import capture, from_callable
 from analyzer.training.optimizer_dtypes import HALVES
+from analyzer.training.optimizers import lost
 from tests.capture.wrapped import INPUTS, alone, engine, llama, shard
 
 BF16, F32 = torch.bfloat16, torch.float32
@@ -161,7 +164,7 @@ def test_dt504_moments_in_float16_really_break_a_step(how: dict[str, bool]) -> N
     assert not module.weight.isfinite().any()
     (found,) = _found(module, Training(optimizer="adamw_torch"))
     assert (found.code, found.severity) == ("DT504", "warning")
-    assert not _found(module, Training(optimizer="paged_adamw_32bit"))
+    assert {f.code for f in _found(module, Training(optimizer="paged_adamw_32bit"))} == {"DT506"}  # its states are wide
 
 
 def test_dt504_the_second_moment_in_bfloat16_really_does_not_decay() -> None:
@@ -177,7 +180,78 @@ def test_dt504_the_second_moment_in_bfloat16_really_does_not_decay() -> None:
     assert left[0] > 0.99
     assert left[1] < 0.65
     (found,) = _found(nn.Linear(4, 4, dtype=BF16), Training(optimizer="adamw_torch"))
-    assert (found.code, found.severity) == ("DT504", "note")
+    assert (found.code, found.severity) == ("DT504", "warning")
+    assert "the second moment does not decay" in found.message
+    (found,) = _found(nn.Linear(4, 4, dtype=BF16), Training(optimizer="adamw_torch", beta2=0.95))
+    assert "moment" not in found.message
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_dt504_no_weight_over_the_bound_moves_by_a_real_adamw(name: str) -> None:
+    dtype, lr = getattr(torch, name), 1e-5
+    bound = lr * HALVES[name]
+    weight = nn.Parameter(torch.linspace(0, 0.1, 1001).to(dtype))
+    before = weight.detach().clone()
+    optimizer = torch.optim.AdamW([weight], lr=lr, weight_decay=0.0, eps=1e-4)
+    for _ in range(5):
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+    moved = weight != before
+    assert not moved[before.float() > bound].any()
+    assert moved[before.float() < bound / 2].all()
+    assert f"moves no weight over {bound:.2g}" in lost(
+        Training(optimizer="adamw_torch", learning_rate=lr), HALVES[name]
+    )
+
+
+def _optimizers() -> dict[str, Any]:
+    from transformers.optimization import Adafactor
+
+    found = {n: getattr(torch.optim, n) for n in ("SGD", "Adagrad", "Adamax", "NAdam", "RAdam", "Adadelta", "AdamW")}
+    found["adafactor"] = partial(Adafactor, scale_parameter=False, relative_step=False)
+    if find_spec("bitsandbytes"):
+        import bitsandbytes
+
+        kinds = {"adamw_bnb_8bit": "AdamW8bit", "paged_adamw_32bit": "PagedAdamW32bit", "lion_8bit": "Lion8bit"}
+        found |= {name: getattr(bitsandbytes.optim, kind) for name, kind in kinds.items()}
+    return found
+
+
+@pytest.mark.parametrize("name", _optimizers())
+def test_dt506_an_optimizer_that_is_told_really_loses_small_steps(name: str) -> None:
+    moved = {}
+    for dtype in (BF16, F32):
+        weight = nn.Parameter(torch.ones(4096, dtype=dtype))  # bitsandbytes keeps small ones in 32 bits
+        optimizer = _optimizers()[name]([weight], lr=1e-4)
+        for _ in range(3):
+            weight.grad = torch.ones_like(weight)
+            optimizer.step()
+        moved[dtype] = bool((weight != 1).any())
+    assert moved == {BF16: False, F32: True}
+    (found,) = _found(nn.Linear(4, 4, dtype=BF16), Training(optimizer=name))
+    assert (found.code, found.severity) == ("DT504" if name == "AdamW" else "DT506", "warning")
+    assert not _found(nn.Linear(4, 4, dtype=F32), Training(optimizer=name))
+
+
+def test_what_holds_the_updates_is_quiet() -> None:
+    module = nn.Linear(4, 4, dtype=BF16)
+    for quiet in (
+        Training(optimizer="stable_adamw"),
+        Training(optimizer="adamw_torch_8bit", compensated=True),
+        Training(optimizer="adamw_torch", deepspeed=Engine(2, "bfloat16")),
+        Training(optimizer="sgd", mixed_precision="bf16", fsdp=Wrap(1)),  # accelerate widens what is trained
+        Training(optimizer="an_optimizer_of_their_own"),
+    ):
+        assert not _found(module, quiet), quiet
+
+
+def test_a_small_part_is_told_once() -> None:
+    module = llama(BF16)
+    _adapters(module)
+    module.to(BF16)
+    for name in ("adamw_torch", "sgd"):
+        assert [f.code for f in _found(module, Training(optimizer=name))] == ["DT503"]
+    assert not _found(module, Training(optimizer="stable_adamw"))
 
 
 @pytest.mark.parametrize(("stage", "accumulate"), [(0, "fp32"), (0, "bf16"), (2, "fp32")])

@@ -19,7 +19,7 @@ import transformers
 
 import analyzer
 from analyzer.errors import AnalyzerError
-from analyzer.running.process_state import left_as_found
+from analyzer.running.process_state import left_as_found, settings
 from tests.loaders.remote import Code
 
 MESS = """
@@ -133,3 +133,64 @@ print(os.environ.get("HF_HUB_OFFLINE", ""), os.environ.get("TRANSFORMERS_OFFLINE
         env={**clean, **({"HF_HUB_OFFLINE": wanted} if wanted else {})},
     )  # fmt: skip
     assert run.stdout.split() == [*([wanted] if wanted else []), "None", str(bool(wanted))]
+
+
+SETTINGS: dict[str, str] = {
+    "default dtype": "torch.set_default_dtype(torch.float16)",
+    "gradients": "torch.set_grad_enabled(True)",
+    "autocast": "torch.set_autocast_enabled('cpu', True)",
+    "autocast's cache": "torch.set_autocast_cache_enabled(False)",
+    "float32 matmul precision": "torch.set_float32_matmul_precision('medium')",
+    "fp16 reduced precision reduction": "torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False",
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_the_run_leaves_changed_is_told(name: str) -> None:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        exec(SETTINGS[name])
+        return x + 1
+
+    def undone(x: torch.Tensor) -> torch.Tensor:
+        with left_as_found():
+            return forward(x)
+
+    before = settings()
+    (found,) = analyzer.trace(forward, (torch.ones(2),)).findings
+    assert (found.code, found.severity) == ("DT605", "warning") and f" {name} " in found.message
+    assert not analyzer.trace(undone, (torch.ones(2),)).findings
+    assert settings() == before
+    with left_as_found():  # what it says is so
+        with torch.no_grad():
+            forward(torch.ones(2))
+            after = settings()
+        assert after[name] != before[name] or name == "gradients"
+    assert settings() == before
+
+
+def test_the_line_that_left_another_default_dtype_is_told() -> None:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_dtype(torch.float16)
+        return x + torch.ones(2)
+
+    (found,) = [f for f in analyzer.trace(forward, (torch.ones(2),)).findings if f.code == "DT605"]
+    lines = Path(__file__).read_text().splitlines()
+    assert lines[found.line - 1].strip() == "torch.set_default_dtype(torch.float16)"
+    assert "f16" in found.message and "f32" in found.message
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("torch.set_default_dtype(torch.bfloat16)", [("DT605", "warning")]),
+        ("torch.set_float32_matmul_precision('high')", [("DT605", "note")]),
+        ("torch.manual_seed(0)", []),
+    ],
+)
+def test_what_building_leaves_changed_is_told(line: str, found: list[tuple[str, str]], tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(
+        f"import torch\ndef build():\n    {line}\n    return torch.nn.Linear(2, 2), {{'input': torch.ones(1, 2)}}\n"
+    )
+    said = analyzer.trace(tmp_path / "model.py", trust_remote_code=True)
+    assert [(f.code, f.severity) for f in said.findings if f.code == "DT605"] == found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
@@ -12,10 +13,11 @@ from torch._C import DispatchKey, DispatchKeySet
 
 from analyzer.capture.autocast import policies, torch_autocast_state
 from analyzer.capture.calls import composite_calls
-from analyzer.capture.tensor import CARRIER, Abstract
+from analyzer.capture.tensor import CARRIER, Abstract, Cell
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir import walk
 from analyzer.ir.dtypes import parse_autocast
+from analyzer.ir.literal_types import Inserter, KeptCast
 from analyzer.ir.plan import Plan
 
 BY_AUTOCAST: Final = "autocast"
@@ -40,8 +42,10 @@ class Autocast:
 
     def __init__(self, device: str, tracer: Tracer) -> None:
         self._device, self._tracer = device, tracer
-        self._casts: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._casts: dict[int, _Kept] = {}
         """Casts of weights that autocast keeps until its outermost region ends."""
+        self._wrong: KeptCast = ""
+        """What is wrong with one that was given to the call that is being made."""
         self._libraries: dict[str, Any] = {}
         self._keeps_gradients = False
 
@@ -92,17 +96,24 @@ class Autocast:
             with torch._C._ExcludeDispatchKeyGuard(_OFF):
                 if isinstance(answer, str):
                     return self._refused(op, args, kwargs, answer)
-                made = [self._tracer.lift(t) for t in walk.leaves((args, kwargs), torch.Tensor)]
+                self._wrong = ""
+                made: list[Any] = [self._own(t) for t in walk.leaves((args, kwargs), torch.Tensor)]
                 for slot in sorted(walk.leaves((answer.args, answer.kwargs), policies.Slot), key=attrgetter("turn")):
                     if slot.dtype is not None:
                         made[slot.index] = self._cast(made[slot.index], slot.dtype, lower)
-                with self._tracer.inserting(BY_AUTOCAST if answer.widens else ""):
+                inserter: Inserter = BY_AUTOCAST if answer.widens else ""
+                with self._tracer.inserting(inserter), self._tracer.recorder.given(self._wrong):
                     filled, named = walk.changed((answer.args, answer.kwargs), policies.Slot, lambda s: made[s.index])
                     return answer.op(*filled, **named)
 
         return kernel
 
-    def _cast(self, tensor: Abstract, dtype: torch.dtype, lower: torch.dtype) -> torch.Tensor:
+    def _own(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor of this capture; a parameter that a function closes over stays itself, to get its gradient."""
+        keeps = type(tensor) is not Abstract and tensor.requires_grad and tensor.is_leaf
+        return tensor if keeps else self._tracer.lift(tensor)
+
+    def _cast(self, tensor: torch.Tensor, dtype: torch.dtype, lower: torch.dtype) -> torch.Tensor:
         """One inserted cast, or the one kept from before: by the rule of `cached_cast` in ATen/autocast_mode.cpp.
 
         What is kept is known by the tensor alone, not by the dtype, as there.
@@ -117,12 +128,15 @@ class Autocast:
             and not (self._keeps_gradients and torch.is_inference_mode_enabled())
         )
         if keep and id(tensor) in self._casts:
-            return self._casts[id(tensor)][1]
+            kept = self._casts[id(tensor)]
+            self._wrong = self._wrong or kept.wrong(self._tracer.lift(tensor).cell)
+            return kept.cast
         gradients = torch.enable_grad() if keep and self._keeps_gradients else nullcontext()
         with self._tracer.inserting(BY_AUTOCAST), gradients:
             made = tensor.to(dtype)
         if keep:
-            self._casts[id(tensor)] = (tensor, made)
+            cell: Cell = self._tracer.lift(tensor).cell
+            self._casts[id(tensor)] = _Kept(tensor, made, cell, cell.version)
         return made
 
     def _refused(self, op: Any, args: Any, kwargs: Any, words: str) -> Any:
@@ -130,6 +144,22 @@ class Autocast:
         with self._tracer.recorder.muted():
             result = op(*args, **kwargs)
         return composite_calls.one_node(self._tracer, args, kwargs, result, words)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The cast of a weight, and which version of which memory it was made of."""
+
+    weight: torch.Tensor
+    cast: torch.Tensor
+    cell: Cell
+    version: int
+
+    def wrong(self, now: Cell) -> KeptCast:
+        """Whether a cast that is made now would be another one; autocast itself does not ask."""
+        if now is not self.cell or now.version != self.version:
+            return "stale"
+        return "no_grad" if torch.is_grad_enabled() and not self.cast.requires_grad else ""
 
 
 def _passing(op: Any) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from analyzer.capture.patching import patched
+from analyzer.capture.tracing.site import Site
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir import walk
 from analyzer.ir.dtypes import parse_autocast
@@ -38,17 +39,33 @@ def covered(plan: Plan, module: nn.Module, tracer: Tracer) -> Iterator[None]:
         with context:
             yield
         return
-    forward = module.forward
+    forward, running = module.forward, [0]
 
     @wraps(forward)
     def inside(*args: Any, **kwargs: Any) -> Any:
-        with context:
-            result = forward(*args, **kwargs)
+        running[0] += 1
+        try:
+            with context:
+                result = forward(*args, **kwargs)
+        finally:
+            running[0] -= 1
         with tracer.inserting(BY_ACCELERATE):
             return walk.changed(result, torch.Tensor, _widened, mappings=True)
 
-    with patched(
-        module, "forward", inside, what="forward of the traced model", why="Accelerate puts autocast around it alike."
+    def uncovered(site: Site) -> str:
+        if running[0] or site.phase or torch.is_autocast_enabled(device):
+            return ""
+        return tracer.source_lines.entered_by()
+
+    with (
+        tracer.recorder.asking(uncovered),
+        patched(
+            module,
+            "forward",
+            inside,
+            what="forward of the traced model",
+            why="Accelerate puts autocast around it alike.",
+        ),
     ):
         yield
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import prod
 from typing import Any
@@ -16,7 +16,7 @@ from analyzer.capture.tracing.memories import Memories
 from analyzer.capture.tracing.site import ACCEPTED, Refusal, Site
 from analyzer.capture.wrapper_subclasses import wraps
 from analyzer.ir.graph import NOWHERE, UPDATED, Arg, DtypeArg, ModelGraph, Node, Place, Ref, Spec
-from analyzer.ir.literal_types import Inserter, StoredKind
+from analyzer.ir.literal_types import Inserter, KeptCast, StoredKind
 from analyzer.ir.reason import UNKNOWN, Reason
 
 
@@ -30,6 +30,10 @@ class Recorder:
         self._count: Counter[str] = Counter()
         self._muted = False
         self.has_sparse = False
+        self.kept_cast: KeptCast = ""
+        """What is wrong with a kept cast that the operations of a call are given."""
+        self._uncovered: Callable[[Site], str] | None = None
+        """Tells by which method an operation came to run outside of the plan's autocast."""
 
     def name(self, base: str) -> str:
         """A fresh node id: `addmm`, `addmm_1`, ..."""
@@ -51,7 +55,8 @@ class Recorder:
             Node(
                 node_id, op, taken, named, outputs, "", site.module, site.call, site.place, refusal.refused,
                 refusal.repair, inserted=inserted, script=refusal.script, callers=refusal.callers, phase=site.phase,
-                step=site.step, odd=refusal.odd,
+                step=site.step, odd=refusal.odd, kept_cast=self.kept_cast,
+                uncovered=self._uncovered(site) if self._uncovered else "",
             )
         )  # fmt: skip
         return node_id
@@ -135,6 +140,24 @@ class Recorder:
     def is_muted(self) -> bool:
         """Whether operations happen without nodes."""
         return self._muted
+
+    @contextmanager
+    def asking(self, uncovered: Callable[[Site], str]) -> Iterator[None]:
+        """While this lasts, operations say by what they came to run outside of a plan's autocast, if they do."""
+        self._uncovered = uncovered
+        try:
+            yield
+        finally:
+            self._uncovered = None
+
+    @contextmanager
+    def given(self, kept_cast: KeptCast) -> Iterator[None]:
+        """While this lasts, operations belong to a call that autocast gave such a cast."""
+        outer, self.kept_cast = self.kept_cast, kept_cast or self.kept_cast
+        try:
+            yield
+        finally:
+            self.kept_cast = outer
 
     @contextmanager
     def muted(self) -> Iterator[None]:
