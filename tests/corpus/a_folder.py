@@ -20,12 +20,19 @@ class OwnConfig(PretrainedConfig):
 
 
 def write_folder(
-    folder: Path, modeling: str, stored: dict[str, tuple[int, ...]], wide: Mapping[str, torch.Tensor] | None = None
+    folder: Path,
+    modeling: str,
+    stored: dict[str, tuple[int, ...]],
+    wide: Mapping[str, torch.Tensor] | None = None,
+    dtype: str = "bfloat16",
 ) -> None:
-    """Write config, code and weights; `stored` gives each tensor's shape, `wide` is stored as it is."""
+    """Write config, code and weights; `stored` gives each tensor's shape, `wide` is stored as it is.
+
+    `dtype` is what the config says of them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     auto = {"AutoConfig": "configuration_own.OwnConfig", "AutoModel": "modeling_own.OwnModel"}
-    config = {"model_type": "own", "architectures": ["OwnModel"], "dtype": "bfloat16", "auto_map": auto}
+    config = {"model_type": "own", "architectures": ["OwnModel"], "dtype": dtype, "auto_map": auto}
     (folder / "configuration_own.py").write_text(CONFIGURATION)
     (folder / "modeling_own.py").write_text(modeling)
     tensors = {name: torch.ones(shape, dtype=torch.bfloat16) for name, shape in stored.items()}
