@@ -56,6 +56,7 @@ def _run(text: str) -> list[Finding]:
     loaded = next((parse_dtype(name) for name in _said(text, "loaded")), "")
     narrowed = {name: said.partition(":")[::2] for name, said in _said(text, "narrowed").items()}
     why = {name: Reason("cast", "cast_by_plan", by, parse_dtype(was)) for name, (was, by) in narrowed.items()}
+    why |= {name: Reason("cast", "cast_by_library") for name in _said(text, "widened")}
     held = [
         Held(
             n.op,
