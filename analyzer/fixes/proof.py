@@ -1,4 +1,4 @@
-"""Proposes the smallest change that clears an error, and proves it by capturing the model again under it."""
+"""Proposes the smallest change that clears an error, and proves it by a second capture and by real runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch import nn
 
 from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError
+from analyzer.fixes.real.bench import Bench, Model, recast
+from analyzer.fixes.real.sources import Source
 from analyzer.fixes.search import odd_origins
 from analyzer.fixes.writes import lost, reached
 from analyzer.ir import walk
@@ -20,7 +22,9 @@ from analyzer.ir.findings import Finding, Fix, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Spec, causes, in_any_layer
 from analyzer.ir.plan import Plan
+from analyzer.ir.proof import RealRun
 from analyzer.running.forward import capture
+from analyzer.running.real_run import copied
 
 TRIED: Final = 4
 """How many proposals are put to the proof in one run."""
@@ -30,28 +34,71 @@ NAMED: Final = 4
 """How many name patterns a fix of several tensors spells out."""
 
 
-def prove(loaded: Loaded, plan: Plan, captured: Captured, flow: Flow, findings: Sequence[Finding]) -> list[Finding]:
+def prove(
+    loaded: Loaded, plan: Plan, captured: Captured, flow: Flow, findings: Sequence[Finding], source: Source
+) -> list[Finding]:
     """The findings, each error with the cast of stored tensors that clears it, where there is one.
 
-    One tensor is tried before all that the finding comes from. A fix is `proved` if a second capture, with these
+    One tensor is tried before all that the finding comes from. A fix is `cleared` if a second capture, with these
     tensors in the other dtype, gets as far as the first, loses no write, and refuses no call at any of the finding's
-    places, and none elsewhere that was taken before. It costs one capture a distinct proposal, of which at most TRIED
-    are run.
+    places, and none elsewhere that was taken before; it is `proved` if the model that is really run mends by it too. It
+    costs one capture a distinct proposal, of which at most TRIED are run, and a real run of those that are cleared.
     """
     proofs: dict[tuple[tuple[Origin, ...], str], Fix | None] = {}
+    bench = Bench(flow, plan, source)
     mended = []
     for finding in findings:
-        tried = []
+        tried: list[Fix] = []
         for origins, dtype in _proposals(flow, finding):
             key = (origins, dtype)
             if key not in proofs and len(proofs) < TRIED:
                 proofs[key] = _try(loaded, plan, captured, flow, origins, dtype, finding)
-            tried.append(proofs.get(key))
-            if tried[-1] and tried[-1].proved:
-                break
-        fixes = [fix for fix in tried if fix]
-        mended.append(replace(finding, fixes=tuple([f for f in fixes if f.proved] or fixes)))
+                if (fix := proofs[key]) is not None and fix.cleared:
+                    real = _really(bench, finding, origins, dtype)
+                    proofs[key] = replace(fix, real=real, proved=real.kind == "mends")
+            if (tried_now := proofs.get(key)) is not None:
+                tried.append(tried_now)
+                if tried_now.cleared and tried_now.real.kind != "fails":
+                    break
+        mended.append(replace(finding, fixes=_best(tried)))
     return mended
+
+
+def _best(fixes: Sequence[Fix]) -> tuple[Fix, ...]:
+    """Those that are proved, else those that are cleared in the trace, else all that were tried."""
+    proved = tuple(fix for fix in fixes if fix.proved)
+    return proved or tuple(fix for fix in fixes if fix.cleared) or tuple(fixes)
+
+
+def _really(bench: Bench, finding: Finding, origins: tuple[Origin, ...], dtype: str) -> RealRun:
+    """What the real run says of a cast; where another finding ends it first, nothing."""
+    if not bench.shows(finding.message, finding.file, finding.line):
+        why = bench.unrunnable or "another error ends the real run before this one"
+        return RealRun("not run", why)
+
+    def changed(model: Model) -> Model:
+        return recast(model, _cast(copied(model.loaded), origins, dtype))
+
+    return bench.judge_and_go_on(changed)
+
+
+def _cast(loaded: Loaded, origins: tuple[Origin, ...], dtype: str) -> Loaded:
+    """A real model with these tensors cast for good; in a shrunk one, those that it has."""
+    found = False
+    for origin in origins:
+        wanted = getattr(torch, keeping(origin.dtype, dtype))
+        if origin.kind == "input":
+            loaded, found = replace(loaded, inputs=_cast_input(loaded.inputs, origin.name, wanted)), True
+            continue
+        holder, key = _holder(loaded.module, origin)
+        if holder is not None:
+            old = holder[key]
+            new = old.detach().to(wanted)
+            holder[key] = nn.Parameter(new, old.requires_grad) if origin.kind == "parameter" else new
+            found = True
+    if not found:
+        raise AnalyzerError("the model that is really run has none of these tensors")
+    return loaded
 
 
 def _proposals(flow: Flow, finding: Finding) -> Iterator[tuple[tuple[Origin, ...], str]]:
@@ -94,7 +141,7 @@ def _try(
     before = {(flow.graph[n].place, flow.graph[n].module) for n in flow.refusals}
     fresh = any((node.place, node.module) not in before for node in refused)  # the fault has only moved
     cleared = not fresh and not any((node.place, node.module) in places for node in refused)
-    return Fix(_what(origins, dtype), cleared, len(refused), cost)
+    return Fix(_what(origins, dtype), False, len(refused), cost, cleared)
 
 
 def _what(origins: tuple[Origin, ...], dtype: str) -> str:

@@ -42,12 +42,14 @@ class Case:
     findings: tuple[Finding, ...]
     reach: Reach = NO_WRITES
     """What the writes of the run reach."""
+    loaded: Loaded | None = None
+    """What was run, with the inputs that were found to fit."""
 
     @classmethod
     def of(cls, loaded: Loaded, captured: Captured, plan: Plan) -> Case:
         """What the capture of a loaded model under a plan gives; raises AnalyzerError if nothing ran."""
         flow = propagate(captured.some().graph, plan, inventory=loaded.inventory)
-        return cls(plan, flow, tuple(rules.check(flow)), reached(captured))
+        return cls(plan, flow, tuple(rules.check(flow)), reached(captured), loaded)
 
     @property
     def errors(self) -> int:
@@ -62,7 +64,7 @@ def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Propos
     after: list[tuple[Case, Case]] = []
     if not failed:
         try:
-            with _patched(model, proposal) as at:
+            with patched_copy(model, proposal) as at:
                 after = [(case, _again(case, proposal, reload, at)) for case in cases]
             failed = next((short_ for pair in after if (short_ := _falls_short(*pair))), None)
         except NoMatch as error:
@@ -93,7 +95,7 @@ def _again(case: Case, proposal: Proposal, reload: Reload, at: Path | None) -> C
 
 
 @contextmanager
-def _patched(model: Path, proposal: Proposal) -> Iterator[Path | None]:
+def patched_copy(model: Path, proposal: Proposal) -> Iterator[Path | None]:
     """A copy of the folder or file with the edits made, for as long as the trial runs; None where there is none."""
     if not proposal.edits:
         yield None

@@ -22,7 +22,7 @@ from analyzer.ir.findings import Note
 from analyzer.ir.graph import Place
 from analyzer.ir.reason import Reason, kept_in_fp32
 from analyzer.loaders.checkpoint_names import match
-from analyzer.loaders.constructor import construct
+from analyzer.loaders.constructor import are_real, construct
 from analyzer.loaders.files.checkpoint_headers import Stored
 from analyzer.loaders.limits import check_limits
 from analyzer.loaders.remote_code.importing import plain_path, user_code
@@ -120,7 +120,9 @@ def retype(model: nn.Module, name: str, dtype: torch.dtype) -> None:
 
 
 def to_meta(model: nn.Module) -> None:
-    """Parameters made from numpy are real tensors; all of them, and large buffers, go to meta."""
+    """Parameters made from numpy are real tensors; all of them, and large buffers, go to meta; none if all are real."""
+    if are_real():
+        return
     moved: dict[int, nn.Parameter] = {}
     for module in model.modules():
         for name, parameter in module._parameters.items():

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from analyzer.capture.emulation.cuda import stay
 from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
+from analyzer.loaders.default_dtype import default_dtype
 from analyzer.loaders.versions import installed
 
 Made = TypeVar("Made")
@@ -24,6 +25,31 @@ _FACTORIES: Final = frozenset(
 )  # fmt: skip
 _NO_DATA: Final = ("meta tensor", "'meta'", "on meta", "meta device", "Meta")
 """What torch says when a tensor without data is asked for it."""
+
+
+_REAL: Final[list[bool]] = []
+"""Not empty while tensors are to be real."""
+
+
+@contextlib.contextmanager
+def real_tensors() -> Iterator[None]:
+    """While this lasts, models are built with real tensors on the CPU, as their constructors initialise them.
+
+    What no constructor writes holds NaN, so that two models from one seed are the same.
+    """
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode(1)
+    _REAL.append(True)
+    try:
+        yield
+    finally:
+        _REAL.pop()
+        torch.set_deterministic_debug_mode(before)
+
+
+def are_real() -> bool:
+    """Whether models are built with real tensors now."""
+    return bool(_REAL)
 
 
 def construct(cls: Any, config: Any, dtype: torch.dtype, note: Note) -> object:
@@ -66,7 +92,10 @@ class _Here(TorchFunctionMode):
 
 
 def construct_own(build: Callable[[], Made]) -> Made:
-    """What `build()` gives, with small tensors real and large ones on the meta device."""
+    """What `build()` gives, with small tensors real and large ones on the meta device, unless all are to be real."""
+    if are_real():
+        with torch.device("cpu"), _Here(small=False), _loading():
+            return build()
     with torch.device("meta"), _Here(small=True), _loading():
         return build()
 
@@ -74,7 +103,7 @@ def construct_own(build: Callable[[], Made]) -> Made:
 @contextlib.contextmanager
 def _around(cls: type, dtype: torch.dtype, *, small: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        for context in installed.constructing(cls, dtype):
+        for context in [default_dtype(dtype)] if are_real() else installed.constructing(cls, dtype):
             stack.enter_context(context)
         stack.enter_context(_Here(small))
         stack.enter_context(_loading())

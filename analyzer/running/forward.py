@@ -83,7 +83,7 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
         if loaded.steps:
             run, inputs = _session(loaded, run if plan.train else loaded.run, inputs, tracer)
         try:
-            below = covered(plan, loaded.module, tracer)
+            below = covered(plan, loaded.module, tracer.inserting)
             around = wrapped(plan, loaded.module, loaded.inventory, tracer)
             watched = module_calls.watched()
             with mode(), tracer.passes.engine(calls), autocast.around(), calls, tracer, watched, below, around:
@@ -132,10 +132,9 @@ def from_callable(
     Raises AnalyzerError if steps need more than a call: prefill and decode a module, sizes arguments by name.
     """
     module = target if isinstance(target, nn.Module) else nn.Module()
-    call = target
 
-    def run(_: nn.Module, inputs: dict[str, Any]) -> Any:
-        return call(*inputs["args"], **inputs["kwargs"])
+    def run(given: nn.Module, inputs: dict[str, Any]) -> Any:  # a copy of the module may be given
+        return (given if module is target else target)(*inputs["args"], **inputs["kwargs"])
 
     name = type(target).__name__ if isinstance(target, nn.Module) else getattr(target, "__name__", str(target))
     if any(step.kind != FORWARD for step in steps):

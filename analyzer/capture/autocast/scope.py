@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from typing import Any, Final
 
@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from analyzer.capture.patching import patched
-from analyzer.capture.tracing.tracer import Tracer
 from analyzer.ir import walk
 from analyzer.ir.dtypes import parse_autocast
+from analyzer.ir.literal_types import Inserter
 from analyzer.ir.plan import Plan
 
 BY_ACCELERATE: Final = "accelerate"
@@ -22,8 +22,10 @@ _HALVES: Final = (torch.float16, torch.bfloat16)
 
 
 @contextmanager
-def covered(plan: Plan, module: nn.Module, tracer: Tracer) -> Iterator[None]:
-    """While this lasts, what the plan's scope names runs under the plan's autocast.
+def covered(
+    plan: Plan, module: nn.Module, inserting: Callable[[Inserter], AbstractContextManager[object]]
+) -> Iterator[None]:
+    """While this lasts, what the plan's scope names runs under the plan's autocast; casts are made in `inserting`.
 
     For "forward", `Accelerator.prepare_model` puts autocast around `forward` alone, and casts half-precision
     outputs to float32 outside of it (`convert_outputs_to_fp32`, accelerate/utils/operations.py). Other methods that
@@ -44,7 +46,7 @@ def covered(plan: Plan, module: nn.Module, tracer: Tracer) -> Iterator[None]:
     def inside(*args: Any, **kwargs: Any) -> Any:
         with context:
             result = forward(*args, **kwargs)
-        with tracer.inserting(BY_ACCELERATE):
+        with inserting(BY_ACCELERATE):
             return walk.changed(result, torch.Tensor, _widened, mappings=True)
 
     with patched(

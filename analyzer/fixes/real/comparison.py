@@ -1,0 +1,77 @@
+"""Compares a run in narrow dtypes with the same run in float64: near enough, and finite where that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import torch
+
+from analyzer.ir.dtypes import real_part
+
+_TIMES: Final = 32
+"""How many units of the narrowest dtype two runs may be apart, in the root of the mean square."""
+_LEAST, _MOST = 1e-3, 0.5
+_MASKED: Final = 1e30
+"""What is larger in float64 stands for minus infinity, or for a number that means nothing."""
+_LARGE: Final = 1e3
+
+
+def digits_of(dtypes: Iterable[str]) -> int:
+    """The binary digits of the narrowest float dtype; those of float32 where there is none."""
+    found = [getattr(torch, real_part(name)) for name in dtypes if hasattr(torch, real_part(name))]
+    sizes = [torch.finfo(dtype).eps for dtype in found if dtype.is_floating_point and _has_limits(dtype)]
+    return max(2, round(1 - torch.log2(torch.tensor(max(sizes, default=2.0**-23))).item()))
+
+
+def not_finite(found: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tensor]) -> str:
+    """Which tensor holds NaN or infinity where the run in float64 has a number, in words; "" if none does."""
+    for name, true in truth.items():
+        if name in found and _is_float(true) and found[name].shape == true.shape:
+            bad, masked = ~torch.isfinite(found[name].to(true.dtype)), true.abs() > _MASKED
+            if bool((bad & torch.isfinite(true) & ~masked).any()):
+                what = "NaN" if bool(found[name].to(true.dtype).isnan().any()) else "infinity"
+                return f"gives {what} in {name}, where float64 has none"
+    return ""
+
+
+def missing(found: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tensor]) -> str:
+    """Which tensor of the run in float64 is not there, or has another shape, in words; "" if none."""
+    for name, true in truth.items():
+        if name not in found:
+            return f"gives no {name}"
+        if found[name].shape != true.shape:
+            return f"gives {name} in another shape"
+    return ""
+
+
+def distances(found: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """How far apart two runs are, by tensor: root mean square of the difference, over that of the float64 run."""
+    apart = {}
+    for name, true in truth.items():
+        if not _is_float(true) or name not in found or found[name].shape != true.shape or not true.numel():
+            continue
+        one = found[name].to(true.dtype)
+        ok = torch.isfinite(true) & torch.isfinite(one) & (true.abs() <= _MASKED)
+        one, true = torch.where(ok, one, 0), torch.where(ok, true, 0)
+        size = true.abs().square().mean().sqrt().item()
+        off = (one - true).abs().square().mean().sqrt().item()
+        apart[name] = off / size if size else (0.0 if off == 0 else float("inf"))
+    return apart
+
+
+def tolerance(digits: int) -> float:
+    """How far apart a run in a dtype of so many binary digits may be."""
+    return min(max(_TIMES * 2.0 ** (1 - digits), _LEAST), _MOST)
+
+
+def _is_float(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _has_limits(dtype: torch.dtype) -> bool:
+    try:
+        torch.finfo(dtype)
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""Makes the config of a transformers model smaller: first fewer layers, then narrower ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+_LAYERS: Final = (
+    "num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_decoder_layers", "num_encoder_layers",
+    "encoder_layers", "decoder_layers", "vision_num_hidden_layers", "depth", "num_hidden_layers_text", "num_blocks",
+)  # fmt: skip
+"""Keys that count layers."""
+_WIDTHS: Final = (
+    "hidden_size", "d_model", "n_embd", "embed_dim", "dim", "intermediate_size", "ffn_dim", "d_ff", "n_inner",
+    "encoder_ffn_dim", "decoder_ffn_dim", "moe_intermediate_size", "shared_expert_intermediate_size",
+    "vision_hidden_size", "vision_intermediate_size", "mlp_dim", "projection_dim", "out_hidden_size",
+    "num_attention_heads", "num_heads", "n_head", "encoder_attention_heads", "decoder_attention_heads",
+    "vision_num_attention_heads", "num_key_value_heads", "n_kv_heads", "word_embed_proj_dim",
+    "n_routed_experts", "num_experts", "num_local_experts",
+)  # fmt: skip
+"""Keys that are divided together, so that a head keeps its width."""
+_KEPT: Final = ("quantization_config", "auto_map", "rope_scaling", "rope_parameters")
+"""Parts that hold no sizes of the model."""
+DEPTHS: Final = (2, 4, 8)
+FACTORS: Final = (1, 2, 4, 8, 16, 32)
+
+
+def candidates(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Smaller and smaller configs, by layers first: with few of them, at all widths, then with more.
+
+    Whether one can be built and run is for whoever asks to find out: not every size divides every other.
+    """
+    for layers in DEPTHS:
+        for factor in FACTORS:
+            yield _smaller(settings, layers, factor)
+
+
+def _smaller(settings: Mapping[str, Any], layers: int, factor: int) -> dict[str, Any]:
+    """One part of a config; the lists that have an entry for each layer are cut in step with it."""
+    counted = {value for key, value in settings.items() if key in _LAYERS and _is_count(value) and value > layers}
+    made: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and key not in _KEPT:
+            made[key] = _smaller(value, layers, factor)
+        elif key in _LAYERS and _is_count(value):
+            made[key] = min(value, layers)
+        elif key in _WIDTHS and _is_count(value):
+            made[key] = divided(value, factor)
+        elif isinstance(value, list) and len(value) in counted:
+            made[key] = spread(value, layers)
+        else:
+            made[key] = value
+    return made
+
+
+def divided(size: int, factor: int) -> int:
+    """A size by the largest power of two up to `factor` that divides it.
+
+    >>> divided(4096, 8), divided(36, 32), divided(7, 4)
+    (512, 9, 7)
+    """
+    while factor > 1 and size % factor:
+        factor //= 2
+    return size // factor
+
+
+def spread(entries: list[Any], count: int) -> list[Any]:
+    """So many entries of a list, of every kind that is in it, as far as they go, in their order.
+
+    >>> spread(["a", "a", "a", "b"], 2), spread(["a", "a"], 2)
+    (['a', 'b'], ['a', 'a'])
+    """
+    first = [entries.index(entry) for at, entry in enumerate(entries) if entries.index(entry) == at][:count]
+    rest = [at for at in range(len(entries)) if at not in first]
+    return [entries[at] for at in sorted([*first, *rest[: count - len(first)]])]
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value > 0

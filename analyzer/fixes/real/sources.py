@@ -1,0 +1,156 @@
+"""Where a small model with real tensors comes from: a folder, shrunk if it is large, a file, or a module in memory."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from json import dumps
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import torch
+
+from analyzer.capture import Captured, Loaded
+from analyzer.errors import AnalyzerError
+from analyzer.fixes.real.shrinking import candidates
+from analyzer.fixes.real.values import count, filled
+from analyzer.foreign import is_file
+from analyzer.inputs.learning import learned
+from analyzer.ir.flow import Flow
+from analyzer.ir.plan import Plan
+from analyzer.loaders.constructor import real_tensors
+from analyzer.loaders.files.json_files import read_json
+from analyzer.running.real_run import copied
+
+LARGEST: Final = 50_000_000
+"""Elements of the stored tensors of a model that is run as it is."""
+_TRIED: Final = 4
+"""How many configs that are small enough are traced until one shows an error of the model."""
+_LEFT_OUT: Final = (".*", "__pycache__", "*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf", "*.onnx", "*.h5")
+_LARGE: Final = 1 << 20
+
+Build = Callable[[Plan, "Path | None", "Path | None"], Loaded]
+"""Loads the model under a plan, from another folder or file and with another inputs file where given."""
+
+
+class Source(Protocol):
+    """Makes models with real tensors, all of one shape."""
+
+    @property
+    def path(self) -> Path:
+        """The folder or file that is really run; raises AnalyzerError where none can be had."""
+        ...
+
+    def real(self, plan: Plan, path: Path | None = None, inputs: Path | None = None) -> Loaded:
+        """The model under a plan, from a patched copy of `path` where one is given. Raises AnalyzerError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """A module that a person holds: its own weights where these are real, else random ones; it is copied first."""
+
+    loaded: Loaded
+
+    @property
+    def path(self) -> Path:
+        """Nothing on disk."""
+        return Path()
+
+    def real(self, plan: Plan, path: Path | None = None, inputs: Path | None = None) -> Loaded:
+        """As it is: it takes no dtypes of a plan."""
+        _check(self.loaded)
+        if (elements := count(self.loaded.module)) > LARGEST:
+            raise AnalyzerError(f"it is too large to be copied: {elements:,} elements")
+        return filled(copied(self.loaded))
+
+
+@dataclass(slots=True)
+class OnDisk:
+    """A folder or file; one that is too large is shrunk, until a trace of it shows an error of those at `places`."""
+
+    root: Path
+    build: Build
+    plan: Plan
+    traced: Loaded
+    shows: Callable[[Captured], bool]
+    """Whether a trace of a smaller model shows an error of the large one."""
+    stack: ExitStack
+    """Holds the folders that are made."""
+    _found: tuple[Path, Loaded] | None = field(default=None, init=False)
+
+    @property
+    def path(self) -> Path:
+        """The folder or file itself if it is small, else one that is made of it."""
+        return self._chosen()[0]
+
+    def real(self, plan: Plan, path: Path | None = None, inputs: Path | None = None) -> Loaded:
+        """Built for real, with the inputs that the trace has found to fit, if they are made up."""
+        where, traced = self._chosen()
+        if where != self.root and plan.dtype is None and self.traced.inventory.loaded:
+            plan = replace(plan, dtype=self.traced.inventory.loaded)
+        torch.manual_seed(0)
+        with real_tensors():
+            loaded = self.build(plan, path or where, inputs)
+        if loaded.invented and inputs is None:
+            loaded = replace(loaded, inputs=traced.inputs, run=traced.run)
+        return filled(replace(loaded, steps=self.traced.steps))
+
+    def _chosen(self) -> tuple[Path, Loaded]:
+        if self._found is None:
+            _check(self.traced)
+            small = count(self.traced.module) <= LARGEST
+            self._found = (self.root, self.traced) if small else self._shrunk()
+        return self._found
+
+    def _shrunk(self) -> tuple[Path, Loaded]:
+        config = self.root / "config.json"
+        settings: Any = read_json(config) if is_file(config) else {}
+        if not isinstance(settings, dict) or "model_type" not in settings:
+            raise AnalyzerError("it is too large, and only the config of a transformers model can be shrunk")
+        plan = replace(self.plan, dtype=self.plan.dtype or self.traced.inventory.loaded or None)
+        said, tried = "no smaller config can be built", 0
+        target = Path(self.stack.enter_context(tempfile.TemporaryDirectory())).resolve() / "model"
+        shutil.copytree(self.root, target, ignore=_weights)
+        for smaller in candidates(settings):
+            if tried >= _TRIED:
+                break
+            (target / "config.json").write_text(dumps(smaller))
+            try:
+                loaded = replace(self.build(plan, target, None), steps=self.traced.steps)
+                if count(loaded.module) > LARGEST:
+                    continue
+                loaded, captured = learned(loaded, plan)
+            except AnalyzerError as error:
+                said = f"a smaller model cannot be built: {error.message}"
+                continue
+            tried += 1
+            if self.shows(captured):
+                return target, loaded
+            said = "the error does not appear in a smaller model"
+        raise AnalyzerError(said)
+
+
+def on_disk(root: Path, build: Build, plan: Plan, traced: Loaded, flow: Flow, stack: ExitStack) -> OnDisk:
+    """The source of a folder or file that was traced; a smaller one has to show an error at a line of the trace's."""
+    places = {flow.graph[name].place for name in flow.refusals}
+
+    def shows(captured: Captured) -> bool:
+        return any(node.refused and node.place in places for node in captured.graph)
+
+    return OnDisk(root, build, plan, traced, shows, stack)
+
+
+def _check(loaded: Loaded) -> None:
+    """Raises AnalyzerError for what no CPU runs."""
+    if any(reason.kind == "quantised" for reason in loaded.reasons.values()):
+        raise AnalyzerError("its weights are quantised")
+
+
+def _weights(folder: str, names: Sequence[str]) -> set[str]:
+    """What a smaller model has no use for: weights, and whatever else is large."""
+    left = shutil.ignore_patterns(*_LEFT_OUT)(folder, list(names))
+    return left | {name for name in names if (file := Path(folder) / name).is_file() and file.stat().st_size > _LARGE}
