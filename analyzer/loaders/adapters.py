@@ -24,13 +24,13 @@ from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
 from analyzer.ir.reason import Reason
 from analyzer.loaders.building import Built, ConstructorLines
-from analyzer.loaders.constructor import are_real
 from analyzer.loaders.fake_tensors import bare, faked, leaves
 from analyzer.loaders.files.checkpoint_headers import ADAPTER_FILES, Checkpoint, Stored, read_headers
 from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.frameworks.linear_names import linear_names
 from analyzer.loaders.limits import check_file, check_limits
 from analyzer.loaders.quantised.kbit import known_to_peft
+from analyzer.loaders.real_tensors import are_real
 
 _CONFIG: Final = "adapter_config.json"
 _RECIPE: Final = "the adapter of the recipe"

@@ -22,9 +22,10 @@ from analyzer.ir.findings import Note
 from analyzer.ir.graph import Place
 from analyzer.ir.reason import Reason, kept_in_fp32
 from analyzer.loaders.checkpoint_names import match
-from analyzer.loaders.constructor import are_real, construct
+from analyzer.loaders.constructor import construct
 from analyzer.loaders.files.checkpoint_headers import Stored
 from analyzer.loaders.limits import check_limits
+from analyzer.loaders.real_tensors import are_real
 from analyzer.loaders.remote_code.importing import plain_path, user_code
 from analyzer.loaders.versions import installed
 

@@ -14,6 +14,7 @@ from analyzer.capture.emulation.cuda import stay
 from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
 from analyzer.loaders.default_dtype import default_dtype
+from analyzer.loaders.real_tensors import are_real
 from analyzer.loaders.versions import installed
 
 Made = TypeVar("Made")
@@ -25,31 +26,6 @@ _FACTORIES: Final = frozenset(
 )  # fmt: skip
 _NO_DATA: Final = ("meta tensor", "'meta'", "on meta", "meta device", "Meta")
 """What torch says when a tensor without data is asked for it."""
-
-
-_REAL: Final[list[bool]] = []
-"""Not empty while tensors are to be real."""
-
-
-@contextlib.contextmanager
-def real_tensors() -> Iterator[None]:
-    """While this lasts, models are built with real tensors on the CPU, as their constructors initialise them.
-
-    What no constructor writes holds NaN, so that two models from one seed are the same.
-    """
-    before = torch.get_deterministic_debug_mode()
-    torch.set_deterministic_debug_mode(1)
-    _REAL.append(True)
-    try:
-        yield
-    finally:
-        _REAL.pop()
-        torch.set_deterministic_debug_mode(before)
-
-
-def are_real() -> bool:
-    """Whether models are built with real tensors now."""
-    return bool(_REAL)
 
 
 def construct(cls: Any, config: Any, dtype: torch.dtype, note: Note) -> object:

@@ -91,6 +91,7 @@ def _run(
 ) -> Ran:  # fmt: skip
     module, places = loaded.module, SourceLines(loaded.module, loaded.root)
     run, inputs = _prepared(loaded, plan)
+    untouched = {name: (id(buffer), buffer._version) for name, buffer in module.named_buffers()}
     torch.manual_seed(seed)
     try:
         with ExitStack() as stack:
@@ -109,7 +110,7 @@ def _run(
         if any(said in words for said in _NO_MEMORY):
             raise AnalyzerError("it needs more memory than there is") from error
         return Ran(words=words, kind=type(error).__name__, place=places.of_error(error)[0])
-    return Ran(_kept(module, result, plan))
+    return Ran(_kept(module, result, plan, untouched))
 
 
 def _prepared(loaded: Loaded, plan: Plan) -> tuple[Run, dict[str, Any]]:
@@ -155,10 +156,14 @@ def _train(module: nn.Module, inputs: object) -> None:
             tensor.requires_grad_()
 
 
-def _kept(module: nn.Module, result: object, plan: Plan) -> dict[str, torch.Tensor]:
-    """The tensors by which two runs are compared: results, buffers as they are afterwards, gradients."""
+def _kept(
+    module: nn.Module, result: object, plan: Plan, untouched: Mapping[str, tuple[int, int]]
+) -> dict[str, torch.Tensor]:
+    """The tensors by which two runs are compared: results, buffers that were written, gradients."""
     found = {f"output {number}": tensor.detach() for number, tensor in enumerate(leaves(result))}
-    found |= {f"buffer {name}": buffer.detach() for name, buffer in module.named_buffers()}
+    for name, buffer in module.named_buffers():
+        if untouched.get(name) != (id(buffer), buffer._version):
+            found[f"buffer {name}"] = buffer.detach()
     if plan.train:
         graded = ((name, parameter.grad) for name, parameter in module.named_parameters())
         found |= {f"gradient of {name}": grad.detach() for name, grad in graded if grad is not None}

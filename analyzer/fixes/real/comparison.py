@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
 from typing import Final
 
 import torch
@@ -10,11 +11,10 @@ import torch
 from analyzer.ir.dtypes import real_part
 
 _TIMES: Final = 32
-"""How many units of the narrowest dtype two runs may be apart, in the root of the mean square."""
+"""How many units of the narrowest dtype two runs may be apart, by their norms."""
 _LEAST, _MOST = 1e-3, 0.5
 _MASKED: Final = 1e30
 """What is larger in float64 stands for minus infinity, or for a number that means nothing."""
-_LARGE: Final = 1e3
 
 
 def digits_of(dtypes: Iterable[str]) -> int:
@@ -24,40 +24,50 @@ def digits_of(dtypes: Iterable[str]) -> int:
     return max(2, round(1 - torch.log2(torch.tensor(max(sizes, default=2.0**-23))).item()))
 
 
-def not_finite(found: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tensor]) -> str:
-    """Which tensor holds NaN or infinity where the run in float64 has a number, in words; "" if none does."""
-    for name, true in truth.items():
-        if name in found and _is_float(true) and found[name].shape == true.shape:
-            bad, masked = ~torch.isfinite(found[name].to(true.dtype)), true.abs() > _MASKED
-            if bool((bad & torch.isfinite(true) & ~masked).any()):
-                what = "NaN" if bool(found[name].to(true.dtype).isnan().any()) else "infinity"
-                return f"gives {what} in {name}, where float64 has none"
-    return ""
-
-
 def missing(found: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tensor]) -> str:
     """Which tensor of the run in float64 is not there, or has another shape, in words; "" if none."""
     for name, true in truth.items():
         if name not in found:
-            return f"gives no {name}"
+            return f"does not write {name}" if name.startswith("buffer ") else f"gives no {name}"
         if found[name].shape != true.shape:
             return f"gives {name} in another shape"
     return ""
 
 
-def distances(found: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """How far apart two runs are, by tensor: root mean square of the difference, over that of the float64 run."""
-    apart = {}
-    for name, true in truth.items():
-        if not _is_float(true) or name not in found or found[name].shape != true.shape or not true.numel():
+def not_finite(found: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tensor]) -> str:
+    """Which tensor holds NaN or infinity where the run in float64 has a number, in words; "" if none does."""
+    for name, one, true in _pairs(found, truth):
+        if isfinite(one.norm().item()):
             continue
-        one = found[name].to(true.dtype)
-        ok = torch.isfinite(true) & torch.isfinite(one) & (true.abs() <= _MASKED)
-        one, true = torch.where(ok, one, 0), torch.where(ok, true, 0)
-        size = true.abs().square().mean().sqrt().item()
-        off = (one - true).abs().square().mean().sqrt().item()
+        bad = ~torch.isfinite(one) & torch.isfinite(true) & (true.abs() <= _MASKED)
+        if bool(bad.any()):
+            return f"gives {'NaN' if bool(one[bad].isnan().any()) else 'infinity'} in {name}, where float64 has none"
+    return ""
+
+
+def distances(found: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """How far apart two runs are, by tensor: the norm of the difference, over that of the float64 run.
+
+    What is masked in float64, or not finite, is left out.
+    """
+    apart = {}
+    for name, one, true in _pairs(found, truth):
+        size, off = true.norm().item(), (one - true).norm().item()
+        if not isfinite(size + off) or size > _MASKED:
+            ok = torch.isfinite(true) & torch.isfinite(one) & (true.abs() <= _MASKED)
+            true = torch.where(ok, true, 0)
+            size, off = true.norm().item(), (torch.where(ok, one, 0) - true).norm().item()
         apart[name] = off / size if size else (0.0 if off == 0 else float("inf"))
     return apart
+
+
+def _pairs(
+    found: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tensor]
+) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+    """The float tensors of two runs, in the dtype of the second one."""
+    for name, true in truth.items():
+        if name in found and _is_float(true) and found[name].shape == true.shape and true.numel():
+            yield name, found[name].to(true.dtype), true
 
 
 def tolerance(digits: int) -> float:

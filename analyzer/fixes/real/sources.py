@@ -21,8 +21,8 @@ from analyzer.foreign import is_file
 from analyzer.inputs.learning import learned
 from analyzer.ir.flow import Flow
 from analyzer.ir.plan import Plan
-from analyzer.loaders.constructor import real_tensors
 from analyzer.loaders.files.json_files import read_json
+from analyzer.loaders.real_tensors import real_tensors
 from analyzer.running.real_run import copied
 
 LARGEST: Final = 50_000_000
