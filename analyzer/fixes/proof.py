@@ -72,7 +72,7 @@ def _best(fixes: Sequence[Fix]) -> tuple[Fix, ...]:
 
 def _really(bench: Bench, finding: Finding, origins: tuple[Origin, ...], dtype: str) -> RealRun:
     """What the real run says of a cast; where another finding ends it first, nothing."""
-    if not bench.shows(finding.message, finding.file, finding.line):
+    if not bench.shows(finding):
         why = bench.unrunnable or "another error ends the real run before this one"
         return RealRun("not run", why)
 

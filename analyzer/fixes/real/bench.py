@@ -19,6 +19,7 @@ from analyzer.fixes.real.comparison import digits_of, distances, missing, not_fi
 from analyzer.fixes.real.float64 import computing_in_float64, in_float64
 from analyzer.fixes.real.sources import Source
 from analyzer.fixes.real.values import like
+from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.plan import Plan
 from analyzer.ir.proof import MENDS, RealRun
@@ -86,14 +87,14 @@ class Bench:
             self._before = (after, ran) if ran.failed else RealRun("not run", "no error is left in the real run")
         return MENDS
 
-    def shows(self, words: str, file: str, line: int) -> bool:
+    def shows(self, finding: Finding) -> bool:
         """Whether the real run before a change ends in this error."""
         before = self._faulty()
-        return (
-            not isinstance(before, RealRun)
-            and _alike(before[1].words, words)
-            and ((before[1].place.file, before[1].place.line) == (file, line) or not before[1].place.file)
-        )
+        if isinstance(before, RealRun):
+            return False
+        ran = before[1]
+        here = (finding.file, finding.line) == (ran.place.file, ran.place.line) or bool(finding.phase)
+        return here and (finding.asked.knows_device or _alike(ran.words, finding.message))
 
     @property
     def unrunnable(self) -> str:
