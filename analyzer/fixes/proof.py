@@ -22,7 +22,7 @@ from analyzer.ir.findings import Finding, Fix, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Spec, causes, in_any_layer
 from analyzer.ir.plan import Plan
-from analyzer.ir.proof import RealRun
+from analyzer.ir.proof import STILL_FAILS, RealRun
 from analyzer.running.forward import capture
 from analyzer.running.real_run import copied
 
@@ -71,15 +71,12 @@ def _best(fixes: Sequence[Fix]) -> tuple[Fix, ...]:
 
 
 def _really(bench: Bench, finding: Finding, origins: tuple[Origin, ...], dtype: str) -> RealRun:
-    """What the real run says of a cast; where another finding ends it first, nothing."""
-    if not bench.shows(finding):
-        why = bench.unrunnable or "another error ends the real run before this one"
-        return RealRun("not run", why)
+    """What the real run says of a cast."""
 
     def changed(model: Model) -> Model:
         return recast(model, _cast(copied(model.loaded), origins, dtype))
 
-    return bench.judge_and_go_on(changed)
+    return bench.judge(changed, clears=False, finding=finding) or STILL_FAILS
 
 
 def _cast(loaded: Loaded, origins: tuple[Origin, ...], dtype: str) -> Loaded:

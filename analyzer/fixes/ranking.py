@@ -52,7 +52,7 @@ def judge_edits(
     """The best proved change of the model's source for one finding of a stage; None if none of RUN helps."""
     own = list(sources(case.flow, [finding], folder_of(model)))
     tried = [attempt([case], model, reload, one) for one in own[:RUN]]
-    tried = really_run([case], tried, bench, first=True)
+    tried = really_run([case], tried, bench, finding)
     return next((trial for trial in sorted(tried, key=lambda trial: trial.rank) if trial.proved), None)
 
 

@@ -11,51 +11,58 @@ from typing import Final
 from analyzer.errors import AnalyzerError
 from analyzer.fixes.real.bench import Bench
 from analyzer.fixes.trial import Case, patched_copy
-from analyzer.ir.proof import MENDS, NOT_RUN, RealRun
+from analyzer.ir.findings import Finding
+from analyzer.ir.proof import MENDS, STILL_FAILS, RealRun
 from analyzer.ir.proposals import Trial
 
 SECONDS: Final = 120.0
-"""How long all real runs of one command may take; what is left then is not run."""
+"""How long all real runs of one command may compute; what is left then is not run."""
+_LATE: Final = RealRun("not run", "the time for real runs is over")
 Benches = Mapping[int, Bench]
 """Number of a stage that has errors -> where it is really run."""
 
 
 def really_run(
-    cases: Sequence[Case], trials: Sequence[Trial], bench: Callable[[Case], Bench], *, first: bool = False
+    cases: Sequence[Case], trials: Sequence[Trial], bench: Callable[[Case], Bench], finding: Finding | None = None
 ) -> list[Trial]:
     """The trials, those that left fewer errors in the trace with the outcome of their real runs.
 
-    With `first`, no more are run after the first that is proved.
+    With a finding it is that which they are to clear, and no more are run after the first that is proved.
     """
-    end = time.monotonic() + SECONDS
+    end = time.thread_time() + SECONDS
     benches = {number: bench(case) for number, case in enumerate(cases) if case.errors}
     done, proved = [], False
     for trial in sorted(trials, key=lambda one: one.rank):
-        if trial.helps and not (first and proved):
-            late = time.monotonic() > end
-            found = RealRun("not run", "the time for real runs is over") if late else _run(cases, trial, benches)
+        if trial.helps and not (finding and proved):
+            late = time.thread_time() > end
+            found = (
+                RealRun("not run", "the time for real runs is over") if late else _run(cases, trial, benches, finding)
+            )
             trial = replace(trial, real=found)
             proved = proved or trial.proved
         done.append(trial)
     return done
 
 
-def _run(cases: Sequence[Case], trial: Trial, benches: Benches) -> RealRun:
-    """What becomes of all stages that had errors: the first that fails, else the first that could not be run."""
-    found = [_stage(cases[number], trial, one) for number, one in benches.items()]
-    fails, mends = ([run for run in found if run.kind == kind] for kind in ("fails", "mends"))
-    if fails:
-        return fails[0]
-    return (
-        MENDS if found and len(mends) == len(found) else next((one for one in found if one.kind == "not run"), NOT_RUN)
-    )
+def _run(cases: Sequence[Case], trial: Trial, benches: Benches, finding: Finding | None) -> RealRun:
+    """What becomes of all stages that had errors: the worst of them.
+
+    Where the trace has errors left, a stage that still ends in its own says nothing against the others.
+    """
+    found = [_stage(cases[number], trial, one, finding) for number, one in benches.items()]
+    told = [run for run in found if run is not None]
+    if not told or (trial.errors_left == 0 and None in found):
+        return STILL_FAILS
+    worst = [run for kind in ("fails", "not run") for run in told if run.kind == kind]
+    return worst[0] if worst else MENDS
 
 
-def _stage(case: Case, trial: Trial, bench: Bench) -> RealRun:
+def _stage(case: Case, trial: Trial, bench: Bench, finding: Finding | None) -> RealRun | None:
     one = trial.proposal
     try:
         plan, at = one.plan(case.plan), bench.source.path if one.edits else Path()
         with patched_copy(at, one) as patched:
-            return bench.judge(bench.with_settings(plan, patched, one.inputs), clears=trial.errors_left == 0)
+            change = bench.with_settings(plan, patched, one.inputs)
+            return bench.judge(change, clears=trial.errors_left == 0, finding=finding)
     except AnalyzerError as error:
         return RealRun("not run", error.message)

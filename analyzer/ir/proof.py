@@ -33,3 +33,4 @@ _WORDS: Final[dict[RealRunKind, str]] = {
 }
 NOT_RUN = RealRun()
 MENDS = RealRun("mends")
+STILL_FAILS = RealRun("fails", "the real run ends in the same error")

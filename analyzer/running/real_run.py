@@ -33,12 +33,13 @@ from analyzer.running.training_step import loss_of
 from analyzer.watched import resident
 
 SECONDS: Final = 20.0
-"""How long one run may take."""
+"""How long one run may compute: what other processes take does not count."""
 MEMORY: Final = 2 << 30
 """Bytes that the process may take more while it runs."""
 _SEED: Final = 0
 _AWAY: Final = ("CUDA", "cuda", "XPU", "device")
 """What an error names that comes of a device which is not there."""
+NO_REPAIRS: Final[Mapping[Place, str]] = {}
 _NO_MEMORY: Final = ("can't allocate memory", "not enough memory")
 
 
@@ -53,6 +54,13 @@ class Ran:
     """The class of the error."""
     place: Place = field(default_factory=Place)
     """The innermost source line of the error outside torch."""
+    repaired: tuple[tuple[Place, str], ...] = ()
+    """Where a call was refused and made again with other dtypes, and in which words."""
+
+    @property
+    def errors(self) -> tuple[tuple[Place, str], ...]:
+        """Place and words of every error, also of those that were repaired."""
+        return (*self.repaired, *([(self.place, self.words)] if self.failed else []))
 
     @property
     def failed(self) -> bool:
@@ -61,16 +69,18 @@ class Ran:
 
 
 def run_really(
-    loaded: Loaded, plan: Plan, *, within: Callable[[], AbstractContextManager[Any]] = nullcontext, seed: int = _SEED
-) -> Ran:
-    """One run of what was loaded with real tensors, `within` a context; the module and its inputs may change.
+    loaded: Loaded, plan: Plan, *, within: Callable[[], AbstractContextManager[Any]] = nullcontext, seed: int = _SEED,
+    repairs: Mapping[Place, str] = NO_REPAIRS,
+) -> Ran:  # fmt: skip
+    """One run of a copy of what was loaded with real tensors, `within` a context.
 
-    A run that asks for a device which is not there is made again with all that stays here. Raises AnalyzerError for
-    a run that takes too long or too much memory, and for a model that cannot be copied.
+    A call that is refused at a place of `repairs` is made again with its floats in the dtype given there, as a trace
+    does it. A run that asks for a device which is not there is made again with all that stays here. Raises
+    AnalyzerError for a run that takes too long or too much memory, and for a model that cannot be copied.
     """
-    ran = _run(copied(loaded), plan, within, nullcontext, seed)
+    ran = _run(copied(loaded), plan, within, seed, repairs, stays=False)
     if ran.failed and any(word in ran.words for word in _AWAY):
-        return _run(copied(loaded), plan, within, _Staying, seed)
+        return _run(copied(loaded), plan, within, seed, repairs, stays=True)
     return ran
 
 
@@ -86,18 +96,20 @@ def copied(loaded: Loaded) -> Loaded:
 
 
 def _run(
-    loaded: Loaded, plan: Plan, within: Callable[[], AbstractContextManager[Any]],
-    staying: Callable[[], AbstractContextManager[Any]], seed: int,
+    loaded: Loaded, plan: Plan, within: Callable[[], AbstractContextManager[Any]], seed: int,
+    repairs: Mapping[Place, str], *, stays: bool,
 ) -> Ran:  # fmt: skip
     module, places = loaded.module, SourceLines(loaded.module, loaded.root)
     run, inputs = _prepared(loaded, plan)
     untouched = {name: (id(buffer), buffer._version) for name, buffer in module.named_buffers()}
+    repairing = _Repairing(repairs, places)
     torch.manual_seed(seed)
     try:
         with ExitStack() as stack:
             for context in (
                 _bounded(), uncompiled(), torch.set_grad_enabled(plan.train), autocast_of(home(plan)), _repeatable(),
-                staying(), covered(plan, module, lambda _: nullcontext()), within(),
+                repairing if repairs else nullcontext(), _Staying() if stays else nullcontext(),
+                covered(plan, module, lambda _: nullcontext()), within(),
             ):  # fmt: skip
                 stack.enter_context(context)
             result = run(module, inputs)
@@ -109,8 +121,10 @@ def _run(
         words = oracle.words(error)
         if any(said in words for said in _NO_MEMORY):
             raise AnalyzerError("it needs more memory than there is") from error
-        return Ran(words=words, kind=type(error).__name__, place=places.of_error(error)[0])
-    return Ran(_kept(module, result, plan, untouched))
+        return Ran(
+            words=words, kind=type(error).__name__, place=places.of_error(error)[0], repaired=tuple(repairing.found)
+        )
+    return Ran(_kept(module, result, plan, untouched), repaired=tuple(repairing.found))
 
 
 def _prepared(loaded: Loaded, plan: Plan) -> tuple[Run, dict[str, Any]]:
@@ -178,6 +192,35 @@ class _Staying(TorchFunctionMode):
         return args[0] if done else func(*args, **kwargs)
 
 
+class _Repairing(TorchFunctionMode):
+    """Makes a call that is refused at one of some places again, its floats in the dtype that is wanted there."""
+
+    def __init__(self, repairs: Mapping[Place, str], places: SourceLines) -> None:
+        super().__init__()
+        self._repairs, self._places = repairs, places
+        self.found: list[tuple[Place, str]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        try:
+            return func(*args, **(kwargs or {}))
+        except (RuntimeError, ValueError, TypeError) as error:
+            place = self._places.here()[0]
+            wanted = self._repairs.get(place)
+            if not wanted:
+                raise
+            self.found.append((place, oracle.words(error)))
+        name = getattr(func, "__name__", "")
+        in_place = name.startswith("__i") or name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
+        into = args[:1] if in_place else ()
+        dtype = into[0].dtype if into else getattr(torch, wanted)
+
+        def cast(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+        rest, named = walk.changed((args[len(into) :], kwargs or {}), torch.Tensor, cast)
+        return func(*into, *rest, **named)
+
+
 class _TooMuchError(BaseException):
     """Thrown at a call of a module where a bound is passed; no handler of the model's may catch it."""
 
@@ -185,10 +228,10 @@ class _TooMuchError(BaseException):
 @contextmanager
 def _bounded() -> Iterator[None]:
     """While this lasts, a call of a module ends a run that takes too long, or too much memory."""
-    end, most = time.monotonic() + SECONDS, resident(os.getpid()) + MEMORY
+    end, most = time.thread_time() + SECONDS, resident(os.getpid()) + MEMORY
 
     def entered(*_: object) -> None:
-        if time.monotonic() > end:
+        if time.thread_time() > end:
             raise _TooMuchError(f"it takes more than {SECONDS:g} s")
         if resident(os.getpid()) > most:
             raise _TooMuchError(f"it needs more than {MEMORY >> 30} GB of memory")

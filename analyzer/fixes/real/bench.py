@@ -19,14 +19,18 @@ from analyzer.fixes.real.comparison import digits_of, distances, missing, not_fi
 from analyzer.fixes.real.float64 import computing_in_float64, in_float64
 from analyzer.fixes.real.sources import Source
 from analyzer.fixes.real.values import like
+from analyzer.ir.dtypes import is_float
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
+from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
 from analyzer.ir.proof import MENDS, RealRun
-from analyzer.running.real_run import Ran, copied, run_really
+from analyzer.running.real_run import NO_REPAIRS, Ran, copied, run_really
 
 _TIMES: Final = 4
 """How much further apart than a run with rounded results a good one may be."""
+_GRADIENT: Final = 0.9
+"""How far apart gradients may be: rounding adds up in them, and one that is lost is 1 apart."""
 _NUMBERS: Final = re.compile(r"\d+")
 
 
@@ -38,6 +42,8 @@ class Model:
     plan: Plan
 
 
+Error = tuple[Place, str]
+"""The line of an error, and its words."""
 Change = Callable[[Model], Model]
 """Makes the changed model out of the one before, which it leaves as it is. Raises AnalyzerError."""
 
@@ -49,16 +55,30 @@ class Bench:
     flow: Flow
     plan: Plan
     source: Source
-    _before: tuple[Model, Ran] | RealRun | None = field(default=None, init=False)
+    _before: tuple[Model, tuple[Error, ...]] | RealRun | None = field(default=None, init=False)
     _truth: dict[str, torch.Tensor] | None = field(default=None, init=False)
 
-    def judge(self, change: Change, *, clears: bool) -> RealRun:
-        """What a change does that cleared an error in the trace, or with `clears` all of them."""
-        return self._judged(change, clears=clears, goes_on=False)
+    def judge(self, change: Change, *, clears: bool, finding: Finding | None = None) -> RealRun | None:
+        """What a change does that left fewer errors in the trace, or with `clears` none at all.
 
-    def judge_and_go_on(self, change: Change) -> RealRun:
-        """The same; where it mends, the changed model is what the next change is made to."""
-        return self._judged(change, clears=False, goes_on=True)
+        It has to clear the finding, where one is given. None where it clears no error of the real run.
+        """
+        before = self._faulty()
+        if isinstance(before, RealRun):
+            return before
+        model, errors = before
+        if finding is not None and not (errors := tuple(error for error in errors if _shows(error, finding))):
+            return RealRun("not run", "another error ends the real run before this one")
+        try:
+            after = change(model)
+            with _quiet():
+                ran = run_really(after.loaded, after.plan, repairs=NO_REPAIRS if clears else self._repairs())
+            if ran.errors and all(any(_same(error, left) for left in ran.errors) for error in errors):
+                return None
+            wrong = self._fails(ran, clears=clears) or ("" if ran.failed else self._is_off(ran, after))
+        except AnalyzerError as error:
+            return RealRun("not run", error.message)
+        return RealRun("fails", f"the real run {wrong}") if wrong else MENDS
 
     def with_settings(self, plan: Plan, path: Path | None, inputs: Path | None) -> Change:
         """The model loaded again under another plan, from a patched copy, with another inputs file."""
@@ -69,59 +89,28 @@ class Bench:
 
         return changed
 
-    def _judged(self, change: Change, *, clears: bool, goes_on: bool) -> RealRun:
-        before = self._faulty()
-        if isinstance(before, RealRun):
-            return before
-        model, failed = before
-        try:
-            after = change(model)
-            with _quiet():
-                ran = run_really(after.loaded, after.plan)
-            wrong = self._fails(ran, failed, clears=clears) if ran.failed else self._is_off(ran, after)
-        except AnalyzerError as error:
-            return RealRun("not run", error.message)
-        if wrong:
-            return RealRun("fails", f"the real run {wrong}")
-        if goes_on:
-            self._before = (after, ran) if ran.failed else RealRun("not run", "no error is left in the real run")
-        return MENDS
-
-    def shows(self, finding: Finding) -> bool:
-        """Whether the real run before a change ends in this error."""
-        before = self._faulty()
-        if isinstance(before, RealRun):
-            return False
-        ran = before[1]
-        here = (finding.file, finding.line) == (ran.place.file, ran.place.line) or bool(finding.phase)
-        return here and (finding.asked.knows_device or _alike(ran.words, finding.message))
-
-    @property
-    def unrunnable(self) -> str:
-        """Why there is no real run before a change; "" if there is one."""
-        before = self._faulty()
-        return before.why if isinstance(before, RealRun) else ""
-
-    def _faulty(self) -> tuple[Model, Ran] | RealRun:
-        """The model as it is, and the error that its real run ends in; or why there is none."""
+    def _faulty(self) -> tuple[Model, tuple[Error, ...]] | RealRun:
+        """The model as it is, and the errors of its real run; or why there are none."""
         if self._before is None:
             self._before = self._first()
         return self._before
 
-    def _first(self) -> tuple[Model, Ran] | RealRun:
+    def _first(self) -> tuple[Model, tuple[Error, ...]] | RealRun:
         if why := self._never():
             return RealRun("not run", why)
         try:
             model = Model(self.source.real(self.plan), self.plan)
             with _quiet():
                 ran = run_really(model.loaded, model.plan)
+                if not ran.failed:
+                    return RealRun("not run", "the error does not appear on this CPU")
+                if not self._is_known(*ran.errors[0]):
+                    return RealRun("not run", f"the real run ends in another error: {_short(ran.words)}")
+                repairs = self._repairs()
+                whole = run_really(model.loaded, model.plan, repairs=repairs) if len(repairs) > 1 else ran
         except AnalyzerError as error:
             return RealRun("not run", error.message)
-        if not ran.failed:
-            return RealRun("not run", "the error does not appear on this CPU")
-        if not self._is_known(ran):
-            return RealRun("not run", f"the real run ends in another error: {_short(ran.words)}")
-        return model, ran
+        return model, tuple(error for error in dict.fromkeys((*ran.errors, *whole.errors)) if self._is_known(*error))
 
     def _never(self) -> str:
         """Why no real run can show the errors of the trace; "" if one may."""
@@ -134,21 +123,25 @@ class Bench:
             return "no kernel refuses anything"
         return f"the trace stops for another reason: {stop.reason}" if stop is not None else ""
 
-    def _fails(self, ran: Ran, before: Ran, *, clears: bool) -> str:
-        """What is wrong with a run that ends in an error; "" where that is another one of those that the trace has."""
-        same = _alike(ran.words, before.words) and ran.place == before.place
-        if not clears and not same and self._is_known(ran):
-            return ""
-        where = f" at {ran.place}" if ran.place.file else ""
-        return f"raises {ran.kind}: {_short(ran.words)}{where}"
+    def _repairs(self) -> dict[Place, str]:
+        """The lines where the trace has repaired a call, and the dtype that it took there."""
+        found = {self.flow.graph[name].place: self.flow.graph[name].repair for name in self.flow.refusals}
+        return {place: dtype for place, dtype in found.items() if place.file and is_float(dtype)}
 
-    def _is_known(self, ran: Ran) -> bool:
-        """Whether the trace has the error of a run: at the same line, in the same words where these are the CPU's."""
-        for name, words in self.flow.refusals.items():
+    def _fails(self, ran: Ran, *, clears: bool) -> str:
+        """What is wrong with the errors of a run; "" where they are those that the trace has left."""
+        for place, words in ran.errors:
+            if clears or not self._is_known(place, words):
+                return f"raises {ran.kind or 'RuntimeError'}: {_short(words)}{f' at {place}' if place.file else ''}"
+        return ""
+
+    def _is_known(self, place: Place, words: str) -> bool:
+        """Whether the trace has an error: at the same line, in the same words where these are the CPU's."""
+        for name, told in self.flow.refusals.items():
             node, witness = self.flow.graph[name], self.flow.witnesses.get(name)
-            here = node.place == ran.place or bool(node.phase)
+            here = node.place == place or bool(node.phase)
             elsewhere = witness is not None and witness.knows_device
-            if here and (elsewhere or _alike(ran.words, words)):
+            if here and (elsewhere or _alike(words, told)):
                 return True
         return False
 
@@ -159,7 +152,7 @@ class Bench:
             return wrong
         digits = digits_of(self._dtypes(ran, after))
         bound, apart = tolerance(digits), distances(ran.tensors, truth)
-        off = {name: far for name, far in apart.items() if far > bound}
+        off = {name: far for name, far in apart.items() if far > (_GRADIENT if _is_gradient(name) else bound)}
         if not off:
             return ""
         again, rounded = distances(self._in_float64(seed=1), truth), distances(self._in_float64(digits), truth)
@@ -196,6 +189,18 @@ class Bench:
         return dict(ran.tensors)
 
 
+def _shows(error: Error, finding: Finding) -> bool:
+    """Whether an error of a real run is what a finding tells."""
+    place, words = error
+    here = (finding.file, finding.line) == (place.file, place.line) or bool(finding.phase)
+    return here and (finding.asked.knows_device or _alike(words, finding.message))
+
+
+def _same(one: Error, other: Error) -> bool:
+    """Whether two runs have an error at one line; in a patched copy the lines are the same."""
+    return one[0] == other[0] and _alike(one[1], other[1])
+
+
 def recast(model: Model, loaded: Loaded) -> Model:
     """The model with what was loaded in its place, under the same plan."""
     return replace(model, loaded=loaded)
@@ -215,6 +220,10 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def _is_gradient(name: str) -> bool:
+    return name.startswith("gradient ")
 
 
 def _alike(words: str, others: str) -> bool:

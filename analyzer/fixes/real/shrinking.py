@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 _LAYERS: Final = (
@@ -21,31 +21,49 @@ _WIDTHS: Final = (
 """Keys that are divided together, so that a head keeps its width."""
 _KEPT: Final = ("quantization_config", "auto_map", "rope_scaling", "rope_parameters")
 """Parts that hold no sizes of the model."""
+FEW_WORDS: Final = 2048
+"""How many tokens a small vocabulary has."""
 DEPTHS: Final = (2, 4, 8)
 FACTORS: Final = (1, 2, 4, 8, 16, 32)
 
 
 def candidates(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Smaller and smaller configs, by layers first: with few of them, at all widths, then with more.
+    """Smaller and smaller configs: with few layers, then more; with few words, where no special one is lost, then all.
 
     Whether one can be built and run is for whoever asks to find out: not every size divides every other.
     """
+    few = [FEW_WORDS] if _special(settings) < FEW_WORDS else []
     for layers in DEPTHS:
-        for factor in FACTORS:
-            yield _smaller(settings, layers, factor)
+        for words in (*few, 0):
+            for factor in FACTORS:
+                yield _smaller(settings, layers, factor, words)
 
 
-def _smaller(settings: Mapping[str, Any], layers: int, factor: int) -> dict[str, Any]:
+def _special(settings: Mapping[str, Any]) -> int:
+    """The largest id of a token that a config names."""
+    found = [0]
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found.append(_special(value))
+        elif str(key).endswith(("token_id", "token_index", "_token_ids")):
+            found += [one for one in (value if isinstance(value, list) else [value]) if type(one) is int]
+    return max(found)
+
+
+def _smaller(settings: Mapping[str, Any], layers: int, factor: int, words: int) -> dict[str, Any]:
     """One part of a config; the lists that have an entry for each layer are cut in step with it."""
     counted = {value for key, value in settings.items() if key in _LAYERS and _is_count(value) and value > layers}
+    sizes: dict[str, Callable[[int], int]] = {
+        **dict.fromkeys(_LAYERS, lambda value: min(value, layers)),
+        **dict.fromkeys(_WIDTHS, lambda value: divided(value, factor)),
+        "vocab_size": lambda value: min(value, words or value),
+    }
     made: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping) and key not in _KEPT:
-            made[key] = _smaller(value, layers, factor)
-        elif key in _LAYERS and _is_count(value):
-            made[key] = min(value, layers)
-        elif key in _WIDTHS and _is_count(value):
-            made[key] = divided(value, factor)
+            made[key] = _smaller(value, layers, factor, words)
+        elif key in sizes and _is_count(value):
+            made[key] = sizes[key](value)
         elif isinstance(value, list) and len(value) in counted:
             made[key] = spread(value, layers)
         else:

@@ -22,11 +22,13 @@ from analyzer.inputs.learning import learned
 from analyzer.ir.flow import Flow
 from analyzer.ir.plan import Plan
 from analyzer.loaders.files.json_files import read_json
-from analyzer.loaders.real_tensors import real_tensors
 from analyzer.running.real_run import copied
+from analyzer.running.real_tensors import real_tensors
 
 LARGEST: Final = 50_000_000
 """Elements of the stored tensors of a model that is run as it is."""
+SMALL: Final = 10_000_000
+"""Elements of one that is shrunk: it is run in float64, and some changes of it too."""
 _TRIED: Final = 4
 """How many configs that are small enough are traced until one shows an error of the model."""
 _LEFT_OUT: Final = (".*", "__pycache__", "*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf", "*.onnx", "*.h5")
@@ -121,7 +123,7 @@ class OnDisk:
             (target / "config.json").write_text(dumps(smaller))
             try:
                 loaded = replace(self.build(plan, target, None), steps=self.traced.steps)
-                if count(loaded.module) > LARGEST:
+                if count(loaded.module) > SMALL:
                     continue
                 loaded, captured = learned(loaded, plan)
             except AnalyzerError as error:
