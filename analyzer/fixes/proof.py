@@ -10,11 +10,13 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from analyzer import rules
 from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.fixes.real.bench import Bench, Model, recast
 from analyzer.fixes.real.sources import Source
 from analyzer.fixes.search import odd_origins
+from analyzer.fixes.trial import other_outputs, warned
 from analyzer.fixes.writes import lost, reached
 from analyzer.ir import walk
 from analyzer.ir.dtypes import keeping, short
@@ -23,6 +25,7 @@ from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Spec, causes, in_any_layer
 from analyzer.ir.plan import Plan
 from analyzer.ir.proof import STILL_FAILS, RealRun
+from analyzer.propagate import propagate
 from analyzer.running.forward import capture
 from analyzer.running.real_run import copied
 
@@ -52,10 +55,10 @@ def prove(
         for origins, dtype in _proposals(flow, finding):
             key = (origins, dtype)
             if key not in proofs and len(proofs) < TRIED:
-                proofs[key] = _try(loaded, plan, captured, flow, origins, dtype, finding)
+                proofs[key] = _try(loaded, plan, captured, flow, origins, dtype, finding, findings)
                 if (fix := proofs[key]) is not None and fix.cleared:
                     real = _really(bench, finding, origins, dtype)
-                    proofs[key] = replace(fix, real=real, proved=real.kind == "mends")
+                    proofs[key] = replace(fix, real=real, proved=real.kind == "mends" and not fix.new_warnings)
             if (tried_now := proofs.get(key)) is not None:
                 tried.append(tried_now)
                 if tried_now.cleared and tried_now.real.kind != "fails":
@@ -115,7 +118,7 @@ def _proposals(flow: Flow, finding: Finding) -> Iterator[tuple[tuple[Origin, ...
 
 def _try(
     loaded: Loaded, plan: Plan, captured: Captured, flow: Flow, origins: tuple[Origin, ...], dtype: str,
-    finding: Finding,
+    finding: Finding, findings: Sequence[Finding],
 ) -> Fix | None:  # fmt: skip
     cost = 0
     with ExitStack() as stack:
@@ -138,7 +141,12 @@ def _try(
     before = {(flow.graph[n].place, flow.graph[n].module) for n in flow.refusals}
     fresh = any((node.place, node.module) not in before for node in refused)  # the fault has only moved
     cleared = not fresh and not any((node.place, node.module) in places for node in refused)
-    return Fix(_what(origins, dtype), False, len(refused), cost, cleared)
+    fix = Fix(_what(origins, dtype), False, len(refused), cost, cleared)
+    if not cleared:
+        return fix
+    new = propagate(graph, plan, inventory=loaded.inventory)
+    fresh_warnings = warned(rules.check(new)) - warned(findings)
+    return replace(fix, new_warnings=len(fresh_warnings), outputs=other_outputs(flow, new))
 
 
 def _what(origins: tuple[Origin, ...], dtype: str) -> str:

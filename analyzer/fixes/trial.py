@@ -86,6 +86,8 @@ def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Propos
         bytes=_size(first[1].flow.inventory) - _size(first[0].flow.inventory),
         places=len(changed) + len(proposal.given) + around + bool(proposal.stages) + edited + bool(proposal.inputs),
         casts=_casts(changed),
+        new_warnings=sum(len(warned(new.findings) - warned(old.findings)) for old, new in after),
+        outputs="" if proposal.inputs else other_outputs(first[0].flow, first[1].flow),
     )
 
 
@@ -166,6 +168,19 @@ def _cast_to_real(flow: Flow) -> Counter[str]:
     """Where a run casts complex numbers to real ones."""
     casts = (node for node in flow.graph.ops() if node.op == CAST and kind(flow.reads(node.id)[0]) == "complex")
     return Counter(f"the cast at {node.place}" for node in casts if kind(node.dtype) != "complex")
+
+
+def warned(findings: Sequence[Finding]) -> set[tuple[str, str, int, str]]:
+    """The warnings among findings, by what stays the same when a cast is written beside them."""
+    return {(f.code, f.file, f.line, f.module) for f in findings if f.severity == "warning"}
+
+
+def other_outputs(old: Flow, new: Flow) -> str:
+    """Which results of a run have another dtype than before, in words."""
+    pairs = (
+        (old.dtype(ref), new.dtype(other)) for ref, other in zip(old.graph.outputs, new.graph.outputs, strict=False)
+    )
+    return _casts([("output", before, after) for before, after in pairs if before != after])
 
 
 def _promotions(case: Case) -> set[tuple[str, str, int, str]]:

@@ -52,6 +52,10 @@ class Fix:
     """Whether the finding is gone in a second capture, under the change."""
     real: RealRun = NOT_RUN
     """What the real run says; it is asked only where the trace was cleared."""
+    new_warnings: int = 0
+    """How many warnings the second capture has that the first has not."""
+    outputs: str = ""
+    """Which results have another dtype: `1 output bf16->f32`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,10 @@ class Trial:
     failed: Failure | None = None
     """Why it could not be run; None if nothing kept it from that."""
 
+    new_warnings: int = 0
+    """How many warnings the trace has under the change that it has not without it, new promotions among them."""
+    outputs: str = ""
+    """Which results have another dtype: `1 output bf16->f32`."""
     real: RealRun = NOT_RUN
     """What the real run says of a change under which fewer errors were left in the trace."""
 
@@ -112,8 +116,8 @@ class Trial:
 
     @property
     def proved(self) -> bool:
-        """Whether it left fewer errors in the trace, and mends the model that is really run."""
-        return self.helps and self.real.kind == "mends"
+        """Whether it left fewer errors in the trace and no new warning, and mends the model that is really run."""
+        return self.helps and not self.new_warnings and self.real.kind == "mends"
 
     @property
     def clears(self) -> bool:
@@ -148,9 +152,11 @@ class Trial:
         left = f"{_errors(self.errors_left)} left of {self.errors_before}"
         if self.errors_left >= self.errors_before:
             return f"does not help: {left}"
-        if not self.helps or not self.errors_left:
-            return "proved: clears all" if self.proved else self.real.words
-        return f"proved in part: {left}" if self.proved else f"{self.real.words} ({left})"
+        if self.real.kind == "mends":
+            warned = f"{self.new_warnings} new warning{'s' * (self.new_warnings > 1)}"
+            word = f"runs, with {warned}" if self.new_warnings else "proved"
+            return f"{word} in part: {left}" if self.errors_left else f"{word}: clears all"
+        return f"{self.real.words} ({left})" if self.errors_left and self.helps else self.real.words
 
     @property
     def why(self) -> str:

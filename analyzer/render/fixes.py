@@ -93,6 +93,7 @@ def _cost(trial: Trial) -> str:
         *([trial.casts] if trial.casts else []),
         f"memory {size(trial.bytes)}",
         *([f"{promotions} new promotion{'' if promotions == 1 else 's'}"] if promotions else []),
+        *([trial.outputs] if trial.outputs else []),
     ]
     return "; ".join(parts)
 
@@ -145,5 +146,7 @@ def _plain(trial: Trial) -> dict[str, Json]:
         "bytes": trial.bytes if ran else None,
         "places": trial.places if ran else None,
         "casts": trial.casts or None,
+        "new_warnings": trial.new_warnings if ran else None,
+        "outputs": trial.outputs or None,
         "diff": diff(trial) or None,
     }

@@ -73,6 +73,8 @@ def size(count: float) -> str:
     return f"{count:.1f} {_UNITS[unit]}" if unit else f"{count:.0f} B"
 
 
+_OF_FILES: Final = "DT4"
+"""Codes of what is wrong with files, for which nothing is proposed."""
 NO_FIX: Final = "no proved fix here; see analyze fix"
 """What is said of an error that no cast after loading was proved to clear."""
 
@@ -93,9 +95,12 @@ def _origin(origin: Origin) -> str:
 def _fixes(finding: Finding) -> list[str]:
     """The fixes that are proved; for an error without one, where to look."""
     proved = [_fix(fix) for fix in finding.fixes if fix.proved]
-    return proved or [NO_FIX] * (finding.severity == "error")
+    if proved or finding.severity != "error" or finding.code.startswith(_OF_FILES):
+        return proved
+    return [NO_FIX]
 
 
 def _fix(fix: Fix) -> str:
     left = f", {fix.errors_left} error{'s' * (fix.errors_left > 1)} left" if fix.errors_left else ""
-    return f"fix: {fix.what} (proved{left}, {size(fix.bytes)})"
+    outputs = f", {fix.outputs}" if fix.outputs else ""
+    return f"fix: {fix.what} (proved{left}, {size(fix.bytes)}{outputs})"

@@ -136,6 +136,7 @@ def from_callable(
     def run(given: nn.Module, inputs: dict[str, Any]) -> Any:  # a copy of the module may be given
         return (given if module is target else target)(*inputs["args"], **inputs["kwargs"])
 
+    run.__wrapped__ = target  # type: ignore[attr-defined]
     name = type(target).__name__ if isinstance(target, nn.Module) else getattr(target, "__name__", str(target))
     if any(step.kind != FORWARD for step in steps):
         if module is not target:

@@ -192,6 +192,23 @@ def test_the_values_that_a_module_in_memory_has_decide() -> None:
     assert [(fix.proved, fix.real.kind) for fix in finding.fixes] == [(True, "mends")]
 
 
+def test_a_function_that_holds_a_tensor_of_its_own_is_not_called_for_real() -> None:
+    held = torch.zeros(3, 3)
+
+    def add(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        held.add_(1)
+        return F.linear(x, w)
+
+    for call, kind in ((add, "not run"), (F.linear, "mends"), (_product, "mends")):
+        (finding,) = trace(call, (torch.ones(3, 3), torch.ones(3, 3).bfloat16()), plan=CPU).findings
+        assert [fix.real.kind for fix in finding.fixes] == [kind]
+    assert not held.any()
+
+
+def _product(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    return F.linear(x, w)
+
+
 class _Twice(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:

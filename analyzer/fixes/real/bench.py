@@ -40,6 +40,8 @@ class Model:
 
     loaded: Loaded
     plan: Plan
+    own_inputs: bool = False
+    """Whether it is run on other inputs than the model before, so that it is compared with itself in float64."""
 
 
 Error = tuple[Place, str]
@@ -85,7 +87,8 @@ class Bench:
 
         def changed(before: Model) -> Model:
             after = self.source.real(plan, path, inputs)
-            return Model(after if inputs else like(after, before.loaded, plan.input_dtypes), plan)
+            after = like(after, before.loaded if inputs is None else replace(before.loaded, inputs=after.inputs), plan)
+            return Model(after, plan, own_inputs=inputs is not None)
 
         return changed
 
@@ -147,7 +150,7 @@ class Bench:
 
     def _is_off(self, ran: Ran, after: Model) -> str:
         """What is wrong with the tensors of a run that came to its end; "" if they are near the run in float64."""
-        truth = self._float64()
+        truth = _in_float64(after) if after.own_inputs else self._float64()
         if wrong := missing(ran.tensors, truth) or not_finite(ran.tensors, truth):
             return wrong
         digits = digits_of(self._dtypes(ran, after))
@@ -155,7 +158,8 @@ class Bench:
         off = {name: far for name, far in apart.items() if far > (_GRADIENT if _is_gradient(name) else bound)}
         if not off:
             return ""
-        again, rounded = distances(self._in_float64(seed=1), truth), distances(self._in_float64(digits), truth)
+        model = after if after.own_inputs else self._model()
+        again, rounded = distances(_in_float64(model, seed=1), truth), distances(_in_float64(model, digits), truth)
         if any(far > bound for far in again.values()):
             raise AnalyzerError("its results are drawn at random")
         worst = {name: far for name, far in off.items() if far > _TIMES * rounded.get(name, 0.0)}
@@ -173,20 +177,24 @@ class Bench:
 
     def _float64(self) -> Mapping[str, torch.Tensor]:
         if self._truth is None:
-            self._truth = self._in_float64()
+            self._truth = _in_float64(self._model())
         return self._truth
 
-    def _in_float64(self, digits: int = 0, seed: int = 0) -> dict[str, torch.Tensor]:
-        """The model as it is, run in float64. Raises AnalyzerError where that cannot be had."""
+    def _model(self) -> Model:
+        """The model as it is, which whoever judges a change has had."""
         before = self._faulty()
-        assert not isinstance(before, RealRun)  # whoever asks has had it
-        model = before[0]
-        wide = in_float64(copied(model.loaded))
-        with _quiet():
-            ran = run_really(wide, model.plan, within=partial(computing_in_float64, digits), seed=seed)
-        if ran.failed:
-            raise AnalyzerError(f"it cannot be run in float64: {_short(ran.words)}")
-        return dict(ran.tensors)
+        assert not isinstance(before, RealRun)
+        return before[0]
+
+
+def _in_float64(model: Model, digits: int = 0, seed: int = 0) -> dict[str, torch.Tensor]:
+    """What a model gives in float64, with results rounded to so many digits. Raises AnalyzerError where it cannot."""
+    wide = in_float64(copied(model.loaded))
+    with _quiet():
+        ran = run_really(wide, model.plan, within=partial(computing_in_float64, digits), seed=seed)
+    if ran.failed:
+        raise AnalyzerError(f"it cannot be run in float64: {_short(ran.words)}")
+    return dict(ran.tensors)
 
 
 def _shows(error: Error, finding: Finding) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from analyzer.fixes.real.shrinking import candidates
 from analyzer.fixes.real.values import count, filled
 from analyzer.foreign import is_file
 from analyzer.inputs.learning import learned
+from analyzer.ir import walk
 from analyzer.ir.flow import Flow
 from analyzer.ir.plan import Plan
 from analyzer.loaders.files.json_files import read_json
@@ -65,9 +67,14 @@ class InMemory:
     def real(self, plan: Plan, path: Path | None = None, inputs: Path | None = None) -> Loaded:
         """As it is: it takes no dtypes of a plan."""
         _check(self.loaded)
+        called = inspect.unwrap(self.loaded.run) if self.loaded.run is not None else None
+        if inspect.ismethod(called) or getattr(called, "__closure__", None):
+            raise AnalyzerError("a function that holds what is not given to it would change that")
         if (elements := count(self.loaded.module)) > LARGEST:
             raise AnalyzerError(f"it is too large to be copied: {elements:,} elements")
-        return filled(copied(self.loaded))
+        made = copied(self.loaded)
+        made.module._apply(_here)  # type: ignore[no-untyped-call]
+        return filled(replace(made, inputs=walk.changed(made.inputs, torch.Tensor, _here)))
 
 
 @dataclass(slots=True)
@@ -144,6 +151,10 @@ def on_disk(root: Path, build: Build, plan: Plan, traced: Loaded, flow: Flow, st
         return any(node.refused and node.place in places for node in captured.graph)
 
     return OnDisk(root, build, plan, traced, shows, stack)
+
+
+def _here(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.is_meta else tensor.cpu()
 
 
 def _check(loaded: Loaded) -> None:

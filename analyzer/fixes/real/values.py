@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from math import prod, sqrt
 from typing import Any, Final
@@ -13,6 +12,7 @@ from torch import nn
 
 from analyzer.capture import Loaded
 from analyzer.ir import walk
+from analyzer.ir.plan import Plan
 
 _STEP: Final = 0.02
 """How large the numbers of a vector are, such as a bias."""
@@ -43,10 +43,10 @@ def filled(loaded: Loaded) -> Loaded:
     return replace(loaded, inputs=walk.changed_with_path(loaded.inputs, torch.Tensor, given))
 
 
-def like(loaded: Loaded, other: Loaded, dtypes: Mapping[str, str]) -> Loaded:
+def like(loaded: Loaded, other: Loaded, plan: Plan) -> Loaded:
     """The model with the values of another one, in place, wherever names and shapes are the same; the inputs as well.
 
-    Each keeps its own dtype; an input of another shape or of no name here is the other's, in the dtype of `dtypes`.
+    Each keeps its own dtype; an input that has none here is in the dtype that the plan gives it, else in the other's.
     """
     before = {**dict(other.module.named_parameters()), **dict(other.module.named_buffers())}
     stored = {**dict(loaded.module.named_parameters()), **dict(loaded.module.named_buffers())}
@@ -59,7 +59,9 @@ def like(loaded: Loaded, other: Loaded, dtypes: Mapping[str, str]) -> Loaded:
 
     def given(tensor: torch.Tensor, path: walk.Path) -> torch.Tensor:
         name = ".".join(map(str, path))
-        asked = next((dtype for key, dtype in dtypes.items() if name == key or name.startswith(f"{key}.")), "")
+        asked = next(
+            (dtype for key, dtype in plan.input_dtypes.items() if name == key or name.startswith(f"{key}.")), ""
+        )
         mine = own.get(path)
         dtype = getattr(torch, asked) if asked else tensor.dtype if mine is None else mine.dtype
         return tensor.to(dtype)
