@@ -58,6 +58,17 @@ def test_code_that_names_narrow_dtypes_gives_what_float64_gives(case: int) -> No
     assert torch.get_default_dtype() == torch.float32
 
 
+@pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="since torch 2.8")
+def test_an_operator_that_has_no_kernel_for_float64_computes_in_float32() -> None:
+    x, w, ends = torch.randn(8, 16), torch.randn(2, 16, 8), torch.tensor([4, 8], dtype=torch.int32)
+    with computing_in_float64():
+        found = torch._grouped_mm(x.double(), w.double(), offs=ends)
+    assert found.dtype == torch.float64
+    assert torch.allclose(found, torch.cat([x[:4] @ w[0], x[4:] @ w[1]]).double(), atol=1e-4)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"), computing_in_float64():
+        x.double() @ x.double()
+
+
 def test_bits_that_are_read_as_another_dtype_are_refused() -> None:
     with pytest.raises(NotImplementedError, match="bits"), computing_in_float64():
         X.float().view(torch.int32)

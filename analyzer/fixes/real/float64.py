@@ -88,7 +88,7 @@ class _Wide(TorchDispatchMode):
             return wide
 
         given = walk.changed(walk.changed((args, kwargs), torch.Tensor, read), torch.dtype, _wide_dtype)
-        result = func(*given[0], **given[1])
+        result = _called(func, *given)
         for wide in walk.leaves(_written(func, *given), torch.Tensor):
             if id(wide) in narrow:
                 narrow[id(wide)][0].copy_(wide)
@@ -103,6 +103,24 @@ class _Wide(TorchDispatchMode):
             mantissa, exponent = torch.frexp(tensor)
             return tensor.copy_(torch.ldexp(torch.round(mantissa * 2.0**self._digits) / 2.0**self._digits, exponent))
         return tensor
+
+
+def _called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What an operator gives; one without a kernel for float64 computes in float32."""
+    try:
+        return func(*args, **kwargs)
+    except (RuntimeError, ValueError):
+        if func._schema.is_mutable:
+            raise
+        narrow = walk.changed((args, kwargs), torch.Tensor, lambda t: t.float() if t.dtype == torch.float64 else t)
+        narrow = walk.changed(narrow, torch.dtype, lambda dtype: torch.float32 if dtype == torch.float64 else dtype)
+        try:
+            result = func(*narrow[0], **narrow[1])
+        except (RuntimeError, ValueError):
+            result = None
+        if result is None:
+            raise
+        return walk.changed(result, torch.Tensor, _wide)
 
 
 def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[object]:
