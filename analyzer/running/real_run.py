@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -27,6 +27,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.ir import walk
 from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
+from analyzer.running.lent_kernels import LentKernels
 from analyzer.running.output_tensors import leaves
 from analyzer.running.session import Run, Session, variant
 from analyzer.running.training_step import loss_of
@@ -39,6 +40,7 @@ MEMORY: Final = 2 << 30
 _SEED: Final = 0
 _AWAY: Final = ("CUDA", "cuda", "XPU", "device")
 """What an error names that comes of a device which is not there."""
+Context = Callable[[], AbstractContextManager[Any]]
 NO_REPAIRS: Final[Mapping[Place, str]] = {}
 _NO_MEMORY: Final = ("can't allocate memory", "not enough memory")
 
@@ -69,18 +71,20 @@ class Ran:
 
 
 def run_really(
-    loaded: Loaded, plan: Plan, *, within: Callable[[], AbstractContextManager[Any]] = nullcontext, seed: int = _SEED,
-    repairs: Mapping[Place, str] = NO_REPAIRS,
+    loaded: Loaded, plan: Plan, *, within: Context = nullcontext, seed: int = _SEED,
+    repairs: Mapping[Place, str] = NO_REPAIRS, lends: bool = False,
 ) -> Ran:  # fmt: skip
     """One run of a copy of what was loaded with real tensors, `within` a context.
 
     A call that is refused at a place of `repairs` is made again with its floats in the dtype given there, as a trace
-    does it. A run that asks for a device which is not there is made again with all that stays here. Raises
-    AnalyzerError for a run that takes too long or too much memory, and for a model that cannot be copied.
+    does it. With `lends`, what the CPU has no half-precision kernel for computes in float32. A run that asks for a
+    device which is not there is made again with all that stays here. Raises AnalyzerError for a run that takes too long
+    or too much memory, and for a model that cannot be copied.
     """
-    ran = _run(copied(loaded), plan, within, seed, repairs, stays=False)
+    contexts = [within, *([LentKernels] if lends else [])]
+    ran = _run(copied(loaded), plan, contexts, seed, repairs)
     if ran.failed and any(word in ran.words for word in _AWAY):
-        return _run(copied(loaded), plan, within, seed, repairs, stays=True)
+        return _run(copied(loaded), plan, [*contexts, _Staying], seed, repairs)
     return ran
 
 
@@ -96,8 +100,7 @@ def copied(loaded: Loaded) -> Loaded:
 
 
 def _run(
-    loaded: Loaded, plan: Plan, within: Callable[[], AbstractContextManager[Any]], seed: int,
-    repairs: Mapping[Place, str], *, stays: bool,
+    loaded: Loaded, plan: Plan, within: Sequence[Context], seed: int, repairs: Mapping[Place, str]
 ) -> Ran:  # fmt: skip
     module, places = loaded.module, SourceLines(loaded.module, loaded.root)
     run, inputs = _prepared(loaded, plan)
@@ -108,8 +111,8 @@ def _run(
         with ExitStack() as stack:
             for context in (
                 _bounded(), uncompiled(), torch.set_grad_enabled(plan.train), autocast_of(home(plan)), _repeatable(),
-                repairing if repairs else nullcontext(), _Staying() if stays else nullcontext(),
-                covered(plan, module, lambda _: nullcontext()), within(),
+                repairing if repairs else nullcontext(), covered(plan, module, lambda _: nullcontext()),
+                *[make() for make in within],
             ):  # fmt: skip
                 stack.enter_context(context)
             result = run(module, inputs)

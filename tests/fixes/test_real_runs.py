@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from analyzer.cli import main
 from analyzer.fixes.real import sources
 from analyzer.ir.proof import NOT_RUN, RealRun
 from analyzer.ir.proposals import Edit, Proposal, Trial
+from analyzer.ir.steps import parse_steps
 from analyzer.loaders.request import ModelRequest
 from analyzer.report.reader import parse_report
 from analyzer.running import real_run
@@ -240,6 +242,29 @@ def test_a_backward_pass_is_really_run() -> None:
     ]
 
 
+class Gap(nn.Module):
+    """Behind a kernel that CUDA has for float16 and the CPU has not, a wide table meets narrow weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.l = nn.Linear(8, 8, dtype=torch.float16)
+        self.table = nn.Parameter(torch.ones(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.l(F.avg_pool3d(x, 1) + self.table)  # type: ignore[no-any-return]
+
+
+def test_a_half_kernel_that_the_cpu_alone_lacks_is_lent() -> None:
+    half = torch.ones(1, 1, 2, 2, 8).half()
+    with pytest.raises(RuntimeError, match="not implemented for 'Half'"):
+        F.avg_pool3d(half, 1)
+    (finding,) = trace(Gap(), (half,), plan=Plan(device="cuda")).findings
+    assert "same dtype" in finding.message
+    assert [fix.real.kind for fix in finding.fixes] == ["mends"]
+    lacks, *_ = trace(Gap(), (half,), plan=CPU).findings
+    assert "not implemented" in lacks.message and not any(fix.proved for fix in lacks.fixes)
+
+
 class Two(nn.Module):
     """Two faults, one behind the other."""
 
@@ -343,3 +368,23 @@ def test_the_outcome_is_in_the_report_and_the_bytes_are_the_same_twice(tmp_path:
         del data["findings"][0]["fixes"][0][key]
     old = parse_report(json.dumps(data).encode(), "it")
     assert old.findings[0].fixes[0].real == NOT_RUN
+
+
+def test_steps_and_an_adapter_are_really_run(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    LlamaConfig(
+        architectures=["LlamaForCausalLM"], num_hidden_layers=2, hidden_size=64, intermediate_size=96,
+        num_attention_heads=4, num_key_value_heads=2, vocab_size=256,
+    ).save_pretrained(base)  # fmt: skip
+    lora = peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", base_model_name_or_path=str(base))
+    lora.save_pretrained(str(adapter))
+    plan = Plan(device="cpu", dtype="bfloat16", set={"model.norm": "float32"})
+    requests = [
+        ModelRequest(base, plan, steps=parse_steps("prefill,decode")),
+        ModelRequest(base, replace(plan, adapter=str(adapter))),
+        ModelRequest(base, replace(plan, adapter=str(adapter), train=True)),
+    ]
+    for request in requests:
+        (finding,) = [one for one in run_trace(request).findings if one.severity == "error"]
+        assert [(fix.proved, fix.real.kind) for fix in finding.fixes] == [(True, "mends")], request

@@ -25,6 +25,7 @@ from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
 from analyzer.ir.proof import MENDS, RealRun
+from analyzer.oracle.operator_dtypes import is_missing, is_of_dtype
 from analyzer.running.real_run import NO_REPAIRS, Ran, copied, run_really
 
 _TIMES: Final = 4
@@ -73,8 +74,7 @@ class Bench:
             return RealRun("not run", "another error ends the real run before this one")
         try:
             after = change(model)
-            with _quiet():
-                ran = run_really(after.loaded, after.plan, repairs=NO_REPAIRS if clears else self._repairs())
+            ran = self._really(after, NO_REPAIRS if clears else self._repairs())
             if ran.errors and all(any(_same(error, left) for left in ran.errors) for error in errors):
                 return None
             wrong = self._fails(ran, clears=clears) or ("" if ran.failed else self._is_off(ran, after))
@@ -103,17 +103,25 @@ class Bench:
             return RealRun("not run", why)
         try:
             model = Model(self.source.real(self.plan), self.plan)
-            with _quiet():
-                ran = run_really(model.loaded, model.plan)
-                if not ran.failed:
-                    return RealRun("not run", "the error does not appear on this CPU")
-                if not self._is_known(*ran.errors[0]):
-                    return RealRun("not run", f"the real run ends in another error: {_short(ran.words)}")
-                repairs = self._repairs()
-                whole = run_really(model.loaded, model.plan, repairs=repairs) if len(repairs) > 1 else ran
+            ran = self._really(model, NO_REPAIRS)
+            if not ran.failed:
+                return RealRun("not run", "the error does not appear on this CPU")
+            if not self._is_known(*ran.errors[0]):
+                return RealRun("not run", f"the real run ends in another error: {_short(ran.words)}")
+            repairs = self._repairs()
+            whole = self._really(model, repairs) if len(repairs) > 1 else ran
         except AnalyzerError as error:
             return RealRun("not run", error.message)
         return model, tuple(error for error in dict.fromkeys((*ran.errors, *whole.errors)) if self._is_known(*error))
+
+    def _really(self, model: Model, repairs: Mapping[Place, str]) -> Ran:
+        """A real run; what only this CPU has no kernel for, and the plan's device has, computes in float32."""
+        with _quiet():
+            ran = run_really(model.loaded, model.plan, repairs=repairs)
+            gap = ran.failed and self.plan.device != "cpu" and is_missing(ran.words)
+            if gap and not self._is_known(ran.place, ran.words):
+                return run_really(model.loaded, model.plan, repairs=repairs, lends=True)
+        return ran
 
     def _never(self) -> str:
         """Why no real run can show the errors of the trace; "" if one may."""
@@ -132,9 +140,14 @@ class Bench:
         return {place: dtype for place, dtype in found.items() if place.file and is_float(dtype)}
 
     def _fails(self, ran: Ran, *, clears: bool) -> str:
-        """What is wrong with the errors of a run; "" where they are those that the trace has left."""
+        """What is wrong with the errors of a run; "" where they are those that the trace has left.
+
+        Raises AnalyzerError where it may be this CPU alone that refuses a call.
+        """
         for place, words in ran.errors:
             if clears or not self._is_known(place, words):
+                if self.plan.device != "cpu" and is_of_dtype(words):
+                    raise AnalyzerError(f"this CPU refuses it: {_short(words)}")
                 return f"raises {ran.kind or 'RuntimeError'}: {_short(words)}{f' at {place}' if place.file else ''}"
         return ""
 
