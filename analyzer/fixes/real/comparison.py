@@ -10,9 +10,9 @@ import torch
 
 from analyzer.ir.dtypes import real_part
 
-_TIMES: Final = 32
-"""How many units of the narrowest dtype two runs may be apart, by their norms."""
-_LEAST, _MOST = 1e-3, 0.5
+_TIMES: Final = 8
+"""How many units of the narrowest dtype two runs may be apart before it is asked how far rounding alone takes them."""
+_LEAST: Final = 1e-3
 _MASKED: Final = 1e30
 """What is larger in float64 stands for minus infinity, or for a number that means nothing."""
 
@@ -46,19 +46,26 @@ def not_finite(found: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tens
 
 
 def distances(found: Mapping[str, torch.Tensor], truth: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """How far apart two runs are, by tensor: the norm of the difference, over that of the float64 run.
+    """How far apart two runs are, by tensor, as a part of the float64 run: by norm or in one number, what is more.
 
-    What is masked in float64, or not finite, is left out.
+    The norm tells what is off everywhere, one number what is wrong in one row. What is masked in float64, or not
+    finite, is left out.
     """
     apart = {}
     for name, one, true in _pairs(found, truth):
-        size, off = true.norm().item(), (one - true).norm().item()
-        if not isfinite(size + off) or size > _MASKED:
+        off = one - true
+        size = true.norm().item()
+        if not isfinite(size + off.norm().item()) or size > _MASKED:
             ok = torch.isfinite(true) & torch.isfinite(one) & (true.abs() <= _MASKED)
-            true = torch.where(ok, true, 0)
-            size, off = true.norm().item(), (torch.where(ok, one, 0) - true).norm().item()
-        apart[name] = off / size if size else (0.0 if off == 0 else float("inf"))
+            true, off = torch.where(ok, true, 0), torch.where(ok, off, 0)
+        apart[name] = max(_part(off.norm(), true.norm()), _part(off.abs().max(), true.abs().max()))
     return apart
+
+
+def _part(off: torch.Tensor, whole: torch.Tensor) -> float:
+    if whole == 0:
+        return 0.0 if off == 0 else float("inf")
+    return (off / whole).item()
 
 
 def _pairs(
@@ -71,8 +78,8 @@ def _pairs(
 
 
 def tolerance(digits: int) -> float:
-    """How far apart a run in a dtype of so many binary digits may be."""
-    return min(max(_TIMES * 2.0 ** (1 - digits), _LEAST), _MOST)
+    """How far apart a run in a dtype of so many binary digits may be without further questions."""
+    return max(_TIMES * 2.0 ** (1 - digits), _LEAST)
 
 
 def _is_float(tensor: torch.Tensor) -> bool:

@@ -52,25 +52,25 @@ class _Memories:
 
 
 @contextmanager
-def computing_in_float64(digits: int = 0) -> Iterator[None]:
+def computing_in_float64(digits: int = 0, seed: int = 0) -> Iterator[None]:
     """While this lasts, every float that is made or read is one of float64, and every cast to another dtype none.
 
-    With `digits`, each result is rounded to so many binary digits, of any size: what comes of it says how far apart
-    two runs in a dtype of these digits may be.
+    With `digits`, each result is rounded to so many binary digits, of any size, up or down by chance: what comes of it
+    says how far apart two runs in a dtype of these digits may be.
     """
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with _Wide(digits):
+        with _Wide(digits, seed):
             yield
     finally:
         torch.set_default_dtype(before)
 
 
 class _Wide(TorchDispatchMode):
-    def __init__(self, digits: int) -> None:
+    def __init__(self, digits: int, seed: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._digits = digits
+        self._digits, self._chance = digits, torch.Generator().manual_seed(seed)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -101,7 +101,10 @@ class _Wide(TorchDispatchMode):
     def _rounded(self, tensor: torch.Tensor) -> torch.Tensor:
         if self._digits and tensor.dtype == torch.float64 and tensor.layout == torch.strided:
             mantissa, exponent = torch.frexp(tensor)
-            return tensor.copy_(torch.ldexp(torch.round(mantissa * 2.0**self._digits) / 2.0**self._digits, exponent))
+            chance = torch.rand(tensor.shape, generator=self._chance, dtype=torch.float64)
+            return tensor.copy_(
+                torch.ldexp(torch.floor(mantissa * 2.0**self._digits + chance), exponent - self._digits)
+            )
         return tensor
 
 
