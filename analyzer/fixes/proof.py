@@ -77,12 +77,13 @@ def _really(bench: Bench, finding: Finding, origins: tuple[Origin, ...], dtype: 
     """What the real run says of a cast."""
 
     def changed(model: Model) -> Model:
-        return recast(model, _cast(copied(model.loaded), origins, dtype))
+        named = [replace(origin, name=bench.source.named(origin.name)) for origin in origins]
+        return recast(model, _cast(copied(model.loaded), named, dtype))
 
     return bench.judge(changed, clears=False, finding=finding) or STILL_FAILS
 
 
-def _cast(loaded: Loaded, origins: tuple[Origin, ...], dtype: str) -> Loaded:
+def _cast(loaded: Loaded, origins: Sequence[Origin], dtype: str) -> Loaded:
     """A real model with these tensors cast for good; in a shrunk one, those that it has."""
     found = False
     for origin in origins:

@@ -146,6 +146,9 @@ def test_a_large_model_is_shrunk(tmp_path: Path) -> None:
         num_attention_heads=16, num_key_value_heads=4, vocab_size=32000,
     )  # fmt: skip
     config.save_pretrained(tmp_path)
+    deep = Plan(device="cpu", dtype="bfloat16", set={"model.layers.9.mlp.down_proj": "float32"})
+    (fix,) = run_trace(ModelRequest(tmp_path, deep)).findings[0].fixes
+    assert "model.layers.9" in fix.what and fix.proved  # a layer that the smaller model has not
     plan = Plan(device="cpu", dtype="bfloat16", set={"model.norm": "float32"})
     tried = _tried(tmp_path, plan)
     assert tried["cast model.norm.weight to bf16 once after loading"].proved
@@ -343,7 +346,8 @@ def test_bounds_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         patch.setattr(real_run, "MEMORY", -(1 << 60))
         assert "GB of memory" in _tried(file)[what].verdict()
     monkeypatch.setattr(sources, "LARGEST", 10)
-    said = "it is too large, and only the config of a transformers model can be shrunk"
+    monkeypatch.setattr(sources, "SMALL", 10)
+    said = "it is too large, and no smaller model shows the error"
     assert _tried(file)[what].verdict() == f"cleared in the trace, not run: {said}"
 
 

@@ -20,13 +20,13 @@ SETTINGS: dict[str, Any] = {
 
 
 def test_layers_go_first_then_widths_and_no_token_is_lost() -> None:
-    found = list(candidates(SETTINGS))
+    found = [made for _, made in candidates(SETTINGS)]
     assert len(found) == len(DEPTHS) * len(FACTORS) * 2
     first, second = found[:2]
     assert (first["num_hidden_layers"], first["hidden_size"], first["vocab_size"]) == (2, 2048, FEW_WORDS)
     assert found[len(FACTORS)] == first | {"vocab_size": 50000}
     image = {**SETTINGS, "image_token_id": 40000}
-    assert {one["vocab_size"] for one in candidates(image)} == {50000}
+    assert {one["vocab_size"] for _, one in candidates(image)} == {50000}
     assert first["layer_types"] == ["sliding", "full"]
     assert first["text_config"] == {"num_hidden_layers": 2, "windows": [0, 1], "intermediate_size": 1000}
     assert (second["hidden_size"], second["num_attention_heads"]) == (1024, 8)
@@ -42,7 +42,7 @@ def test_every_kind_of_layer_is_kept_as_far_as_it_goes(kinds: str, count: int, l
 def test_a_small_one_of_each_kind_can_be_built(kind: str) -> None:
     settings = AutoConfig.for_model(kind).to_dict()
     sizes = []
-    for smaller in list(candidates(settings))[: 2 * len(FACTORS)]:
+    for _, smaller in list(candidates(settings))[: 2 * len(FACTORS)]:
         values = {key: value for key, value in smaller.items() if key != "model_type"}
         try:
             with torch.device("meta"):

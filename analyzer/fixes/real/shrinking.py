@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 _LAYERS: Final = (
     "num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_decoder_layers", "num_encoder_layers",
-    "encoder_layers", "decoder_layers", "vision_num_hidden_layers", "depth", "num_hidden_layers_text", "num_blocks",
+    "encoder_layers", "decoder_layers", "vision_num_hidden_layers", "depth", "depths", "num_hidden_layers_text",
+    "num_blocks",
 )  # fmt: skip
 """Keys that count layers."""
 _WIDTHS: Final = (
@@ -16,27 +18,28 @@ _WIDTHS: Final = (
     "vision_hidden_size", "vision_intermediate_size", "mlp_dim", "projection_dim", "out_hidden_size",
     "num_attention_heads", "num_heads", "n_head", "encoder_attention_heads", "decoder_attention_heads",
     "vision_num_attention_heads", "num_key_value_heads", "n_kv_heads", "word_embed_proj_dim",
-    "n_routed_experts", "num_experts", "num_local_experts",
+    "hidden_sizes", "embed_dims", "projection_size", "n_routed_experts", "num_experts", "num_local_experts",
 )  # fmt: skip
 """Keys that are divided together, so that a head keeps its width."""
 _KEPT: Final = ("quantization_config", "auto_map", "rope_scaling", "rope_parameters")
 """Parts that hold no sizes of the model."""
 FEW_WORDS: Final = 2048
 """How many tokens a small vocabulary has."""
+_NUMBER: Final = re.compile(r"(?<=\.)\d+(?=\.|$)")
 DEPTHS: Final = (2, 4, 8)
 FACTORS: Final = (1, 2, 4, 8, 16, 32)
 
 
-def candidates(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Smaller and smaller configs: with few layers, then more; with few words, where no special one is lost, then all.
+def candidates(settings: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Smaller and smaller configs, each with how many layers it has: with few of them, then with more.
 
-    Whether one can be built and run is for whoever asks to find out: not every size divides every other.
+    At first they have few words, where no special one is lost, then all. Whether one can be built and run is for whoever asks to find out: not every size divides every other.
     """
     few = [FEW_WORDS] if _special(settings) < FEW_WORDS else []
     for layers in DEPTHS:
         for words in (*few, 0):
             for factor in FACTORS:
-                yield _smaller(settings, layers, factor, words)
+                yield layers, _smaller(settings, layers, factor, words)
 
 
 def _special(settings: Mapping[str, Any]) -> int:
@@ -64,11 +67,22 @@ def _smaller(settings: Mapping[str, Any], layers: int, factor: int, words: int) 
             made[key] = _smaller(value, layers, factor, words)
         elif key in sizes and _is_count(value):
             made[key] = sizes[key](value)
+        elif key in sizes and isinstance(value, list) and all(map(_is_count, value)):  # one for each stage
+            made[key] = [sizes[key](one) for one in value]
         elif isinstance(value, list) and len(value) in counted:
             made[key] = spread(value, layers)
         else:
             made[key] = value
     return made
+
+
+def renumbered(name: str, layers: int) -> str:
+    """The name of a tensor, or a pattern of names, where a model has only so many layers.
+
+    >>> renumbered("model.layers.16.mlp.up_proj", 2), renumbered("h.1.attn", 2)
+    ('model.layers.1.mlp.up_proj', 'h.1.attn')
+    """
+    return _NUMBER.sub(lambda found: str(min(int(found[0]), layers - 1)), name)
 
 
 def divided(size: int, factor: int) -> int:

@@ -16,7 +16,7 @@ import torch
 
 from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError
-from analyzer.fixes.real.shrinking import candidates
+from analyzer.fixes.real.shrinking import candidates, renumbered
 from analyzer.fixes.real.values import count, filled
 from analyzer.foreign import is_file
 from analyzer.inputs.learning import learned
@@ -52,6 +52,10 @@ class Source(Protocol):
         """The model under a plan, from a patched copy of `path` where one is given. Raises AnalyzerError."""
         ...
 
+    def named(self, name: str) -> str:
+        """What a stored tensor of the model that was traced is called in the one that is run."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class InMemory:
@@ -76,6 +80,25 @@ class InMemory:
         made.module._apply(_here)  # type: ignore[no-untyped-call]
         return filled(replace(made, inputs=walk.changed(made.inputs, torch.Tensor, _here)))
 
+    def named(self, name: str) -> str:
+        """As in the model itself."""
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What is really run, where it lies, what its trace gave, and how many layers it is cut to; 0 is none."""
+
+    path: Path
+    traced: Loaded
+    layers: int = 0
+
+    def fitted(self, plan: Plan) -> Plan:
+        """A plan for a model with all layers as it is for one with fewer."""
+        if not self.layers:
+            return plan
+        return replace(plan, set={renumbered(name, self.layers): dtype for name, dtype in plan.set.items()})
+
 
 @dataclass(slots=True)
 class OnDisk:
@@ -89,58 +112,70 @@ class OnDisk:
     """Whether a trace of a smaller model shows an error of the large one."""
     stack: ExitStack
     """Holds the folders that are made."""
-    _found: tuple[Path, Loaded] | None = field(default=None, init=False)
+    _found: _Chosen | None = field(default=None, init=False)
 
     @property
     def path(self) -> Path:
         """The folder or file itself if it is small, else one that is made of it."""
-        return self._chosen()[0]
+        return self._chosen().path
+
+    def named(self, name: str) -> str:
+        """Of a layer that a smaller model has not, what the last one has."""
+        layers = self._chosen().layers
+        return renumbered(name, layers) if layers else name
 
     def real(self, plan: Plan, path: Path | None = None, inputs: Path | None = None) -> Loaded:
         """Built for real, with the inputs that the trace has found to fit, if they are made up."""
-        where, traced = self._chosen()
-        if where != self.root and plan.dtype is None and self.traced.inventory.loaded:
-            plan = replace(plan, dtype=self.traced.inventory.loaded)
+        chosen = self._chosen()
+        if chosen.layers:
+            plan = self._as_loaded(chosen.fitted(plan))
         torch.manual_seed(0)
         with real_tensors():
-            loaded = self.build(plan, path or where, inputs)
+            loaded = self.build(plan, path or chosen.path, inputs)
         if loaded.invented and inputs is None:
-            loaded = replace(loaded, inputs=traced.inputs, run=traced.run)
+            loaded = replace(loaded, inputs=chosen.traced.inputs, run=chosen.traced.run)
         return filled(replace(loaded, steps=self.traced.steps))
 
-    def _chosen(self) -> tuple[Path, Loaded]:
+    def _chosen(self) -> _Chosen:
         if self._found is None:
             _check(self.traced)
-            small = count(self.traced.module) <= LARGEST
-            self._found = (self.root, self.traced) if small else self._shrunk()
+            elements = count(self.traced.module)
+            found = _Chosen(self.root, self.traced) if elements <= SMALL else self._shrunk()
+            if found is None and elements > LARGEST:
+                raise AnalyzerError("it is too large, and no smaller model shows the error")
+            self._found = found or _Chosen(self.root, self.traced)
         return self._found
 
-    def _shrunk(self) -> tuple[Path, Loaded]:
+    def _as_loaded(self, plan: Plan) -> Plan:
+        """A plan that names the dtype which a checkpoint gives, as a smaller model has none."""
+        return replace(plan, dtype=plan.dtype or self.traced.inventory.loaded or None)
+
+    def _shrunk(self) -> _Chosen | None:
+        """A smaller model whose trace shows an error of the large one; None if there is none."""
         config = self.root / "config.json"
         settings: Any = read_json(config) if is_file(config) else {}
         if not isinstance(settings, dict) or "model_type" not in settings:
-            raise AnalyzerError("it is too large, and only the config of a transformers model can be shrunk")
-        plan = replace(self.plan, dtype=self.plan.dtype or self.traced.inventory.loaded or None)
-        said, tried = "no smaller config can be built", 0
+            return None
         target = Path(self.stack.enter_context(tempfile.TemporaryDirectory())).resolve() / "model"
         shutil.copytree(self.root, target, ignore=_weights)
-        for smaller in candidates(settings):
-            if tried >= _TRIED:
-                break
+        tried = 0
+        for layers, smaller in candidates(settings):
             (target / "config.json").write_text(dumps(smaller))
+            chosen = _Chosen(target, self.traced, layers)
+            plan = self._as_loaded(chosen.fitted(self.plan))
             try:
                 loaded = replace(self.build(plan, target, None), steps=self.traced.steps)
                 if count(loaded.module) > SMALL:
                     continue
                 loaded, captured = learned(loaded, plan)
-            except AnalyzerError as error:
-                said = f"a smaller model cannot be built: {error.message}"
+            except AnalyzerError:
                 continue
+            if captured.stop is None and self.shows(captured):
+                return replace(chosen, traced=loaded)
             tried += 1
-            if self.shows(captured):
-                return target, loaded
-            said = "the error does not appear in a smaller model"
-        raise AnalyzerError(said)
+            if tried == _TRIED:
+                break
+        return None
 
 
 def on_disk(root: Path, build: Build, plan: Plan, traced: Loaded, flow: Flow, stack: ExitStack) -> OnDisk:
