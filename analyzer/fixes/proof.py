@@ -27,7 +27,7 @@ from analyzer.ir.plan import Plan
 from analyzer.ir.proof import STILL_FAILS, RealRun
 from analyzer.propagate import propagate
 from analyzer.running.forward import capture
-from analyzer.running.real_run import copied
+from analyzer.running.real_runs.real_run import copied
 
 TRIED: Final = 4
 """How many proposals are put to the proof in one run."""

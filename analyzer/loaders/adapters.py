@@ -30,7 +30,7 @@ from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.frameworks.linear_names import linear_names
 from analyzer.loaders.limits import check_file, check_limits
 from analyzer.loaders.quantised.kbit import known_to_peft
-from analyzer.running.real_tensors import are_real
+from analyzer.running.real_runs.real_tensors import are_real
 
 _CONFIG: Final = "adapter_config.json"
 _RECIPE: Final = "the adapter of the recipe"

@@ -27,7 +27,7 @@ from analyzer.loaders.files.checkpoint_headers import Stored
 from analyzer.loaders.limits import check_limits
 from analyzer.loaders.remote_code.importing import plain_path, user_code
 from analyzer.loaders.versions import installed
-from analyzer.running.real_tensors import are_real
+from analyzer.running.real_runs.real_tensors import are_real
 
 _PLUMBING: Final = tuple(
     str(Path(transformers.__file__).parent / name) for name in ("modeling_utils.py", "initialization.py")

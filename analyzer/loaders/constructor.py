@@ -15,7 +15,7 @@ from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
 from analyzer.loaders.default_dtype import default_dtype
 from analyzer.loaders.versions import installed
-from analyzer.running.real_tensors import are_real
+from analyzer.running.real_runs.real_tensors import are_real
 
 Made = TypeVar("Made")
 _SMALL: Final = 1 << 16

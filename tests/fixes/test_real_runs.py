@@ -24,7 +24,7 @@ from analyzer.ir.proposals import Edit, Proposal, Trial
 from analyzer.ir.steps import parse_steps
 from analyzer.loaders.request import ModelRequest
 from analyzer.report.reader import parse_report
-from analyzer.running import real_run
+from analyzer.running.real_runs import real_run
 
 CPU: Final = Plan(device="cpu")
 _FILE: Final = """

@@ -29,7 +29,7 @@ def test_layers_go_first_then_widths_and_no_token_is_lost() -> None:
     assert {one["vocab_size"] for _, one in candidates(image)} == {50000}
     assert first["layer_types"] == ["sliding", "full"]
     assert first["text_config"] == {"num_hidden_layers": 2, "windows": [0, 1], "intermediate_size": 1000}
-    assert (second["hidden_size"], second["num_attention_heads"]) == (1024, 8)
+    assert (second["hidden_size"], second["num_attention_heads"]) == (512, 4)
     assert all(one["rope_parameters"] == {"dim": 64} and one["eos_token_id"] == 2 for one in found)
 
 

@@ -26,7 +26,7 @@ from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
 from analyzer.ir.proof import MENDS, RealRun
 from analyzer.oracle.operator_dtypes import is_missing, is_of_dtype
-from analyzer.running.real_run import NO_REPAIRS, Ran, copied, run_really
+from analyzer.running.real_runs.real_run import NO_REPAIRS, Ran, copied, run_really
 
 _COARSER: Final = 2
 """How many digits less than the narrowest dtype the runs have that say how far apart rounding alone takes two runs."""

@@ -18,22 +18,27 @@ _WIDTHS: Final = (
     "vision_hidden_size", "vision_intermediate_size", "mlp_dim", "projection_dim", "out_hidden_size",
     "num_attention_heads", "num_heads", "n_head", "encoder_attention_heads", "decoder_attention_heads",
     "vision_num_attention_heads", "num_key_value_heads", "n_kv_heads", "word_embed_proj_dim",
-    "hidden_sizes", "embed_dims", "projection_size", "n_routed_experts", "num_experts", "num_local_experts",
+    "hidden_sizes", "embed_dims", "projection_size",
 )  # fmt: skip
 """Keys that are divided together, so that a head keeps its width."""
+_EXPERTS: Final = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
+"""Keys that count experts."""
+FEW_EXPERTS: Final = 16
+"""How many are left where there were more: a router chooses some of each group."""
 _KEPT: Final = ("quantization_config", "auto_map", "rope_scaling", "rope_parameters")
 """Parts that hold no sizes of the model."""
 FEW_WORDS: Final = 2048
 """How many tokens a small vocabulary has."""
 _NUMBER: Final = re.compile(r"(?<=\.)\d+(?=\.|$)")
 DEPTHS: Final = (2, 4, 8)
-FACTORS: Final = (1, 2, 4, 8, 16, 32)
+FACTORS: Final = (1, 4, 16, 32, 64, 128)
 
 
 def candidates(settings: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Smaller and smaller configs, each with how many layers it has: with few of them, then with more.
 
-    At first they have few words, where no special one is lost, then all. Whether one can be built and run is for whoever asks to find out: not every size divides every other.
+    At first they have few words, where no special one is lost, then all. Whether one can be built and run is for
+    whoever asks to find out: not every size divides every other.
     """
     few = [FEW_WORDS] if _special(settings) < FEW_WORDS else []
     for layers in DEPTHS:
@@ -59,21 +64,20 @@ def _smaller(settings: Mapping[str, Any], layers: int, factor: int, words: int) 
     sizes: dict[str, Callable[[int], int]] = {
         **dict.fromkeys(_LAYERS, lambda value: min(value, layers)),
         **dict.fromkeys(_WIDTHS, lambda value: divided(value, factor)),
+        **dict.fromkeys(_EXPERTS, lambda value: divided(value, min(factor, max(value // FEW_EXPERTS, 1)))),
         "vocab_size": lambda value: min(value, words or value),
     }
-    made: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and key not in _KEPT:
-            made[key] = _smaller(value, layers, factor, words)
-        elif key in sizes and _is_count(value):
-            made[key] = sizes[key](value)
-        elif key in sizes and isinstance(value, list) and all(map(_is_count, value)):  # one for each stage
-            made[key] = [sizes[key](one) for one in value]
-        elif isinstance(value, list) and len(value) in counted:
-            made[key] = spread(value, layers)
-        else:
-            made[key] = value
-    return made
+
+    def made(key: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return value if key in _KEPT else _smaller(value, layers, factor, words)
+        if isinstance(value, list):
+            stages = key in sizes and all(map(_is_count, value))
+            whole = list(map(sizes[key], value)) if stages else value
+            return spread(value, layers) if len(value) in counted else whole
+        return sizes[key](value) if key in sizes and _is_count(value) else value
+
+    return {key: made(key, value) for key, value in settings.items()}
 
 
 def renumbered(name: str, layers: int) -> str:

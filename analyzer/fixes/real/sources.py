@@ -24,12 +24,12 @@ from analyzer.ir import walk
 from analyzer.ir.flow import Flow
 from analyzer.ir.plan import Plan
 from analyzer.loaders.files.json_files import read_json
-from analyzer.running.real_run import copied
-from analyzer.running.real_tensors import real_tensors
+from analyzer.running.real_runs.real_run import copied
+from analyzer.running.real_runs.real_tensors import real_tensors
 
 LARGEST: Final = 50_000_000
 """Elements of the stored tensors of a model that is run as it is."""
-SMALL: Final = 10_000_000
+SMALL: Final = 20_000_000
 """Elements of one that is shrunk: it is run in float64, and some changes of it too."""
 _TRIED: Final = 4
 """How many configs that are small enough are traced until one shows an error of the model."""

@@ -27,8 +27,8 @@ from analyzer.errors import AnalyzerError
 from analyzer.ir import walk
 from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
-from analyzer.running.lent_kernels import LentKernels
 from analyzer.running.output_tensors import leaves
+from analyzer.running.real_runs.lent_kernels import LentKernels
 from analyzer.running.session import Run, Session, variant
 from analyzer.running.training_step import loss_of
 from analyzer.watched import resident
