@@ -32,6 +32,8 @@ _COARSER: Final = 2
 """How many digits less than the narrowest dtype the runs have that say how far apart rounding alone takes two runs."""
 _ROUNDED: Final = 3
 """How many such runs are made: where rounding turns a choice over, it does so in one of them."""
+_TIMES: Final = 2
+"""How many times further apart than the furthest of them a run may be: one choice weighs more than another."""
 _GRADIENT: Final = 0.9
 """How far apart gradients may be: rounding adds up in them, and one that is lost is 1 apart."""
 _NUMBERS: Final = re.compile(r"\d+")
@@ -181,7 +183,7 @@ class Bench:
             raise AnalyzerError("its results are drawn at random")
         for seed in range(_ROUNDED):
             rounded = distances(_in_float64(model, max(digits - _COARSER, 2), seed), truth)
-            off = {name: far for name, far in off.items() if far > rounded.get(name, 0.0)}
+            off = {name: far for name, far in off.items() if far > _TIMES * rounded.get(name, 0.0)}
         name = max(off, key=lambda one: off[one], default="")
         if not name:
             return ""
