@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.fixes.real.bench import Bench
 from analyzer.fixes.trial import Case, patched_copy
 from analyzer.ir.findings import Finding
@@ -27,17 +27,22 @@ def really_run(
 ) -> list[Trial]:
     """The trials, those that left fewer errors in the trace with the outcome of their real runs.
 
-    With a finding it is that which they are to clear, and no more are run after the first that is proved.
+    With a finding it is that which they are to clear, and no more are run after the first that is proved. A run that is
+    told to end ends all of them: what the trace says of the trials is worth more than nothing.
     """
     end = time.thread_time() + SECONDS
     benches = {number: bench(case) for number, case in enumerate(cases) if case.errors}
-    done, proved = [], False
+    done: list[Trial] = []
+    proved, over = False, _LATE
     for trial in sorted(trials, key=lambda one: one.rank):
         if trial.helps and not (finding and proved):
-            late = time.thread_time() > end
-            found = (
-                RealRun("not run", "the time for real runs is over") if late else _run(cases, trial, benches, finding)
-            )
+            found = over
+            try:
+                if time.thread_time() < end:
+                    found = _run(cases, trial, benches, finding)
+            except Interrupted as error:
+                found = over = RealRun("not run", str(error))
+                end = 0.0
             trial = replace(trial, real=found)
             proved = proved or trial.proved
         done.append(trial)

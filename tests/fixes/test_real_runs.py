@@ -18,6 +18,7 @@ from analyzer import Plan, trace
 from analyzer.actions.fix import run_fix
 from analyzer.actions.trace import run_trace
 from analyzer.cli import main
+from analyzer.errors import Interrupted
 from analyzer.fixes.real import sources
 from analyzer.ir.proof import NOT_RUN, RealRun
 from analyzer.ir.proposals import Edit, Proposal, Trial
@@ -392,3 +393,15 @@ def test_steps_and_an_adapter_are_really_run(tmp_path: Path) -> None:
     for request in requests:
         (finding,) = [one for one in run_trace(request).findings if one.severity == "error"]
         assert [(fix.proved, fix.real.kind) for fix in finding.fixes] == [(True, "mends")], request
+
+
+def test_a_deadline_in_a_real_run_leaves_what_the_trace_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: object, **__: object) -> None:
+        raise Interrupted("stopped after 1 s")
+
+    file = _file(tmp_path, ADDED.format(size=2.0, dtype="torch.bfloat16"), "return self.l(x + self.pos)")
+    monkeypatch.setattr("analyzer.fixes.real.bench.run_really", ended)
+    tried = _tried(file)
+    said = {trial.verdict() for trial in tried.values() if trial.ran and not trial.errors_left}
+    assert said == {"cleared in the trace, not run: stopped after 1 s"}
+    assert [finding.code for finding in run_trace(ModelRequest(file, CPU)).findings] == ["DT101"]
