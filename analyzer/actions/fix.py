@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from analyzer import fixes, loaders
+from analyzer.actions.trace import builder
 from analyzer.capture import Captured, Loaded
-from analyzer.capture.autocast.dispatch import home
-from analyzer.capture.autocast.torch_autocast_state import present
 from analyzer.inputs.learning import learned
 from analyzer.ir.plan import Plan
 from analyzer.ir.proposals import Edit, Proposal, Trial
 from analyzer.loaders.remote_code.environment import environment
-from analyzer.loaders.request import ModelRequest, silent
+from analyzer.loaders.request import ModelRequest
 from analyzer.report import Report
 
 
@@ -27,7 +27,8 @@ def run_fix(
     """
     stages = [loaders.resolved(replace(request, plan=plan)) for plan in plans]
     path, reload = stages[0].path, _reloader(stages[0])
-    with environment(stages[0].plan.device, request.stubs, trust=request.trust_remote_code):
+    trust = request.trust_remote_code
+    with ExitStack() as stack, environment(stages[0].plan.device, request.stubs, trust=trust):
         cases = []
         for stage in stages:
             request.progress("tracing the model as it is")
@@ -35,7 +36,7 @@ def run_fix(
         errors = sum(case.errors for case in cases)
         early = [f"the run stops early: {s.reason} at {s.place}" for case in cases if (s := case.flow.graph.stop)]
         request.progress("trying fixes")
-        return errors, fixes.judge(cases, path, reload, asked), next(iter(early), "")
+        return errors, fixes.judge(cases, path, reload, asked, _bench(stages[0], stack)), next(iter(early), "")
 
 
 def run_edits(request: ModelRequest, report: Report, wanted: Sequence[tuple[int, int]]) -> list[Edit | None]:
@@ -50,22 +51,31 @@ def run_edits(request: ModelRequest, report: Report, wanted: Sequence[tuple[int,
         stage = report.stages[number]
         finding = stage.findings[place]
         request.progress(f"trying casts in the source for {finding.code}")
-        with environment(stage.plan.device, request.stubs, trust=request.trust_remote_code):
+        trust = request.trust_remote_code
+        with ExitStack() as stack, environment(stage.plan.device, request.stubs, trust=trust):
             if number not in cases:  # a report does not know where the writes of its run went
                 again = fixes.Case.of(*reload(stage.plan, None, None), stage.plan)
                 cases[number] = replace(again, flow=stage.flow, findings=stage.findings)
-            trial = fixes.judge_edits(cases[number], finding, request.path, reload)
+            trial = fixes.judge_edits(cases[number], finding, request.path, reload, _bench(request, stack))
         edits.append(trial.proposal.edits[0] if trial else None)
     return edits
 
 
 def _reloader(request: ModelRequest) -> fixes.Reload:
+    build = builder(request)
+
     def reload(plan: Plan, folder: Path | None, inputs: Path | None) -> tuple[Loaded, Captured]:
-        again = replace(
-            request, plan=plan, path=folder or request.path, inputs_file=inputs or request.inputs_file, progress=silent
-        )
-        with present(home(plan)):
-            loaded = loaders.load_request(again)
-        return learned(replace(loaded, steps=request.steps), plan)
+        return learned(build(plan, folder, inputs), plan)
 
     return reload
+
+
+def _bench(request: ModelRequest, stack: ExitStack) -> Callable[[fixes.Case], fixes.Bench]:
+    """Where a stage is really run; `stack` holds the folders that are made for it."""
+
+    def bench(case: fixes.Case) -> fixes.Bench:
+        assert case.loaded is not None  # it was traced here
+        source = fixes.on_disk(request.path, builder(request), case.plan, case.loaded, case.flow, stack)
+        return fixes.Bench(case.flow, case.plan, source)
+
+    return bench

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
+from pathlib import Path
 
 from analyzer import __version__, fixes, loaders, rules
 from analyzer.actions.source_quotes import quote
@@ -16,9 +18,10 @@ from analyzer.capture.autocast.torch_autocast_state import present
 from analyzer.errors import Interrupted
 from analyzer.gc_paused import gc_paused
 from analyzer.inputs.learning import learned
+from analyzer.ir.flow import Flow
 from analyzer.ir.plan import Plan
 from analyzer.loaders.remote_code.environment import environment
-from analyzer.loaders.request import ModelRequest, Progress
+from analyzer.loaders.request import ModelRequest, Progress, silent
 from analyzer.propagate import propagate
 from analyzer.report import Report, count_elements, take_census
 
@@ -69,13 +72,34 @@ def run_trace(request: ModelRequest) -> Report:
     with environment(plan.device, request.stubs, trust=request.trust_remote_code) as place:
         with present(home(plan)), gc_paused():
             loaded = loaders.load_request(request)
-        report = examine(replace(loaded, steps=request.steps), plan, request.progress)
+        with ExitStack() as stack:
+            source = partial(fixes.on_disk, request.path, builder(request), plan, stack=stack)
+            report = examine(replace(loaded, steps=request.steps), plan, request.progress, source)
         assumed = tuple(sorted({*report.coverage.assumptions, *place.assumptions()}))
     return replace(report, coverage=replace(report.coverage, assumptions=assumed))
 
 
+def builder(request: ModelRequest) -> Callable[[Plan, Path | None, Path | None], Loaded]:
+    """What loads a model again under another plan, from a patched copy, or with another inputs file."""
+
+    def build(plan: Plan, path: Path | None, inputs: Path | None) -> Loaded:
+        again = replace(
+            request, plan=plan, path=path or request.path, inputs_file=inputs or request.inputs_file, progress=silent
+        )
+        with present(home(plan)):
+            return replace(loaders.load_request(again), steps=request.steps)
+
+    return build
+
+
+def _in_memory(loaded: Loaded, _: Flow) -> fixes.Source:
+    return fixes.InMemory(loaded)
+
+
 @gc_paused()
-def examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
+def examine(
+    loaded: Loaded, plan: Plan, tell: Progress, source: Callable[[Loaded, Flow], fixes.Source] = _in_memory
+) -> Report:
     """The report on a loaded model: run it, carry dtypes along its graph, judge, prove fixes."""
     tell(f"running {loaded.name} without weights")
     loaded, captured = learned(loaded, plan)
@@ -88,7 +112,7 @@ def examine(loaded: Loaded, plan: Plan, tell: Progress) -> Report:
     tell("proving fixes")
     if captured.stop is None or not captured.stop.interrupted:
         with suppress(Interrupted):  # findings without proofs are worth more than none
-            findings = fixes.prove(loaded, plan, captured, flow, findings)
+            findings = fixes.prove(loaded, plan, captured, flow, findings, source(loaded, flow))
     tensors = loaded.inventory.tensors
     return Report(
         versions=_versions(),

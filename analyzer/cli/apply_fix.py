@@ -24,10 +24,13 @@ _PLAN: Final = "plan.json"
 def apply(model: Path, plans: Sequence[Plan], trials: Sequence[Trial], target: Path | None) -> list[str]:
     """Write the best fix of the wanted form into `target`, or over the code where there is none; what is to be told.
 
-    Raises AnalyzerError where no such fix was proved to clear every error, or where it cannot be written.
+    What is proved comes first; what was cleared in the trace alone is written where nothing is, and that is told.
+    Raises AnalyzerError where no such fix clears every error, or where it cannot be written.
     """
     form: Form = "in place" if target is None else "plan" if target.suffix == ".json" else "copy"
-    best = _best(trials, form)
+    trial = _best(trials, form)
+    best = trial.proposal
+    applied = f"applied: {best.what}" + ("" if trial.proved else f" ({trial.verdict()})")
     _check(model, best)
     plan = _plan_file(best, plans) if best.sets else b""
     if target is None:
@@ -37,18 +40,18 @@ def apply(model: Path, plans: Sequence[Plan], trials: Sequence[Trial], target: P
     else:
         deliver_folder(target, dict(_patched(model, best, plan)))
         if plan:
-            return [f"the patch needs its set-up too: run with --plan {target / _PLAN}", f"applied: {best.what}"]
-    return [f"applied: {best.what}"]
+            return [f"the patch needs its set-up too: run with --plan {target / _PLAN}", applied]
+    return [applied]
 
 
-def _best(trials: Sequence[Trial], form: Form) -> Proposal:
+def _best(trials: Sequence[Trial], form: Form) -> Trial:
     """The first that clears all errors and can be written so; an inputs file can be written in no form."""
     for trial in trials:
         one = trial.proposal
         if trial.clears and one.inputs is None and _fits(one, form):
-            return one
+            return trial
     kind = "change of the set-up alone" if form == "plan" else "cast in the source"
-    raise AnalyzerError(f"no {kind} was proved to clear all errors", hint="see the table for what helps")
+    raise AnalyzerError(f"no {kind} clears all errors", hint="see the table for what helps")
 
 
 def _check(model: Path, proposal: Proposal) -> None:

@@ -1,4 +1,4 @@
-"""Proposes the smallest change that clears an error, and proves it by capturing the model again under it."""
+"""Proposes the smallest change that clears an error, and proves it by a second capture and by real runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from analyzer import rules
 from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError
+from analyzer.fixes.real.bench import Bench, Model, recast
+from analyzer.fixes.real.sources import Source
 from analyzer.fixes.search import odd_origins
+from analyzer.fixes.trial import other_outputs, warned
 from analyzer.fixes.writes import lost, reached
 from analyzer.ir import walk
 from analyzer.ir.dtypes import keeping, short
@@ -20,7 +24,10 @@ from analyzer.ir.findings import Finding, Fix, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Spec, causes, in_any_layer
 from analyzer.ir.plan import Plan
+from analyzer.ir.proof import STILL_FAILS, RealRun
+from analyzer.propagate import propagate
 from analyzer.running.forward import capture
+from analyzer.running.real_runs.real_run import copied
 
 TRIED: Final = 4
 """How many proposals are put to the proof in one run."""
@@ -30,28 +37,69 @@ NAMED: Final = 4
 """How many name patterns a fix of several tensors spells out."""
 
 
-def prove(loaded: Loaded, plan: Plan, captured: Captured, flow: Flow, findings: Sequence[Finding]) -> list[Finding]:
+def prove(
+    loaded: Loaded, plan: Plan, captured: Captured, flow: Flow, findings: Sequence[Finding], source: Source
+) -> list[Finding]:
     """The findings, each error with the cast of stored tensors that clears it, where there is one.
 
-    One tensor is tried before all that the finding comes from. A fix is `proved` if a second capture, with these
+    One tensor is tried before all that the finding comes from. A fix is `cleared` if a second capture, with these
     tensors in the other dtype, gets as far as the first, loses no write, and refuses no call at any of the finding's
-    places, and none elsewhere that was taken before. It costs one capture a distinct proposal, of which at most TRIED
-    are run.
+    places, and none elsewhere that was taken before; it is `proved` if the model that is really run mends by it too. It
+    costs one capture a distinct proposal, of which at most TRIED are run, and a real run of those that are cleared.
     """
     proofs: dict[tuple[tuple[Origin, ...], str], Fix | None] = {}
+    bench = Bench(flow, plan, source)
     mended = []
     for finding in findings:
-        tried = []
+        tried: list[Fix] = []
         for origins, dtype in _proposals(flow, finding):
             key = (origins, dtype)
             if key not in proofs and len(proofs) < TRIED:
-                proofs[key] = _try(loaded, plan, captured, flow, origins, dtype, finding)
-            tried.append(proofs.get(key))
-            if tried[-1] and tried[-1].proved:
-                break
-        fixes = [fix for fix in tried if fix]
-        mended.append(replace(finding, fixes=tuple([f for f in fixes if f.proved] or fixes)))
+                proofs[key] = _try(loaded, plan, captured, flow, origins, dtype, finding, findings)
+                if (fix := proofs[key]) is not None and fix.cleared:
+                    real = _really(bench, finding, origins, dtype)
+                    proofs[key] = replace(fix, real=real, proved=real.kind == "mends" and not fix.new_warnings)
+            if (tried_now := proofs.get(key)) is not None:
+                tried.append(tried_now)
+                if tried_now.cleared and tried_now.real.kind != "fails":
+                    break
+        mended.append(replace(finding, fixes=_best(tried)))
     return mended
+
+
+def _best(fixes: Sequence[Fix]) -> tuple[Fix, ...]:
+    """Those that are proved, else those that are cleared in the trace, else all that were tried."""
+    proved = tuple(fix for fix in fixes if fix.proved)
+    return proved or tuple(fix for fix in fixes if fix.cleared) or tuple(fixes)
+
+
+def _really(bench: Bench, finding: Finding, origins: tuple[Origin, ...], dtype: str) -> RealRun:
+    """What the real run says of a cast."""
+
+    def changed(model: Model) -> Model:
+        named = [replace(origin, name=bench.source.named(origin.name)) for origin in origins]
+        return recast(model, _cast(copied(model.loaded), named, dtype))
+
+    return bench.judge(changed, clears=False, finding=finding) or STILL_FAILS
+
+
+def _cast(loaded: Loaded, origins: Sequence[Origin], dtype: str) -> Loaded:
+    """A real model with these tensors cast for good; in a shrunk one, those that it has."""
+    found = False
+    for origin in origins:
+        wanted = getattr(torch, keeping(origin.dtype, dtype))
+        if origin.kind == "input":
+            loaded, found = replace(loaded, inputs=_cast_input(loaded.inputs, origin.name, wanted)), True
+            continue
+        holder, key = _holder(loaded.module, origin)
+        if holder is not None:
+            old = holder[key]
+            new = old.detach().to(wanted)
+            holder[key] = nn.Parameter(new, old.requires_grad) if origin.kind == "parameter" else new
+            found = True
+    if not found:
+        raise AnalyzerError("the model that is really run has none of these tensors")
+    return loaded
 
 
 def _proposals(flow: Flow, finding: Finding) -> Iterator[tuple[tuple[Origin, ...], str]]:
@@ -71,7 +119,7 @@ def _proposals(flow: Flow, finding: Finding) -> Iterator[tuple[tuple[Origin, ...
 
 def _try(
     loaded: Loaded, plan: Plan, captured: Captured, flow: Flow, origins: tuple[Origin, ...], dtype: str,
-    finding: Finding,
+    finding: Finding, findings: Sequence[Finding],
 ) -> Fix | None:  # fmt: skip
     cost = 0
     with ExitStack() as stack:
@@ -94,7 +142,12 @@ def _try(
     before = {(flow.graph[n].place, flow.graph[n].module) for n in flow.refusals}
     fresh = any((node.place, node.module) not in before for node in refused)  # the fault has only moved
     cleared = not fresh and not any((node.place, node.module) in places for node in refused)
-    return Fix(_what(origins, dtype), cleared, len(refused), cost)
+    fix = Fix(_what(origins, dtype), False, len(refused), cost, cleared)
+    if not cleared:
+        return fix
+    new = propagate(graph, plan, inventory=loaded.inventory)
+    fresh_warnings = warned(rules.check(new)) - warned(findings)
+    return replace(fix, new_warnings=len(fresh_warnings), outputs=other_outputs(flow, new))
 
 
 def _what(origins: tuple[Origin, ...], dtype: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from analyzer.fixes.minimum_cut import cut
 from analyzer.fixes.plan_changes import setups
+from analyzer.fixes.real.bench import Bench
+from analyzer.fixes.real_trials import really_run
 from analyzer.fixes.search import predicted
 from analyzer.fixes.source_casts import sources
 from analyzer.fixes.source_file import folder_of
@@ -22,8 +24,14 @@ RUN: Final = 10
 """How many of the tool's own proposals are put to the proof; those that a person asks for are all run."""
 
 
-def judge(cases: Sequence[Case], model: Path, reload: Reload, asked: Sequence[Proposal] = ()) -> list[Trial]:
-    """Every proposal for a model's folder or file tried, best first: those of a person, and RUN of the tool's own."""
+def judge(
+    cases: Sequence[Case], model: Path, reload: Reload, asked: Sequence[Proposal] = (),
+    bench: Callable[[Case], Bench] | None = None,
+) -> list[Trial]:  # fmt: skip
+    """Every proposal for a model's folder or file tried, best first: those of a person, and RUN of the tool's own.
+
+    What clears the trace is then really run, where `bench` says how.
+    """
     folder = folder_of(model)
     given: dict[str, Proposal] = {}
     for case in cases:
@@ -32,15 +40,19 @@ def judge(cases: Sequence[Case], model: Path, reload: Reload, asked: Sequence[Pr
                 given.setdefault(one.what, one)
     own = sorted(given.values(), key=lambda one: _promise(cases, one))
     tried = [attempt(cases, model, reload, one) for one in (*asked, *own[:RUN])]
+    tried = really_run(cases, tried, bench) if bench else tried
     skipped = [_not_run(cases, one) for one in own[RUN:]]
     without = [_without(cases, case, finding, folder) for case in cases for finding in case.findings]
     return sorted([*tried, *skipped, *filter(None, without)], key=lambda trial: trial.rank)
 
 
-def judge_edits(case: Case, finding: Finding, model: Path, reload: Reload) -> Trial | None:
+def judge_edits(
+    case: Case, finding: Finding, model: Path, reload: Reload, bench: Callable[[Case], Bench]
+) -> Trial | None:
     """The best proved change of the model's source for one finding of a stage; None if none of RUN helps."""
     own = list(sources(case.flow, [finding], folder_of(model)))
     tried = [attempt([case], model, reload, one) for one in own[:RUN]]
+    tried = really_run([case], tried, bench, finding)
     return next((trial for trial in sorted(tried, key=lambda trial: trial.rank) if trial.proved), None)
 
 

@@ -42,12 +42,14 @@ class Case:
     findings: tuple[Finding, ...]
     reach: Reach = NO_WRITES
     """What the writes of the run reach."""
+    loaded: Loaded | None = None
+    """What was run, with the inputs that were found to fit."""
 
     @classmethod
     def of(cls, loaded: Loaded, captured: Captured, plan: Plan) -> Case:
         """What the capture of a loaded model under a plan gives; raises AnalyzerError if nothing ran."""
         flow = propagate(captured.some().graph, plan, inventory=loaded.inventory)
-        return cls(plan, flow, tuple(rules.check(flow)), reached(captured))
+        return cls(plan, flow, tuple(rules.check(flow)), reached(captured), loaded)
 
     @property
     def errors(self) -> int:
@@ -62,7 +64,7 @@ def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Propos
     after: list[tuple[Case, Case]] = []
     if not failed:
         try:
-            with _patched(model, proposal) as at:
+            with patched_copy(model, proposal) as at:
                 after = [(case, _again(case, proposal, reload, at)) for case in cases]
             failed = next((short_ for pair in after if (short_ := _falls_short(*pair))), None)
         except NoMatch as error:
@@ -84,6 +86,8 @@ def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Propos
         bytes=_size(first[1].flow.inventory) - _size(first[0].flow.inventory),
         places=len(changed) + len(proposal.given) + around + bool(proposal.stages) + edited + bool(proposal.inputs),
         casts=_casts(changed),
+        new_warnings=sum(len(warned(new.findings) - warned(old.findings)) for old, new in after),
+        outputs="" if proposal.inputs else other_outputs(first[0].flow, first[1].flow),
     )
 
 
@@ -93,7 +97,7 @@ def _again(case: Case, proposal: Proposal, reload: Reload, at: Path | None) -> C
 
 
 @contextmanager
-def _patched(model: Path, proposal: Proposal) -> Iterator[Path | None]:
+def patched_copy(model: Path, proposal: Proposal) -> Iterator[Path | None]:
     """A copy of the folder or file with the edits made, for as long as the trial runs; None where there is none."""
     if not proposal.edits:
         yield None
@@ -164,6 +168,19 @@ def _cast_to_real(flow: Flow) -> Counter[str]:
     """Where a run casts complex numbers to real ones."""
     casts = (node for node in flow.graph.ops() if node.op == CAST and kind(flow.reads(node.id)[0]) == "complex")
     return Counter(f"the cast at {node.place}" for node in casts if kind(node.dtype) != "complex")
+
+
+def warned(findings: Sequence[Finding]) -> set[tuple[str, str, int, str]]:
+    """The warnings among findings, by what stays the same when a cast is written beside them."""
+    return {(f.code, f.file, f.line, f.module) for f in findings if f.severity == "warning"}
+
+
+def other_outputs(old: Flow, new: Flow) -> str:
+    """Which results of a run have another dtype than before, in words."""
+    pairs = (
+        (old.dtype(ref), new.dtype(other)) for ref, other in zip(old.graph.outputs, new.graph.outputs, strict=False)
+    )
+    return _casts([("output", before, after) for before, after in pairs if before != after])
 
 
 def _promotions(case: Case) -> set[tuple[str, str, int, str]]:

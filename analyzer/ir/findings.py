@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from analyzer.ir.literal_types import SEVERITIES, AssumptionKind, OriginKind, Phase, Severity
+from analyzer.ir.proof import NOT_RUN, RealRun
 from analyzer.ir.reason import UNKNOWN, Reason
 from analyzer.ir.witness import NOBODY, Witness
 
@@ -40,13 +41,21 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A change that clears a finding; `proved` only if the model was captured again under it."""
+    """A change that clears a finding; `proved` only if it clears it in the trace, and the real run mends as well."""
 
     what: str
     proved: bool
     errors_left: int
     bytes: int = 0
     """Change in memory of the stored tensors, in bytes."""
+    cleared: bool = False
+    """Whether the finding is gone in a second capture, under the change."""
+    real: RealRun = NOT_RUN
+    """What the real run says; it is asked only where the trace was cleared."""
+    new_warnings: int = 0
+    """How many warnings the second capture has that the first has not."""
+    outputs: str = ""
+    """Which results have another dtype: `1 output bf16->f32`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,9 @@ FailureKind: TypeAlias = Literal[
 ]
 """What keeps a proposal from being proved, in the words that people read."""
 
+RealRunKind: TypeAlias = Literal["mends", "fails", "not run"]
+"""What a change that cleared the trace does to a model that is really run; "not run" where that cannot be had."""
+
 State: TypeAlias = Literal["new", "known", "suppressed"]
 """What a check makes of a finding."""
 

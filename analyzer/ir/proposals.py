@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analyzer.ir.literal_types import PROPOSALS, FailureKind, ProposalKind
 from analyzer.ir.plan import FieldValue, Plan
+from analyzer.ir.proof import NOT_RUN, RealRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,39 +102,68 @@ class Trial:
     failed: Failure | None = None
     """Why it could not be run; None if nothing kept it from that."""
 
+    new_warnings: int = 0
+    """How many warnings the trace has under the change that it has not without it, new promotions among them."""
+    outputs: str = ""
+    """Which results have another dtype: `1 output bf16->f32`."""
+    real: RealRun = NOT_RUN
+    """What the real run says of a change under which fewer errors were left in the trace."""
+
+    @property
+    def helps(self) -> bool:
+        """Whether it left fewer errors in the trace than there were, and no real run speaks against it."""
+        return self.ran and self.errors_left < self.errors_before and self.real.kind != "fails"
+
     @property
     def proved(self) -> bool:
-        """Whether it was run, and left fewer errors than there were."""
-        return self.ran and self.errors_left < self.errors_before
+        """Whether it left fewer errors in the trace and no new warning, and mends the model that is really run."""
+        return self.helps and not self.new_warnings and self.real.kind == "mends"
 
     @property
     def clears(self) -> bool:
-        """Whether it was run, and no error was left."""
-        return self.ran and self.errors_left == 0
+        """Whether no error was left in the trace, and no real run speaks against it: see `proved`."""
+        return self.ran and self.errors_left == 0 and self.real.kind != "fails"
 
     @property
-    def rank(self) -> tuple[bool, int, int, int, int, int, str]:
+    def rank(self) -> tuple[bool, bool, int, int, int, int, int, str]:
         """Sort key, a total order: nothing about when or in which order it was tried is in it.
 
-        What was proved comes before all else, that with fewer errors left first; then the fewest new promotions, the
-        fewest places, the least memory in bytes, the narrower kind, and the words.
+        What was proved comes before all else, then what was cleared in the trace alone; that with fewer errors left
+        first; then the fewest new promotions, the fewest places, the least memory in bytes, the narrower kind, and
+        the words.
         """
         kind = PROPOSALS.index(self.proposal.kind)
         cost = self.new_promotions, self.places, self.bytes
-        return (not self.proved, self.errors_left, *cost, kind, self.proposal.what)
+        return (not self.proved, not self.helps, self.errors_left, *cost, kind, self.proposal.what)
 
     def verdict(self) -> str:
-        """The trial in a few words."""
+        """The trial in a few words, with the reason where there is one."""
+        return f"{self.outcome}: {self.why}" if self.why else self.outcome
+
+    @property
+    def outcome(self) -> str:
+        """The trial in a few words, without a reason."""
         if self.failed:
-            return str(self.failed)
+            return self.failed.kind
         if not self.ran:
             return "not run"
         if not self.errors_before:
             return "no error before or after" if self.clears else f"makes {_errors(self.errors_left)}"
-        if self.clears:
-            return "proved: clears all"
         left = f"{_errors(self.errors_left)} left of {self.errors_before}"
-        return f"proved in part: {left}" if self.proved else f"does not help: {left}"
+        if self.errors_left >= self.errors_before:
+            return f"does not help: {left}"
+        if self.real.kind == "mends":
+            warned = f"{self.new_warnings} new warning{'s' * (self.new_warnings > 1)}"
+            word = f"runs, with {warned}" if self.new_warnings else "proved"
+            return f"{word} in part: {left}" if self.errors_left else f"{word}: clears all"
+        return f"{self.real.words} ({left})" if self.errors_left and self.helps else self.real.words
+
+    @property
+    def why(self) -> str:
+        """Why it could not be tried, was not really run, or does not help there."""
+        if self.failed:
+            return self.failed.why
+        return self.real.why if self.ran and self.errors_left < self.errors_before else ""
 
 
 def _errors(count: int) -> str:

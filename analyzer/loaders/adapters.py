@@ -30,6 +30,7 @@ from analyzer.loaders.files.json_files import read_settings
 from analyzer.loaders.frameworks.linear_names import linear_names
 from analyzer.loaders.limits import check_file, check_limits
 from analyzer.loaders.quantised.kbit import known_to_peft
+from analyzer.running.real_runs.real_tensors import are_real
 
 _CONFIG: Final = "adapter_config.json"
 _RECIPE: Final = "the adapter of the recipe"
@@ -55,13 +56,18 @@ def inject(built: Built, plan: Plan, root: str) -> tuple[Built, list[Assumption]
     prompts = config.is_prompt_learning
     # peft neither moves nor casts adapters of layers on meta: fake tensors say that they are on the CPU. Prompt
     # learning never looks, and keeps a plain tensor that has to stay real.
-    with nullcontext() if prompts else faked(built.module), _peft_code(where), known_to_peft(built.module) as known:
+    with (
+        nullcontext() if prompts or are_real() else faked(built.module),
+        _peft_code(where),
+        known_to_peft(built.module) as known,
+    ):
         with lines.watch():
             model = _wrapped(built.module, config, plan)
         saved, unused = _load(model, config, checkpoint.tensors) if checkpoint.complete else ({}, [])
         if hasattr(model.base_model, "_cast_adapter_dtype"):
             model.base_model._cast_adapter_dtype(_NAME, autocast_adapter_dtype=plan.autocast_adapter_dtype)
-    bare(model)
+    if not are_real():
+        bare(model)
     model.eval()
     if not known:
         notes.append(Assumption("adapters on a bitsandbytes base", _UNWRAPPED, _CONFIG))

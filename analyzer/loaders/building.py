@@ -27,6 +27,7 @@ from analyzer.loaders.files.checkpoint_headers import Stored
 from analyzer.loaders.limits import check_limits
 from analyzer.loaders.remote_code.importing import plain_path, user_code
 from analyzer.loaders.versions import installed
+from analyzer.running.real_runs.real_tensors import are_real
 
 _PLUMBING: Final = tuple(
     str(Path(transformers.__file__).parent / name) for name in ("modeling_utils.py", "initialization.py")
@@ -120,7 +121,9 @@ def retype(model: nn.Module, name: str, dtype: torch.dtype) -> None:
 
 
 def to_meta(model: nn.Module) -> None:
-    """Parameters made from numpy are real tensors; all of them, and large buffers, go to meta."""
+    """Parameters made from numpy are real tensors; all of them, and large buffers, go to meta; none if all are real."""
+    if are_real():
+        return
     moved: dict[int, nn.Parameter] = {}
     for module in model.modules():
         for name, parameter in module._parameters.items():

@@ -13,7 +13,9 @@ from torch.overrides import TorchFunctionMode
 from analyzer.capture.emulation.cuda import stay
 from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
+from analyzer.loaders.default_dtype import default_dtype
 from analyzer.loaders.versions import installed
+from analyzer.running.real_runs.real_tensors import are_real
 
 Made = TypeVar("Made")
 _SMALL: Final = 1 << 16
@@ -66,7 +68,10 @@ class _Here(TorchFunctionMode):
 
 
 def construct_own(build: Callable[[], Made]) -> Made:
-    """What `build()` gives, with small tensors real and large ones on the meta device."""
+    """What `build()` gives, with small tensors real and large ones on the meta device, unless all are to be real."""
+    if are_real():
+        with torch.device("cpu"), _Here(small=False), _loading():
+            return build()
     with torch.device("meta"), _Here(small=True), _loading():
         return build()
 
@@ -74,7 +79,7 @@ def construct_own(build: Callable[[], Made]) -> Made:
 @contextlib.contextmanager
 def _around(cls: type, dtype: torch.dtype, *, small: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        for context in installed.constructing(cls, dtype):
+        for context in [default_dtype(dtype)] if are_real() else installed.constructing(cls, dtype):
             stack.enter_context(context)
         stack.enter_context(_Here(small))
         stack.enter_context(_loading())

@@ -64,13 +64,13 @@ def _as_table(trials: Sequence[Trial], console: Console) -> None:
         justify: Literal["left", "right"] = "left" if words else "right"
         table.add_column(name.replace(" ", "\n"), justify=justify, overflow="fold", ratio=1 if name == "fix" else None)
     for trial in trials:
-        what, verdict, *numbers = _cells(trial)
-        cells = (what, trial.failed.kind if trial.failed else verdict, *numbers)
-        table.add_row(*(plain(cell, "bold" if trial.clears else "") for cell in cells))
+        what, _, *numbers = _cells(trial)
+        cells = (what, trial.outcome, *numbers)
+        table.add_row(*(plain(cell, "bold" if trial.clears and trial.proved else "") for cell in cells))
     console.print(table)
     for trial in trials:  # a reason is a sentence, too long for a column
-        if trial.failed:
-            console.print(plain(f"{trial.proposal.what}: {trial.failed.why}"))
+        if trial.why:
+            console.print(plain(f"{trial.proposal.what}: {trial.why}"))
 
 
 def _as_blocks(trials: Sequence[Trial], console: Console) -> None:
@@ -80,7 +80,7 @@ def _as_blocks(trials: Sequence[Trial], console: Console) -> None:
         said = (trial.proposal.what, trial.verdict(), *([_cost(trial)] if trial.ran else []))
         width = max(console.width - margin, 20)
         folded = [wrap(shown(text, whitespace), width, break_on_hyphens=False) for text in said]
-        bold = len(folded[0]) if trial.clears else 0
+        bold = len(folded[0]) if trial.clears and trial.proved else 0
         for row, line in enumerate(line for lines in folded for line in lines):
             start = f"{number}.".ljust(margin) if row == 0 else " " * margin
             console.print(Text.assemble(start, (line, "bold" if row < bold else "")), soft_wrap=True)
@@ -93,6 +93,7 @@ def _cost(trial: Trial) -> str:
         *([trial.casts] if trial.casts else []),
         f"memory {size(trial.bytes)}",
         *([f"{promotions} new promotion{'' if promotions == 1 else 's'}"] if promotions else []),
+        *([trial.outputs] if trial.outputs else []),
     ]
     return "; ".join(parts)
 
@@ -138,11 +139,14 @@ def _plain(trial: Trial) -> dict[str, Json]:
         "verdict": trial.verdict(),
         "ran": ran,
         "proved": trial.proved,
+        "real": {"kind": trial.real.kind, "why": trial.real.why or None} if trial.helps or trial.real.why else None,
         "errors_before": trial.errors_before,
         "errors_left": trial.errors_left if ran else None,
         "new_promotions": trial.new_promotions if ran else None,
         "bytes": trial.bytes if ran else None,
         "places": trial.places if ran else None,
         "casts": trial.casts or None,
+        "new_warnings": trial.new_warnings if ran else None,
+        "outputs": trial.outputs or None,
         "diff": diff(trial) or None,
     }

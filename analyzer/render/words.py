@@ -46,7 +46,7 @@ def story(finding: Finding) -> list[str]:
     if finding.tensors:
         more = f" and {len(finding.tensors) - TENSORS:,} more" if len(finding.tensors) > TENSORS else ""
         lines.append(", ".join(finding.tensors[:TENSORS]) + more)
-    lines += map(_fix, finding.fixes)
+    lines += _fixes(finding)
     return [line for line in lines if line]
 
 
@@ -73,6 +73,12 @@ def size(count: float) -> str:
     return f"{count:.1f} {_UNITS[unit]}" if unit else f"{count:.0f} B"
 
 
+_OF_FILES: Final = "DT4"
+"""Codes of what is wrong with files, for which nothing is proposed."""
+NO_FIX: Final = "no proved fix here; see analyze fix"
+"""What is said of an error that no cast after loading was proved to clear."""
+
+
 def _where(finding: Finding) -> str:
     step = f"in {finding.step}" * bool(finding.step)
     if finding.phase:
@@ -86,6 +92,15 @@ def _origin(origin: Origin) -> str:
     return f"{short(origin.dtype)} from {origin.kind} {origin.name}{made}{why}"
 
 
+def _fixes(finding: Finding) -> list[str]:
+    """The fixes that are proved; for an error without one, where to look."""
+    proved = [_fix(fix) for fix in finding.fixes if fix.proved]
+    if proved or finding.severity != "error" or finding.code.startswith(_OF_FILES):
+        return proved
+    return [NO_FIX]
+
+
 def _fix(fix: Fix) -> str:
-    proof = "proved" if fix.proved and not fix.errors_left else f"{fix.errors_left} errors left"
-    return f"fix: {fix.what} ({proof if fix.proved else 'not proved'}, {size(fix.bytes)})"
+    left = f", {fix.errors_left} error{'s' * (fix.errors_left > 1)} left" if fix.errors_left else ""
+    outputs = f", {fix.outputs}" if fix.outputs else ""
+    return f"fix: {fix.what} (proved{left}, {size(fix.bytes)}{outputs})"

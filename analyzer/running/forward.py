@@ -15,7 +15,7 @@ from torch import nn
 from analyzer.capture import Captured, Loaded, Stop
 from analyzer.capture.assumed_values import Inventions
 from analyzer.capture.autocast.dispatch import Autocast, home
-from analyzer.capture.autocast.scope import covered
+from analyzer.capture.autocast.scope import covered, named
 from analyzer.capture.calls.function_calls import Calls
 from analyzer.capture.calls.module_calls import ModuleCalls
 from analyzer.capture.emulation.compiled import uncompiled
@@ -86,7 +86,7 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
         if loaded.steps:
             run, inputs = _session(loaded, run if plan.train else loaded.run, inputs, tracer)
         try:
-            below = covered(plan, loaded.module, tracer)
+            below = covered(plan, loaded.module, tracer.inserting, partial(named, tracer))
             around = wrapped(plan, loaded.module, loaded.inventory, tracer)
             watched = module_calls.watched()
             left = _left(recorder, places)
@@ -153,11 +153,11 @@ def from_callable(
     Raises AnalyzerError if steps need more than a call: prefill and decode a module, sizes arguments by name.
     """
     module = target if isinstance(target, nn.Module) else nn.Module()
-    call = target
 
-    def run(_: nn.Module, inputs: dict[str, Any]) -> Any:
-        return call(*inputs["args"], **inputs["kwargs"])
+    def run(given: nn.Module, inputs: dict[str, Any]) -> Any:  # a copy of the module may be given
+        return (given if module is target else target)(*inputs["args"], **inputs["kwargs"])
 
+    run.__wrapped__ = target  # type: ignore[attr-defined]
     name = type(target).__name__ if isinstance(target, nn.Module) else getattr(target, "__name__", str(target))
     if any(step.kind != FORWARD for step in steps):
         if module is not target:

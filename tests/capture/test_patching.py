@@ -19,6 +19,7 @@ ALLOWED = {
     "loaders/building.py: setattr(part)": "a part of it",
     "loaders/quantised/experts.py: module.__class__": "a module of the model that the tool has built",
     "oracle/operator_database.py: setattr(common_cuda)": "the process of `python -m analyzer.oracle operators` alone",
+    "running/real_runs/real_run.py: setattr(part)": "a part of a model that the tool has built or copied",
     "running/process_state.py: sys.path": "puts back what was there",
     "running/process_state.py: os.environ": "puts back what was there",
     "__main__.py: os.environ": "the command's own process, so that Pythons that it starts import nothing of strangers",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from analyzer.ir.findings import Finding
+from analyzer.ir.findings import Finding, Fix
 from tests.corpus import mending
 from tests.corpus.case import SILENT, STOPS, Case
 from tests.corpus.mending import LINES, ROOT
@@ -15,7 +15,8 @@ HEAD = """# Reported faults, rebuilt
 
 Each row is a small model in `tests/corpus/` that has one fault which people reported. Made by `make goldens`: the
 words are those of a real run on the CPU, the verdict is the trace's, and under the mend nothing is left. A proved fix
-is the tool's own: a cast after loading, or a line of the case with a cast, with which it really runs.
+is the tool's own: a cast after loading, or a line of the case with a cast, with which it really runs and gives what a
+run in float64 gives. Where only the trace was cleared, that is said.
 
 | case | report | mechanism | what really happens | what analyze says | mend | proved fix |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -46,13 +47,18 @@ def _said(name: str, one: Case, folder: Path) -> tuple[str, str]:
         return stop(name, folder).split(" at ")[0], ""
     found = report(name, False, folder).findings
     first: Finding = next(f for f in found if (f.code, f.severity) == (one.code, one.severity))
-    proved = "; ".join(fix.what.replace("kwargs.", "") for fix in first.fixes if fix.proved)
+    proved = "; ".join(_fix(fix) for fix in first.fixes if fix.cleared)
     if not proved and name in LINES:
         proved = "; ".join(f"`{line}`" for line in mending.proved(name)[:1])
     message = first.message.replace(f"{ROOT}/", "")
     same = "the same words" if first.message in real_words(name, folder) else message
     blame = one.cause.replace("here", "in the marked line") or "none"
     return f"{first.code} {first.severity}: {same}; cause: {blame}", proved
+
+
+def _fix(fix: Fix) -> str:
+    what = fix.what.replace("kwargs.", "")
+    return what if fix.proved else f"{what} ({fix.real.words}: {fix.real.why})"
 
 
 def real_words(name: str, folder: Path) -> str:

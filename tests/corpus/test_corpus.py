@@ -32,9 +32,9 @@ def test_the_fault(name: str, tmp_path: Path) -> None:
         place = "" if one.really else f"{found.file}:{found.line}"
         assert (found.message, place) == (ran.words, ran.place)
     if one.kind == RAISES and not one.really and one.cause.split()[0] in ("parameter", "buffer", "input"):
-        proved = [fix for fix in found.fixes if fix.proved]
-        assert len(proved) == 1
-        assert (one.cause.split()[1] in proved[0].what, proved[0].errors_left) == (one.alone, 0)
+        (fix,) = found.fixes
+        assert (fix.cleared, fix.proved, fix.errors_left) == (True, not one.recorded, 0), fix
+        assert (one.cause.split()[1] in fix.what) == one.alone
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if case(name).kind == STOPS])

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.ir.literal_types import PROPOSALS
+from analyzer.ir.proof import MENDS, NOT_RUN, RealRun
 from analyzer.ir.proposals import Failure, Proposal, Trial
 
 _FEW = st.integers(0, 2)
@@ -19,6 +20,7 @@ _RUNS = st.builds(
     new_promotions=_FEW,
     bytes=st.integers(-2, 2),
     places=_FEW,
+    real=st.sampled_from([MENDS, NOT_RUN, RealRun("fails", "why")]),
 )
 _NOT_RUN = st.builds(
     lambda what, errors, failed: Trial(Proposal("stored", what), False, errors, errors, failed=failed),
@@ -46,7 +48,9 @@ def test_two_that_differ_in_what_they_do_are_never_equal(one: Trial, other: Tria
 def test_proof_comes_before_all_then_errors_promotions_places_bytes_and_kind(one: Trial, other: Trial) -> None:
     if one.proved and not other.proved:
         assert one.rank < other.rank
-    if one.proved != other.proved:
+    if one.helps and not other.helps and not other.proved:
+        assert one.rank < other.rank
+    if (one.proved, one.helps) != (other.proved, other.helps):
         return
     for fact in ("errors_left", "new_promotions", "places", "bytes"):
         mine, its = getattr(one, fact), getattr(other, fact)

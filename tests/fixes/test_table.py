@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from analyzer.ir.proof import MENDS
 from analyzer.ir.proposals import Failure, Proposal, Trial
 from analyzer.render.fixes import show
 
@@ -14,10 +15,11 @@ TRIALS = [
     Trial(
         Proposal("stored", "cast resampler.pos_embed to bf16 once after loading"),
         ran=True, errors_before=2, bytes=-294912, places=1, casts="1 parameter f32->bf16",
+        real=MENDS,
     ),
     Trial(
         Proposal("autocast", "run forward under autocast cuda:bfloat16"),
-        ran=True, errors_before=2, errors_left=1, new_promotions=1, places=1,
+        ran=True, errors_before=2, errors_left=1, new_promotions=1, places=1, real=MENDS,
     ),
     Trial(
         Proposal("asked", "set.vision_encoder=float32,set.resampler=bfloat16"), errors_before=2, errors_left=2,

@@ -133,6 +133,8 @@ STAY = {
     "report/arguments.py plain_argument": "a dict is an end there: it is how a file spells a reference",
     "report/arguments.py read_argument": "a dict is an end there: it is how a file spells a reference",
     "report/records.py _reader": "goes down an annotation, not data",
+    "fixes/real/shrinking.py _smaller": "each key decides what becomes of its value",
+    "fixes/real/shrinking.py _special": "each key decides whether its value counts",
     "running/output_tensors.py leaves": "looks into objects of any class, six deep",
     "capture/refusals/repro_script.py source": "writes text, with the brackets of the container",
     "inputs/__init__.py _shown": "writes text, with the separators of the container",

@@ -51,7 +51,7 @@ def _table(check: Check) -> str:
 
 
 def _row(one: Judged) -> str:
-    fix = one.finding.fixes[0].what if one.finding.fixes else ""
+    fix = next((fix.what for fix in one.finding.fixes if fix.proved), "")
     fix = fix or (f"cast at {one.edit.file}:{one.edit.line}" if one.edit else "")
     place = f"{one.spot.path}:{one.spot.line}"
     module = f" in {_short(one.finding.module)}" if one.finding.module else ""

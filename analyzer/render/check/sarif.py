@@ -83,7 +83,9 @@ def _rule(code: str) -> dict[str, Json]:
 
 def _result(check: Check, one: Judged, codes: list[str]) -> dict[str, Json]:
     finding = one.finding
-    proved: list[Json] = [{"what": fix.what, "proved": fix.proved, "bytes": fix.bytes} for fix in finding.fixes]
+    fixes: list[Json] = [
+        {"what": fix.what, "proved": fix.proved, "bytes": fix.bytes, "real": fix.real.kind} for fix in finding.fixes
+    ]
     result: dict[str, Json] = {
         "ruleId": finding.code,
         **({"ruleIndex": codes.index(finding.code)} if finding.code in codes else {}),
@@ -92,7 +94,7 @@ def _result(check: Check, one: Judged, codes: list[str]) -> dict[str, Json]:
         "locations": [_location(one)],
         "relatedLocations": list(_related(check, one)),
         "partialFingerprints": {FINGERPRINT: one.key},
-        "properties": {"count": finding.count, "stages": list(one.stages), "fixes": proved},
+        "properties": {"count": finding.count, "stages": list(one.stages), "fixes": fixes},
     }
     if one.state in _BASELINE:
         result["baselineState"] = _BASELINE[one.state]

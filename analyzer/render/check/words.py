@@ -8,7 +8,7 @@ from inspect import cleandoc
 from analyzer import rules
 from analyzer.check import Check, Judged
 from analyzer.check.judgement import KNOWN, NEW, SUPPRESSED
-from analyzer.render.words import PARTIAL, spoken, story
+from analyzer.render.words import NO_FIX, PARTIAL, spoken, story
 
 
 @cache
@@ -37,7 +37,7 @@ def title(one: Judged) -> str:
 def message(one: Judged) -> str:
     """A finding in lines; the first one is the kernel's or the rule's own words."""
     words = spoken(one.finding)
-    lines = [words, *(line for line in story(one.finding) if line != words)]
+    lines = [words, *(line for line in story(one.finding) if line not in (words, one.edit and NO_FIX))]
     if one.edit is not None:
         lines.append(f"fix: cast at {one.edit.file}:{one.edit.line} in the source (proved)")
     if one.stages:

@@ -1,0 +1,1 @@
+"""Running a model with real tensors, on this machine."""
