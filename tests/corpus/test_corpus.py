@@ -9,11 +9,8 @@ import torch
 
 from analyzer.report import Report
 from tests.corpus.case import RAISES, SILENT, STOPS
-from tests.corpus.mending import LINES, proved
 from tests.corpus.running import NAMES, Ran, blamed, case, mechanism, real, report, stop
 
-NO_LINE = {"f89_lora_backward": "two products stand in one line"}
-"""Cases of which no line can be cast, and why."""
 each = pytest.mark.parametrize("name", NAMES)
 
 
@@ -42,11 +39,6 @@ def test_a_stop(name: str, tmp_path: Path) -> None:
     ran = real(name, False, tmp_path)
     assert ran.words
     assert ran.words.splitlines()[0] in stop(name, tmp_path)
-
-
-@pytest.mark.parametrize("name", LINES)
-def test_a_cast_in_a_line_of_the_case_clears_it(name: str) -> None:
-    assert bool(proved(name)) == (name not in NO_LINE)
 
 
 @each

@@ -1,0 +1,41 @@
+"""Runs a model in float64 whatever dtypes its code writes: what its values would be if nothing were rounded."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from analyzer.ir import walk
+
+
+def wide(value: Any) -> Any:
+    """A tensor or a dtype of floats or complex numbers, in 64 bits a part; anything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.to(target) if (target := wide(value.dtype)) != value.dtype else value
+    if isinstance(value, torch.dtype) and (value.is_floating_point or value.is_complex):
+        return torch.complex128 if value.is_complex else torch.float64
+    return value
+
+
+class InFloat64(TorchDispatchMode):
+    """Every operation is given, and told, float64."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*tree_map(wide, args), **tree_map(wide, kwargs or {}))
+
+
+def widened(module: nn.Module, inputs: Any) -> tuple[nn.Module, Any]:
+    """A copy of a module and its inputs, in float64."""
+    module = copy.deepcopy(module)
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = wide(tensor.data)
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if isinstance(value, torch.Tensor):
+                setattr(part, name, wide(value))
+    return module, walk.changed_with_path(inputs, torch.Tensor, lambda tensor, _: wide(tensor.clone()))
