@@ -73,6 +73,16 @@ class SourceLines:
             frame = frame.f_back
         return tuple(found)
 
+    def callers_of(self, error: BaseException) -> tuple[Place, ...]:
+        """The lines of the model's folder that an error came through, nearest first; none where there is no folder."""
+        found, trace = [], error.__traceback__ if self._root else None
+        while trace is not None:
+            name = trace.tb_frame.f_code.co_filename
+            if name.startswith(self._root) and not self._is_foreign(trace.tb_frame.f_code):
+                found.append(Place(self.show(name), trace.tb_lineno))
+            trace = trace.tb_next
+        return tuple(reversed(found))
+
     def of_error(self, error: BaseException) -> tuple[Place, str]:
         """The innermost line of a traceback outside torch and this package, and the path of the innermost module."""
         place, module, trace = Place(), "", error.__traceback__

@@ -12,7 +12,7 @@ from analyzer.fixes.writes import written
 from analyzer.ir.blame import handed_on, is_told
 from analyzer.ir.dtypes import keeping, kind
 from analyzer.ir.flow import Flow
-from analyzer.ir.graph import CALLED, CAST, Node, Ref, above
+from analyzer.ir.graph import CALLED, CAST, CHECK, Node, Ref, above
 
 _OPERATORS: Final[dict[type[ast.operator], tuple[str, ...]]] = {
     ast.Add: ("add",), ast.Sub: ("sub", "rsub"), ast.Mult: ("mul",), ast.Div: ("div",),
@@ -23,10 +23,13 @@ _ORDER: Final = {"addmm": (1, 2, 0), "baddbmm": (1, 2, 0)}
 """Operations that take the bias first -> the operand that each expression of the call `linear` is."""
 
 
-def at_call(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str) -> tuple[Insertion, ...]:
+def at_call(
+    code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, *, back: bool = False
+) -> tuple[Insertion, ...]:
     """The cast of what is odd in the call at a line that the nodes come from; none where that is not plain.
 
-    The nodes are refused calls, or mix dtypes themselves; they may run deep below the line.
+    The nodes are refused calls, or mix dtypes themselves; they may run deep below the line. With `back`, the result is
+    cast to the dtype that the odd operands have; none where they have several, or where it has several results.
     """
     refs = [(node, ref) for node in nodes for ref in to_cast(flow, node.id, wanted)]
     found = _call_at(code, line, nodes[0])
@@ -37,7 +40,14 @@ def at_call(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: st
     dtype = _named(code, wanted) if not dtype or f"torch.{wanted}" in METHODS else dtype
     if not odd or not dtype or any(expr in targets(one, code) for expr in odd):
         return ()
-    return tuple(insertion for expr in odd for insertion in code.cast(expr, dtype))
+    casts = [insertion for expr in odd for insertion in code.cast(expr, dtype)]
+    if back:
+        was = {flow.dtype(ref) for _, ref in refs}
+        again = _dtype_of(odd) or _named(code, *was) if len(was) == 1 and code.gives_one(one) else ""
+        if not again:
+            return ()
+        casts += code.cast(one, again)
+    return tuple(casts)
 
 
 def _odd(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, one: Any, path: Any) -> tuple[Any, Any]:
@@ -55,7 +65,17 @@ def _call_at(code: Code, line: int, node: Node) -> Any:
     found = list(_module_calls(code, line, node))
     if not found and (code.name, line) == (node.place.file, node.place.line):
         found = list(_calls(code, line, node))
+    if not found and node.op == CHECK:
+        found = list(_checked(code, line, node))
     return found[0] if len(found) == 1 else None
+
+
+def _checked(code: Code, line: int, node: Node) -> Iterator[tuple[Mixing, str]]:
+    """The call at a line of the function in which code raised for a dtype, where that is in the same file."""
+    name = getattr(code.function(node.place.line), "name", "") if code.name == node.place.file else ""
+    for one in code.at(line):
+        if isinstance(one, ast.Call) and name and _last(one.func) == name:
+            yield one, ""
 
 
 def _odd_argument(
@@ -83,10 +103,20 @@ def _odd_expression(
     code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, exprs: Sequence[ast.expr]
 ) -> tuple[Sequence[ast.expr], str]:
     """The odd operands of an operator or a function, and the source of the dtype that they are to have."""
+    if nodes[0].op == CHECK:
+        return _looked_at(code, line, flow, nodes[0], wanted, exprs), ""
     odd, fine = _by_position(flow, nodes[0], wanted, exprs)
     if not odd:
         odd, fine = _by_ends(code, line, flow, nodes, wanted, exprs, lambda node: node.place == nodes[0].place)
     return odd, _dtype_of(fine)
+
+
+def _looked_at(code: Code, line: int, flow: Flow, node: Node, wanted: str, exprs: Sequence[ast.expr]) -> list[ast.expr]:
+    """The arguments of a function that raised for a dtype which have the dtype of what it looked at."""
+    has = {flow.dtype(ref) for ref in to_cast(flow, node.id, wanted)}
+    made = [one for one in flow.graph.ops() if one.module == node.module and has & {*flow.dtypes[one.id]}]
+    named = [expr for expr in exprs if isinstance(expr, ast.Name) and code.assigned(expr.id, line)]
+    return [expr for expr in named if any(_gives(code, line, expr, one) for one in made)]
 
 
 def _dtype_of(exprs: Iterable[ast.expr]) -> str:

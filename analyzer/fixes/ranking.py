@@ -14,6 +14,7 @@ from analyzer.fixes.source_casts import sources
 from analyzer.fixes.source_file import folder_of
 from analyzer.fixes.training_changes import trainings, unproposed
 from analyzer.fixes.trial import Case, Reload, attempt
+from analyzer.fixes.whole_calls import wholes
 from analyzer.ir.findings import Finding
 from analyzer.ir.literal_types import PROPOSALS
 from analyzer.ir.proposals import Failure, Proposal, Trial
@@ -51,6 +52,7 @@ def _proposals(case: Case, folder: Path) -> Iterator[Proposal]:
     yield from setups(flow, findings)
     yield from cut(flow, findings, folder)
     yield from sources(flow, findings, folder)
+    yield from wholes(flow, findings, folder)
 
 
 def _without(cases: Sequence[Case], case: Case, finding: Finding, folder: Path) -> Trial | None:

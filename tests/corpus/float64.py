@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -22,11 +23,29 @@ def wide(value: Any) -> Any:
     return value
 
 
+_NARROWER = (torch.float32, torch.bfloat16)
+"""What a kernel is given that takes no float64."""
+
+
 class InFloat64(TorchDispatchMode):
-    """Every operation is given, and told, float64."""
+    """Every operation is given, and told, float64, or the widest dtype that it takes; every result is in float64."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return func(*tree_map(wide, args), **tree_map(wide, kwargs or {}))
+        args, kwargs = tree_map(wide, args), tree_map(wide, kwargs or {})
+        try:
+            return func(*args, **kwargs)
+        except RuntimeError as error:
+            for dtype in _NARROWER:
+                with suppress(RuntimeError):
+                    return tree_map(wide, func(*_in(dtype, args), **_in(dtype, kwargs)))
+            raise error
+
+
+def _in(dtype: torch.dtype, arg: Any) -> Any:
+    def cast(one: Any) -> Any:
+        return one.to(dtype) if isinstance(one, torch.Tensor) and one.is_floating_point() else one
+
+    return tree_map(cast, arg)
 
 
 def widened(module: nn.Module, inputs: Any) -> tuple[nn.Module, Any]:
