@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from analyzer.fixes.search import to_cast
 from analyzer.fixes.source_file import METHODS, Code, Insertion, Mixing, arguments, operands, pure, targets
 from analyzer.fixes.writes import written
 from analyzer.ir.blame import handed_on, is_told
-from analyzer.ir.dtypes import keeping, kind
+from analyzer.ir.dtypes import keeping, kind, width
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import CALLED, CAST, CHECK, Node, Ref, above
 
@@ -42,12 +42,20 @@ def at_call(
         return ()
     casts = [insertion for expr in odd for insertion in code.cast(expr, dtype)]
     if back:
-        was = {flow.dtype(ref) for _, ref in refs}
-        again = _dtype_of(odd) or _named(code, *was) if len(was) == 1 and code.gives_one(one) else ""
-        if not again:
-            return ()
-        casts += code.cast(one, again)
+        again = _dtype_back(code, one, odd, {flow.dtype(ref) for _, ref in refs})
+        casts = [*casts, *code.cast(one, again)] if again and isinstance(one, ast.expr) else []
     return tuple(casts)
+
+
+def _dtype_back(code: Code, one: Mixing, odd: Sequence[ast.expr], was: Collection[str]) -> str:
+    """The source of the dtype that a result is cast back to; "" if it is not what the code around it works in.
+
+    That is no dtype of a stored tensor, and none that nothing is computed in.
+    """
+    stored = any(isinstance(expr, ast.Attribute) for expr in odd)
+    if stored or len(was) != 1 or not code.gives_one(one) or any(width(dtype) < 2 for dtype in was):
+        return ""
+    return _dtype_of(odd) or _named(code, *was)
 
 
 def _odd(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, one: Any, path: Any) -> tuple[Any, Any]:
@@ -58,6 +66,12 @@ def _odd(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, 
     if isinstance(one, ast.Assign):  # what is written into has its dtype, and cannot be cast there
         return exprs[1:], _dtype_of(exprs[:1])
     return _odd_expression(code, line, flow, nodes, wanted, exprs)
+
+
+def called(code: Code, line: int, node: Node) -> Mixing | None:
+    """The only call at a line that a node can come from."""
+    found = _call_at(code, line, node)
+    return found[0] if found else None
 
 
 def _call_at(code: Code, line: int, node: Node) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from analyzer.fixes.minimum_cut import cut
+from analyzer.fixes.number_limits import limits
 from analyzer.fixes.plan_changes import setups
 from analyzer.fixes.search import predicted
 from analyzer.fixes.source_casts import sources
@@ -19,7 +20,7 @@ from analyzer.ir.findings import Finding
 from analyzer.ir.literal_types import PROPOSALS
 from analyzer.ir.proposals import Failure, Proposal, Trial
 
-RUN: Final = 10
+RUN: Final = 12
 """How many of the tool's own proposals are put to the proof; those that a person asks for are all run."""
 
 
@@ -31,7 +32,7 @@ def judge(cases: Sequence[Case], model: Path, reload: Reload, asked: Sequence[Pr
         for one in _proposals(case, folder):
             if not any(one.does(other) for other in given.values()):
                 given.setdefault(one.what, one)
-    own = sorted(given.values(), key=lambda one: _promise(cases, one))
+    own = _every_kind_first(sorted(given.values(), key=lambda one: _promise(cases, one)))
     tried = [attempt(cases, model, reload, one) for one in (*asked, *own[:RUN])]
     skipped = [_not_run(cases, one) for one in own[RUN:]]
     without = [_without(cases, case, finding, folder) for case in cases for finding in case.findings]
@@ -53,6 +54,7 @@ def _proposals(case: Case, folder: Path) -> Iterator[Proposal]:
     yield from cut(flow, findings, folder)
     yield from sources(flow, findings, folder)
     yield from wholes(flow, findings, folder)
+    yield from limits(flow, findings, folder)
 
 
 def _without(cases: Sequence[Case], case: Case, finding: Finding, folder: Path) -> Trial | None:
@@ -70,6 +72,12 @@ def _promise(cases: Sequence[Case], proposal: Proposal) -> tuple[bool, int, int,
     left = sum(_thought(case, proposal) for case in cases)
     named = max(len(proposal.cast), 1)
     return proposal.kind != "cut", left, named, PROPOSALS.index(proposal.kind), proposal.what
+
+
+def _every_kind_first(ordered: Sequence[Proposal]) -> list[Proposal]:
+    """The best of each kind, then the others in order: many lines of code are no reason not to try autocast."""
+    best = {one.kind: one for one in reversed(ordered)}
+    return sorted(ordered, key=lambda one: best[one.kind] is not one)
 
 
 def _thought(case: Case, proposal: Proposal) -> int:

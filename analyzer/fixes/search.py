@@ -10,7 +10,7 @@ from analyzer import oracle
 from analyzer.fixes.writes import written
 from analyzer.ir.blame import handed_on
 from analyzer.ir.blame.roles import valued
-from analyzer.ir.dtypes import is_float, keeping, kind, real_part
+from analyzer.ir.dtypes import is_float, keeping, kind, real_part, width
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import CALLED, Arg, Node, Place, Ref, Spec, causes
@@ -63,7 +63,7 @@ def taken(flow: Flow, node: Node) -> tuple[str, ...]:
         return ()
     if node.op.startswith(CALLED):
         return tuple(given if len(given) > 1 else others)
-    own = [dtype for dtype in given if len(given) > 1 and _takes(flow, node, dtype)]
+    own = [dtype for dtype in given if len(given) > 1 and width(dtype) > 1 and _takes(flow, node, dtype)]
     return tuple(own or [dtype for dtype in others if _takes(flow, node, dtype)])
 
 

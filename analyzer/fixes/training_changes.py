@@ -76,6 +76,8 @@ def _scaled(flow: Flow, _: Finding) -> Iterator[Proposal]:
     plan = flow.plan
     wide = {"dtype": "float32"} | ({"to": "float32"} if plan.to == "float16" else {})
     yield Proposal("model", "load the model in f32; autocast makes the f16", wide)
+    if plan.dtype is None and plan.to is None:
+        yield Proposal("model", "cast the whole model: model.to(f32); autocast makes the f16", {"to": "float32"})
     fields = {"dtype": "bfloat16"} | ({"to": "bfloat16"} if plan.to == "float16" else {})
     if plan.autocast:
         fields["autocast"] = f"{parse_autocast(plan.autocast)[0]}:bfloat16"

@@ -48,8 +48,8 @@ def _in(dtype: torch.dtype, arg: Any) -> Any:
     return tree_map(cast, arg)
 
 
-def widened(module: nn.Module, inputs: Any) -> tuple[nn.Module, Any]:
-    """A copy of a module and its inputs, in float64."""
+def widened(module: nn.Module, inputs: Any, *, whole: bool = False) -> tuple[nn.Module, Any]:
+    """A copy of a module and its inputs, in float64; with `whole`, inputs of whole numbers too, such as an image's."""
     module = copy.deepcopy(module)
     for tensor in (*module.parameters(), *module.buffers()):
         tensor.data = wide(tensor.data)
@@ -57,4 +57,6 @@ def widened(module: nn.Module, inputs: Any) -> tuple[nn.Module, Any]:
         for name, value in vars(part).items():
             if isinstance(value, torch.Tensor):
                 setattr(part, name, wide(value))
-    return module, walk.changed_with_path(inputs, torch.Tensor, lambda tensor, _: wide(tensor.clone()))
+    return module, walk.changed_with_path(
+        inputs, torch.Tensor, lambda one, _: one.double() if whole else wide(one.clone())
+    )

@@ -1,0 +1,142 @@
+"""Proposals that put the limit of a tensor's dtype in the place of a number that the dtype does not hold."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from analyzer.fixes.odd_operand import called
+from analyzer.fixes.source_casts import Written, edited
+from analyzer.fixes.source_file import Code, Insertion, Mixing, pure, read
+from analyzer.ir import walk
+from analyzer.ir.dtypes import is_float, short
+from analyzer.ir.findings import Finding
+from analyzer.ir.flow import Flow
+from analyzer.ir.graph import Node
+from analyzer.ir.proposals import Proposal
+
+_NEAR: Final = 1e-6
+_ARITHMETIC: Final[Mapping[type[ast.operator], Callable[[float, float], float]]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}  # fmt: skip
+_LARGEST: Final = 1e300
+"""No number is worked out beyond it."""
+_MADE: Final = ("tensor", "new_tensor", "float", "full")
+"""Calls that give the number that they are given, the last argument being it."""
+
+
+def limits(flow: Flow, findings: Sequence[Finding], folder: Path) -> Iterator[Proposal]:
+    """For each call that is refused for a number beyond its dtype, the lowest or largest number of that dtype.
+
+    The same for a number that silently becomes infinite.
+    """
+    for finding in findings:
+        for node in (flow.graph[node_id] for node_id in finding.nodes if not finding.tensors):
+            if (found := beyond(flow, node)) is None:
+                continue
+            number, dtype = found
+            for place in dict.fromkeys((node.place, *node.callers)):
+                code = read(folder, place.file)
+                insertions = _at(code, place.line, node, number, dtype) if code else ()
+                edits = edited(folder, [Written(place, insertions)]) if insertions else ()
+                if edits:
+                    limit = f"{'lowest' if number < 0 else 'largest'} number of {short(dtype)}"
+                    yield Proposal(
+                        "source", f"write the {limit} for {number:.4g} at {place} in the source", edits=edits
+                    )
+                    break
+
+
+def beyond(flow: Flow, node: Node) -> tuple[float, str] | None:
+    """A finite number among the arguments of a call that the dtype of its result does not hold, and that dtype."""
+    dtypes = [dtype for dtype in flow.dtypes[node.id] if is_float(dtype)]
+    if not dtypes:
+        return None
+    largest = torch.finfo(getattr(torch, dtypes[0])).max
+    values = walk.leaves((node.args, node.kwargs), object)
+    numbers = [float(one) for one in values if isinstance(one, (int, float)) and not isinstance(one, bool)]
+    return next(((one, dtypes[0]) for one in numbers if math.isfinite(one) and abs(one) > largest), None)
+
+
+def _at(code: Code, line: int, node: Node, number: float, dtype: str) -> tuple[Insertion, ...]:
+    """What writes the limit into the one call at a line that the number is given to."""
+    one = called(code, line, node)
+    if one is None or not code.imports("torch"):
+        return ()
+    given = [arg for arg in _arguments(one) if _is_number(code, line, arg, number)]
+    if not given:  # of an attribute nothing is known but that the call has one number
+        given = [arg for arg in _arguments(one)[-1:] if isinstance(arg, ast.Attribute)]
+    if len(given) != 1:
+        return ()
+    owner = one.func.value if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) else None
+    owner = one.targets[0].value if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Subscript) else owner
+    held = owner is not None and pure(owner) and not code.imports(ast.unparse(owner).partition(".")[0])
+    source = f"{ast.unparse(owner)}.dtype" if held and owner is not None else f"torch.{dtype}"
+    return (code.replaced(given[0], f"torch.finfo({source}).{'min' if number < 0 else 'max'}"),)
+
+
+def _arguments(one: Mixing) -> list[ast.expr]:
+    if isinstance(one, ast.Call):
+        return [*one.args, *(keyword.value for keyword in one.keywords)]
+    return (
+        [one.value]
+        if isinstance(one, (ast.Assign, ast.AugAssign))
+        else [one.right]
+        if isinstance(one, ast.BinOp)
+        else []
+    )
+
+
+def _is_number(code: Code, line: int, arg: ast.expr, number: float) -> bool:
+    value = _value(code, line, arg)
+    return value is not None and math.isclose(value, number, rel_tol=_NEAR)
+
+
+def _value(code: Code, line: int, one: ast.expr, depth: int = 0) -> float | None:
+    """The number that an expression is, where that can be read in the file; else None."""
+    if depth > 8:
+        return None
+    if isinstance(one, ast.Constant):
+        return float(one.value) if isinstance(one.value, (int, float)) and not isinstance(one.value, bool) else None
+    if isinstance(one, ast.UnaryOp) and isinstance(one.op, ast.USub):
+        inner = _value(code, line, one.operand, depth + 1)
+        return None if inner is None else -inner
+    if isinstance(one, ast.BinOp) and type(one.op) in _ARITHMETIC:
+        left, right = (_value(code, line, side, depth + 1) for side in (one.left, one.right))
+        return None if left is None or right is None else _computed(type(one.op), left, right)
+    if isinstance(one, ast.Name):
+        values = {_value(code, line, made.value, depth + 1) for made in code.assigned(one.id, line) if made.value}
+        return values.pop() if len(values) == 1 else None
+    if isinstance(one, ast.IfExp):
+        branches = [_value(code, line, side, depth + 1) for side in (one.body, one.orelse)]
+        return next((value for value in branches if value is not None), None)
+    if isinstance(one, ast.Attribute) and one.attr in ("min", "max") and isinstance(one.value, ast.Call):
+        return _limit(one.value, one.attr)
+    made_of = one.args[-1:] if isinstance(one, ast.Call) and ast.unparse(one.func).rpartition(".")[2] in _MADE else []
+    return _value(code, line, made_of[0], depth + 1) if made_of else None
+
+
+def _computed(kind: type[ast.operator], left: float, right: float) -> float | None:
+    try:
+        value = _ARITHMETIC[kind](left, right)
+    except (OverflowError, ZeroDivisionError):
+        return None
+    return value if isinstance(value, float) and abs(value) < _LARGEST else None
+
+
+def _limit(one: ast.Call, name: str) -> float | None:
+    """`torch.finfo(torch.float32).min`, where it names the dtype."""
+    dtype = getattr(torch, one.args[0].attr, None) if one.args and isinstance(one.args[0], ast.Attribute) else None
+    finfo = isinstance(one.func, ast.Attribute) and one.func.attr == "finfo"
+    return (
+        float(getattr(torch.finfo(dtype), name))
+        if finfo and isinstance(dtype, torch.dtype) and dtype.is_floating_point
+        else None
+    )
