@@ -32,7 +32,13 @@ def cut(flow: Flow, findings: Sequence[Finding], folder: Path) -> Iterator[Propo
         edits = edited(folder, written)
         several = len(casts) > 1 and len({what for what, _ in casts}) == len(casts)
         if several and (edits or not written):
-            yield Proposal("cut", _what(casts, written), _change(flow, casts), edits=edits)
+            yield Proposal(
+                "cut",
+                _what(casts, written),
+                _change(flow, casts),
+                edits=edits,
+                narrows=sum(one.narrows for one in written),
+            )
 
 
 def _change(flow: Flow, casts: Sequence[tuple[str | Place, str]]) -> Mapping[str, Mapping[str, str]]:

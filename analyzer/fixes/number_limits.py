@@ -16,10 +16,11 @@ from analyzer.fixes.source_casts import Written, edited
 from analyzer.fixes.source_file import Code, Insertion, Mixing, pure, read
 from analyzer.ir import walk
 from analyzer.ir.dtypes import is_float, short
+from analyzer.ir.effects import Effect
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Node
-from analyzer.ir.proposals import Proposal
+from analyzer.ir.proposals import Edit, Proposal
 
 _NEAR: Final = 1e-6
 _ARITHMETIC: Final[Mapping[type[ast.operator], Callable[[float, float], float]]] = {
@@ -47,11 +48,15 @@ def limits(flow: Flow, findings: Sequence[Finding], folder: Path) -> Iterator[Pr
                 insertions = _at(code, place.line, node, number, dtype) if code else ()
                 edits = edited(folder, [Written(place, insertions)]) if insertions else ()
                 if edits:
-                    limit = f"{'lowest' if number < 0 else 'largest'} number of {short(dtype)}"
-                    yield Proposal(
-                        "source", f"write the {limit} for {number:.4g} at {place} in the source", edits=edits
-                    )
+                    yield _proposal(number, dtype, f"at {place} in the source", edits)
                     break
+
+
+def _proposal(number: float, dtype: str, where: str, edits: tuple[Edit, ...]) -> Proposal:
+    which, name = ("lowest", "min") if number < 0 else ("largest", "max")
+    limit = getattr(torch.finfo(getattr(torch, dtype)), name)
+    what = f"write the {which} number of {short(dtype)} for {number:.4g} {where}"
+    return Proposal("source", what, edits=edits, numbers=(Effect("number", f"{number:.4g}", f"{limit:.4g}"),))
 
 
 def beyond(flow: Flow, node: Node) -> tuple[float, str] | None:

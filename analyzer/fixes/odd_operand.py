@@ -24,38 +24,44 @@ _ORDER: Final = {"addmm": (1, 2, 0), "baddbmm": (1, 2, 0)}
 
 
 def at_call(
-    code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, *, back: bool = False
+    code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, *, back: bool | None = None
 ) -> tuple[Insertion, ...]:
     """The cast of what is odd in the call at a line that the nodes come from; none where that is not plain.
 
     The nodes are refused calls, or mix dtypes themselves; they may run deep below the line. With `back`, the result is
-    cast to the dtype that the odd operands have; none where they have several, or where it has several results.
+    cast to the dtype that the odd operands have; none where they have several, or where it has several results. Where
+    `back` is given, arguments do not follow the dtype of the module that they are given to.
     """
     refs = [(node, ref) for node in nodes for ref in to_cast(flow, node.id, wanted)]
     found = _call_at(code, line, nodes[0])
     if found is None or not refs or any(ref in written(node) for node, ref in refs):  # a copy would be written into
         return ()
     one, path = found
+    if back is not None and path and _own_dtype(flow, nodes, wanted, path):
+        return ()
     odd, dtype = _odd(code, line, flow, nodes, wanted, one, path)
     dtype = _named(code, wanted) if not dtype or f"torch.{wanted}" in METHODS else dtype
     if not odd or not dtype or any(expr in targets(one, code) for expr in odd):
         return ()
     casts = [insertion for expr in odd for insertion in code.cast(expr, dtype)]
     if back:
-        again = _dtype_back(code, one, odd, {flow.dtype(ref) for _, ref in refs})
+        mixed = any(flow.dtype(ref) == wanted for node in nodes for ref in node.operands())
+        again = _dtype_back(code, one, odd, {flow.dtype(ref) for _, ref in refs}, wanted, mixed)
         casts = [*casts, *code.cast(one, again)] if again and isinstance(one, ast.expr) else []
     return tuple(casts)
 
 
-def _dtype_back(code: Code, one: Mixing, odd: Sequence[ast.expr], was: Collection[str]) -> str:
+def _dtype_back(
+    code: Code, one: Mixing, odd: Sequence[ast.expr], was: Collection[str], wanted: str, mixed: bool
+) -> str:
     """The source of the dtype that a result is cast back to; "" if it is not what the code around it works in.
 
-    That is no dtype of a stored tensor, and none that nothing is computed in.
+    That is no dtype of a stored tensor, none that nothing is computed in, and none that was too wide.
     """
     stored = any(isinstance(expr, ast.Attribute) for expr in odd)
     if stored or len(was) != 1 or not code.gives_one(one) or any(width(dtype) < 2 for dtype in was):
         return ""
-    return _dtype_of(odd) or _named(code, *was)
+    return "" if mixed and width(*was) > width(wanted) else _dtype_of(odd) or _named(code, *was)
 
 
 def _odd(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, one: Any, path: Any) -> tuple[Any, Any]:

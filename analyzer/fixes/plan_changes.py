@@ -60,8 +60,8 @@ def _wanted(flow: Flow, finding: Finding) -> tuple[str, ...]:
 
 def _whole(flow: Flow, wanted: str) -> Iterator[Proposal]:
     """The model in one dtype; and its inputs too, where these have another."""
-    name = short(wanted)
-    yield Proposal("model", f"cast the whole model: model.to({name})", {"to": wanted})
+    if wanted != "float32" or not flow.inventory.loaded:  # it is loaded so: see `_in_f32`
+        yield Proposal("model", f"cast the whole model: model.to({short(wanted)})", {"to": wanted})
     inputs = {one.name: wanted for one in flow.graph.stored() if one.op == "input" and is_float(flow.dtypes[one.id][0])}
     if any(flow.dtypes[one.id][0] != wanted for one in flow.graph.stored() if one.name in inputs):
         what = f"cast the whole model and its inputs {_listed(inputs, 'to')}"
@@ -79,7 +79,7 @@ def _adapter(flow: Flow, found: Sequence[Origin], wanted: str) -> Iterator[Propo
 
 def _in_f32(flow: Flow, *, whole: bool) -> Iterator[Proposal]:
     """The whole model in float32; `whole` says that something complex in it cannot be cast."""
-    if (flow.plan.dtype, flow.plan.to) == ("float32", "float32"):
+    if (flow.plan.dtype, flow.plan.to) == ("float32", "float32") or not flow.inventory.loaded:
         return
     if not whole:
         change = {"dtype": "float32", "to": "float32"}

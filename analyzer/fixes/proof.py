@@ -13,6 +13,7 @@ from torch import nn
 from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.fixes.search import odd_origins
+from analyzer.fixes.value_effects import of_origins
 from analyzer.fixes.writes import lost, reached
 from analyzer.ir import walk
 from analyzer.ir.dtypes import keeping, short
@@ -94,7 +95,7 @@ def _try(
     before = {(flow.graph[n].place, flow.graph[n].module) for n in flow.refusals}
     fresh = any((node.place, node.module) not in before for node in refused)  # the fault has only moved
     cleared = not fresh and not any((node.place, node.module) in places for node in refused)
-    return Fix(_what(origins, dtype), cleared, len(refused), cost)
+    return Fix(_what(origins, dtype), cleared, len(refused), cost, values=of_origins(origins, dtype))
 
 
 def _what(origins: tuple[Origin, ...], dtype: str) -> str:

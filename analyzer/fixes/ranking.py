@@ -36,7 +36,19 @@ def judge(cases: Sequence[Case], model: Path, reload: Reload, asked: Sequence[Pr
     tried = [attempt(cases, model, reload, one) for one in (*asked, *own[:RUN])]
     skipped = [_not_run(cases, one) for one in own[RUN:]]
     without = [_without(cases, case, finding, folder) for case in cases for finding in case.findings]
-    return sorted([*tried, *skipped, *filter(None, without)], key=lambda trial: trial.rank)
+    ranked = sorted([*tried, *skipped, *filter(None, without)], key=lambda trial: trial.rank)
+    return [trial for at, trial in enumerate(ranked) if not any(_echoes(trial, other) for other in ranked[:at])]
+
+
+def _echoes(trial: Trial, better: Trial) -> bool:
+    """Whether a change of the set-up does the very same as one that ranks before it, to more of the model."""
+    mine, its = trial.proposal, better.proposal
+    if not (trial.clears and better.clears) or mine.edits or its.edits or "asked" in (mine.kind, its.kind):
+        return False
+    if mine.kind == its.kind == "autocast":  # around forward is enough
+        return mine.change.get("autocast") == its.change.get("autocast") and its.change.get("scope") is None
+    same = (trial.casts, trial.bytes, trial.effects) == (better.casts, better.bytes, better.effects)
+    return bool(trial.casts) and same and mine.given == its.given
 
 
 def judge_edits(case: Case, finding: Finding, model: Path, reload: Reload) -> Trial | None:

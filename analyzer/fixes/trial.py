@@ -15,6 +15,7 @@ from analyzer import rules
 from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError, NoMatch
 from analyzer.fixes.source_file import folder_of
+from analyzer.fixes.value_effects import collateral, effects
 from analyzer.fixes.writes import NO_WRITES, Reach, lost, reached
 from analyzer.ir.dtypes import kind, short
 from analyzer.ir.findings import Finding
@@ -84,6 +85,8 @@ def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Propos
         bytes=_size(first[1].flow.inventory) - _size(first[0].flow.inventory),
         places=len(changed) + len(proposal.given) + around + bool(proposal.stages) + edited + bool(proposal.inputs),
         casts=_casts(changed),
+        losses=proposal.narrows + sum(collateral(old.flow, new.flow) for old, new in after),
+        effects=(*proposal.numbers, *effects(first[0].flow, first[1].flow)),
     )
 
 

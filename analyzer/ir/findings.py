@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from analyzer.ir.effects import Effect
 from analyzer.ir.literal_types import SEVERITIES, AssumptionKind, OriginKind, Phase, Severity
 from analyzer.ir.reason import UNKNOWN, Reason
 from analyzer.ir.witness import NOBODY, Witness
@@ -47,6 +48,8 @@ class Fix:
     errors_left: int
     bytes: int = 0
     """Change in memory of the stored tensors, in bytes."""
+    values: tuple[Effect, ...] = ()
+    """What becomes of the values."""
 
 
 @dataclass(frozen=True, slots=True)

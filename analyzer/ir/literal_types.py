@@ -96,6 +96,10 @@ ProposalKind: TypeAlias = Literal[
 """What a proposal changes, the narrowest first; what a person asked for, and "none" for an error without any, last."""
 PROPOSALS: Final[tuple[ProposalKind, ...]] = get_args(ProposalKind)
 
+EffectKind: TypeAlias = Literal["stored", "input", "cast", "computed", "number"]
+"""What has other values under a fix: a stored tensor, an input, a result, an operation, a number in the code."""
+EFFECTS: Final[tuple[EffectKind, ...]] = get_args(EffectKind)
+
 FailureKind: TypeAlias = Literal[
     "cannot be set",
     "could not be run",

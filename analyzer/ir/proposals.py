@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analyzer.ir.effects import Effect, values
 from analyzer.ir.literal_types import PROPOSALS, FailureKind, ProposalKind
 from analyzer.ir.plan import FieldValue, Plan
 
@@ -52,6 +53,10 @@ class Proposal:
     """Changes of the model's own code, one for a file."""
     inputs: Path | None = None
     """Another inputs file."""
+    numbers: tuple[Effect, ...] = ()
+    """Numbers of the code that it replaces."""
+    narrows: int = 0
+    """How many casts that somebody wrote it makes narrower."""
     impossible: Failure | None = None
     """Why it cannot even be tried; None if it can."""
 
@@ -100,6 +105,10 @@ class Trial:
     """What it casts: `1 parameter f32->bf16, 80 buffers f32->bf16`."""
     failed: Failure | None = None
     """Why it could not be run; None if nothing kept it from that."""
+    losses: int = 0
+    """How often precision is lost that somebody chose: see `value_effects.collateral`."""
+    effects: tuple[Effect, ...] = ()
+    """What becomes of the values."""
 
     @property
     def proved(self) -> bool:
@@ -112,15 +121,23 @@ class Trial:
         return self.ran and self.errors_left == 0
 
     @property
-    def rank(self) -> tuple[bool, int, int, int, int, int, str]:
+    def rank(self) -> tuple[bool, int, int, int, int, int, int, int, int, str]:
         """Sort key, a total order: nothing about when or in which order it was tried is in it.
 
-        What was proved comes before all else, that with fewer errors left first; then the fewest new promotions, the
-        fewest places, the least memory in bytes, the narrower kind, and the words.
+        What was proved comes before all else, that with fewer errors left first; then the least precision lost that
+        somebody chose, the fewest new promotions, the fewest places, the least memory in bytes, the fewest values that
+        are rounded, the fewest casts at run time, the narrower kind, and the words.
         """
         kind = PROPOSALS.index(self.proposal.kind)
-        cost = self.new_promotions, self.places, self.bytes
+        rounded = sum(not one.exact for one in self.effects if one.kind != "number")
+        casts = sum(one.kind == "cast" for one in self.effects)
+        cost = self.losses, self.new_promotions, self.places, self.bytes, rounded, casts
         return (not self.proved, self.errors_left, *cost, kind, self.proposal.what)
+
+    @property
+    def values(self) -> str:
+        """What becomes of the values, in a few words."""
+        return values(self.effects)
 
     def verdict(self) -> str:
         """The trial in a few words."""

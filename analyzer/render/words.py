@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Final
 
 from analyzer.ir.dtypes import short, width
+from analyzer.ir.effects import Effect, values
 from analyzer.ir.findings import Finding, Fix, Origin
 from analyzer.ir.literal_types import SEVERITIES
 from analyzer.report import Report
@@ -88,4 +90,9 @@ def _origin(origin: Origin) -> str:
 
 def _fix(fix: Fix) -> str:
     proof = "proved" if fix.proved and not fix.errors_left else f"{fix.errors_left} errors left"
-    return f"fix: {fix.what} ({proof if fix.proved else 'not proved'}, {size(fix.bytes)})"
+    return f"fix: {fix.what} ({proof if fix.proved else 'not proved'}, {cost(fix.bytes, fix.values)})"
+
+
+def cost(count: int, effects: Iterable[Effect]) -> str:
+    """What a fix costs, and what it may change in the values: `-16 B; values: f32 rounded to bf16 (8 bits): table`."""
+    return f"memory {'+' * (count > 0)}{size(count)}; {values(effects)}"
