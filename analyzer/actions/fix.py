@@ -35,7 +35,7 @@ def run_fix(
         errors = sum(case.errors for case in cases)
         early = [f"the run stops early: {s.reason} at {s.place}" for case in cases if (s := case.flow.graph.stop)]
         request.progress("trying fixes")
-        return errors, fixes.judge(cases, path, reload, asked), next(iter(early), "")
+        return errors, fixes.judge(cases, path, reload, asked, stages[0].inputs_file), next(iter(early), "")
 
 
 def run_edits(request: ModelRequest, report: Report, wanted: Sequence[tuple[int, int]]) -> list[Edit | None]:

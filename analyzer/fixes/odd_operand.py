@@ -40,7 +40,7 @@ def at_call(
     if back is not None and path and _own_dtype(flow, nodes, wanted, path):
         return ()
     odd, dtype = _odd(code, line, flow, nodes, wanted, one, path)
-    dtype = _named(code, wanted) if not dtype or f"torch.{wanted}" in METHODS else dtype
+    dtype = written_dtype(code, wanted) if not dtype or f"torch.{wanted}" in METHODS else dtype
     if not odd or not dtype or any(expr in targets(one, code) for expr in odd):
         return ()
     casts = [insertion for expr in odd for insertion in code.cast(expr, dtype)]
@@ -61,7 +61,7 @@ def _dtype_back(
     stored = any(isinstance(expr, ast.Attribute) for expr in odd)
     if stored or len(was) != 1 or not code.gives_one(one) or any(width(dtype) < 2 for dtype in was):
         return ""
-    return "" if mixed and width(*was) > width(wanted) else _dtype_of(odd) or _named(code, *was)
+    return "" if mixed and width(*was) > width(wanted) else _dtype_of(odd) or written_dtype(code, *was)
 
 
 def _odd(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, one: Any, path: Any) -> tuple[Any, Any]:
@@ -109,7 +109,7 @@ def _odd_argument(
     odd, _ = _by_ends(code, line, flow, nodes, wanted, exprs, lambda node: _under(node, path))
     if whole := _complex(flow, nodes, wanted, path):
         kept = keeping(whole, wanted)
-        return odd if kept and _named(code, kept) else [], f"torch.{kept}"
+        return odd if kept and written_dtype(code, kept) else [], f"torch.{kept}"
     return odd or only, _held_dtype(one, path, flow, wanted)
 
 
@@ -147,11 +147,11 @@ def _dtype_of(exprs: Iterable[ast.expr]) -> str:
 def at_value(code: Code, node: Node, wanted: str) -> tuple[Insertion, ...]:
     """The cast of a value where it is made, by the one call of that name at the line."""
     calls = [one for one in code.at(node.place.line) if isinstance(one, ast.Call) and _last(one.func) == node.call]
-    dtype = _named(code, wanted)
+    dtype = written_dtype(code, wanted)
     return code.cast(calls[0], dtype) if len(calls) == 1 and dtype else ()
 
 
-def _named(code: Code, wanted: str) -> str:
+def written_dtype(code: Code, wanted: str) -> str:
     """The dtype as the file can write it; "" if it cannot."""
     dtype = f"torch.{wanted}"
     return dtype if dtype in METHODS or code.imports("torch") else ""

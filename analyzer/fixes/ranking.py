@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
+from analyzer.fixes.input_edits import in_their_file
 from analyzer.fixes.minimum_cut import cut
 from analyzer.fixes.number_limits import limits
 from analyzer.fixes.plan_changes import setups
@@ -24,17 +26,37 @@ RUN: Final = 12
 """How many of the tool's own proposals are put to the proof; those that a person asks for are all run."""
 
 
-def judge(cases: Sequence[Case], model: Path, reload: Reload, asked: Sequence[Proposal] = ()) -> list[Trial]:
-    """Every proposal for a model's folder or file tried, best first: those of a person, and RUN of the tool's own."""
+def judge(
+    cases: Sequence[Case], model: Path, reload: Reload, asked: Sequence[Proposal] = (), inputs: Path | None = None
+) -> list[Trial]:
+    """Every proposal for a model's folder or file tried, best first: those of a person, and RUN of the tool's own.
+
+    `inputs` is the file that makes the inputs, where a person named one.
+    """
+    with TemporaryDirectory() as scratch:
+        return [_kept(trial) for trial in _judged(cases, model, reload, asked, inputs, Path(scratch).resolve())]
+
+
+def _kept(trial: Trial) -> Trial:
+    """The trial without the copy of an inputs file, which is gone; what was changed in it is an edit."""
+    mine = any(edit.of_inputs for edit in trial.proposal.edits)
+    return replace(trial, proposal=replace(trial.proposal, inputs=None)) if mine else trial
+
+
+def _judged(
+    cases: Sequence[Case], model: Path, reload: Reload, asked: Sequence[Proposal], inputs: Path | None, scratch: Path
+) -> list[Trial]:
     folder = folder_of(model)
     given: dict[str, Proposal] = {}
     for case in cases:
         for one in _proposals(case, folder):
             if not any(one.does(other) for other in given.values()):
                 given.setdefault(one.what, one)
+    for one in [*in_their_file(given.values(), model, inputs, scratch)]:
+        given.setdefault(one.what, one)
     own = _every_kind_first(sorted(given.values(), key=lambda one: _promise(cases, one)))
     tried = [attempt(cases, model, reload, one) for one in (*asked, *own[:RUN])]
-    skipped = [_not_run(cases, one) for one in own[RUN:]]
+    skipped = [_not_run(cases, one) for one in own[RUN:] if _may_help(cases, one)]
     without = [_without(cases, case, finding, folder) for case in cases for finding in case.findings]
     ranked = sorted([*tried, *skipped, *filter(None, without)], key=lambda trial: trial.rank)
     return [trial for at, trial in enumerate(ranked) if not any(_echoes(trial, other) for other in ranked[:at])]
@@ -98,8 +120,14 @@ def _thought(case: Case, proposal: Proposal) -> int:
     if found is not None:
         return found
     if proposal.kind == "input":
-        return max(case.errors - len(proposal.given), 0)
+        given = len(proposal.given) or sum(edit.casts for edit in proposal.edits)
+        return max(case.errors - given, 0)
     return max(case.errors - 1, 0) if proposal.kind == "source" else 0
+
+
+def _may_help(cases: Sequence[Case], proposal: Proposal) -> bool:
+    """Whether fewer errors may be left, as far as that is known without running."""
+    return sum(_thought(case, proposal) for case in cases) < sum(case.errors for case in cases)
 
 
 def _not_run(cases: Sequence[Case], proposal: Proposal) -> Trial:

@@ -75,6 +75,7 @@ def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Propos
     first = max(after, key=lambda pair: len(_changed(*_held(pair))))
     changed = _changed(*_held(first))
     edited = sum(edit.casts for edit in proposal.edits)
+    inputs = bool(proposal.inputs and not edited)
     around = sum(1 for key in proposal.change if key not in ("set", "input_dtypes", "to", "dtype"))
     return Trial(
         proposal,
@@ -83,7 +84,7 @@ def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Propos
         errors_left=sum(new.errors for _, new in after),
         new_promotions=sum(len(_promotions(new) - _promotions(old)) for old, new in after),
         bytes=_size(first[1].flow.inventory) - _size(first[0].flow.inventory),
-        places=len(changed) + len(proposal.given) + around + bool(proposal.stages) + edited + bool(proposal.inputs),
+        places=len(changed) + len(proposal.given) + around + bool(proposal.stages) + edited + inputs,
         casts=_casts(changed),
         losses=proposal.narrows + sum(collateral(old.flow, new.flow) for old, new in after),
         effects=(*proposal.numbers, *effects(first[0].flow, first[1].flow)),
@@ -98,12 +99,12 @@ def _again(case: Case, proposal: Proposal, reload: Reload, at: Path | None) -> C
 @contextmanager
 def _patched(model: Path, proposal: Proposal) -> Iterator[Path | None]:
     """A copy of the folder or file with the edits made, for as long as the trial runs; None where there is none."""
-    if not proposal.edits:
+    if not proposal.code_edits:
         yield None
         return
     with tempfile.TemporaryDirectory() as made:
         target = Path(made).resolve() / "model"
-        files = {Path(edit.file): edit.after.encode() for edit in proposal.edits}
+        files = {Path(edit.file): edit.after.encode() for edit in proposal.code_edits}
         folder = folder_of(model)
         if folder != model:  # it may lie in a folder of anything
             _mirror(folder, target, files)

@@ -22,6 +22,8 @@ class Edit:
     after: str
     casts: int = 1
     """How many lines get a cast."""
+    of_inputs: bool = False
+    """Whether the file is the one that a person named with --inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,11 @@ class Proposal:
     """How many casts that somebody wrote it makes narrower."""
     impossible: Failure | None = None
     """Why it cannot even be tried; None if it can."""
+
+    @property
+    def code_edits(self) -> tuple[Edit, ...]:
+        """The edits of the model's folder."""
+        return tuple(edit for edit in self.edits if not edit.of_inputs)
 
     @property
     def sets(self) -> bool:
