@@ -32,7 +32,7 @@ def in_their_file(proposals: Iterable[Proposal], model: Path, inputs: Path | Non
             continue
         lines = [code.text.encode()[: where.at].count(b"\n") + 1 for where in insertions]
         edit = Edit(name, min(lines), code.text, after, len(one.given), of_inputs=inputs is not None)
-        changed = replace(one, what=f"{one.what}, in {name}", change={}, edits=(edit,))
+        changed = replace(one, kind="inputs file", what=f"{one.what}, in {name}", change={}, edits=(edit,))
         if inputs is not None:
             at = scratch / str(number) / name
             at.parent.mkdir()

@@ -59,7 +59,14 @@ def _judged(
     skipped = [_not_run(cases, one) for one in own[RUN:] if _may_help(cases, one)]
     without = [_without(cases, case, finding, folder) for case in cases for finding in case.findings]
     ranked = sorted([*tried, *skipped, *filter(None, without)], key=lambda trial: trial.rank)
-    return [trial for at, trial in enumerate(ranked) if not any(_echoes(trial, other) for other in ranked[:at])]
+    kept: list[Trial] = []
+    for trial in ranked:
+        at = next((number for number, other in enumerate(kept) if _echoes(trial, other)), None)
+        if at is None:
+            kept.append(trial)
+        elif trial.proposal.kind == "component" and len(kept[at].proposal.cast) > 1:
+            kept[at] = trial  # one name for what is all of a part
+    return kept
 
 
 def _echoes(trial: Trial, better: Trial) -> bool:
@@ -120,9 +127,9 @@ def _thought(case: Case, proposal: Proposal) -> int:
     if found is not None:
         return found
     if proposal.kind == "input":
-        given = len(proposal.given) or sum(edit.casts for edit in proposal.edits)
-        return max(case.errors - given, 0)
-    return max(case.errors - 1, 0) if proposal.kind == "source" else 0
+        return max(case.errors - len(proposal.given), 0)
+    casts = sum(edit.casts for edit in proposal.edits)
+    return max(case.errors - casts, 0) if proposal.kind in ("source", "inputs file") else 0
 
 
 def _may_help(cases: Sequence[Case], proposal: Proposal) -> bool:

@@ -75,8 +75,9 @@ def _scaled(flow: Flow, _: Finding) -> Iterator[Proposal]:
     """Float32 parameters for the scaler, or bfloat16, which needs none."""
     plan = flow.plan
     wide = {"dtype": "float32"} | ({"to": "float32"} if plan.to == "float16" else {})
-    yield Proposal("model", "load the model in f32; autocast makes the f16", wide)
-    if plan.dtype is None and plan.to is None:
+    if flow.inventory.loaded:
+        yield Proposal("model", "load the model in f32; autocast makes the f16", wide)
+    else:
         yield Proposal("model", "cast the whole model: model.to(f32); autocast makes the f16", {"to": "float32"})
     fields = {"dtype": "bfloat16"} | ({"to": "bfloat16"} if plan.to == "float16" else {})
     if plan.autocast:

@@ -15,7 +15,7 @@ from analyzer import rules
 from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError, NoMatch
 from analyzer.fixes.source_file import folder_of
-from analyzer.fixes.value_effects import collateral, effects
+from analyzer.fixes.value_effects import collateral, copies, effects
 from analyzer.fixes.writes import NO_WRITES, Reach, lost, reached
 from analyzer.ir.dtypes import kind, short
 from analyzer.ir.findings import Finding
@@ -83,7 +83,7 @@ def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Propos
         errors_before=before,
         errors_left=sum(new.errors for _, new in after),
         new_promotions=sum(len(_promotions(new) - _promotions(old)) for old, new in after),
-        bytes=_size(first[1].flow.inventory) - _size(first[0].flow.inventory),
+        bytes=_size(first[1].flow) - _size(first[0].flow),
         places=len(changed) + len(proposal.given) + around + bool(proposal.stages) + edited + inputs,
         casts=_casts(changed),
         losses=proposal.narrows + sum(collateral(old.flow, new.flow) for old, new in after),
@@ -194,5 +194,6 @@ def _casts(changed: Sequence[tuple[str, str, str]]) -> str:
     return ", ".join(f"{n} {kind}{'s' * (n > 1)} {short(old)}->{short(new)}" for (kind, old, new), n in parts)
 
 
-def _size(inventory: Inventory) -> int:
-    return sum(held.spec.bytes for held in inventory.tensors)
+def _size(flow: Flow) -> int:
+    """The bytes of what a model holds, and of the copies of it that its casts make."""
+    return sum(held.spec.bytes for held in flow.inventory.tensors) + copies(flow)

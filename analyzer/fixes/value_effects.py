@@ -40,6 +40,16 @@ def of_origins(origins: Sequence[Origin], dtype: str) -> tuple[Effect, ...]:
     return tuple(Effect(*key, len(names), names[0] if len(names) == 1 else "") for key, names in pairs.items())
 
 
+def copies(flow: Flow) -> int:
+    """The bytes of the copies of stored tensors that casts make in a run, those of one line once."""
+    made: dict[object, int] = {}
+    for node in flow.graph.ops():
+        source = node.operands()[0] if node.op == CAST and node.operands() else None
+        if source is not None and flow.graph[source.id].op in ("parameter", "buffer"):
+            made[source, node.place] = node.outputs[0].bytes
+    return sum(made.values())
+
+
 def collateral(old: Flow, new: Flow) -> int:
     """How much precision is lost that somebody chose.
 

@@ -91,7 +91,7 @@ StepKind: TypeAlias = Literal["forward", "prefill", "decode", "length", "image"]
 STEPS: Final[tuple[StepKind, ...]] = get_args(StepKind)
 
 ProposalKind: TypeAlias = Literal[
-    "stored", "input", "source", "component", "cut", "recipe", "autocast", "model", "asked", "none"
+    "stored", "input", "source", "inputs file", "component", "cut", "recipe", "autocast", "model", "asked", "none"
 ]
 """What a proposal changes, the narrowest first; what a person asked for, and "none" for an error without any, last."""
 PROPOSALS: Final[tuple[ProposalKind, ...]] = get_args(ProposalKind)

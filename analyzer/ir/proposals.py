@@ -133,13 +133,13 @@ class Trial:
 
         What was proved comes before all else, that with fewer errors left first; then the least precision lost that
         somebody chose, the fewest new promotions, the fewest places, the least memory in bytes, the fewest values that
-        are rounded, the fewest casts at run time, the narrower kind, and the words.
+        are rounded, the narrower kind, the fewest casts at run time, and the words.
         """
         kind = PROPOSALS.index(self.proposal.kind)
         rounded = sum(not one.exact for one in self.effects if one.kind != "number")
         casts = sum(one.kind == "cast" for one in self.effects)
-        cost = self.losses, self.new_promotions, self.places, self.bytes, rounded, casts
-        return (not self.proved, self.errors_left, *cost, kind, self.proposal.what)
+        cost = self.losses, self.new_promotions, self.places, self.bytes, rounded
+        return (not self.proved, self.errors_left, *cost, kind, casts, self.proposal.what)
 
     @property
     def values(self) -> str:

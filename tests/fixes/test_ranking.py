@@ -57,13 +57,10 @@ def test_proof_comes_before_all_then_errors_losses_and_the_other_costs(one: Tria
         if mine != its:
             assert (one.rank < other.rank) == (mine < its)
             return
-    for count in (_rounded, _casts):
+    for count in (_rounded, lambda trial: PROPOSALS.index(trial.proposal.kind), _casts):
         if count(one) != count(other):
             assert (one.rank < other.rank) == (count(one) < count(other))
             return
-    mine, its = (PROPOSALS.index(trial.proposal.kind) for trial in (one, other))
-    if mine != its:
-        assert (one.rank < other.rank) == (mine < its)
 
 
 def _rounded(trial: Trial) -> int:

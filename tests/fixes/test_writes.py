@@ -201,7 +201,8 @@ def _really(text: str, change: Mapping[str, Any] = NOTHING) -> list[torch.Tensor
         net = net.to(getattr(torch, to))
     for name, dtype in change.get("input_dtypes", {}).items():
         inputs[name] = inputs[name].to(getattr(torch, dtype))
-    with torch.no_grad():
+    half = str(change.get("autocast") or "cpu:bfloat16").partition(":")[2]
+    with torch.no_grad(), torch.autocast("cpu", getattr(torch, half), enabled="autocast" in change):
         result = net(**inputs)
     return [result.float(), inputs["cache"].float(), net.held.float()]
 
