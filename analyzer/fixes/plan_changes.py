@@ -17,6 +17,7 @@ from analyzer.ir.proposals import Proposal
 _STORED: Final = ("parameter", "buffer")
 _ADAPTED: Final = re.compile(r"\b(lora|adapter|ia3|vera|oft|boft|hada|lokr|prompt_encoder)_?\w*\b")
 """Names of tensors that an adapter brings."""
+_IN_A_LIST: Final = re.compile(r"(\.\d+)+$")
 _NAMED: Final = 3
 """How many tensors of one proposal are spelled out."""
 
@@ -62,8 +63,9 @@ def _whole(flow: Flow, wanted: str) -> Iterator[Proposal]:
     """The model in one dtype; and its inputs too, where these have another."""
     if wanted != "float32" or not flow.inventory.loaded:  # it is loaded so: see `_in_f32`
         yield Proposal("model", f"cast the whole model: model.to({short(wanted)})", {"to": wanted})
-    inputs = {one.name: wanted for one in flow.graph.stored() if one.op == "input" and is_float(flow.dtypes[one.id][0])}
-    if any(flow.dtypes[one.id][0] != wanted for one in flow.graph.stored() if one.name in inputs):
+    floats = [one for one in flow.graph.stored() if one.op == "input" and is_float(flow.dtypes[one.id][0])]
+    if any(flow.dtypes[one.id][0] != wanted for one in floats):
+        inputs = {settable(one.name): wanted for one in floats}
         what = f"cast the whole model and its inputs {_listed(inputs, 'to')}"
         yield Proposal("model", what, {"to": wanted, "input_dtypes": inputs})
 
@@ -115,7 +117,19 @@ def _components(found: Sequence[Origin], wanted: str, whole: Sequence[str]) -> I
 
 def _casts(found: Sequence[Origin], kinds: Sequence[str], wanted: str) -> dict[str, str]:
     """The name of each origin of some kinds -> the dtype that it is cast to."""
-    return {origin.name: keeping(origin.dtype, wanted) for origin in found if origin.kind in kinds}
+    return {
+        settable(origin.name) if origin.kind == "input" else origin.name: keeping(origin.dtype, wanted)
+        for origin in found if origin.kind in kinds
+    }  # fmt: skip
+
+
+def settable(name: str) -> str:
+    """The name by which a plan gives an input another dtype: that of a whole list, not of a tensor in it.
+
+    >>> settable("data.pixel_values.0.1")
+    'data.pixel_values'
+    """
+    return _IN_A_LIST.sub("", name)
 
 
 def _reader(flow: Flow, finding: Finding, origins: Sequence[Origin], whole: Sequence[str]) -> Iterator[Proposal]:

@@ -54,9 +54,10 @@ def _judged(
                 given.setdefault(one.what, one)
     for one in [*in_their_file(given.values(), model, inputs, scratch)]:
         given.setdefault(one.what, one)
-    own = _every_kind_first(sorted(given.values(), key=lambda one: _promise(cases, one)))
+    promising = [one for one in given.values() if _may_help(cases, one)]
+    own = _every_kind_first(sorted(promising or given.values(), key=lambda one: _promise(cases, one)))
     tried = [attempt(cases, model, reload, one) for one in (*asked, *own[:RUN])]
-    skipped = [_not_run(cases, one) for one in own[RUN:] if _may_help(cases, one)]
+    skipped = [_not_run(cases, one) for one in own[RUN:]]
     without = [_without(cases, case, finding, folder) for case in cases for finding in case.findings]
     ranked = sorted([*tried, *skipped, *filter(None, without)], key=lambda trial: trial.rank)
     kept: list[Trial] = []
@@ -76,6 +77,8 @@ def _echoes(trial: Trial, better: Trial) -> bool:
         return False
     if mine.kind == its.kind == "autocast":  # around forward is enough
         return mine.change.get("autocast") == its.change.get("autocast") and its.change.get("scope") is None
+    if mine.kind == its.kind == "model" and not its.given:  # inputs need no cast then
+        return mine.change.get("to") == its.change.get("to")
     same = (trial.casts, trial.bytes, trial.effects) == (better.casts, better.bytes, better.effects)
     return bool(trial.casts) and same and mine.given == its.given
 

@@ -79,7 +79,8 @@ def _scaled(flow: Flow, _: Finding) -> Iterator[Proposal]:
         yield Proposal("model", "load the model in f32; autocast makes the f16", wide)
     else:
         yield Proposal("model", "cast the whole model: model.to(f32); autocast makes the f16", {"to": "float32"})
-    fields = {"dtype": "bfloat16"} | ({"to": "bfloat16"} if plan.to == "float16" else {})
+    fields = {"dtype": "bfloat16"} if flow.inventory.loaded else {"to": "bfloat16"}
+    fields |= {"to": "bfloat16"} if plan.to == "float16" else {}
     if plan.autocast:
         fields["autocast"] = f"{parse_autocast(plan.autocast)[0]}:bfloat16"
     training = replace(plan.training or Training(), scaler=False, mixed_precision="bf16")

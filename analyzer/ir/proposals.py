@@ -55,12 +55,12 @@ class Proposal:
     """Changes of the model's own code, one for a file."""
     inputs: Path | None = None
     """Another inputs file."""
+    impossible: Failure | None = None
+    """Why it cannot even be tried; None if it can."""
     numbers: tuple[Effect, ...] = ()
     """Numbers of the code that it replaces."""
     narrows: int = 0
     """How many casts that somebody wrote it makes narrower."""
-    impossible: Failure | None = None
-    """Why it cannot even be tried; None if it can."""
 
     @property
     def code_edits(self) -> tuple[Edit, ...]:

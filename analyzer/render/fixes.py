@@ -66,8 +66,12 @@ def _as_table(trials: Sequence[Trial], console: Console) -> None:
         table.add_column(name.replace(" ", "\n"), justify=justify, overflow="fold", ratio=1 if name == "fix" else None)
     for trial in trials:
         what, verdict, *numbers, values = _cells(trial)
-        cells = (f"{what}\n  {values}" if values else what, trial.failed.kind if trial.failed else verdict, *numbers)
-        table.add_row(*(plain(cell, "bold" if trial.clears else "") for cell in cells))
+        cells = (
+            f"{shown(what)}\n  {values}" if values else what,
+            trial.failed.kind if trial.failed else verdict,
+            *numbers,
+        )
+        table.add_row(*(plain(cell, "bold" if trial.clears else "", kept="\n") for cell in cells))
     console.print(table)
     for trial in trials:  # a reason is a sentence, too long for a column
         if trial.failed:
