@@ -80,7 +80,7 @@ def _echoes(trial: Trial, better: Trial) -> bool:
     if mine.kind == its.kind == "model" and not its.given:  # inputs need no cast then
         return mine.change.get("to") == its.change.get("to")
     same = (trial.casts, trial.bytes, trial.effects) == (better.casts, better.bytes, better.effects)
-    return bool(trial.casts) and same and mine.given == its.given
+    return bool(trial.casts or mine.given) and same and mine.given == its.given
 
 
 def judge_edits(case: Case, finding: Finding, model: Path, reload: Reload) -> Trial | None:

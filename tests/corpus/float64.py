@@ -33,7 +33,7 @@ class InFloat64(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         args, kwargs = tree_map(wide, args), tree_map(wide, kwargs or {})
         try:
-            return func(*args, **kwargs)
+            return tree_map(wide, func(*args, **kwargs))
         except RuntimeError as error:
             for dtype in _NARROWER:
                 with suppress(RuntimeError):

@@ -30,6 +30,7 @@ from analyzer.running.output_tensors import leaves
 from analyzer.running.session import Run, Session
 from analyzer.running.training_step import loss_of
 from tests.capture.real import bare, raised_at
+from tests.conftest import forget_remote_code
 from tests.corpus.case import Case
 from tests.versions import asked
 
@@ -145,6 +146,7 @@ def _loaded(one: Case, mended: bool, folder: Path) -> tuple[nn.Module, dict[str,
     from transformers import AutoModel
 
     write(one, mended, folder)
+    forget_remote_code()  # of another case in a folder of that name
     dtype = getattr(torch, one.plan_of(mended).dtype or "float32")
     return AutoModel.from_pretrained(folder, **asked(dtype), trust_remote_code=True).eval(), {"input_ids": IDS}
 

@@ -347,6 +347,34 @@ return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])
         "out = torch.empty(2, 8, dtype=torch.bfloat16)\ntorch.mm(x, self.b, out=out)\nreturn out @ self.a",
         x="randn(2, 8).to(B)",
     ),
+    "g: a state that a mask is scattered into": _net(
+        "self.k = nn.Linear(8, 8).to(B)\nself.register_buffer('state', torch.zeros(2, 8))",
+        "self.state.masked_scatter_(mask, self.k(x))\nreturn self.state * 1",
+        x="randn(2, 8).to(B)",
+        mask="torch.tensor([[True] * 8, [False] * 8])",
+    ),
+    "g: a count that is added to by index": _net(
+        "self.k = nn.Linear(8, 8).half()\nself.register_buffer('seen', torch.zeros(4, 8))",
+        "self.seen.index_add_(0, at, self.k(x))\nreturn self.seen + 0",
+        x="randn(2, 8).half()",
+        at="torch.tensor([1, 1])",
+    ),
+    "g: a product into an attribute": _net(
+        "self.w = nn.Parameter(randn(8, 8))\nself.register_buffer('held', torch.zeros(2, 8, dtype=B))",
+        "torch.mm(x, self.w.to(B), out=self.held)\nself.held @= self.w\nreturn self.held * 1",
+        x="randn(2, 8).to(B)",
+    ),
+    "g: an attribute written by a slice of indices": _net(
+        "self.k = nn.Linear(8, 8)\nself.register_buffer('past', torch.zeros(1, 4, 8, dtype=H))",
+        "self.past[:, at] = self.k(x)\nreturn self.past.sum(1)",
+        x="randn(1, 2, 8)",
+        at="torch.tensor([3, 0])",
+    ),
+    "g: a product added in place": _net(
+        "self.a = nn.Parameter(randn(8, 8).to(B))",
+        "total = torch.zeros(2, 8)\ntotal.addmm_(x, self.a)\nreturn total",
+        x="randn(2, 8).to(B)",
+    ),
     "h: a wide head in a flat unit": _net(
         "self.body, self.head = nn.Linear(8, 8).half(), nn.Linear(8, 2)",
         "return self.head(self.body(x).to(self.head.weight.dtype))",
