@@ -73,7 +73,8 @@ def _judged(
 def _echoes(trial: Trial, better: Trial) -> bool:
     """Whether a change of the set-up does the very same as one that ranks before it, to more of the model."""
     mine, its = trial.proposal, better.proposal
-    if not (trial.clears and better.clears) or mine.edits or its.edits or "asked" in (mine.kind, its.kind):
+    others = mine.edits or its.edits or mine.stages or its.stages or "asked" in (mine.kind, its.kind)
+    if others or not (trial.clears and better.clears):
         return False
     if mine.kind == its.kind == "autocast":  # around forward is enough
         return mine.change.get("autocast") == its.change.get("autocast") and its.change.get("scope") is None

@@ -137,7 +137,7 @@ def _crossed(flow: Flow, graph: Any, behind: Any) -> Iterator[tuple[str | Place,
 
 def predicted(flow: Flow, proposal: Proposal) -> int | None:
     """How many calls would be refused under a proposal, by propagation alone; None where it cannot tell."""
-    if proposal.edits or proposal.inputs or not set(proposal.change) <= {"set", "to"}:
+    if proposal.edits or proposal.inputs or proposal.stages or not set(proposal.change) <= {"set", "to"}:
         return None
     changed = {
         node.id: dtype

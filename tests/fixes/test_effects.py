@@ -74,6 +74,6 @@ def test_what_a_fix_rounds_is_what_a_real_cast_rounds(tmp_path: Path) -> None:
     stored = next(one for one in tried.values() if one.proposal.cast == {"table": "bfloat16"})
     assert stored.values.startswith("values: f32 rounded to bf16 (8 bits): table")
     assert not torch.equal(torch.linspace(0, 1, 8).bfloat16().float(), torch.linspace(0, 1, 8))
-    wide = next(one for one in tried.values() if one.proposal.cast.get("fc.weight") == "float32")
+    wide = next(one for one in tried.values() if one.proposal.cast == {"fc": "float32"})
     assert wide.values == "no value is rounded: exact widening bf16 to f32"
     assert {short(effect.new) for effect in wide.effects} == {"f32"}
