@@ -117,7 +117,8 @@ def _value(code: Code, line: int, one: ast.expr, depth: int = 0) -> float | None
         left, right = (_value(code, line, side, depth + 1) for side in (one.left, one.right))
         return None if left is None or right is None else _computed(type(one.op), left, right)
     if isinstance(one, ast.Name):
-        values = {_value(code, line, made.value, depth + 1) for made in code.assigned(one.id, line) if made.value}
+        made = code.assigned(one.id, line) or code.constants(one.id)
+        values = {_value(code, line, each.value, depth + 1) for each in made if each.value}
         return values.pop() if len(values) == 1 else None
     if isinstance(one, ast.IfExp):
         branches = [_value(code, line, side, depth + 1) for side in (one.body, one.orelse)]

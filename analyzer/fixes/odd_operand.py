@@ -134,7 +134,7 @@ def _odd_expression(
 def _looked_at(code: Code, line: int, flow: Flow, node: Node, wanted: str, exprs: Sequence[ast.expr]) -> list[ast.expr]:
     """The arguments of a function that raised for a dtype which have the dtype of what it looked at."""
     has = {flow.dtype(ref) for ref in to_cast(flow, node.id, wanted)}
-    made = [one for one in flow.graph.ops() if one.module == node.module and has & {*flow.dtypes[one.id]}]
+    made = [one for one in flow.graph.ops() if has & {*flow.dtypes[one.id]}]
     named = [expr for expr in exprs if isinstance(expr, ast.Name) and code.assigned(expr.id, line)]
     return [expr for expr in named if any(_gives(code, line, expr, one) for one in made)]
 
@@ -166,11 +166,11 @@ def makes(flow: Flow, node: Node) -> bool:
 
 def _calls(code: Code, line: int, node: Node) -> Iterator[tuple[Mixing, str]]:
     """Operators and functions at the line that the operation may come from."""
-    called = node.call.strip("_")  # `F.grouped_mm` calls `torch._grouped_mm`
+    called = node.call.strip("_")  # `F.grouped_mm` calls `torch._grouped_mm`, and `linalg_inv` is `torch.linalg.inv`
     names = {[*node.op.split("."), ""][1].rstrip("_"), called}
     for one in code.at(line):
         if isinstance(one, ast.Call):
-            if called and _last(one.func).strip("_") == called:
+            if called and called in (_last(one.func).strip("_"), "_".join(ast.unparse(one.func).split(".")[-2:])):
                 yield one, ""
         elif isinstance(one, (ast.Assign, ast.Subscript)):
             if node.call == ("__setitem__" if isinstance(one, ast.Assign) else "__getitem__"):

@@ -104,6 +104,14 @@ class Code:
                     for inner in ast.walk(one))
         ]  # fmt: skip
 
+    def constants(self, name: str) -> list[ast.Assign | ast.AugAssign | ast.AnnAssign]:
+        """The statements outside of all functions that give a name its value."""
+        return [
+            one for one in self.tree.body if isinstance(one, (ast.Assign, ast.AugAssign, ast.AnnAssign))
+            and any(isinstance(inner, ast.Name) and inner.id == name and isinstance(inner.ctx, ast.Store)
+                    for inner in ast.walk(one))
+        ]  # fmt: skip
+
     def gives_one(self, one: Mixing) -> bool:
         """Whether what an expression gives is taken as one tensor, as far as the code around it says so."""
         if not isinstance(one, ast.expr):
