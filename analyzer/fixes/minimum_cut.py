@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from analyzer.fixes.search import fewest
@@ -13,6 +14,7 @@ from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Place
 from analyzer.ir.proposals import Proposal
 
+_NARROWS = attrgetter("narrows")
 _NAMED = 3
 """How many casts are spelled out."""
 
@@ -32,13 +34,8 @@ def cut(flow: Flow, findings: Sequence[Finding], folder: Path) -> Iterator[Propo
         edits = edited(folder, written)
         several = len(casts) > 1 and len({what for what, _ in casts}) == len(casts)
         if several and (edits or not written):
-            yield Proposal(
-                "cut",
-                _what(casts, written),
-                _change(flow, casts),
-                edits=edits,
-                narrows=sum(one.narrows for one in written),
-            )
+            change = _change(flow, casts)
+            yield Proposal("cut", _what(casts, written), change, edits=edits, narrows=sum(map(_NARROWS, written)))
 
 
 def _change(flow: Flow, casts: Sequence[tuple[str | Place, str]]) -> Mapping[str, Mapping[str, str]]:

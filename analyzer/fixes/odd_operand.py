@@ -32,9 +32,8 @@ def at_call(
     cast to the dtype that the odd operands have; none where they have several, or where it has several results. Where
     `back` is given, arguments do not follow the dtype of the module that they are given to.
     """
-    refs = [(node, ref) for node in nodes for ref in to_cast(flow, node.id, wanted)]
-    found = _call_at(code, line, nodes[0])
-    if found is None or not refs or any(ref in written(node) for node, ref in refs):  # a copy would be written into
+    found = _open_call(code, line, flow, nodes, wanted)
+    if found is None:
         return ()
     one, path = found
     if back is not None and path and _own_dtype(flow, nodes, wanted, path):
@@ -43,12 +42,26 @@ def at_call(
     dtype = written_dtype(code, wanted) if not dtype or f"torch.{wanted}" in METHODS else dtype
     if not odd or not dtype or any(expr in targets(one, code) for expr in odd):
         return ()
-    casts = [insertion for expr in odd for insertion in code.cast(expr, dtype)]
-    if back:
-        mixed = any(flow.dtype(ref) == wanted for node in nodes for ref in node.operands())
-        again = _dtype_back(code, one, odd, {flow.dtype(ref) for _, ref in refs}, wanted, mixed)
-        casts = [*casts, *code.cast(one, again)] if again and isinstance(one, ast.expr) else []
-    return tuple(casts)
+    casts = tuple(insertion for expr in odd for insertion in code.cast(expr, dtype))
+    return _and_back(code, flow, nodes, wanted, one, odd, casts) if back else casts
+
+
+def _open_call(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str) -> Any:
+    """The call at a line, unless what is odd in it cannot be cast: a copy would be written into."""
+    refs = [(node, ref) for node in nodes for ref in to_cast(flow, node.id, wanted)]
+    lost = any(ref in written(node) for node, ref in refs)
+    return _call_at(code, line, nodes[0]) if refs and not lost else None
+
+
+def _and_back(
+    code: Code, flow: Flow, nodes: Sequence[Node], wanted: str, one: Mixing, odd: Sequence[ast.expr],
+    casts: tuple[Insertion, ...],
+) -> tuple[Insertion, ...]:  # fmt: skip
+    """The casts of operands, and that of the result; none where the result is to stay as it is."""
+    was = {flow.dtype(ref) for node in nodes for ref in to_cast(flow, node.id, wanted)}
+    mixed = any(flow.dtype(ref) == wanted for node in nodes for ref in node.operands())
+    again = _dtype_back(code, one, odd, was, wanted, mixed)
+    return (*casts, *code.cast(one, again)) if again and isinstance(one, ast.expr) else ()
 
 
 def _dtype_back(

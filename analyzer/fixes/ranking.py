@@ -8,16 +8,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from analyzer.fixes.input_edits import in_their_file
+from analyzer.fixes.edits.input_files import in_their_file
+from analyzer.fixes.edits.number_limits import limits
+from analyzer.fixes.edits.whole_calls import wholes
 from analyzer.fixes.minimum_cut import cut
-from analyzer.fixes.number_limits import limits
 from analyzer.fixes.plan_changes import setups
 from analyzer.fixes.search import predicted
 from analyzer.fixes.source_casts import sources
 from analyzer.fixes.source_file import folder_of
 from analyzer.fixes.training_changes import trainings, unproposed
 from analyzer.fixes.trial import Case, Reload, attempt
-from analyzer.fixes.whole_calls import wholes
 from analyzer.ir.findings import Finding
 from analyzer.ir.literal_types import PROPOSALS
 from analyzer.ir.proposals import Failure, Proposal, Trial
@@ -47,6 +47,15 @@ def _judged(
     cases: Sequence[Case], model: Path, reload: Reload, asked: Sequence[Proposal], inputs: Path | None, scratch: Path
 ) -> list[Trial]:
     folder = folder_of(model)
+    own = _own(cases, folder, model, inputs, scratch)
+    tried = [attempt(cases, model, reload, one) for one in (*asked, *own[:RUN])]
+    skipped = [_not_run(cases, one) for one in own[RUN:]]
+    without = [_without(cases, case, finding, folder) for case in cases for finding in case.findings]
+    return _without_echoes(sorted([*tried, *skipped, *filter(None, without)], key=lambda trial: trial.rank))
+
+
+def _own(cases: Sequence[Case], folder: Path, model: Path, inputs: Path | None, scratch: Path) -> list[Proposal]:
+    """The tool's own proposals, what is run first before the others."""
     given: dict[str, Proposal] = {}
     for case in cases:
         for one in _proposals(case, folder):
@@ -55,11 +64,11 @@ def _judged(
     for one in [*in_their_file(given.values(), model, inputs, scratch)]:
         given.setdefault(one.what, one)
     promising = [one for one in given.values() if _may_help(cases, one)]
-    own = _every_kind_first(sorted(promising or given.values(), key=lambda one: _promise(cases, one)))
-    tried = [attempt(cases, model, reload, one) for one in (*asked, *own[:RUN])]
-    skipped = [_not_run(cases, one) for one in own[RUN:]]
-    without = [_without(cases, case, finding, folder) for case in cases for finding in case.findings]
-    ranked = sorted([*tried, *skipped, *filter(None, without)], key=lambda trial: trial.rank)
+    return _every_kind_first(sorted(promising or given.values(), key=lambda one: _promise(cases, one)))
+
+
+def _without_echoes(ranked: Sequence[Trial]) -> list[Trial]:
+    """The trials without those that do the very same as a better one."""
     kept: list[Trial] = []
     for trial in ranked:
         at = next((number for number, other in enumerate(kept) if _echoes(trial, other)), None)
@@ -86,7 +95,8 @@ def _echoes(trial: Trial, better: Trial) -> bool:
 
 def judge_edits(case: Case, finding: Finding, model: Path, reload: Reload) -> Trial | None:
     """The best proved change of the model's source for one finding of a stage; None if none of RUN helps."""
-    own = list(sources(case.flow, [finding], folder_of(model)))
+    folder, found = folder_of(model), (case.flow, [finding])
+    own = [*sources(*found, folder), *wholes(*found, folder), *limits(*found, folder)]
     tried = [attempt([case], model, reload, one) for one in own[:RUN]]
     return next((trial for trial in sorted(tried, key=lambda trial: trial.rank) if trial.proved), None)
 

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from analyzer import oracle
 from analyzer.fixes.writes import written
+from analyzer.ir import walk
 from analyzer.ir.blame import handed_on
 from analyzer.ir.blame.roles import valued
 from analyzer.ir.dtypes import is_float, keeping, kind, real_part, width
 from analyzer.ir.findings import Finding, Origin
 from analyzer.ir.flow import Flow
-from analyzer.ir.graph import CALLED, Arg, Node, Place, Ref, Spec, causes
+from analyzer.ir.graph import CALLED, Node, Place, Ref, Spec, causes
 from analyzer.ir.literal_types import DTYPE_KINDS
 from analyzer.ir.plan import names
 from analyzer.ir.proposals import Proposal
@@ -68,16 +69,11 @@ def taken(flow: Flow, node: Node) -> tuple[str, ...]:
 
 
 def _takes(flow: Flow, node: Node, dtype: str) -> bool:
-    def recast(arg: Arg) -> Arg:
-        if isinstance(arg, tuple):
-            return tuple(map(recast, arg))
-        if not isinstance(arg, Ref):
-            return arg
-        has = flow.dtype(arg)
-        return Spec(dtype if is_float(has) else has, flow.graph.spec(arg).shape)
+    def recast(ref: Ref) -> Spec:
+        has = flow.dtype(ref)
+        return Spec(dtype if is_float(has) else has, flow.graph.spec(ref).shape)
 
-    args: Any = recast(node.args)
-    kwargs: Any = tuple((name, recast(value)) for name, value in node.kwargs)
+    args, kwargs = walk.changed((node.args, node.kwargs), Ref, recast)
     return isinstance(oracle.ask(node.op, args, kwargs, flow.plan.device), oracle.Dtypes)
 
 

@@ -27,6 +27,7 @@ _ARITHMETIC: Final[Mapping[type[ast.operator], Callable[[float, float], float]]]
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.Pow: operator.pow,
 }  # fmt: skip
+_DEEPEST: Final = 8
 _LARGEST: Final = 1e300
 """No number is worked out beyond it."""
 _MADE: Final = ("tensor", "new_tensor", "float", "full")
@@ -80,23 +81,28 @@ def _at(code: Code, line: int, node: Node, number: float, dtype: str) -> tuple[I
         given = [arg for arg in _arguments(one)[-1:] if isinstance(arg, ast.Attribute)]
     if len(given) != 1:
         return ()
-    owner = one.func.value if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) else None
-    owner = one.targets[0].value if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Subscript) else owner
-    held = owner is not None and pure(owner) and not code.imports(ast.unparse(owner).partition(".")[0])
-    source = f"{ast.unparse(owner)}.dtype" if held and owner is not None else f"torch.{dtype}"
-    return (code.replaced(given[0], f"torch.finfo({source}).{'min' if number < 0 else 'max'}"),)
+    limit = "min" if number < 0 else "max"
+    return (code.replaced(given[0], f"torch.finfo({_own_dtype(code, one) or f'torch.{dtype}'}).{limit}"),)
+
+
+def _own_dtype(code: Code, one: Mixing) -> str:
+    """`scores.dtype` of `scores.masked_fill(...)` and `scores[mask] = ...`; "" where the tensor is not so plain."""
+    owner: ast.expr | None = None
+    if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute):
+        owner = one.func.value
+    elif isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Subscript):
+        owner = one.targets[0].value
+    if owner is None or not pure(owner) or code.imports(ast.unparse(owner).partition(".")[0]):
+        return ""
+    return f"{ast.unparse(owner)}.dtype"
 
 
 def _arguments(one: Mixing) -> list[ast.expr]:
     if isinstance(one, ast.Call):
         return [*one.args, *(keyword.value for keyword in one.keywords)]
-    return (
-        [one.value]
-        if isinstance(one, (ast.Assign, ast.AugAssign))
-        else [one.right]
-        if isinstance(one, ast.BinOp)
-        else []
-    )
+    if isinstance(one, ast.BinOp):
+        return [one.left, one.right]
+    return [one.value] if isinstance(one, (ast.Assign, ast.AugAssign)) else []
 
 
 def _is_number(code: Code, line: int, arg: ast.expr, number: float) -> bool:
@@ -106,27 +112,37 @@ def _is_number(code: Code, line: int, arg: ast.expr, number: float) -> bool:
 
 def _value(code: Code, line: int, one: ast.expr, depth: int = 0) -> float | None:
     """The number that an expression is, where that can be read in the file; else None."""
-    if depth > 8:
+    if depth > _DEEPEST:
         return None
     if isinstance(one, ast.Constant):
-        return float(one.value) if isinstance(one.value, (int, float)) and not isinstance(one.value, bool) else None
-    if isinstance(one, ast.UnaryOp) and isinstance(one.op, ast.USub):
-        inner = _value(code, line, one.operand, depth + 1)
-        return None if inner is None else -inner
-    if isinstance(one, ast.BinOp) and type(one.op) in _ARITHMETIC:
-        left, right = (_value(code, line, side, depth + 1) for side in (one.left, one.right))
-        return None if left is None or right is None else _computed(type(one.op), left, right)
-    if isinstance(one, ast.Name):
-        made = code.assigned(one.id, line) or code.constants(one.id)
-        values = {_value(code, line, each.value, depth + 1) for each in made if each.value}
-        return values.pop() if len(values) == 1 else None
-    if isinstance(one, ast.IfExp):
-        branches = [_value(code, line, side, depth + 1) for side in (one.body, one.orelse)]
-        return next((value for value in branches if value is not None), None)
+        return float(one.value) if type(one.value) in (int, float) else None  # type: ignore[arg-type]
+    if isinstance(one, (ast.UnaryOp, ast.BinOp)):
+        return _worked_out(code, line, one, depth)
     if isinstance(one, ast.Attribute) and one.attr in ("min", "max") and isinstance(one.value, ast.Call):
         return _limit(one.value, one.attr)
-    made_of = one.args[-1:] if isinstance(one, ast.Call) and ast.unparse(one.func).rpartition(".")[2] in _MADE else []
-    return _value(code, line, made_of[0], depth + 1) if made_of else None
+    values = [_value(code, line, each, depth + 1) for each in _same(code, line, one)]
+    return next((value for value in values if value is not None), None)
+
+
+def _same(code: Code, line: int, one: ast.expr) -> Sequence[ast.expr]:
+    """The expressions that a name, a choice, or a tensor of one number may be."""
+    if isinstance(one, ast.Name):
+        made = [each.value for each in code.assigned(one.id, line) or code.constants(one.id) if each.value]
+        return made if len(made) == 1 else ()
+    if isinstance(one, ast.IfExp):
+        return (one.body, one.orelse)
+    makes = isinstance(one, ast.Call) and ast.unparse(one.func).rpartition(".")[2] in _MADE
+    return one.args[-1:] if makes and isinstance(one, ast.Call) else ()
+
+
+def _worked_out(code: Code, line: int, one: ast.UnaryOp | ast.BinOp, depth: int) -> float | None:
+    if isinstance(one, ast.UnaryOp):
+        inner = _value(code, line, one.operand, depth + 1)
+        return -inner if inner is not None and isinstance(one.op, ast.USub) else None
+    left, right = (_value(code, line, side, depth + 1) for side in (one.left, one.right))
+    if left is None or right is None or type(one.op) not in _ARITHMETIC:
+        return None
+    return _computed(type(one.op), left, right)
 
 
 def _computed(kind: type[ast.operator], left: float, right: float) -> float | None:

@@ -55,14 +55,15 @@ def _casts(code: Code, given: Mapping[str, str]) -> tuple[Insertion, ...]:
 def _value(code: Code, name: str) -> ast.expr | None:
     """The one expression that a function of the file gives by that name."""
     makers = [one for one in code.tree.body if isinstance(one, ast.FunctionDef) and one.name in _MAKERS]
-    inner = [one for maker in makers for one in ast.walk(maker)]
-    keyed = [
-        value for one in inner if isinstance(one, ast.Dict) for key, value in zip(one.keys, one.values, strict=True)
-        if isinstance(key, ast.Constant) and key.value == name
-    ]  # fmt: skip
-    named = [
-        keyword.value for one in inner if isinstance(one, ast.Call) and ast.unparse(one.func) == "dict"
-        for keyword in one.keywords if keyword.arg == name
-    ]  # fmt: skip
-    found = [*keyed, *named]
+    found = [value for maker in makers for one in ast.walk(maker) for value in _given_by(one, name)]
     return found[0] if len(found) == 1 and not isinstance(found[0], (ast.Constant, ast.Dict, ast.List)) else None
+
+
+def _given_by(one: ast.AST, name: str) -> Iterator[ast.expr]:
+    """What `{"x": ...}` or `dict(x=...)` gives by a name."""
+    if isinstance(one, ast.Dict):
+        for key, value in zip(one.keys, one.values, strict=True):
+            if isinstance(key, ast.Constant) and key.value == name:
+                yield value
+    elif isinstance(one, ast.Call) and ast.unparse(one.func) == "dict":
+        yield from (keyword.value for keyword in one.keywords if keyword.arg == name)
