@@ -10,6 +10,7 @@ from analyzer.ir.proposals import Edit
 from tests.corpus.case import SILENT, STOPS, Case
 from tests.corpus.mending import RAISING, outcomes
 from tests.corpus.running import NAMES, case, mechanism, real, report, stop
+from tests.corpus.variants import VARIANTS
 
 HEAD = """# Reported faults, rebuilt
 
@@ -37,9 +38,11 @@ def shares() -> str:
     silent = [name for name in NAMES if case(name).kind == SILENT]
     told = [name for name in silent if case(name).severity == "warning"]
     mended = [name for name in RAISING if mends(name)]
+    variants = [name for name in VARIANTS if mends(name)]
     return (
         f"Of {len(RAISING)} faults that raise, {len(mended)} ({len(mended) / len(RAISING):.0%}) get a fix that mends "
-        f"the real run. Of {len(silent)} silent ones, {len(told)} ({len(told) / len(silent):.0%}) are told as warnings."
+        f"the real run; of {len(VARIANTS)} variants of them, {len(variants)} do.\nOf {len(silent)} silent ones, "
+        f"{len(told)} ({len(told) / len(silent):.0%}) are told as warnings."
     )
 
 
