@@ -35,7 +35,7 @@ What a module of the tool itself holds that is written to after its import. Ther
 """
 _OF_DATA = "A cache of a data file that comes with the tool."
 STATE = {
-    "analyzer/running/real_runs/real_tensors.py: _REAL": "Whether a real run goes on, whose tensors are no abstract ones.",
+    "analyzer/running/real_runs/real_tensors.py: _REAL": "Whether a real run goes on: its tensors are real.",
     "analyzer/actions/source_quotes.py: packages()": "A cache of where packages are installed.",
     "analyzer/api.py: DISPLAYS": "How a report shows itself in a notebook: filled at import, from a floor above.",
     "analyzer/capture/autocast/policies.py: _ANSWERS": "A cache of what autocast's kernels do, by signature.",

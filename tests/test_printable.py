@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from analyzer.cli.messages import complain, progress
-from analyzer.ir.proposals import Proposal, Trial
+from analyzer.ir.fixes.proposals import Proposal, Trial
 from analyzer.printable import logged, shown
 from analyzer.render import fixes, terminal
 from analyzer.render.check import text as check_text

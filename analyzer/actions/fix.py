@@ -11,8 +11,8 @@ from analyzer import fixes, loaders
 from analyzer.actions.trace import builder
 from analyzer.capture import Captured, Loaded
 from analyzer.inputs.learning import learned
+from analyzer.ir.fixes.proposals import Edit, Proposal, Trial
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposals import Edit, Proposal, Trial
 from analyzer.loaders.remote_code.environment import environment
 from analyzer.loaders.request import ModelRequest
 from analyzer.report import Report
@@ -36,7 +36,9 @@ def run_fix(
         errors = sum(case.errors for case in cases)
         early = [f"the run stops early: {s.reason} at {s.place}" for case in cases if (s := case.flow.graph.stop)]
         request.progress("trying fixes")
-        return errors, fixes.judge(cases, path, reload, asked, _bench(stages[0], stack)), next(iter(early), "")
+        bench = _bench(stages[0], stack)
+        trials = fixes.judge(cases, path, reload, asked, stages[0].inputs_file, bench)
+        return errors, trials, next(iter(early), "")
 
 
 def run_edits(request: ModelRequest, report: Report, wanted: Sequence[tuple[int, int]]) -> list[Edit | None]:

@@ -33,6 +33,10 @@ def told(place: Place, module: str) -> Iterator[None]:
         _TOLD.pop()
 
 
+_KERNEL: Final = ("backend_impl", "torch/_library/custom_ops.py")
+"""The frame of torch that runs a custom kernel: its function, and the end of its file."""
+
+
 class SourceLines:
     """Reads the stack of a running model; file names are shown relative to the model's folder."""
 
@@ -84,11 +88,26 @@ class SourceLines:
             frame = frame.f_back
         return tuple(found)
 
+    def callers_of(self, error: BaseException) -> tuple[Place, ...]:
+        """The lines of the model's folder that an error came through, nearest first; none where there is no folder."""
+        found, trace = [], error.__traceback__ if self._root else None
+        while trace is not None:
+            name = trace.tb_frame.f_code.co_filename
+            if name.startswith(self._root) and not self._is_foreign(trace.tb_frame.f_code):
+                found.append(Place(self.show(name), trace.tb_lineno))
+            trace = trace.tb_next
+        return tuple(reversed(found))
+
     def of_error(self, error: BaseException) -> tuple[Place, str]:
-        """The innermost line of a traceback outside torch and this package, and the path of the innermost module."""
+        """The innermost line of a traceback outside torch and this package, and the path of the innermost module.
+
+        What a kernel does that is written in Python, with `torch.library.custom_op`, is its own affair.
+        """
         place, module, trace = Place(), "", error.__traceback__
         while trace is not None:
             code = trace.tb_frame.f_code
+            if code.co_name == _KERNEL[0] and code.co_filename.endswith(_KERNEL[1]):
+                break
             if not self._is_foreign(code):
                 place = Place(self.show(code.co_filename), trace.tb_lineno)
             if self._is_method(code):

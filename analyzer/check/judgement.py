@@ -16,7 +16,7 @@ from analyzer.ir.findings import Finding
 from analyzer.ir.literal_types import SEVERITIES, Severity, State
 
 if TYPE_CHECKING:  # these stand on torch; here they are only read
-    from analyzer.ir.proposals import Edit
+    from analyzer.ir.fixes.proposals import Edit
     from analyzer.report import Report
 
 NEW: Final = "new"

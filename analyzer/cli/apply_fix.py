@@ -9,32 +9,37 @@ from typing import Final, Literal
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import is_file, read_small
 from analyzer.foreign.links import is_own, lies_in
+from analyzer.ir.fixes.proposals import Edit, Proposal, Trial
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposals import Proposal, Trial
 from analyzer.output_files import deliver, deliver_all, deliver_folder
 
 Form = Literal["plan", "copy", "in place"]
 """What a fix is written as."""
 _CODE: Final = (".py", ".json")
 """What of a model folder a patched copy holds."""
+_INPUTS: Final = "analyze_inputs.py"
+"""The name of an inputs file in a patched copy, where it is found without being named."""
 _PLAN: Final = "plan.json"
 """The file in a patched copy that holds the set-up which the patch needs."""
 
 
-def apply(model: Path, plans: Sequence[Plan], trials: Sequence[Trial], target: Path | None) -> list[str]:
+def apply(
+    model: Path, plans: Sequence[Plan], trials: Sequence[Trial], target: Path | None, inputs: Path | None = None
+) -> list[str]:
     """Write the best fix of the wanted form into `target`, or over the code where there is none; what is to be told.
 
-    What is proved comes first; what was cleared in the trace alone is written where nothing is, and that is told.
-    Raises AnalyzerError where no such fix clears every error, or where it cannot be written.
+    The code is the model's own, or the file of a person that makes its inputs. What is proved comes first; what was
+    cleared in the trace alone is written where nothing is, and that is told. Raises AnalyzerError where no such fix
+    clears every error, or where it cannot be written.
     """
     form: Form = "in place" if target is None else "plan" if target.suffix == ".json" else "copy"
     trial = _best(trials, form)
     best = trial.proposal
     applied = f"applied: {best.what}" + ("" if trial.proved else f" ({trial.verdict()})")
-    _check(model, best)
+    _check(model, best, inputs)
     plan = _plan_file(best, plans) if best.sets else b""
     if target is None:
-        _over(model, best)
+        _over(model, best, inputs)
     elif form == "plan":
         deliver(str(target), plan)
     else:
@@ -54,15 +59,22 @@ def _best(trials: Sequence[Trial], form: Form) -> Trial:
     raise AnalyzerError(f"no {kind} clears all errors", hint="see the table for what helps")
 
 
-def _check(model: Path, proposal: Proposal) -> None:
-    """Refuse edits of anything but the model's own code as it is now: the worker that made them ran foreign code."""
+def _check(model: Path, proposal: Proposal, inputs: Path | None) -> None:
+    """Refuse edits of anything but code that a person named, as it is: the worker that made them ran foreign code."""
     folder, own = _folder(model), set(_code(model))
     for edit in proposal.edits:
-        file = folder / edit.file
-        if edit.file not in own or not lies_in(file, folder):
+        file = _file(model, edit, inputs)
+        if file is None or (not edit.of_inputs and (edit.file not in own or not lies_in(file, folder))):
             raise AnalyzerError(f"the fix changes {edit.file}, which is no code of {model}", hint="nothing was written")
         if file.read_bytes().decode("utf-8", "surrogateescape") != edit.before:
             raise AnalyzerError(f"{file} has changed since it was traced", hint="run analyze fix again")
+
+
+def _file(model: Path, edit: Edit, inputs: Path | None) -> Path | None:
+    """The file that an edit changes; None if it is to be the inputs file, and is none."""
+    if not edit.of_inputs:
+        return _folder(model) / edit.file
+    return inputs if inputs is not None and inputs.name == edit.file else None
 
 
 def _fits(proposal: Proposal, form: Form) -> bool:
@@ -77,10 +89,11 @@ def _plan_file(proposal: Proposal, plans: Sequence[Plan]) -> bytes:
     return dump([proposal.plan(plan) for plan in plans])
 
 
-def _over(model: Path, proposal: Proposal) -> None:
+def _over(model: Path, proposal: Proposal, inputs: Path | None) -> None:
     """Patch the code itself and keep each file as `.orig`; nothing is written if one of those is there already."""
     folder = _folder(model)
-    changed = {folder / edit.file: edit.after.encode() for edit in proposal.edits}
+    files = ((_file(model, edit, inputs), edit.after.encode()) for edit in proposal.edits)
+    changed = {file: content for file, content in files if file is not None}
     kept = {file: file.with_name(f"{file.name}.orig") for file in changed}
     if there := [one for one in kept.values() if one.exists()]:
         raise AnalyzerError(f"{there[0]} is there already", hint="move it away first")
@@ -90,7 +103,7 @@ def _over(model: Path, proposal: Proposal) -> None:
 def _patched(model: Path, proposal: Proposal, plan: bytes) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file of a patched copy."""
     folder = _folder(model)
-    edits = {edit.file: edit.after.encode() for edit in proposal.edits}
+    edits = {_INPUTS if edit.of_inputs else edit.file: edit.after.encode() for edit in proposal.edits}
     for name in _code(model):
         if name not in edits:
             yield name, read_small(folder / name)

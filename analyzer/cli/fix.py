@@ -57,12 +57,13 @@ def fix_command(
             found, ended = pipeline.fix(worker, request, tell)
     errors, trials, incomplete = found.errors, found.trials, found.incomplete
     applies = bool(errors and ended is None and (target or in_place))
+    inputs = Path(request.inputs) if request.inputs else None
     written = True
     if out is not None:
         write = fixes.to_json if out.suffix == ".json" else fixes.to_markdown
         written = delivered({str(out): write(trials, incomplete)})
     try:
-        told = apply(asked.model, found.plans, trials, target) if applies else []
+        told = apply(asked.model, found.plans, trials, target, inputs) if applies else []
     finally:  # why there is nothing to apply stands in the table
         with for_people():
             fixes.show(trials, Console(file=sys.stdout), errors, diffs, incomplete)

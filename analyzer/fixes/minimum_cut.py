@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from analyzer.fixes.search import fewest
 from analyzer.fixes.source_casts import Written, edited, writable
 from analyzer.ir.dtypes import short
 from analyzer.ir.findings import Finding
+from analyzer.ir.fixes.proposals import Proposal
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Place
-from analyzer.ir.proposals import Proposal
 
+_NARROWS = attrgetter("narrows")
 _NAMED = 3
 """How many casts are spelled out."""
 
@@ -32,7 +34,8 @@ def cut(flow: Flow, findings: Sequence[Finding], folder: Path) -> Iterator[Propo
         edits = edited(folder, written)
         several = len(casts) > 1 and len({what for what, _ in casts}) == len(casts)
         if several and (edits or not written):
-            yield Proposal("cut", _what(casts, written), _change(flow, casts), edits=edits)
+            change = _change(flow, casts)
+            yield Proposal("cut", _what(casts, written), change, edits=edits, narrows=sum(map(_NARROWS, written)))
 
 
 def _change(flow: Flow, casts: Sequence[tuple[str | Place, str]]) -> Mapping[str, Mapping[str, str]]:

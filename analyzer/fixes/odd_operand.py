@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from analyzer.fixes.search import to_cast
 from analyzer.fixes.source_file import METHODS, Code, Insertion, Mixing, arguments, operands, pure, targets
 from analyzer.fixes.writes import written
 from analyzer.ir.blame import handed_on, is_told
-from analyzer.ir.dtypes import keeping, kind
+from analyzer.ir.dtypes import keeping, kind, width
 from analyzer.ir.flow import Flow
-from analyzer.ir.graph import CALLED, CAST, Node, Ref, above
+from analyzer.ir.graph import CALLED, CAST, CHECK, Node, Ref, above
 
 _OPERATORS: Final[dict[type[ast.operator], tuple[str, ...]]] = {
     ast.Add: ("add",), ast.Sub: ("sub", "rsub"), ast.Mult: ("mul",), ast.Div: ("div",),
@@ -23,21 +23,58 @@ _ORDER: Final = {"addmm": (1, 2, 0), "baddbmm": (1, 2, 0)}
 """Operations that take the bias first -> the operand that each expression of the call `linear` is."""
 
 
-def at_call(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str) -> tuple[Insertion, ...]:
+def at_call(
+    code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, *, back: bool | None = None
+) -> tuple[Insertion, ...]:
     """The cast of what is odd in the call at a line that the nodes come from; none where that is not plain.
 
-    The nodes are refused calls, or mix dtypes themselves; they may run deep below the line.
+    The nodes are refused calls, or mix dtypes themselves; they may run deep below the line. With `back`, the result is
+    cast to the dtype that the odd operands have; none where they have several, or where it has several results. Where
+    `back` is given, arguments do not follow the dtype of the module that they are given to.
     """
-    refs = [(node, ref) for node in nodes for ref in to_cast(flow, node.id, wanted)]
-    found = _call_at(code, line, nodes[0])
-    if found is None or not refs or any(ref in written(node) for node, ref in refs):  # a copy would be written into
+    found = _open_call(code, line, flow, nodes, wanted)
+    if found is None:
         return ()
     one, path = found
+    if back is not None and path and _own_dtype(flow, nodes, wanted, path):
+        return ()
     odd, dtype = _odd(code, line, flow, nodes, wanted, one, path)
-    dtype = _named(code, wanted) if not dtype or f"torch.{wanted}" in METHODS else dtype
+    dtype = written_dtype(code, wanted) if not dtype or f"torch.{wanted}" in METHODS else dtype
     if not odd or not dtype or any(expr in targets(one, code) for expr in odd):
         return ()
-    return tuple(insertion for expr in odd for insertion in code.cast(expr, dtype))
+    casts = tuple(insertion for expr in odd for insertion in code.cast(expr, dtype))
+    return _and_back(code, flow, nodes, wanted, one, odd, casts) if back else casts
+
+
+def _open_call(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str) -> Any:
+    """The call at a line, unless what is odd in it cannot be cast: a copy would be written into."""
+    refs = [(node, ref) for node in nodes for ref in to_cast(flow, node.id, wanted)]
+    lost = any(ref in written(node) for node, ref in refs)
+    return _call_at(code, line, nodes[0]) if refs and not lost else None
+
+
+def _and_back(
+    code: Code, flow: Flow, nodes: Sequence[Node], wanted: str, one: Mixing, odd: Sequence[ast.expr],
+    casts: tuple[Insertion, ...],
+) -> tuple[Insertion, ...]:  # fmt: skip
+    """The casts of operands, and that of the result; none where the result is to stay as it is."""
+    was = {flow.dtype(ref) for node in nodes for ref in to_cast(flow, node.id, wanted)}
+    mixed = any(flow.dtype(ref) == wanted for node in nodes for ref in node.operands())
+    again = _dtype_back(code, one, odd, was, wanted, mixed)
+    return (*casts, *code.cast(one, again)) if again and isinstance(one, ast.expr) else ()
+
+
+def _dtype_back(
+    code: Code, one: Mixing, odd: Sequence[ast.expr], was: Collection[str], wanted: str, mixed: bool
+) -> str:
+    """The source of the dtype that a result is cast back to; "" if it is not what the code around it works in.
+
+    That is no dtype of a stored tensor, none that nothing is computed in, and none that was too wide.
+    """
+    stored = any(isinstance(expr, ast.Attribute) for expr in odd)
+    if stored or len(was) != 1 or not code.gives_one(one) or any(width(dtype) < 2 for dtype in was):
+        return ""
+    return "" if mixed and width(*was) > width(wanted) else _dtype_of(odd) or written_dtype(code, *was)
 
 
 def _odd(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, one: Any, path: Any) -> tuple[Any, Any]:
@@ -50,12 +87,28 @@ def _odd(code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, 
     return _odd_expression(code, line, flow, nodes, wanted, exprs)
 
 
+def called(code: Code, line: int, node: Node) -> Mixing | None:
+    """The only call at a line that a node can come from."""
+    found = _call_at(code, line, node)
+    return found[0] if found else None
+
+
 def _call_at(code: Code, line: int, node: Node) -> Any:
     """The only call at a line that a node can come from, and the way from it to the node; None if there are others."""
     found = list(_module_calls(code, line, node))
     if not found and (code.name, line) == (node.place.file, node.place.line):
         found = list(_calls(code, line, node))
+    if not found and node.op == CHECK:
+        found = list(_checked(code, line, node))
     return found[0] if len(found) == 1 else None
+
+
+def _checked(code: Code, line: int, node: Node) -> Iterator[tuple[Mixing, str]]:
+    """The call at a line of the function in which code raised for a dtype, where that is in the same file."""
+    name = getattr(code.function(node.place.line), "name", "") if code.name == node.place.file else ""
+    for one in code.at(line):
+        if isinstance(one, ast.Call) and name and _last(one.func) == name:
+            yield one, ""
 
 
 def _odd_argument(
@@ -69,7 +122,7 @@ def _odd_argument(
     odd, _ = _by_ends(code, line, flow, nodes, wanted, exprs, lambda node: _under(node, path))
     if whole := _complex(flow, nodes, wanted, path):
         kept = keeping(whole, wanted)
-        return odd if kept and _named(code, kept) else [], f"torch.{kept}"
+        return odd if kept and written_dtype(code, kept) else [], f"torch.{kept}"
     return odd or only, _held_dtype(one, path, flow, wanted)
 
 
@@ -83,10 +136,20 @@ def _odd_expression(
     code: Code, line: int, flow: Flow, nodes: Sequence[Node], wanted: str, exprs: Sequence[ast.expr]
 ) -> tuple[Sequence[ast.expr], str]:
     """The odd operands of an operator or a function, and the source of the dtype that they are to have."""
+    if nodes[0].op == CHECK:
+        return _looked_at(code, line, flow, nodes[0], wanted, exprs), ""
     odd, fine = _by_position(flow, nodes[0], wanted, exprs)
     if not odd:
         odd, fine = _by_ends(code, line, flow, nodes, wanted, exprs, lambda node: node.place == nodes[0].place)
     return odd, _dtype_of(fine)
+
+
+def _looked_at(code: Code, line: int, flow: Flow, node: Node, wanted: str, exprs: Sequence[ast.expr]) -> list[ast.expr]:
+    """The arguments of a function that raised for a dtype which have the dtype of what it looked at."""
+    has = {flow.dtype(ref) for ref in to_cast(flow, node.id, wanted)}
+    made = [one for one in flow.graph.ops() if has & {*flow.dtypes[one.id]}]
+    named = [expr for expr in exprs if isinstance(expr, ast.Name) and code.assigned(expr.id, line)]
+    return [expr for expr in named if any(_gives(code, line, expr, one) for one in made)]
 
 
 def _dtype_of(exprs: Iterable[ast.expr]) -> str:
@@ -97,11 +160,11 @@ def _dtype_of(exprs: Iterable[ast.expr]) -> str:
 def at_value(code: Code, node: Node, wanted: str) -> tuple[Insertion, ...]:
     """The cast of a value where it is made, by the one call of that name at the line."""
     calls = [one for one in code.at(node.place.line) if isinstance(one, ast.Call) and _last(one.func) == node.call]
-    dtype = _named(code, wanted)
+    dtype = written_dtype(code, wanted)
     return code.cast(calls[0], dtype) if len(calls) == 1 and dtype else ()
 
 
-def _named(code: Code, wanted: str) -> str:
+def written_dtype(code: Code, wanted: str) -> str:
     """The dtype as the file can write it; "" if it cannot."""
     dtype = f"torch.{wanted}"
     return dtype if dtype in METHODS or code.imports("torch") else ""
@@ -116,11 +179,11 @@ def makes(flow: Flow, node: Node) -> bool:
 
 def _calls(code: Code, line: int, node: Node) -> Iterator[tuple[Mixing, str]]:
     """Operators and functions at the line that the operation may come from."""
-    called = node.call.strip("_")  # `F.grouped_mm` calls `torch._grouped_mm`
+    called = node.call.strip("_")  # `F.grouped_mm` calls `torch._grouped_mm`, and `linalg_inv` is `torch.linalg.inv`
     names = {[*node.op.split("."), ""][1].rstrip("_"), called}
     for one in code.at(line):
         if isinstance(one, ast.Call):
-            if called and _last(one.func).strip("_") == called:
+            if called and called in (_last(one.func).strip("_"), "_".join(ast.unparse(one.func).split(".")[-2:])):
                 yield one, ""
         elif isinstance(one, (ast.Assign, ast.Subscript)):
             if node.call == ("__setitem__" if isinstance(one, ast.Assign) else "__getitem__"):

@@ -17,14 +17,15 @@ from analyzer.fixes.real.bench import Bench, Model, recast
 from analyzer.fixes.real.sources import Source
 from analyzer.fixes.search import odd_origins
 from analyzer.fixes.trial import other_outputs, warned
+from analyzer.fixes.value_effects import of_origins
 from analyzer.fixes.writes import lost, reached
 from analyzer.ir import walk
 from analyzer.ir.dtypes import keeping, short
 from analyzer.ir.findings import Finding, Fix, Origin
+from analyzer.ir.fixes.proof import STILL_FAILS, RealRun
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Spec, causes, in_any_layer
 from analyzer.ir.plan import Plan
-from analyzer.ir.proof import STILL_FAILS, RealRun
 from analyzer.propagate import propagate
 from analyzer.running.forward import capture
 from analyzer.running.real_runs.real_run import copied
@@ -142,7 +143,7 @@ def _try(
     before = {(flow.graph[n].place, flow.graph[n].module) for n in flow.refusals}
     fresh = any((node.place, node.module) not in before for node in refused)  # the fault has only moved
     cleared = not fresh and not any((node.place, node.module) in places for node in refused)
-    fix = Fix(_what(origins, dtype), False, len(refused), cost, cleared)
+    fix = Fix(_what(origins, dtype), False, len(refused), cost, cleared, values=of_origins(origins, dtype))
     if not cleared:
         return fix
     new = propagate(graph, plan, inventory=loaded.inventory)

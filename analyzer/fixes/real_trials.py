@@ -12,8 +12,8 @@ from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.fixes.real.bench import Bench
 from analyzer.fixes.trial import Case, patched_copy
 from analyzer.ir.findings import Finding
-from analyzer.ir.proof import MENDS, STILL_FAILS, RealRun
-from analyzer.ir.proposals import Trial
+from analyzer.ir.fixes.proof import MENDS, STILL_FAILS, RealRun
+from analyzer.ir.fixes.proposals import Trial
 
 SECONDS: Final = 120.0
 """How long all real runs of one command may compute; what is left then is not run."""

@@ -6,19 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from analyzer import oracle
 from analyzer.fixes.writes import written
+from analyzer.ir import walk
 from analyzer.ir.blame import handed_on
 from analyzer.ir.blame.roles import valued
-from analyzer.ir.dtypes import is_float, keeping, kind, real_part
+from analyzer.ir.dtypes import is_float, keeping, kind, real_part, width
 from analyzer.ir.findings import Finding, Origin
+from analyzer.ir.fixes.proposals import Proposal
 from analyzer.ir.flow import Flow
-from analyzer.ir.graph import Node, Place, Ref, causes
+from analyzer.ir.graph import CALLED, Node, Place, Ref, Spec, causes
 from analyzer.ir.literal_types import DTYPE_KINDS
 from analyzer.ir.plan import names
-from analyzer.ir.proposals import Proposal
 from analyzer.propagate import propagate
 
+_COMPUTED: Final = ("float32", "bfloat16", "float16")
+"""Dtypes that models compute in."""
 _SOURCE, _SINK = ("source",), ("sink",)
+_HELD: Final = ("parameter", "buffer")
 _CASTABLE: Final = ("parameter", "buffer", "input")
 
 
@@ -26,11 +31,16 @@ def to_cast(flow: Flow, node_id: str, wanted: str = "") -> tuple[Ref, ...]:
     """The odd operands of a refused call, where a cast loses none of them; () if one of them may not be cast.
 
     Integers become floats, but no floats integers, and no complex numbers floats, unless they are an index or a mask.
+    Stored numbers of eight bits are codes of a quantised weight: what they mean is another tensor's to say.
     """
     odd, node = flow.odd(node_id, wanted), flow.graph[node_id]
     rank, values = DTYPE_KINDS.index(kind(wanted or node.repair)), valued(node)
-    loses = any(ref in values and DTYPE_KINDS.index(kind(flow.dtype(ref))) > rank for ref in odd)
+    loses = any(ref in values and (DTYPE_KINDS.index(kind(flow.dtype(ref))) > rank or _codes(flow, ref)) for ref in odd)
     return () if loses else odd
+
+
+def _codes(flow: Flow, ref: Ref) -> bool:
+    return flow.dtype(ref) in ("int8", "uint8") and any(one.kind in _HELD for one in flow.origins(ref))
 
 
 def wanted_by(flow: Flow, node: Node) -> tuple[str, str]:
@@ -40,6 +50,31 @@ def wanted_by(flow: Flow, node: Node) -> tuple[str, str]:
     """
     into = next((flow.dtype(ref) for ref in written(node)), "")
     return node.repair, into if into and node.repair else node.repair
+
+
+def taken(flow: Flow, node: Node) -> tuple[str, ...]:
+    """The dtypes in which a refused call would run if all its floats had them, those that it was given some of first.
+
+    Where it was given one dtype alone, its kernel has none for that. Of code that only looked at a tensor, such as a
+    check in a library, nothing is known: it may take any other.
+    """
+    given = list(dict.fromkeys(flow.dtype(ref) for ref in valued(node) if is_float(flow.dtype(ref))))
+    others = [dtype for dtype in _COMPUTED if dtype not in given]
+    if not given:
+        return ()
+    if node.op.startswith(CALLED):
+        return tuple(given if len(given) > 1 else others)
+    own = [dtype for dtype in given if len(given) > 1 and width(dtype) > 1 and _takes(flow, node, dtype)]
+    return tuple(own or [dtype for dtype in others if _takes(flow, node, dtype)])
+
+
+def _takes(flow: Flow, node: Node, dtype: str) -> bool:
+    def recast(ref: Ref) -> Spec:
+        has = flow.dtype(ref)
+        return Spec(dtype if is_float(has) else has, flow.graph.spec(ref).shape)
+
+    args, kwargs = walk.changed((node.args, node.kwargs), Ref, recast)
+    return isinstance(oracle.ask(node.op, args, kwargs, flow.plan.device), oracle.Dtypes)
 
 
 def odd_origins(flow: Flow, node_id: str, wanted: str = "") -> Iterator[Origin]:
@@ -98,7 +133,7 @@ def _crossed(flow: Flow, graph: Any, behind: Any) -> Iterator[tuple[str | Place,
 
 def predicted(flow: Flow, proposal: Proposal) -> int | None:
     """How many calls would be refused under a proposal, by propagation alone; None where it cannot tell."""
-    if proposal.edits or proposal.inputs or not set(proposal.change) <= {"set", "to"}:
+    if proposal.edits or proposal.inputs or proposal.stages or not set(proposal.change) <= {"set", "to"}:
         return None
     changed = {
         node.id: dtype

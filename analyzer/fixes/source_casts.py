@@ -13,9 +13,10 @@ from analyzer.fixes.source_file import Insertion, read
 from analyzer.ir.blame import handed_on
 from analyzer.ir.dtypes import is_float, kind
 from analyzer.ir.findings import Finding
+from analyzer.ir.fixes.effects import holds
+from analyzer.ir.fixes.proposals import Edit, Proposal
 from analyzer.ir.flow import Flow
-from analyzer.ir.graph import Node, Place
-from analyzer.ir.proposals import Edit, Proposal
+from analyzer.ir.graph import CAST, Node, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Written:
 
     place: Place
     insertions: tuple[Insertion, ...]
+    narrows: int = 0
+    """How many casts to a wider dtype, which somebody wrote, become narrower."""
 
 
 def sources(flow: Flow, findings: Sequence[Finding], folder: Path) -> Iterator[Proposal]:
@@ -31,7 +34,7 @@ def sources(flow: Flow, findings: Sequence[Finding], folder: Path) -> Iterator[P
     for cast in dict.fromkeys(writable(flow, findings, folder).values()):
         edits = edited(folder, [cast])
         if edits:
-            yield Proposal("source", f"cast at {cast.place} in the source", edits=edits)
+            yield Proposal("source", f"cast at {cast.place} in the source", edits=edits, narrows=cast.narrows)
 
 
 def writable(flow: Flow, findings: Sequence[Finding], folder: Path) -> dict[tuple[str, str], Written]:
@@ -116,7 +119,14 @@ def _at_origin(folder: Path, flow: Flow, node: Node, wanted: str) -> Written | N
         insertions = at_value(code, node, wanted)
     else:
         insertions = at_call(code, node.place.line, flow, [node], wanted)
-    return Written(node.place, insertions) if insertions else None
+    return Written(node.place, insertions, int(_was_chosen(flow, node, wanted))) if insertions else None
+
+
+def _was_chosen(flow: Flow, node: Node, wanted: str) -> bool:
+    """Whether a cast to a wider dtype was written for what is computed after it, and would be a narrower one."""
+    if node.op != CAST or holds(wanted, node.dtype) or not all(holds(node.dtype, has) for has in flow.reads(node.id)):
+        return False
+    return not any(flow.refused(edge.reader) for edge in flow.graph.readers(node.id))
 
 
 def _is_one(flow: Flow, node: Node) -> bool:

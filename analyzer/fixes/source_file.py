@@ -27,14 +27,35 @@ Mixing: TypeAlias = ast.BinOp | ast.AugAssign | ast.Assign | ast.Call | ast.Subs
 """What may be written with several tensors."""
 
 
+_NEW: Final = (2, 0)
+_FLOATS: Final = frozenset({"float", "double", "half", "bfloat16"})
+"""Methods that cast to the dtype of their name."""
+_DTYPES: Final = frozenset({"to", "type"})
+"""Methods that cast to the dtype that they are given."""
+_FACTORIES: Final = frozenset({
+    "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "logspace",
+    "new_empty", "new_full", "new_ones", "new_tensor", "new_zeros", "ones", "ones_like", "rand", "rand_like", "randn",
+    "randn_like", "tensor", "zeros", "zeros_like",
+})  # fmt: skip
+"""Functions that make a tensor in the `dtype` that they are given, and compute nothing in it."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Insertion:
-    """A few characters to be put into a file, before the byte at `at`."""
+    """A few characters to be put into a file, before the byte at `at`, or in the place of some."""
 
     at: int
     order: tuple[int, int]
     """Of several at one byte: what closes an inner expression, an outer one; what opens an outer one, an inner one."""
     text: str
+    until: int = 0
+    """The byte before which the replaced text ends; 0 where nothing is replaced."""
+
+    def clashes(self, other: Insertion) -> bool:
+        """Whether another one is to be written inside of what this one replaces."""
+        begins = -other.order[1] if other.order[0] == 0 else other.at
+        inside = self.at <= begins < self.until and self.at < other.at <= self.until
+        return inside or self.at < other.at < self.until or (other.at == self.at and other.until > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +104,58 @@ class Code:
                     for inner in ast.walk(one))
         ]  # fmt: skip
 
+    def constants(self, name: str) -> list[ast.Assign | ast.AugAssign | ast.AnnAssign]:
+        """The statements outside of all functions that give a name its value."""
+        return [
+            one for one in self.tree.body if isinstance(one, (ast.Assign, ast.AugAssign, ast.AnnAssign))
+            and any(isinstance(inner, ast.Name) and inner.id == name and isinstance(inner.ctx, ast.Store)
+                    for inner in ast.walk(one))
+        ]  # fmt: skip
+
+    def gives_one(self, one: Mixing) -> bool:
+        """Whether what an expression gives is taken as one tensor, as far as the code around it says so."""
+        if not isinstance(one, ast.expr):
+            return False
+        for outer in ast.walk(self.tree):
+            if isinstance(outer, ast.Assign) and outer.value is one:
+                return not any(isinstance(target, (ast.Tuple, ast.List)) for target in outer.targets)
+            if getattr(outer, "value", None) is one and isinstance(outer, (ast.Subscript, ast.Starred, ast.Expr)):
+                return False
+            if getattr(outer, "iter", None) is one:
+                return False
+        return True
+
     def cast(self, odd: ast.expr, dtype: str) -> tuple[Insertion, ...]:
-        """What makes `odd` into `odd.to(dtype)`, or `odd.long()`."""
-        start = self._offset(odd.lineno, odd.col_offset)
-        end = self._offset(odd.end_lineno or odd.lineno, odd.end_col_offset or 0)
+        """What makes `odd` into `odd.to(dtype)`, or `odd.long()`; if it is a cast of floats itself, that is changed."""
+        start, end = self.span(odd)
         after = METHODS.get(dtype) or f".to({dtype})"
+        if isinstance(odd, ast.Call) and isinstance(odd.func, ast.Attribute):
+            told, inner = _told_dtype(odd), odd.func.value
+            if told is odd or (told is not None and dtype in METHODS):
+                return (Insertion(self.span(inner)[1], _NEW, after, end),)
+            if told is not None:
+                return (self.replaced(told, dtype),)
         if isinstance(odd, _CLOSED):
             return (Insertion(end, (0, -start), after),)
         return Insertion(start, (1, -end), "("), Insertion(end, (0, -start), ")" + after)
 
+    def replaced(self, old: ast.expr, text: str) -> Insertion:
+        """What writes a text in the place of an expression."""
+        start, end = self.span(old)
+        return Insertion(start, _NEW, text, end)
+
+    def span(self, one: ast.expr) -> tuple[int, int]:
+        """The bytes at which an expression starts and ends."""
+        start = self._offset(one.lineno, one.col_offset)
+        return start, self._offset(one.end_lineno or one.lineno, one.end_col_offset or 0)
+
     def with_all(self, insertions: Sequence[Insertion]) -> str:
-        """The file with these written in; "" if it would no longer be Python."""
-        raw = self.text.encode()
-        for one in sorted(set(insertions), reverse=True):
-            raw = raw[: one.at] + one.text.encode() + raw[one.at :]
+        """The file with these written in; "" if two want the same place, or if it would no longer be Python."""
+        raw, ordered = self.text.encode(), sorted(set(insertions), reverse=True)
+        if any(one.until and one.clashes(other) for one in ordered for other in ordered if other is not one):
+            return ""
+        for one in ordered:
+            raw = raw[: one.at] + one.text.encode() + raw[one.until or one.at :]
         try:
             ast.parse(raw)
         except SyntaxError:
@@ -165,6 +224,28 @@ def targets(one: Mixing, code: Code) -> list[ast.expr]:
 
 def _one_by_one(given: Sequence[ast.expr]) -> list[ast.expr]:
     return [inner for arg in given for inner in (arg.elts if isinstance(arg, (ast.List, ast.Tuple)) else [arg])]
+
+
+def _told_dtype(one: ast.Call) -> ast.expr | None:
+    """The argument that says to which dtype a call casts, or in which it makes a tensor; None if there is none.
+
+    Of `.float()` and the like it is the call itself.
+    """
+    name = one.func.attr if isinstance(one.func, ast.Attribute) else ""
+    if name in _FLOATS and not one.args and not one.keywords:
+        return one
+    named = [keyword.value for keyword in one.keywords if keyword.arg == "dtype"]
+    if name in _DTYPES:
+        return next((arg for arg in (*named, *one.args) if arg in named or _is_dtype(arg)), None)
+    return named[0] if name in _FACTORIES and named else None
+
+
+def _is_dtype(one: ast.expr) -> bool:
+    """Whether an expression is a dtype, as far as it says so: `torch.float32`, `x.dtype`, one of two of these."""
+    if isinstance(one, ast.IfExp):
+        return _is_dtype(one.body) and _is_dtype(one.orelse)
+    name = one.attr if isinstance(one, ast.Attribute) else getattr(one, "id", "")
+    return name.endswith("dtype") or isinstance(getattr(torch, name, None), torch.dtype)
 
 
 def pure(expression: ast.expr) -> bool:

@@ -11,9 +11,9 @@ from typing import Final
 from analyzer.fixes.plan_changes import stored
 from analyzer.ir.dtypes import is_float, parse_autocast, short
 from analyzer.ir.findings import Finding
+from analyzer.ir.fixes.proposals import Proposal
 from analyzer.ir.flow import Flow
 from analyzer.ir.plan import FieldValue, Plan, Training, Wrap
-from analyzer.ir.proposals import Proposal
 from analyzer.training.fsdp_units import fsdp_units
 
 _NO_CAST: Final = {
@@ -75,8 +75,12 @@ def _scaled(flow: Flow, _: Finding) -> Iterator[Proposal]:
     """Float32 parameters for the scaler, or bfloat16, which needs none."""
     plan = flow.plan
     wide = {"dtype": "float32"} | ({"to": "float32"} if plan.to == "float16" else {})
-    yield Proposal("model", "load the model in f32; autocast makes the f16", wide)
-    fields = {"dtype": "bfloat16"} | ({"to": "bfloat16"} if plan.to == "float16" else {})
+    if flow.inventory.loaded:
+        yield Proposal("model", "load the model in f32; autocast makes the f16", wide)
+    else:
+        yield Proposal("model", "cast the whole model: model.to(f32); autocast makes the f16", {"to": "float32"})
+    fields = {"dtype": "bfloat16"} if flow.inventory.loaded else {"to": "bfloat16"}
+    fields |= {"to": "bfloat16"} if plan.to == "float16" else {}
     if plan.autocast:
         fields["autocast"] = f"{parse_autocast(plan.autocast)[0]}:bfloat16"
     training = replace(plan.training or Training(), scaler=False, mixed_precision="bf16")

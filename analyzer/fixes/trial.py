@@ -15,14 +15,15 @@ from analyzer import rules
 from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError, NoMatch
 from analyzer.fixes.source_file import folder_of
+from analyzer.fixes.value_effects import collateral, copies, effects
 from analyzer.fixes.writes import NO_WRITES, Reach, lost, reached
 from analyzer.ir.dtypes import kind, short
 from analyzer.ir.findings import Finding
+from analyzer.ir.fixes.proposals import Failure, Proposal, Trial
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import CAST
 from analyzer.ir.inventory import Inventory
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposals import Failure, Proposal, Trial
 from analyzer.propagate import propagate
 
 _LINKED: Final = 1 << 20
@@ -73,22 +74,35 @@ def attempt(cases: Sequence[Case], model: Path, reload: Reload, proposal: Propos
             failed = Failure("could not be run", str(error))
     if failed:
         return Trial(proposal, errors_before=before, errors_left=before, failed=failed)
+    return _counted(proposal, before, after)
+
+
+def _counted(proposal: Proposal, before: int, after: Sequence[tuple[Case, Case]]) -> Trial:
+    """What a proposal that ran does, and what it costs."""
     first = max(after, key=lambda pair: len(_changed(*_held(pair))))
+    old, new = (case.flow for case in first)
     changed = _changed(*_held(first))
-    edited = sum(edit.casts for edit in proposal.edits)
-    around = sum(1 for key in proposal.change if key not in ("set", "input_dtypes", "to", "dtype"))
     return Trial(
         proposal,
         ran=True,
         errors_before=before,
         errors_left=sum(new.errors for _, new in after),
         new_promotions=sum(len(_promotions(new) - _promotions(old)) for old, new in after),
-        bytes=_size(first[1].flow.inventory) - _size(first[0].flow.inventory),
-        places=len(changed) + len(proposal.given) + around + bool(proposal.stages) + edited + bool(proposal.inputs),
+        bytes=_size(new) - _size(old),
+        places=len(changed) + _places(proposal),
         casts=_casts(changed),
         new_warnings=sum(len(warned(new.findings) - warned(old.findings)) for old, new in after),
-        outputs="" if proposal.inputs else other_outputs(first[0].flow, first[1].flow),
+        outputs="" if proposal.inputs else other_outputs(old, new),
+        losses=proposal.narrows + sum(collateral(old.flow, new.flow) for old, new in after),
+        effects=(*proposal.numbers, *effects(old, new)),
     )
+
+
+def _places(proposal: Proposal) -> int:
+    """How many places change besides stored tensors: lines, inputs, and fields of the plan that name no tensor."""
+    edited = sum(edit.casts for edit in proposal.edits)
+    around = sum(1 for key in proposal.change if key not in ("set", "input_dtypes", "to", "dtype"))
+    return len(proposal.given) + around + bool(proposal.stages) + edited + bool(proposal.inputs and not edited)
 
 
 def _again(case: Case, proposal: Proposal, reload: Reload, at: Path | None) -> Case:
@@ -99,12 +113,12 @@ def _again(case: Case, proposal: Proposal, reload: Reload, at: Path | None) -> C
 @contextmanager
 def patched_copy(model: Path, proposal: Proposal) -> Iterator[Path | None]:
     """A copy of the folder or file with the edits made, for as long as the trial runs; None where there is none."""
-    if not proposal.edits:
+    if not proposal.code_edits:
         yield None
         return
     with tempfile.TemporaryDirectory() as made:
         target = Path(made).resolve() / "model"
-        files = {Path(edit.file): edit.after.encode() for edit in proposal.edits}
+        files = {Path(edit.file): edit.after.encode() for edit in proposal.code_edits}
         folder = folder_of(model)
         if folder != model:  # it may lie in a folder of anything
             _mirror(folder, target, files)
@@ -207,5 +221,6 @@ def _casts(changed: Sequence[tuple[str, str, str]]) -> str:
     return ", ".join(f"{n} {kind}{'s' * (n > 1)} {short(old)}->{short(new)}" for (kind, old, new), n in parts)
 
 
-def _size(inventory: Inventory) -> int:
-    return sum(held.spec.bytes for held in inventory.tensors)
+def _size(flow: Flow) -> int:
+    """The bytes of what a model holds, and of the copies of it that its casts make."""
+    return sum(held.spec.bytes for held in flow.inventory.tensors) + copies(flow)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from analyzer.ir.fixes.effects import Effect
+from analyzer.ir.fixes.proof import NOT_RUN, RealRun
 from analyzer.ir.literal_types import SEVERITIES, AssumptionKind, OriginKind, Phase, Severity
-from analyzer.ir.proof import NOT_RUN, RealRun
 from analyzer.ir.reason import UNKNOWN, Reason
 from analyzer.ir.witness import NOBODY, Witness
 
@@ -56,6 +57,8 @@ class Fix:
     """How many warnings the second capture has that the first has not."""
     outputs: str = ""
     """Which results have another dtype: `1 output bf16->f32`."""
+    values: tuple[Effect, ...] = ()
+    """What becomes of the values."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ Its `reason` is the error in one line; it gives nothing.
 """
 CALLED = "torch.call."
 """Prefix of the operation of a refused call that never reached a kernel, on the operands that a person passed."""
+CHECK = f"{CALLED}check"
+"""Operation of a node that stands for code which looked at a tensor and raised for its dtype."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,10 +95,14 @@ StepKind: TypeAlias = Literal["forward", "prefill", "decode", "length", "image"]
 STEPS: Final[tuple[StepKind, ...]] = get_args(StepKind)
 
 ProposalKind: TypeAlias = Literal[
-    "stored", "input", "source", "component", "cut", "recipe", "autocast", "model", "asked", "none"
+    "stored", "input", "source", "inputs file", "component", "cut", "recipe", "autocast", "model", "asked", "none"
 ]
 """What a proposal changes, the narrowest first; what a person asked for, and "none" for an error without any, last."""
 PROPOSALS: Final[tuple[ProposalKind, ...]] = get_args(ProposalKind)
+
+EffectKind: TypeAlias = Literal["stored", "input", "cast", "computed", "number"]
+"""What has other values under a fix: a stored tensor, an input, a result, an operation, a number in the code."""
+EFFECTS: Final[tuple[EffectKind, ...]] = get_args(EffectKind)
 
 FailureKind: TypeAlias = Literal[
     "cannot be set",

@@ -8,8 +8,8 @@ from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
+from analyzer.ir.fixes.proposals import Failure, Proposal
 from analyzer.ir.plan import MERGED, FieldValue, Plan
-from analyzer.ir.proposals import Failure, Proposal
 
 Reread = Callable[[dict[str, str]], tuple[Plan, ...]]
 """Keys of a recipe to set -> the plan of each stage under them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from difflib import unified_diff
 from string import whitespace
 from textwrap import wrap
@@ -13,15 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from analyzer.escaping import as_json, as_markdown
-from analyzer.ir.proposals import Edit, Trial
+from analyzer.ir.fixes.proposals import Edit, Trial
 from analyzer.printable import shown
 from analyzer.render.terminal import guarded, plain
-from analyzer.render.words import PARTIAL, size
+from analyzer.render.words import PARTIAL, cost, size
 from analyzer.report.json_value import Json
 
 WIDE: Final = 110
 """Columns from which on a terminal shows the table; a narrower one shows a block for each proposal."""
-_COLUMNS: Final = ("fix", "verdict", "errors left", "new promotions", "memory", "places")
+_COLUMNS: Final = ("fix", "verdict", "errors left", "new promotions", "memory", "places", "values")
 
 
 def show(
@@ -59,14 +60,15 @@ def _show(trials: Sequence[Trial], console: Console, errors: str, diffs: bool, i
 
 def _as_table(trials: Sequence[Trial], console: Console) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in _COLUMNS:
+    for name in _COLUMNS[:-1]:
         words = name in ("fix", "verdict")
         justify: Literal["left", "right"] = "left" if words else "right"
         table.add_column(name.replace(" ", "\n"), justify=justify, overflow="fold", ratio=1 if name == "fix" else None)
     for trial in trials:
-        what, _, *numbers = _cells(trial)
-        cells = (what, trial.outcome, *numbers)
-        table.add_row(*(plain(cell, "bold" if trial.clears and trial.proved else "") for cell in cells))
+        what, _, *numbers, values = _cells(trial)
+        cells = (f"{shown(what)}\n  {values}" if values else what, trial.outcome, *numbers)
+        strong = "bold" if trial.clears and trial.proved else ""
+        table.add_row(*(plain(cell, strong, kept="\n") for cell in cells))
     console.print(table)
     for trial in trials:  # a reason is a sentence, too long for a column
         if trial.why:
@@ -91,7 +93,7 @@ def _cost(trial: Trial) -> str:
     parts = [
         f"{trial.places} place{'' if trial.places == 1 else 's'}",
         *([trial.casts] if trial.casts else []),
-        f"memory {size(trial.bytes)}",
+        cost(trial.bytes, trial.effects),
         *([f"{promotions} new promotion{'' if promotions == 1 else 's'}"] if promotions else []),
         *([trial.outputs] if trial.outputs else []),
     ]
@@ -125,9 +127,9 @@ def to_markdown(trials: Sequence[Trial], incomplete: str = "") -> bytes:
 def _cells(trial: Trial) -> tuple[str, ...]:
     what = f"{trial.proposal.what} ({trial.casts})" if trial.casts else trial.proposal.what
     if not trial.ran:
-        return (what, trial.verdict(), "", "", "", "")
+        return (what, trial.verdict(), "", "", "", "", "")
     numbers = (str(trial.errors_left), str(trial.new_promotions), size(trial.bytes), str(trial.places))
-    return (what, trial.verdict(), *numbers)
+    return (what, trial.verdict(), *numbers, trial.values)
 
 
 def _plain(trial: Trial) -> dict[str, Json]:
@@ -148,5 +150,8 @@ def _plain(trial: Trial) -> dict[str, Json]:
         "casts": trial.casts or None,
         "new_warnings": trial.new_warnings if ran else None,
         "outputs": trial.outputs or None,
+        "losses": trial.losses if ran else None,
+        "values": trial.values if ran else None,
+        "effects": [asdict(one) | {"exact": one.exact} for one in trial.effects],
         "diff": diff(trial) or None,
     }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Final
 
 from analyzer.ir.dtypes import short, width
 from analyzer.ir.findings import Finding, Fix, Origin
+from analyzer.ir.fixes.effects import Effect, values
 from analyzer.ir.literal_types import SEVERITIES
 from analyzer.report import Report
 
@@ -102,5 +104,10 @@ def _fixes(finding: Finding) -> list[str]:
 
 def _fix(fix: Fix) -> str:
     left = f", {fix.errors_left} error{'s' * (fix.errors_left > 1)} left" if fix.errors_left else ""
-    outputs = f", {fix.outputs}" if fix.outputs else ""
-    return f"fix: {fix.what} (proved{left}, {size(fix.bytes)}{outputs})"
+    outputs = f"; {fix.outputs}" if fix.outputs else ""
+    return f"fix: {fix.what} (proved{left}, {cost(fix.bytes, fix.values)}{outputs})"
+
+
+def cost(count: int, effects: Iterable[Effect]) -> str:
+    """What a fix costs, and what it may change in the values: `-16 B; values: f32 rounded to bf16 (8 bits): table`."""
+    return f"memory {'+' * (count > 0)}{size(count)}; {values(effects)}"

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 from typing import Final, get_type_hints
 
 from analyzer.errors import AnalyzerError
+from analyzer.ir.fixes.proposals import Edit, Trial
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposals import Edit, Trial
 from analyzer.report.json_value import JsonObject
 from analyzer.report.records import Misfit, parse_value, read_record, read_value
 

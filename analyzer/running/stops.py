@@ -12,7 +12,7 @@ from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing.site import Refusal, Site
 from analyzer.capture.tracing.tracer import Tracer
 from analyzer.errors import Interrupted
-from analyzer.ir.graph import CALLED, STOPPED, Node, Place, Ref
+from analyzer.ir.graph import CHECK, STOPPED, Node, Place, Ref
 from analyzer.ir.reason import Reason
 from analyzer.running.stop_hints import failure, hint
 
@@ -35,7 +35,9 @@ def mark(
     what_to_do = hint(error, failed, tracer.recorder.graph, loaded, train=train)
     looked = looked_at(error)
     if looked is not None and not told and tracer.mends_kinds:
-        _refuse(oracle.words(error), looked or (told_of,), tracer, module, place)
+        site = Site(module, "", place, "", tracer.passes.step)
+        refusal = Refusal(oracle.words(error), callers=tracer.source_lines.callers_of(error))
+        _refuse(looked or (told_of,), tracer, site, refusal)
     if tracer.recorder.graph.nodes:
         tracer.recorder.graph.add(
             _node(tracer, module, place, about, call if own else "", failed.operands if own else ())
@@ -44,11 +46,10 @@ def mark(
     return Stop(error, place, module, words if told else f"the model stopped with {words}", what_to_do)
 
 
-def _refuse(words: str, looked: tuple[torch.Tensor | None, ...], tracer: Tracer, module: str, place: Place) -> None:
+def _refuse(looked: tuple[torch.Tensor | None, ...], tracer: Tracer, site: Site, refusal: Refusal) -> None:
     """Record the code that raised for a dtype as a refused call of what it looked at."""
     operands = [t for t in looked if type(t) is Abstract and t.capture == t.running]
-    site = Site(module, "", place, "", tracer.passes.step)
-    tracer.recorder.op("check", f"{CALLED}check", operands, {}, (), site, Refusal(words))
+    tracer.recorder.op("check", CHECK, operands, {}, (), site, refusal)
 
 
 def _node(tracer: Tracer, module: str, place: Place, about: str, call: str, read: tuple[Ref, ...]) -> Node:

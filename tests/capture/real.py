@@ -81,8 +81,9 @@ def traced(
 
 
 def raised_at(error: BaseException) -> tuple[str, int]:
-    """File and line of the innermost frame outside torch and this file."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/torch/" not in f.filename]
+    """File and line of the innermost frame outside torch, what stands in for a library's kernels, and this file."""
+    kernels = ("/torch/", "/stand_in_kernels.py")
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not any(name in f.filename for name in kernels)]
     frames = [f for f in frames if f.filename != __file__]
     return frames[-1].filename, frames[-1].lineno or 0
 

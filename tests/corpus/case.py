@@ -44,8 +44,12 @@ class Case:
     """By how much a value of the silent fault is off at least; 0 where it shows in the dtypes of the results."""
     steps: str = ""
     """The forward passes, where one does not show it."""
+    errors: int = 1
+    """How many errors the one fault is, each at a call of its own."""
     alone: bool = True
     """Whether the cast that the trace proves is that of the tensor to blame; else others clear it as well."""
+    castable: bool = True
+    """Whether the cast of a stored tensor or an input clears it."""
     really: Callable[[nn.Module, dict[str, Any], Path], Any] | None = None
     """What is really done, where it is not a call of the model that fails: it is sharded, or an optimizer steps."""
     recorded: bool = False

@@ -32,6 +32,7 @@ from analyzer.running.process_state import left_as_found
 from analyzer.running.session import Run, Session
 from analyzer.running.training_step import loss_of
 from tests.capture.real import bare, raised_at
+from tests.conftest import forget_remote_code
 from tests.corpus.case import Case
 from tests.versions import asked
 
@@ -148,6 +149,7 @@ def _loaded(one: Case, mended: bool, folder: Path) -> tuple[nn.Module, dict[str,
     from transformers import AutoModel
 
     write(one, mended, folder)
+    forget_remote_code()  # of another case in a folder of that name
     dtype = getattr(torch, one.plan_of(mended).dtype or "float32")
     module = AutoModel.from_pretrained(folder, **asked(dtype), trust_remote_code=True).eval()
     to = one.plan_of(mended).to

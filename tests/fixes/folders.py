@@ -16,8 +16,8 @@ from analyzer.actions.fix import run_fix
 from analyzer.actions.trace import run_trace
 from analyzer.capture.tensor import dtype_name
 from analyzer.ir.dtypes import parse_autocast
+from analyzer.ir.fixes.proposals import Proposal, Trial
 from analyzer.ir.plan import Plan, names
-from analyzer.ir.proposals import Proposal, Trial
 from analyzer.loaders.request import ModelRequest
 from analyzer.oracle import words
 from analyzer.running.output_tensors import leaves

@@ -11,8 +11,8 @@ import torch
 
 from analyzer.actions.fix import run_fix
 from analyzer.ir.dtypes import kind
+from analyzer.ir.fixes.proposals import Edit, Proposal, Trial
 from analyzer.ir.plan import Plan, names
-from analyzer.ir.proposals import Edit, Proposal, Trial
 from analyzer.loaders.request import ModelRequest
 
 _FILE: Final = """

@@ -14,8 +14,8 @@ from analyzer.actions.fix import run_fix
 from analyzer.actions.trace import run_trace
 from analyzer.capture.tensor import dtype_name
 from analyzer.cli import main
+from analyzer.ir.fixes.proposals import Trial
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposals import Trial
 from analyzer.loaders.request import ModelRequest
 from analyzer.plans.typed_changes import read_asked
 from analyzer.running.output_tensors import leaves
@@ -124,7 +124,7 @@ def test_errors_without_a_proposal_are_no_clean_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = shrink(FAULTY, tmp_path / "m")
-    for name in ("cut", "setups", "sources"):
+    for name in ("cut", "setups", "sources", "wholes", "limits"):
         monkeypatch.setattr(f"analyzer.fixes.ranking.{name}", lambda *_: ())
     assert main(["fix", str(folder), "--trust-remote-code", "--in-process"]) == 1
     (first, title, reason) = capsys.readouterr().out.splitlines()

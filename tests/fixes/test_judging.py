@@ -30,7 +30,7 @@ self.layers = nn.ModuleList([nn.Linear(8, 8) for _ in range({count})])
 def test_of_many_proposals_those_that_may_clear_all_are_run_and_the_others_are_listed(tmp_path: Path) -> None:
     tried = trials(_many(COUNT).write(tmp_path / "m"))
     own = [trial for trial in tried if trial.proposal.kind != "none"]
-    assert sum(trial.ran for trial in own) == RUN < len(own)
+    assert 1 < sum(trial.ran for trial in own) <= RUN < len(own)
     assert {trial.verdict() for trial in own if not trial.ran} == {"not run"}
     assert own[0].clears
     changes = [trial.proposal.change for trial in own if not trial.proposal.edits]
@@ -39,7 +39,7 @@ def test_of_many_proposals_those_that_may_clear_all_are_run_and_the_others_are_l
     assert all(changes.count(change) == 1 for change in changes)
     (stored,) = [trial for trial in own if trial.proposal.change == every]
     assert (stored.clears, stored.places) == (True, COUNT)
-    assert {trial.proposal.kind for trial in own if trial.ran} == {"stored", "component", "model", "autocast"}
+    assert {trial.proposal.kind for trial in own if trial.ran} == {"stored", "component", "model", "autocast", "source"}
 
 
 def test_the_component_that_refuses_what_comes_from_another_may_follow_it(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from analyzer.ir.proof import MENDS
-from analyzer.ir.proposals import Failure, Proposal, Trial
+from analyzer.ir.fixes.effects import Effect
+from analyzer.ir.fixes.proof import MENDS
+from analyzer.ir.fixes.proposals import Failure, Proposal, Trial
 from analyzer.render.fixes import show
 
 TRIALS = [
@@ -16,6 +17,7 @@ TRIALS = [
         Proposal("stored", "cast resampler.pos_embed to bf16 once after loading"),
         ran=True, errors_before=2, bytes=-294912, places=1, casts="1 parameter f32->bf16",
         real=MENDS,
+        effects=(Effect("stored", "float32", "bfloat16", name="resampler.pos_embed"),),
     ),
     Trial(
         Proposal("autocast", "run forward under autocast cuda:bfloat16"),
@@ -32,10 +34,11 @@ NARROW = """\
 2 errors; what could help, best first:
 1. cast resampler.pos_embed to bf16 once after loading
    proved: clears all
-   1 place; 1 parameter f32->bf16; memory -288.0 KiB
+   1 place; 1 parameter f32->bf16; memory -288.0 KiB; values: f32 rounded to
+   bf16 (8 bits): resampler.pos_embed
 2. run forward under autocast cuda:bfloat16
    proved in part: 1 error left of 2
-   1 place; memory 0 B; 1 new promotion
+   1 place; memory 0 B; no value is rounded; 1 new promotion
 3. set.vision_encoder=float32,set.resampler=bfloat16
    cannot be set: 'vision_encoder' matches no parameter, buffer or module (did
    you mean 'vpm'?)

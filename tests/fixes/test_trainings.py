@@ -15,10 +15,10 @@ from analyzer.actions.fix import run_fix
 from analyzer.capture.module_inventory import inventory_of
 from analyzer.cli import main
 from analyzer.fixes.training_changes import trainings, unproposed
+from analyzer.ir.fixes.proposals import Trial
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import ModelGraph
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
-from analyzer.ir.proposals import Trial
 from analyzer.loaders.request import ModelRequest
 from analyzer.plans import dump
 from analyzer.plans.plan_file import load as read_plan

@@ -12,8 +12,8 @@ import torch
 
 from analyzer.actions.fix import run_fix
 from analyzer.actions.trace import run_trace
+from analyzer.ir.fixes.proposals import Edit, Proposal, Trial
 from analyzer.ir.plan import Plan, names
-from analyzer.ir.proposals import Edit, Proposal, Trial
 from analyzer.loaders.request import ModelRequest
 
 _FILE: Final = """
@@ -201,7 +201,8 @@ def _really(text: str, change: Mapping[str, Any] = NOTHING) -> list[torch.Tensor
         net = net.to(getattr(torch, to))
     for name, dtype in change.get("input_dtypes", {}).items():
         inputs[name] = inputs[name].to(getattr(torch, dtype))
-    with torch.no_grad():
+    half = str(change.get("autocast") or "cpu:bfloat16").partition(":")[2]
+    with torch.no_grad(), torch.autocast("cpu", getattr(torch, half), enabled="autocast" in change):
         result = net(**inputs)
     return [result.float(), inputs["cache"].float(), net.held.float()]
 

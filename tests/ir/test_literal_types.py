@@ -17,7 +17,7 @@ from analyzer.ir.plan import Plan, Wrap
 
 SNIPPET = """
 from analyzer.ir.plan import Plan
-from analyzer.ir.proposals import Proposal
+from analyzer.ir.fixes.proposals import Proposal
 from analyzer.ir.reason import Reason
 from analyzer.rules import Hit
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from analyzer.check import Baseline, Check, Entry, Suppression, identities, judge
 from analyzer.ir.findings import Finding
-from analyzer.ir.proposals import Edit
+from analyzer.ir.fixes.proposals import Edit
 from tests.render.models import report, seed
 
 NASTY: Final = 'a|b`c```<script>x</script>\n::error::%0A,"]] --> @all \\ ]]></failure>\x07\ud800</details> 雪'

@@ -16,9 +16,10 @@ from rich.console import Console
 
 from analyzer.actions.fix import run_fix
 from analyzer.errors import AnalyzerError
-from analyzer.ir.literal_types import PROPOSALS, STAGES, FailureKind
+from analyzer.ir.fixes.effects import Effect
+from analyzer.ir.fixes.proposals import Edit, Failure, Proposal, Trial
+from analyzer.ir.literal_types import EFFECTS, PROPOSALS, STAGES, FailureKind
 from analyzer.ir.plan import Engine, Plan, Training, Wrap
-from analyzer.ir.proposals import Edit, Failure, Proposal, Trial
 from analyzer.loaders.request import ModelRequest
 from analyzer.render import fixes
 from analyzer.report.trials import parse_trials, trials_to_json
@@ -44,14 +45,27 @@ changes = st.fixed_dictionaries(
 )  # fmt: skip
 failures = st.none() | st.builds(Failure, st.sampled_from(get_args(FailureKind)), texts)
 files = st.sampled_from(["m.py", "a/b c.py", "ü.py"])
-edits = st.builds(Edit, files, st.just(1), texts, texts, st.integers(1, 3))
+edits = st.builds(Edit, files, st.just(1), texts, texts, st.integers(1, 3), st.booleans())
+effects = st.lists(st.builds(Effect, st.sampled_from(EFFECTS), dtypes, dtypes, st.integers(1, 9), texts), max_size=2)
 proposals = st.builds(
     Proposal, st.sampled_from(PROPOSALS), texts, changes, st.lists(plans, max_size=2).map(tuple),
     st.lists(edits, max_size=2).map(tuple), st.none() | st.just(Path("a b/inputs.py")), failures,
+    effects.map(tuple), st.integers(0, 3),
 )  # fmt: skip
 counts = st.integers(0, 1 << 40)
 trials = st.builds(
-    Trial, proposals, st.booleans(), counts, counts, counts, st.integers(-(1 << 40), 1 << 40), counts, texts, failures
+    Trial,
+    proposals,
+    st.booleans(),
+    counts,
+    counts,
+    counts,
+    st.integers(-(1 << 40), 1 << 40),
+    counts,
+    texts,
+    failures,
+    losses=counts,
+    effects=effects.map(tuple),
 )
 
 

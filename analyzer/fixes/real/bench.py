@@ -21,10 +21,10 @@ from analyzer.fixes.real.sources import Source
 from analyzer.fixes.real.values import like
 from analyzer.ir.dtypes import is_float
 from analyzer.ir.findings import Finding
+from analyzer.ir.fixes.proof import MENDS, RealRun
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
-from analyzer.ir.proof import MENDS, RealRun
 from analyzer.oracle.operator_dtypes import is_missing, is_of_dtype
 from analyzer.running.real_runs.real_run import NO_REPAIRS, Ran, copied, run_really
 

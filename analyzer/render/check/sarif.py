@@ -11,7 +11,7 @@ from urllib.parse import quote
 from analyzer.check import Check, Judged
 from analyzer.check.judgement import KNOWN, NEW, SUPPRESSED, Spot
 from analyzer.escaping import as_json, as_sarif
-from analyzer.ir.proposals import Edit
+from analyzer.ir.fixes.proposals import Edit
 from analyzer.render.check.words import early, headline, message, pages, remarks
 from analyzer.report.json_value import Json
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analyzer.ir.fixes.effects import Effect, values
+from analyzer.ir.fixes.proof import NOT_RUN, RealRun
 from analyzer.ir.literal_types import PROPOSALS, FailureKind, ProposalKind
 from analyzer.ir.plan import FieldValue, Plan
-from analyzer.ir.proof import NOT_RUN, RealRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Edit:
     after: str
     casts: int = 1
     """How many lines get a cast."""
+    of_inputs: bool = False
+    """Whether the file is the one that a person named with --inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,15 @@ class Proposal:
     """Another inputs file."""
     impossible: Failure | None = None
     """Why it cannot even be tried; None if it can."""
+    numbers: tuple[Effect, ...] = ()
+    """Numbers of the code that it replaces."""
+    narrows: int = 0
+    """How many casts that somebody wrote it makes narrower."""
+
+    @property
+    def code_edits(self) -> tuple[Edit, ...]:
+        """The edits of the model's folder."""
+        return tuple(edit for edit in self.edits if not edit.of_inputs)
 
     @property
     def sets(self) -> bool:
@@ -101,6 +113,10 @@ class Trial:
     """What it casts: `1 parameter f32->bf16, 80 buffers f32->bf16`."""
     failed: Failure | None = None
     """Why it could not be run; None if nothing kept it from that."""
+    losses: int = 0
+    """How often precision is lost that somebody chose: see `value_effects.collateral`."""
+    effects: tuple[Effect, ...] = ()
+    """What becomes of the values."""
 
     new_warnings: int = 0
     """How many warnings the trace has under the change that it has not without it, new promotions among them."""
@@ -125,16 +141,24 @@ class Trial:
         return self.ran and self.errors_left == 0 and self.real.kind != "fails"
 
     @property
-    def rank(self) -> tuple[bool, bool, int, int, int, int, int, str]:
+    def rank(self) -> tuple[bool, bool, int, int, int, int, int, int, int, int, str]:
         """Sort key, a total order: nothing about when or in which order it was tried is in it.
 
-        What was proved comes before all else, then what was cleared in the trace alone; that with fewer errors left
-        first; then the fewest new promotions, the fewest places, the least memory in bytes, the narrower kind, and
-        the words.
+        What was proved comes before all else, then what was cleared in the trace alone, that with fewer errors left
+        first; then the least precision lost that somebody chose, the fewest new warnings, the fewest places, the least
+        memory in bytes, the fewest values that are rounded, the narrower kind, the fewest casts at run time, and the
+        words.
         """
         kind = PROPOSALS.index(self.proposal.kind)
-        cost = self.new_promotions, self.places, self.bytes
-        return (not self.proved, not self.helps, self.errors_left, *cost, kind, self.proposal.what)
+        rounded = sum(not one.exact for one in self.effects if one.kind != "number")
+        casts = sum(one.kind == "cast" for one in self.effects)
+        cost = self.losses, self.new_promotions, self.places, self.bytes, rounded
+        return (not self.proved, not self.helps, self.errors_left, *cost, kind, casts, self.proposal.what)
+
+    @property
+    def values(self) -> str:
+        """What becomes of the values, in a few words."""
+        return values(self.effects)
 
     def verdict(self) -> str:
         """The trial in a few words, with the reason where there is one."""
