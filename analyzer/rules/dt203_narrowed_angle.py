@@ -5,7 +5,7 @@ positions above share their angle with a neighbour. Casting to float32 afterward
 told of a cast, of `arange(dtype=...)`, of a product that is computed in 16 bits, and of a table of frequencies that is
 stored in them. A cast to integers loses the fraction. Positions and angles that the code keeps within those limits, and
 numbers that are held as they are, are quiet. Where the code takes the narrow dtype from a table that the model stores,
-as SAM does with its coordinates, this is a note.
+as SAM does with its coordinates, this is a note, unless the positions are known to go further.
 
     t = input : f32[2,1]
     freqs = constant : f32[1,16]
@@ -46,10 +46,11 @@ from typing import TYPE_CHECKING
 from analyzer.ir.blame.roles import base
 from analyzer.ir.dtypes import is_float, kind, short
 from analyzer.ir.graph import CAST, Node, Ref
+from analyzer.ir.values.arithmetic import Range
 from analyzer.ir.values.limits import LIMITS, keeps
 from analyzer.rules import Hit
 from analyzer.rules.angles import HALVES, MULTIPLIED, before_wave, is_learned, waves
-from analyzer.rules.regions import VIEWS
+from analyzer.rules.regions import VIEWS, unviewed
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
@@ -63,11 +64,14 @@ def check(flow: Flow) -> Iterator[Hit]:
         before = list(before_wave(flow, wave))
         if not any(_is_half(flow, node) or _narrows(flow, node) for node in before):
             continue
+        words = {node.id: lost for node in before if (lost := _lost(flow, node, wave)) and not is_learned(flow, node)}
         for node in before:
-            if node.id not in found and (lost := _lost(flow, node, wave)) and not is_learned(flow, node):
-                message = f"{lost} before {base(wave)}: positions lose bits{_limit(flow, node)}"
-                severity: Severity = "note" if _as_stored(flow, node.id) else "warning"
-                found[node.id] = Hit(node.id, message, severity, (str(node.place), message))
+            if node.id in found or node.id not in words or any(one.id in words for one in before_wave(flow, node)):
+                continue  # what has lost its bits before has none to lose
+            message = f"{words[node.id]} before {base(wave)}: positions lose bits{_limit(flow, node)}"
+            known = any(_is_far(flow, ref, flow.dtypes[node.id][0]) for ref in node.operands())
+            severity: Severity = "note" if _as_stored(flow, node.id) and not known else "warning"
+            found[node.id] = Hit(node.id, message, severity, (str(node.place), message))
     yield from found.values()
 
 
@@ -76,8 +80,8 @@ def _lost(flow: Flow, node: Node, wave: Node) -> str:
     if _narrows(flow, node):
         source, target = flow.reads(node.id)[0], flow.dtypes[node.id][0]
         given = flow.ranges.of(node.operands()[0])
-        lost = not (is_float(target) and keeps(target, given)) and not _slow(flow, wave, target)
-        return f"{short(source)} becomes {short(target)}" if lost else ""
+        held = is_float(target) and (keeps(target, given) or _is_near(flow, node, target))
+        return "" if held or _slow(flow, wave, target) else f"{short(source)} becomes {short(target)}"
     narrow = _half_of(flow, node)
     if not narrow or _slow(flow, wave, narrow):
         return ""
@@ -112,10 +116,27 @@ def _table(flow: Flow, ref: Ref) -> str:
     return dtype if dtype in HALVES else ""
 
 
+def _is_near(flow: Flow, cast: Node, narrow: str) -> bool:
+    """Whether what is cast is a stored table that only meets positions which the dtype can tell apart."""
+    if unviewed(flow, flow.graph[cast.operands()[0].id]).op != "buffer":
+        return False
+    waiting, others = [cast.id], list[Range | None]()
+    while waiting:
+        read = waiting.pop()
+        for edge in flow.graph.readers(read):
+            reader = flow.graph[edge.reader]
+            if base(reader) in MULTIPLIED:
+                others += [flow.ranges.of(ref) for ref in reader.operands() if ref.id != read]
+            elif base(reader) in VIEWS or reader.op == CAST:
+                waiting.append(reader.id)
+    return bool(others) and all(one is not None and one.most <= LIMITS[narrow].whole for one in others)
+
+
 def _is_far(flow: Flow, ref: Ref, narrow: str) -> bool:
     """Whether an operand counts positions that the dtype cannot tell apart."""
     given = flow.ranges.of(ref)
-    return given is not None and given.whole and given.most > LIMITS[narrow].whole
+    limits = LIMITS.get(narrow)
+    return limits is not None and given is not None and given.whole and given.reached and given.most > limits.whole
 
 
 def _slow(flow: Flow, wave: Node, narrow: str) -> bool:

@@ -46,7 +46,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.blame.roles import base
-from analyzer.ir.dtypes import is_float, short
+from analyzer.ir.dtypes import short
 from analyzer.ir.graph import CAST, Node, Ref
 from analyzer.ir.values.limits import LIMITS
 from analyzer.rules import Hit
@@ -86,8 +86,6 @@ def _overflow(flow: Flow, node: Node, gives: str) -> str:
     number = max(_numbers(flow, node), key=abs, default=0.0)
     if abs(number) < LIMITS[gives].overflow or (found is not None and found.most < LIMITS[gives].overflow):
         return ""
-    if node.op == CAST and not _is_made_of_numbers(flow, node):
-        return ""
     return f"{number:.4g} is out of range for {short(gives)} and becomes {'-' if number < 0 else ''}inf"
 
 
@@ -105,7 +103,7 @@ def _underflow(flow: Flow, node: Node, gives: str) -> str:
 def _numbers(flow: Flow, node: Node) -> Iterator[float]:
     """The numbers that stand in a call, as far as they are finite: those of tensors too that are known to hold but one.
 
-    Of a cast, the ends of what it is given.
+    Of a cast, the ends of what it is given, where they are reached.
     """
     named = (value for key, value in node.kwargs if key in ("other", "value", "fill_value", "min"))
     for arg in (*node.args, *named):
@@ -113,26 +111,8 @@ def _numbers(flow: Flow, node: Node) -> Iterator[float]:
             yield float(arg)  # type: ignore[arg-type]
     for ref in node.operands():
         given = flow.ranges.of(ref)
-        if given is not None and (given.is_one or node.op == CAST) and isfinite(given.most):
+        if given is not None and (given.is_one or (node.op == CAST and given.reached)) and isfinite(given.most):
             yield given.low if abs(given.low) == given.most else given.high
-
-
-def _is_made_of_numbers(flow: Flow, node: Node) -> bool:
-    """Whether no float that the model holds or is given is in a value, so that the ends of its range are reached."""
-    waiting, seen = [node.id], set[str]()
-    while waiting:
-        one = flow.graph[waiting.pop()]
-        if not one.is_op and one.op != "constant" and is_float(one.dtype):
-            return False
-        read = set() if _is_shaped_alike(one) else {ref.id for ref in one.operands()}
-        waiting += read - seen
-        seen |= read
-    return True
-
-
-def _is_shaped_alike(node: Node) -> bool:
-    """Whether an operation takes the shape of its operand alone, as `new_full` and `zeros_like` do."""
-    return base(node).startswith("new_") or base(node).endswith("_like")
 
 
 def _divides(flow: Flow, node: Node) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.corpus.page import page
+from tests.corpus.page import LOUD, loud, page
 from tests.versions import five
 
 PAGE = Path(__file__).parents[2] / "docs" / "corpus.md"
@@ -17,3 +17,9 @@ def test_the_page_is_golden() -> None:
     if os.environ.get("UPDATE_GOLDENS"):
         PAGE.write_text(text)
     assert PAGE.read_text() == text
+
+
+def test_most_silent_faults_are_told_as_warnings() -> None:
+    told, silent = loud()
+
+    assert told >= LOUD * silent

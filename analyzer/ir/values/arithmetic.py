@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias, Union
 
 from analyzer.ir.blame.roles import base
@@ -20,6 +20,8 @@ class Range:
     low: float
     high: float
     whole: bool = False
+    reached: bool = field(default=False, compare=False)
+    """Whether some element is known to have the least value, and some the greatest: else they may be less far off."""
 
     @property
     def most(self) -> float:

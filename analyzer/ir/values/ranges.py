@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from analyzer.ir.blame.roles import base
+from analyzer.ir.blame.roles import base, valued
 from analyzer.ir.dtypes import kind
 from analyzer.ir.graph import CAST, UPDATED, Arg, ModelGraph, Node, Ref
 from analyzer.ir.values.arithmetic import (
@@ -56,6 +56,8 @@ _MADE: Final[Mapping[str, Range]] = {
     "rand": UNIT, "rand_like": UNIT, "zeros": ZERO, "zeros_like": ZERO,
 }  # fmt: skip
 """Operations whose values lie in a range whatever they are given."""
+_DRAWN: Final = frozenset(("bernoulli", "rand", "rand_like"))
+"""Those of them whose values are drawn."""
 _NORMS: Final = frozenset(("linalg_vector_norm", "norm", "sum", "amax", "max"))
 """What a tensor of weights is divided by to lie between -1 and 1."""
 
@@ -95,7 +97,19 @@ class Ranges:
             found = BOUNDED.get(name)
         if found is None and node.dtype == "bool":
             return SWITCH
-        return None if found is None or math.isnan(found.low) or math.isnan(found.high) else found
+        if found is None or math.isnan(found.low) or math.isnan(found.high):
+            return None
+        return replace(found, reached=self._reaches(node, name))
+
+    def _reaches(self, node: Node, name: str) -> bool:
+        """Whether the ends of a result are reached: those of all operands are, and not more than one has two ends."""
+        if name in _MADE or name in _GIVEN or name in ("arange", "linspace"):
+            return name not in _DRAWN
+        given = [self._so_far(ref) for ref in valued(node)]
+        ends = sum(one is None or not one.is_one for one in given)
+        known = all(one is not None and (one.reached or one.is_one) for one in given)
+        keeps = node.op in (CAST, UPDATED) or name in _SAME or name in _EITHER or name in RISING or name in FALLING
+        return known and (keeps or name in ("tril", "triu", "cumsum") or (name in PAIRS and ends <= 1))
 
     def _computed(self, node: Node, name: str) -> Range | None:
         if name in _MADE:
@@ -208,7 +222,7 @@ def _stored(node: Node) -> Range | None:
     if node.bounds is None or node.op not in ("constant", "buffer"):
         return None
     low, high = node.bounds
-    return Range(low, high, kind(node.dtype) == "int" or (low == high and low.is_integer()))
+    return Range(low, high, kind(node.dtype) == "int" or (low == high and low.is_integer()), reached=True)
 
 
 def _union(values: Sequence[Value]) -> Range | None:
