@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import LlamaConfig
 
+import analyzer
 from analyzer.ir.findings import Finding
 from analyzer.ir.plan import Plan
 from analyzer.propagate import propagate
@@ -245,3 +248,16 @@ def test_a_pair_of_scaled_casts_is_no_round_trip(small: torch.dtype, scaled: boo
         return narrow.to(F32) * scale if scaled else narrow.to(F32) + 1
 
     assert bool(found(run, torch.ones(4, 4), torch.ones(4, 1), code="DT301")) is not scaled
+
+
+def test_logits_of_a_made_up_text_are_counted_for_the_longest_one_too(tmp_path: Path) -> None:
+    config = LlamaConfig(
+        architectures=["LlamaForCausalLM"], num_hidden_layers=1, hidden_size=8, intermediate_size=8,
+        num_attention_heads=2, num_key_value_heads=2, vocab_size=50, max_position_embeddings=4096,
+    )  # fmt: skip
+    config.save_pretrained(tmp_path)
+
+    report = analyzer.trace(tmp_path, plan=Plan(device="cpu", dtype="bfloat16", train=True))
+
+    (told,) = [f for f in report.findings if f.code == "DT302"]
+    assert told.message.endswith(f"{16 * 50 * 4:,} bytes more, {4096 * 50 * 4:,} for 4,096 tokens")
