@@ -318,6 +318,36 @@ class Deep(nn.Module):
         return x * F.one_hot(best, 8).sum(-2).repeat(1, 8)
 
 
+@pytest.mark.parametrize("made", ["torch.tensor([1, 5, 2], dtype=torch.int32)", "torch.tensor([1, 5, 2]).int()"])
+def test_an_integer_that_no_float_mends_is_proved_against_int64(tmp_path: Path, made: str) -> None:
+    file = _file(
+        tmp_path,
+        "self.l = nn.Linear(8, 8)",
+        f"labels = {made}\nreturn F.cross_entropy(self.l(x), labels)",
+        "torch.float32",
+    )
+    net, inputs = _built(file)
+    with pytest.raises(RuntimeError, match="Long or Byte"):
+        net(**inputs)
+    trial = next(trial for trial in _tried(file).values() if trial.clears)
+    assert trial.proved, trial.verdict()
+    mended = tmp_path / "mended"
+    mended.mkdir()
+    (mended / "m.py").write_text(trial.proposal.edits[0].after)
+    net, inputs = _built(mended / "m.py")
+    assert torch.allclose(net(**inputs), F.cross_entropy(net.l(inputs["x"]), torch.tensor([1, 5, 2])))
+
+
+def test_a_fraction_that_is_cut_off_to_an_integer_is_no_proof(tmp_path: Path) -> None:
+    file = _file(
+        tmp_path,
+        'self.l = nn.Linear(8, 8)\nself.register_buffer("kept", torch.zeros(3, 8, dtype=torch.int32))',
+        "self.kept.index_copy_(0, torch.arange(3), self.l(x))\nreturn self.kept + 1",
+        "torch.float32",
+    )
+    assert not any(trial.proved for name, trial in _tried(file).items() if "source" in name)
+
+
 def test_random_results_are_no_proof_and_rounding_is_no_fault() -> None:
     torch.manual_seed(0)
     (finding,) = trace(Random(), (X,), plan=CPU).findings

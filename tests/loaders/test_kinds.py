@@ -155,6 +155,20 @@ def test_a_python_file_builds_the_model(text: str, tmp_path: Path) -> None:
     assert not run_trace(ModelRequest(python(tmp_path, text, ".bfloat16()"), Plan(device="cpu"))).findings
 
 
+@pytest.mark.parametrize("taken", ["*args, **kwargs", "x, /, *args", "x, /, **kwargs"])
+def test_inputs_that_forward_takes_by_place_alone_are_given_so(taken: str, tmp_path: Path) -> None:
+    file = tmp_path / "wrapped.py"
+    first = "x" if "x" in taken else "*args"
+    file.write_text(
+        "import torch\nclass Net(torch.nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.l = torch.nn.Linear(8, 8)\n"
+        f"    def forward(self, {taken}):\n        return self.l({first})\n"
+        "def build(): return Net(), (torch.ones(2, 8, dtype=torch.bfloat16),)\n"
+    )
+    report = run_trace(ModelRequest(file, Plan(device="cpu")))
+    assert [(found.code, found.line) for found in report.findings] == [("DT101", 7)]
+
+
 def test_a_large_model_of_a_python_file_takes_no_memory(tmp_path: Path) -> None:
     text = "def build(): return torch.nn.Sequential(torch.nn.Linear(1 << 20, 1 << 16)), (torch.ones(1, 1 << 20),)"
     loaded = load(python(tmp_path, text), Plan())

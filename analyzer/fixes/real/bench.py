@@ -209,11 +209,18 @@ class Bench:
 
 
 def _in_float64(model: Model, digits: int = 0, seed: int = 0) -> dict[str, torch.Tensor]:
-    """What a model gives in float64, with results rounded to so many digits. Raises AnalyzerError where it cannot."""
-    wide = in_float64(copied(model.loaded))
+    """What a model gives in float64, with results rounded to so many digits. Raises AnalyzerError where it cannot.
+
+    What is refused for an integer is run again with int64, as no float mends it.
+    """
     drawn = 0 if digits else seed
-    with _quiet():
-        ran = run_really(wide, model.plan, within=partial(computing_in_float64, digits, seed), seed=drawn)
+    for integers in (False, True):
+        wide = in_float64(copied(model.loaded), integers=integers)
+        within = partial(computing_in_float64, digits, seed, integers=integers)
+        with _quiet():
+            ran = run_really(wide, model.plan, within=within, seed=drawn)
+        if not ran.failed:
+            break
     if ran.failed:
         raise AnalyzerError(f"it cannot be run in float64: {_short(ran.words)}")
     return dict(ran.tensors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,11 +113,19 @@ def _inputs(file: Any, inputs_file: Path | None, given: object, module: nn.Modul
             f"{file.__file__} gives no inputs", hint="define inputs() returning a dict, or pass --inputs"
         )
     args = given if isinstance(given, (tuple, list)) else (given,)
-    try:
-        names = list(inspect.signature(module.forward).bind_partial(*args).arguments)
-    except TypeError:  # its own `run` may take more than forward does
-        names = []
+    names = _names(module, args)
     if len(names) == len(args):
         return dict(zip(names, args, strict=True)), own
     run = own or (lambda model, inputs: model(*inputs.values()))
     return {str(number): value for number, value in enumerate(args)}, run
+
+
+def _names(module: nn.Module, args: Sequence[object]) -> list[str]:
+    """What forward calls its arguments; none where they cannot be given by name."""
+    signature = inspect.signature(module.forward)
+    try:
+        names = list(signature.bind_partial(*args).arguments)
+    except TypeError:  # its own `run` may take more than forward does
+        return []
+    by_name = all(signature.parameters[name].kind == inspect.Parameter.POSITIONAL_OR_KEYWORD for name in names)
+    return names if by_name else []
