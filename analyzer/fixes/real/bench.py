@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -54,6 +54,8 @@ Error = tuple[Place, str]
 Change = Callable[[Model], Model]
 """Makes the changed model out of the one before, which it leaves as it is. Raises AnalyzerError."""
 
+_HIDDEN: Final = RealRun("not run", "another error ends the real run before this one")
+
 
 @dataclass(slots=True)
 class Bench:
@@ -75,12 +77,12 @@ class Bench:
             return before
         model, errors = before
         if finding is not None and not (errors := tuple(error for error in errors if _shows(error, finding))):
-            return RealRun("not run", "another error ends the real run before this one")
+            return _HIDDEN
         try:
             after = change(model)
             ran = self._really(after, NO_REPAIRS if clears else self._repairs())
             if ran.errors and all(any(_same(error, left) for left in ran.errors) for error in errors):
-                return None
+                return None if clears or self._reaches_all(before[1]) else _HIDDEN
             wrong = self._fails(ran, clears=clears)
             if wrong:
                 self._float64()  # what cannot be run in any dtype is no fault of the change
@@ -88,6 +90,10 @@ class Bench:
         except AnalyzerError as error:
             return RealRun("not run", error.message)
         return RealRun("fails", f"the real run {wrong}") if wrong else MENDS
+
+    def _reaches_all(self, errors: Sequence[Error]) -> bool:
+        """Whether the real run came to every call that the trace refuses: some have no repair that lets it go on."""
+        return {self.flow.graph[name].place for name in self.flow.refusals} <= {place for place, _ in errors}
 
     def with_settings(self, plan: Plan, path: Path | None, inputs: Path | None) -> Change:
         """The model loaded again under another plan, from a patched copy, with another inputs file."""
