@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.blame.roles import base
 from analyzer.ir.dtypes import is_float, short
-from analyzer.ir.graph import CAST, Node, Ref
+from analyzer.ir.graph import CAST, Arg, Node, Ref
 from analyzer.ir.values.limits import LIMITS
 from analyzer.rules import Hit
 from analyzer.rules.regions import VIEWS, yields
@@ -135,6 +135,10 @@ def _is_shaped_alike(node: Node) -> bool:
     return base(node).startswith("new_") or base(node).endswith("_like")
 
 
+def _is_negative(exponent: Arg) -> bool:
+    return isinstance(exponent, (int, float)) and exponent < 0
+
+
 def _divides(flow: Flow, node: Node) -> str:
     """The operation that divides by a result, or takes its logarithm; "" if none does."""
     waiting, seen = [node.id], set[str]()
@@ -143,6 +147,8 @@ def _divides(flow: Flow, node: Node) -> str:
             reader = flow.graph[edge.reader]
             name = base(reader)
             if name in _DIVIDED and (name != "div" or edge.position == 1):
+                return name
+            if name == "pow" and _is_negative(reader.args[-1]):
                 return name
             if name in _THROUGH and reader.id not in seen:
                 seen.add(reader.id)
