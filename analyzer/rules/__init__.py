@@ -40,7 +40,7 @@ class Hit:
     tensors: tuple[Held, ...] = ()
     """The stored tensors that the fault is about; the first one says where."""
     place: Place = NOWHERE
-    """Where the fault is, if it is in no call and no stored tensor."""
+    """Where the fault is, if it is in no call and no stored tensor, or in a call that nobody wrote."""
 
 
 def check(flow: Flow) -> list[Finding]:
@@ -88,6 +88,7 @@ def _finding(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
     if not first.node:
         return _of_tensors(flow, code, name, hits)
     node = flow.graph[first.node]
+    place = node.place if first.place == NOWHERE else first.place
     return Finding(
         code=code,
         name=name,
@@ -96,8 +97,8 @@ def _finding(flow: Flow, code: str, name: str, hits: list[Hit]) -> Finding:
         op=node.op,
         call=node.call,
         module=node.module,
-        file=node.place.file,
-        line=node.place.line,
+        file=place.file,
+        line=place.line,
         nodes=tuple(dict.fromkeys(hit.node for hit in hits)),
         operands=first.operands or operands(flow, node),
         widened_ops=sum(hit.widened_ops for hit in hits),

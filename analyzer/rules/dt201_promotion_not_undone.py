@@ -127,8 +127,11 @@ def _in_any_layer(origin: Origin) -> tuple[str, str, str, int]:
 
 
 def _is_stream(flow: Flow, region: Region) -> bool:
-    """Whether the wide operand of every start is the residual stream of a model, which its embedding made wide."""
-    wide = [ref for start in region.starts for ref in _wide(flow, region, start)]
+    """Whether the wide operand of every promotion is the residual stream of a model, which its embedding made wide.
+
+    A float32 weight of a norm meets what is float32 already, and promotes nothing.
+    """
+    wide = [ref for start in region.starts if _narrow(flow, start) for ref in _wide(flow, region, start)]
     return not region.products and all(_is_embedded(flow, ref) for ref in wide) and bool(wide)
 
 

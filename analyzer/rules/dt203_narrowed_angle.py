@@ -2,8 +2,9 @@
 
 bfloat16 has 8 bits of precision and holds whole numbers up to 256, float16 up to 2048: 998.39 becomes 1000, and
 positions above share their angle with a neighbour. Casting to float32 afterwards does not bring the bits back. It is
-told of a cast, of `arange(dtype=...)`, of a product that is computed in 16 bits, and of a table of frequencies that is
-stored in them. A cast to integers loses the fraction. Positions and angles that the code keeps within those limits, and
+told of a cast, also where autocast makes it for a product of positions and frequencies, of `arange(dtype=...)`, of a
+product that is computed in 16 bits, and of a table of frequencies that is stored in them. A cast to integers loses the
+fraction. Positions and angles that the code keeps within those limits, and
 numbers that are held as they are, are quiet. Where the code takes the narrow dtype from a table that the model stores,
 as SAM does with its coordinates, this is a note, unless the positions are known to go further.
 
@@ -81,7 +82,8 @@ def _lost(flow: Flow, node: Node, wave: Node) -> str:
         source, target = flow.reads(node.id)[0], flow.dtypes[node.id][0]
         given = flow.ranges.of(node.operands()[0])
         held = is_float(target) and (keeps(target, given) or _is_near(flow, node, target))
-        return "" if held or _slow(flow, wave, target) else f"{short(source)} becomes {short(target)}"
+        by = " by autocast" if node.inserted else ""
+        return "" if held or _slow(flow, wave, target) else f"{short(source)} becomes {short(target)}{by}"
     narrow = _half_of(flow, node)
     if not narrow or _slow(flow, wave, narrow):
         return ""
@@ -159,7 +161,7 @@ def _is_half(flow: Flow, node: Node) -> bool:
 
 
 def _narrows(flow: Flow, node: Node) -> bool:
-    if node.op != CAST or node.inserted:
+    if node.op != CAST or node.inserted not in ("", "autocast"):
         return False
     source, target = flow.reads(node.id)[0], flow.dtypes[node.id][0]
     if is_float(target):

@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.blame.roles import base
 from analyzer.ir.dtypes import short
-from analyzer.ir.graph import CAST, Node, Ref
+from analyzer.ir.graph import CAST, Arg, Node, Ref
 from analyzer.ir.values.limits import LIMITS
 from analyzer.rules import Hit
 from analyzer.rules.regions import VIEWS, yields
@@ -64,6 +64,8 @@ _GUARDS: Final = frozenset(("add", "clamp", "clamp_min", "maximum"))
 """Operations that keep a tensor from being zero."""
 _DIVIDED: Final = frozenset(("div", "log", "log10", "log2", "reciprocal", "rsqrt"))
 """Operations that cannot do with a zero; of a division, the divisor."""
+_PICKED: Final = VIEWS | {"gather", "index", "sum", "topk", "sort", CAST}
+"""How shares of a softmax are chosen and added up."""
 _THROUGH: Final = VIEWS | {"sqrt"}
 
 
@@ -94,7 +96,7 @@ def _underflow(flow: Flow, node: Node, gives: str) -> str:
     if base(node) not in _GUARDS:
         return ""
     number = min((abs(number) for number in _numbers(flow, node) if number), default=1.0)
-    if number > LIMITS[gives].underflow:
+    if number > LIMITS[gives].underflow or any(_is_above_zero(flow, ref, gives) for ref in node.operands()):
         return ""
     reader = _divides(flow, node)
     return f"{number:.4g} is 0 in {short(gives)}, so {reader} may get a zero" if reader else ""
@@ -115,6 +117,23 @@ def _numbers(flow: Flow, node: Node) -> Iterator[float]:
             yield given.low if abs(given.low) == given.most else given.high
 
 
+def _is_above_zero(flow: Flow, ref: Ref, gives: str) -> bool:
+    """Whether a value needs no guard: it is known to be large enough, or a sum of shares of a softmax."""
+    given = flow.ranges.of(ref)
+    if given is not None and given.low > LIMITS[gives].underflow:
+        return not given.is_one  # which is the guard itself
+    node = flow.graph[ref.id]
+    if base(node) != "sum":
+        return False
+    while node.is_op and node.operands() and base(node) in _PICKED:
+        node = flow.graph[node.operands()[0].id]
+    return base(node) in ("_softmax", "softmax")
+
+
+def _is_negative(exponent: Arg) -> bool:
+    return isinstance(exponent, (int, float)) and exponent < 0
+
+
 def _divides(flow: Flow, node: Node) -> str:
     """The operation that divides by a result, or takes its logarithm; "" if none does."""
     waiting, seen = [node.id], set[str]()
@@ -123,6 +142,8 @@ def _divides(flow: Flow, node: Node) -> str:
             reader = flow.graph[edge.reader]
             name = base(reader)
             if name in _DIVIDED and (name != "div" or edge.position == 1):
+                return name
+            if name == "pow" and _is_negative(reader.args[-1]):
                 return name
             if name in _THROUGH and reader.id not in seen:
                 seen.add(reader.id)

@@ -25,7 +25,7 @@ Cast to a float dtype. What was rounded, scaled or compared before is whole, or 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.dtypes import is_float, kind, short
 from analyzer.ir.graph import CAST, Node, Ref
@@ -35,6 +35,11 @@ from analyzer.rules.regions import VIEWS, base, unviewed
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
 
+_WHOLE: Final = VIEWS | {
+    "abs", "amax", "amin", "clamp", "clamp_max", "clamp_min", "cumsum", "max", "max_pool2d_with_indices", "relu", "sum",
+}  # fmt: skip
+"""Operations that give whole numbers where they are given whole numbers."""
+
 
 def check(flow: Flow) -> Iterator[Hit]:
     """Every cast to an integer of what has a fraction and lies between -1 and 1."""
@@ -43,13 +48,26 @@ def check(flow: Flow) -> Iterator[Hit]:
         if given is None or not is_float(flow.dtype(given)):
             continue
         found = flow.ranges.of(given)
-        if found is None or found.whole or found.most > 1:
+        if found is None or found.whole or found.most > 1 or _counts(flow, given):
             continue
         made = unviewed(flow, flow.graph[given.id], VIEWS)
         target = short(flow.dtypes[node.id][0])
         what = f"the result of {base(made)}" if made.is_op else "a stored value"
         message = f"{what} lies from {found.low:g} to {found.high:g} and becomes {target}: its fraction is lost"
         yield Hit(node.id, message, "warning", (str(node.place) or node.id, message))
+
+
+def _counts(flow: Flow, given: Ref) -> bool:
+    """Whether a value was integers before, and nothing since has given it a fraction: `mask.float().clamp(0, 1)`."""
+    node = flow.graph[given.id]
+    while node.is_op and node.operands() and (node.op == CAST or base(node).removesuffix("_") in _WHOLE):
+        if any(type(arg) is float and not arg.is_integer() for arg in (*node.args, *dict(node.kwargs).values())):
+            return False
+        before = node.operands()[0]
+        if kind(flow.dtype(before)) not in ("float", "complex"):
+            return True
+        node = flow.graph[before.id]
+    return False
 
 
 def _cast(flow: Flow, node: Node) -> Ref | None:

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from analyzer.ir.dtypes import is_float, short
+from analyzer.ir.dtypes import is_float, short, width
 from analyzer.ir.graph import Node
 from analyzer.rules import Hit
 from analyzer.rules.regions import VIEWS, base
@@ -39,7 +39,7 @@ def check(flow: Flow) -> Iterator[Hit]:
     for node in flow.graph.ops():
         if node.op != _VIEW or node.phase or flow.refused(node.id):
             continue
-        source, target = flow.reads(node.id)[0], flow.dtypes[node.id][0]
+        source, target = _source(flow, node), flow.dtypes[node.id][0]
         if source == target or not (is_float(source) and is_float(target)):
             continue
         if _takes_back(flow, node, target):
@@ -48,9 +48,25 @@ def check(flow: Flow) -> Iterator[Hit]:
         yield Hit(node.id, message, "warning", (str(node.place) or node.id, message))
 
 
+def _source(flow: Flow, node: Node) -> str:
+    """The format in which the bits were written, before they were only looked at as integers of the same width."""
+    source = flow.reads(node.id)[0]
+    before = _view_before(flow, node)
+    if is_float(source) or before is None:
+        return source
+    written = flow.reads(before.id)[0]
+    return written if width(written) == width(source) else source
+
+
 def _takes_back(flow: Flow, node: Node, target: str) -> bool:
     """Whether a view only gives the bits the format back in which they were written."""
+    before = _view_before(flow, node)
+    return before is not None and flow.reads(before.id)[0] == target
+
+
+def _view_before(flow: Flow, node: Node) -> Node | None:
+    """The view that read the same bits as another dtype before, with nothing computed since."""
     before = flow.graph[node.operands()[0].id]
     while before.op != _VIEW and before.operands() and base(before) in VIEWS:
         before = flow.graph[before.operands()[0].id]
-    return before.op == _VIEW and flow.reads(before.id)[0] == target
+    return before if before.op == _VIEW else None

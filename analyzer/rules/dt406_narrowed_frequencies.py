@@ -62,7 +62,7 @@ def check(flow: Flow) -> Iterator[Hit]:
             elif _is_cast_from_outside(flow, node):
                 wide, narrow = flow.reads(node.id)[0], flow.dtypes[node.id][0]
                 words = _words(wide, narrow, f"cast by {_BY[node.inserted]}", base(wave))
-                yield Hit(node.id, words, "warning", (str(wave.place) or wave.id, words))
+                yield Hit(node.id, words, "warning", (str(wave.place) or wave.id, words), place=wave.place)
 
 
 def _words(wide: str, narrow: str, by: str, wave: str) -> str:

@@ -79,8 +79,8 @@ def _in_the_graph(flow: Flow) -> Iterator[Hit]:
             dtype = flow.dtype(one.target)
             what = one.root.stored_as or "state"
             message = (
-                f"a {short(dtype)} {what} takes updates of {one.share:.2g} of a value here, and those under "
-                f"1/{HALVES[dtype]} round away: it does not move; keep it in f32"
+                f"{short(dtype)} {what} takes updates with a factor of {one.share:.2g}: what is under "
+                f"1/{HALVES[dtype]} of a value rounds away, so it hardly moves; keep it in f32"
             )
             yield Hit(one.node.id, message, "warning", (str(one.node.place) or one.node.id, what))
 

@@ -114,6 +114,7 @@ def test_fsdp1_really_narrows_the_rotary_table(tmp_path: Path) -> None:
     for one, count in ((wrap, 1), (replace(wrap, buffer_dtype="float32"), 0), (replace(wrap, version=2), 0)):
         found = _found(llama(), INPUTS, Plan(device="cpu", training=Training(fsdp=one)))
         assert [f.code for f in found] == ["DT406"] * count
+        assert all("modeling_llama.py" in f.file for f in found)
     with alone(tmp_path):
         real: Any = shard(llama(), wrap)
         before = real.module.model.rotary_emb.inv_freq.clone()

@@ -67,6 +67,26 @@ def test_angles_are_told_where_they_may_be_off_by_a_radian(run: Callable[[], Ten
     assert ("DT203" in codes(run)) == is_told
 
 
+@pytest.mark.parametrize("is_on", [True, False])
+@pytest.mark.parametrize("dtype", [BF16, HALF])
+def test_angles_that_autocast_narrows_are_told(dtype: torch.dtype, is_on: bool) -> None:
+    seen = []
+
+    def run(positions: Tensor, rates: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype, enabled=is_on):
+            angles = positions @ rates
+        seen.append(angles.dtype)
+        return angles.cos()
+
+    positions, rates = torch.tensor([[998.39], [3.2]]), torch.rand(1, 4)
+    found = told(run, positions, rates)
+
+    run(positions, rates)
+    assert seen[-1] == (dtype if is_on else F32)
+    assert {f.code for f in found} == ({"DT203"} if is_on else set())
+    assert all("by autocast" in f.message for f in found)
+
+
 def test_a_table_of_frequencies_in_16_bits_is_told_of_far_positions_alone() -> None:
     table = (0.3 ** torch.arange(4)).to(BF16)
 
@@ -123,6 +143,19 @@ def test_a_number_that_becomes_infinite_is_told(run: Callable[[Tensor], Tensor],
     assert run(x).isinf().any()
 
 
+@pytest.mark.parametrize("exponent", [-1, -0.5])
+def test_a_guard_that_is_zero_is_told_of_a_negative_power(exponent: float) -> None:
+    def run(x: Tensor) -> Tensor:
+        return (x + 1e-8) ** exponent
+
+    zeros = torch.zeros(2, 2)
+    assert run(zeros.half()).isinf().all()
+    assert codes(run, zeros.half()) == ["DT204"]
+    assert run(zeros).isfinite().all()
+    assert codes(run, zeros) == []
+    assert codes(lambda x: (x + 1e-8) ** 2, zeros.half()) == []
+
+
 @pytest.mark.parametrize("run", SMALL, ids=map(str, range(len(SMALL))))
 def test_a_guard_that_is_zero_is_told(run: Callable[[Tensor], Tensor]) -> None:
     zeros = torch.zeros(2, 2)
@@ -148,8 +181,11 @@ def test_a_guard_that_is_zero_is_told(run: Callable[[Tensor], Tensor]) -> None:
         lambda x: x / (x.norm(dim=-1, keepdim=True) + 1e-6),
         lambda x: x + torch.full((2, 2), torch.finfo(HALF).min).triu(1).to(HALF),
         lambda x: F.layer_norm(x, (2,), eps=1e-12),
+        lambda x: (x.var(-1) + 1.0 + 1e-8).rsqrt(),
+        lambda x: 1 / (1 + x.exp() + 1e-8),
+        lambda x: _shares(x.softmax(-1).topk(2).values, 1e-20),
     ],
-    ids=map(str, range(10)),
+    ids=map(str, range(13)),
 )
 def test_numbers_that_are_held_or_do_not_matter_are_quiet(run: Callable[[Tensor], Tensor]) -> None:
     assert codes(run, torch.ones(2, 2, dtype=HALF)) == []
@@ -187,8 +223,8 @@ def test_a_lost_fraction_is_told(run: Callable[[Tensor], Tensor], is_told: bool,
         assert set(left.flatten().tolist()) <= {-1, 0, 1}
 
 
-def _shares(x: Tensor) -> Tensor:
-    return x / (x.sum(-1, keepdim=True) + 1e-6)
+def _shares(x: Tensor, eps: float = 1e-6) -> Tensor:
+    return x / (x.sum(-1, keepdim=True) + eps)
 
 
 @pytest.mark.parametrize("target", [HALF, BF16, F32, torch.int16, INTS, torch.float8_e5m2])
@@ -208,3 +244,38 @@ def test_bits_that_are_given_back_are_told_once() -> None:
     x = torch.ones(8, dtype=HALF)
 
     assert [f.nodes for f in told(lambda x: x.view(BF16).reshape(2, 4).view(HALF), x)] == [("view",)]
+
+
+@pytest.mark.parametrize("target", [HALF, BF16])
+@pytest.mark.parametrize("source", [HALF, BF16])
+def test_bits_that_go_through_integers_are_told_where_they_are_another_number(
+    source: torch.dtype, target: torch.dtype
+) -> None:
+    x = torch.ones(8).to(source)
+
+    def run(x: Tensor) -> Tensor:
+        return x.view(torch.int16).reshape(2, 4).view(target)
+
+    assert codes(run, x) == ["DT206"] * (source != target)
+    assert (run(x).float() != 1).all() == (source != target)
+
+
+@pytest.mark.parametrize(
+    ("run", "is_told"),
+    [
+        (lambda m: m.float().clamp(0, 1), False),
+        (lambda m: m.float().cumsum(-1).clamp(0, 1), False),
+        (lambda m: (m > 0).half().sum(-1).clamp(min=0.0, max=1.0), False),
+        (lambda m: F.max_pool1d(m.float(), 2).clamp_(0, 1), False),
+        (lambda m: (m.float() / 3).clamp(0, 1), True),
+        (lambda m: m.float().clamp(0, 0.5), True),
+    ],
+    ids=map(str, range(6)),
+)
+def test_integers_that_are_kept_between_0_and_1_lose_no_fraction(
+    run: Callable[[Tensor], Tensor], is_told: bool
+) -> None:
+    mask = torch.arange(12).reshape(3, 4) % 2
+
+    assert codes(lambda m: run(m).long(), mask) == ["DT205"] * is_told
+    assert (run(mask) != run(mask).round()).any() == is_told

@@ -176,6 +176,49 @@ def test_an_embedding_that_is_stored_in_float32_starts_such_a_stream() -> None:
     assert found(model, torch.zeros(2, dtype=torch.int64)) == []
 
 
+def test_norms_in_float32_do_not_end_such_a_stream() -> None:
+    class Normed(Stream):
+        def __init__(self) -> None:
+            super().__init__(embedded=True)
+            self.norm = nn.Parameter(torch.ones(8))
+
+        def forward(self, ids: Tensor) -> Tensor:
+            x = self.embed(ids)
+            for _ in range(2):
+                h = self.norm * (x * x.pow(2).mean(-1, keepdim=True).rsqrt())
+                x = x + self.fc(h.to(BF16))
+            return x
+
+    model = Normed()
+    model.fc.to(BF16)
+    ids = torch.zeros(2, dtype=torch.int64)
+    with Counted() as real:
+        model(ids)
+
+    assert found(model, ids) == []
+    assert set(real.products) == {BF16}
+
+
+@pytest.mark.parametrize("how", ["table", "cast", "narrow"])
+def test_a_product_in_float64_that_nobody_cast_is_a_warning_although_it_is_cast_back(how: str) -> None:
+    table = torch.ones(8, dtype=torch.float64)
+
+    class Scaled(nn.Module):
+        def forward(self, x: Tensor, w: Tensor) -> Tensor:
+            h = {"table": lambda: x * table, "cast": lambda: x.double() * 2, "narrow": lambda: x * table.to(x.dtype)}[
+                how
+            ]()
+            return (h @ w.to(h.dtype)).to(x.dtype)
+
+    args = torch.ones(2, 8), torch.ones(8, 8)
+    with Counted() as real:
+        Scaled()(*args)
+
+    assert (torch.float64 in real.products) == (how != "narrow")
+    is_told = [f.severity for f in found(Scaled(), *args, code="DT202") if f.severity == "warning"]
+    assert is_told == ["warning"] * (how == "table")
+
+
 def test_all_sources_of_what_meets_are_named() -> None:
     def run(x: Tensor, one: Tensor, two: Tensor) -> Tensor:
         return (x * one) @ (x + two).t()
