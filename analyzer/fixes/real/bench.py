@@ -81,7 +81,7 @@ class Bench:
         try:
             after = change(model)
             ran = self._really(after, NO_REPAIRS if clears else self._repairs())
-            if ran.errors and all(any(_same(error, left) for left in ran.errors) for error in errors):
+            if _leaves_all(errors, ran.errors):
                 return None if clears or self._reaches_all(before[1]) else _HIDDEN
             wrong = self._fails(ran, clears=clears)
             if wrong:
@@ -237,6 +237,11 @@ def _shows(error: Error, finding: Finding) -> bool:
     place, words = error
     here = (finding.file, finding.line) == (place.file, place.line) or bool(finding.phase)
     return here and (finding.asked.knows_device or _alike(words, finding.message))
+
+
+def _leaves_all(errors: Sequence[Error], left: Sequence[Error]) -> bool:
+    """Whether a run still has every one of some errors."""
+    return bool(left) and all(any(_same(error, other) for other in left) for error in errors)
 
 
 def _same(one: Error, other: Error) -> bool:

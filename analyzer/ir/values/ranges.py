@@ -56,6 +56,8 @@ _MADE: Final[Mapping[str, Range]] = {
     "rand": UNIT, "rand_like": UNIT, "zeros": ZERO, "zeros_like": ZERO,
 }  # fmt: skip
 """Operations whose values lie in a range whatever they are given."""
+_KEEPING: Final = _SAME | {*_EITHER, *RISING, *FALLING, "cumsum", "tril", "triu"}
+"""Operations that give the ends of what they are given, or what becomes of them."""
 _DRAWN: Final = frozenset(("bernoulli", "rand", "rand_like"))
 """Those of them whose values are drawn."""
 _NORMS: Final = frozenset(("linalg_vector_norm", "norm", "sum", "amax", "max"))
@@ -106,10 +108,10 @@ class Ranges:
         if name in _MADE or name in _GIVEN or name in ("arange", "linspace"):
             return name not in _DRAWN
         given = [self._so_far(ref) for ref in valued(node)]
-        ends = sum(one is None or not one.is_one for one in given)
-        known = all(one is not None and (one.reached or one.is_one) for one in given)
-        keeps = node.op in (CAST, UPDATED) or name in _SAME or name in _EITHER or name in RISING or name in FALLING
-        return known and (keeps or name in ("tril", "triu", "cumsum") or (name in PAIRS and ends <= 1))
+        if not all(one is not None and (one.reached or one.is_one) for one in given):
+            return False
+        several = sum(one is not None and not one.is_one for one in given) > 1
+        return name in _KEEPING or node.op in (CAST, UPDATED) or (name in PAIRS and not several)
 
     def _computed(self, node: Node, name: str) -> Range | None:
         if name in _MADE:
