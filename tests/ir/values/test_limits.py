@@ -25,7 +25,8 @@ def test_the_ends_are_those_of_torch(name: str) -> None:
     assert _in(name, limits.overflow * (1 - little)) == info.max
     assert _in(name, limits.underflow) == 0.0
     assert _in(name, limits.underflow * (1 + little)) == info.smallest_normal * info.eps
-    assert all(_in(name, float(n)) == n for n in range(limits.whole + 1)) or name == "float32"
+    counted = torch.arange(max(limits.whole - 5000, 0), limits.whole + 1)
+    assert torch.equal(counted.to(getattr(torch, name)).long(), counted)
     assert _in(name, float(limits.whole + 1)) == limits.whole
 
 
