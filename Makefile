@@ -19,7 +19,7 @@ test: .venv/.installed ## format, lint, types, import floors, tests
 
 truth: .venv/.installed ## everything against what PyTorch really does, into docs/truth.md (an hour)
 	ANALYZE_ALL=1 $(BIN)/pytest -q -n 2 tests/ir/test_blame_law.py tests/truth/test_opinfo.py \
-		tests/capture/test_autocast_policies.py
+		tests/capture/test_autocast_policies.py tests/corpus/test_mending.py tests/corpus/test_page.py
 	$(BIN)/python -m tests.truth operators kinds:1 models noise cuda surface layouts:2
 
 fuzz: .venv/.installed ## 20,000 more damaged and hostile inputs, counted on docs/security.md (hours; Ctrl-C keeps them)

@@ -7,8 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 from zlib import crc32
 
+import pytest
+
 T = TypeVar("T")
 ALL: Final = bool(os.environ.get("ANALYZE_ALL"))
+
+whole = pytest.mark.skipif(not ALL, reason="asks all of a law: make truth")
+"""Marks a test that needs every case of a slow law."""
 
 
 def sliced(items: Iterable[T], parts: int, name: Callable[[T], str] = str) -> Iterator[T]:

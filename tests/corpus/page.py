@@ -38,7 +38,7 @@ WANTED = 0.85
 
 def page() -> str:
     """The page, a line for each case."""
-    return HEAD.format(shares=shares()) + "".join(_row(name, case(name)) + "\n" for name in NAMES)
+    return HEAD.format(shares=shares()) + "".join(row(name, case(name)) + "\n" for name in NAMES)
 
 
 def shares() -> str:
@@ -66,7 +66,8 @@ def mends(name: str) -> bool:
     return bool(found := outcomes(name)) and found[0].mends
 
 
-def _row(name: str, one: Case) -> str:
+def row(name: str, one: Case) -> str:
+    """The line of a case."""
     with tempfile.TemporaryDirectory() as folder:
         ran = real(name, False, Path(folder) / name)
         said = _said(name, one, Path(folder) / name)
