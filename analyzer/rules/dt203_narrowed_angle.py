@@ -72,7 +72,7 @@ def check(flow: Flow) -> Iterator[Hit]:
             message = f"{words[node.id]} before {base(wave)}: positions lose bits{_limit(flow, node)}"
             known = any(_is_far(flow, ref, flow.dtypes[node.id][0]) for ref in node.operands())
             severity: Severity = "note" if _as_stored(flow, node.id) and not known else "warning"
-            found[node.id] = Hit(node.id, message, severity, (str(node.place), message))
+            found[node.id] = Hit(node.id, message, severity, (str(node.place), words[node.id]))
     yield from found.values()
 
 

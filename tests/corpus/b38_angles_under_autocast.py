@@ -39,7 +39,7 @@ CASE = Case(
     build=build,
     code="DT203",
     severity="warning",
-    cause="autocast here",
+    cause="call here",
     fix="autocast is off around the angles",
     plan=Plan(device="cpu", autocast="cpu:bfloat16", scope="run"),
     off=0.5,
