@@ -30,7 +30,7 @@ from tests.slices import at_least, sliced
 Function = Callable[..., Any]
 
 PLAN: Final = Plan(device="cpu")
-PARTS: Final = 8
+PARTS: Final = 16
 BASES: Final = (torch.float32, torch.int64, torch.bool, torch.complex64)
 MIXED: Final = (torch.float64, torch.int32, torch.complex64)
 TRIED: Final = tuple(getattr(torch, name) for name in DTYPES if not name.startswith(("float8", "float4", "uint1")))

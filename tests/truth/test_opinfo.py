@@ -8,7 +8,7 @@ import torch
 from tests.slices import at_least, sliced
 from tests.truth.opinfo import ALL, KINDS, cases, compare, kind_cases, operators
 
-PARTS = 5
+PARTS = 10
 PART = list(sliced(operators(), PARTS, lambda op: str(op.name)))
 
 
