@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from operator import attrgetter
+from functools import partial
 from typing import Any, Final
 
 import torch
 from torch._C import DispatchKey, DispatchKeySet
 
 from analyzer.capture.autocast import policies, torch_autocast_state
+from analyzer.capture.autocast.kernels import Kernels, filled
 from analyzer.capture.calls import composite_calls
 from analyzer.capture.tensor import CARRIER, Abstract, Cell
 from analyzer.capture.tracing.tracer import Tracer
@@ -24,7 +25,6 @@ BY_AUTOCAST: Final = "autocast"
 """`Node.inserted` of the casts made here."""
 _CARRIER_DEVICE: Final = CARRIER.removeprefix("Autocast").lower()
 _OFF: Final = DispatchKeySet(getattr(DispatchKey, CARRIER)) | DispatchKeySet(DispatchKey.AutocastCPU)
-_BELOW: Final = torch._C._dispatch_keyset_full_after(DispatchKey.AutocastCPU)
 
 
 def home(plan: Plan) -> str:
@@ -46,8 +46,7 @@ class Autocast:
         """Casts of weights that autocast keeps until its outermost region ends."""
         self._wrong: KeptCast = ""
         """What is wrong with one that was given to the call that is being made."""
-        self._libraries: dict[str, Any] = {}
-        self._keeps_gradients = False
+        self._kernels = Kernels(CARRIER)
 
     @contextmanager
     def around(self) -> Iterator[None]:
@@ -62,7 +61,7 @@ class Autocast:
 
     def _switched(self, on: bool) -> None:
         """Follow the state of the device: kernels are installed when autocast is first switched on."""
-        if on and not self._libraries:
+        if on and not self._kernels:
             self._install()
         policies._SET_ENABLED(_CARRIER_DEVICE, on)
 
@@ -70,23 +69,13 @@ class Autocast:
         self._tracer.inventions.note(what, value, self._tracer.source_lines.here()[0])
 
     def _install(self) -> None:
-        self._keeps_gradients = policies.keeps_gradients()
-        others = self._libraries["_"] = policies.registry("_", CARRIER)
-        others.fallback(torch.library.fallthrough_kernel)  # operators without a kernel here pass as if it were off
-        ours = dict.fromkeys(policies.overloads(self._device))
-        for op in dict.fromkeys([*ours, *policies.overloads("cpu")]):
-            namespace, name = op._schema.name.split("::")
-            library = self._libraries.get(namespace)
-            if library is None:
-                library = self._libraries[namespace] = policies.registry(namespace, CARRIER)
-            full = f"{name}.{op._overloadname}" if op._overloadname != "default" else name
-            library.impl(full, self._kernel(op) if op in ours else _passing(op), with_keyset=True)
+        # operators without a kernel here pass as if it were off
+        self._kernels.library("_").fallback(torch.library.fallthrough_kernel)
+        self._kernels.install(self._device, self._kernel)
 
     def _remove(self) -> None:
         policies._SET_ENABLED(_CARRIER_DEVICE, False)
-        for library in self._libraries.values():
-            library._destroy()
-        self._libraries.clear()
+        self._kernels.remove()
         self._casts.clear()
 
     def _kernel(self, op: Any) -> Callable[..., Any]:
@@ -98,13 +87,10 @@ class Autocast:
                     return self._refused(op, args, kwargs, answer)
                 self._wrong = ""
                 made: list[Any] = [self._own(t) for t in walk.leaves((args, kwargs), torch.Tensor)]
-                for slot in sorted(walk.leaves((answer.args, answer.kwargs), policies.Slot), key=attrgetter("turn")):
-                    if slot.dtype is not None:
-                        made[slot.index] = self._cast(made[slot.index], slot.dtype, lower)
+                given, named = filled(answer, made, partial(self._cast, lower=lower))
                 inserter: Inserter = BY_AUTOCAST if answer.widens else ""
                 with self._tracer.inserting(inserter), self._tracer.recorder.given(self._wrong):
-                    filled, named = walk.changed((answer.args, answer.kwargs), policies.Slot, lambda s: made[s.index])
-                    return answer.op(*filled, **named)
+                    return answer.op(*given, **named)
 
         return kernel
 
@@ -114,25 +100,13 @@ class Autocast:
         return tensor if keeps else self._tracer.lift(tensor)
 
     def _cast(self, tensor: torch.Tensor, dtype: torch.dtype, lower: torch.dtype) -> torch.Tensor:
-        """One inserted cast, or the one kept from before: by the rule of `cached_cast` in ATen/autocast_mode.cpp.
-
-        What is kept is known by the tensor alone, not by the dtype, as there.
-        """
-        keep = (
-            dtype == lower
-            and tensor.dtype == torch.float32
-            and tensor.requires_grad
-            and tensor.is_leaf
-            and not tensor._is_view()
-            and torch.is_autocast_cache_enabled()
-            and not (self._keeps_gradients and torch.is_inference_mode_enabled())
-        )
+        """One inserted cast, or the one kept from before, which is known by the tensor alone, not by the dtype."""
+        keep = self._kernels.keeps(tensor, dtype, lower)
         if keep and id(tensor) in self._casts:
             kept = self._casts[id(tensor)]
             self._wrong = self._wrong or kept.wrong(self._tracer.lift(tensor).cell)
             return kept.cast
-        gradients = torch.enable_grad() if keep and self._keeps_gradients else nullcontext()
-        with self._tracer.inserting(BY_AUTOCAST), gradients:
+        with self._tracer.inserting(BY_AUTOCAST), self._kernels.recording() if keep else nullcontext():
             made = tensor.to(dtype)
         if keep:
             cell: Cell = self._tracer.lift(tensor).cell
@@ -160,12 +134,3 @@ class _Kept:
         if now is not self.cell or now.version != self.version:
             return "stale"
         return "no_grad" if torch.is_grad_enabled() and not self.cast.requires_grad else ""
-
-
-def _passing(op: Any) -> Callable[..., Any]:
-    """For an operator that only the CPU's autocast knows: as if no autocast kernel were there."""
-
-    def kernel(keys: DispatchKeySet, *args: Any, **kwargs: Any) -> Any:
-        return op.redispatch(keys & _BELOW, *args, **kwargs)
-
-    return kernel
