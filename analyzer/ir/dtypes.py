@@ -11,41 +11,43 @@ from analyzer.ir.literal_types import AUTOCAST_DEVICES, AUTOCAST_DTYPES, Autocas
 
 @dataclass(frozen=True, slots=True)
 class DType:
-    """One row: torch's name without `torch.`, the short name people read, bytes per element, kind."""
+    """One row: torch's name without `torch.`, the short name people read, bytes per element, kind, and its numbers."""
 
     name: str
     short: str
     bytes: int
     kind: DtypeKind
+    bits: int = 0
+    """Significant bits of a number, the hidden one of a float included; 0 where nothing asks."""
+    exponent: int = 0
+    """Bits of a float's exponent; of an integer, as many as count its significant ones."""
 
 
 _ROWS: Final = (
-    DType("bool", "b1", 1, "bool"),
-    DType("uint8", "u8", 1, "int"),
-    DType("uint16", "u16", 2, "int"),
-    DType("uint32", "u32", 4, "int"),
-    DType("uint64", "u64", 8, "int"),
-    DType("int8", "i8", 1, "int"),
-    DType("int16", "i16", 2, "int"),
-    DType("int32", "i32", 4, "int"),
-    DType("int64", "i64", 8, "int"),
-    DType("float8_e4m3fn", "f8e4m3", 1, "float"),
+    DType("bool", "b1", 1, "bool", 1, 1),
+    DType("uint8", "u8", 1, "int", 8, 4),
+    DType("uint16", "u16", 2, "int", 16, 5),
+    DType("uint32", "u32", 4, "int", 32, 6),
+    DType("uint64", "u64", 8, "int", 64, 7),
+    DType("int8", "i8", 1, "int", 7, 3),
+    DType("int16", "i16", 2, "int", 15, 4),
+    DType("int32", "i32", 4, "int", 31, 5),
+    DType("int64", "i64", 8, "int", 63, 6),
+    DType("float8_e4m3fn", "f8e4m3", 1, "float", 4, 4),
     DType("float8_e4m3fnuz", "f8e4m3fnuz", 1, "float"),
-    DType("float8_e5m2", "f8e5m2", 1, "float"),
+    DType("float8_e5m2", "f8e5m2", 1, "float", 3, 5),
     DType("float8_e5m2fnuz", "f8e5m2fnuz", 1, "float"),
     DType("float8_e8m0fnu", "f8e8m0", 1, "float"),
     DType("float4_e2m1fn_x2", "f4e2m1x2", 1, "float"),
-    DType("float16", "f16", 2, "float"),
-    DType("bfloat16", "bf16", 2, "float"),
-    DType("float32", "f32", 4, "float"),
-    DType("float64", "f64", 8, "float"),
+    DType("float16", "f16", 2, "float", 11, 5),
+    DType("bfloat16", "bf16", 2, "float", 8, 8),
+    DType("float32", "f32", 4, "float", 24, 8),
+    DType("float64", "f64", 8, "float", 53, 11),
     DType("complex32", "c32", 4, "complex"),
     DType("complex64", "c64", 8, "complex"),
     DType("complex128", "c128", 16, "complex"),
 )
 DTYPES: Final = {row.name: row for row in _ROWS}
-PRECISION: Final = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
-"""Significant bits of the floats that weights are computed with."""
 _BY_SHORT: Final = {row.short: row for row in _ROWS}
 _PARTS: Final = {"complex32": "float16", "complex64": "float32", "complex128": "float64"}
 _WHOLES: Final = {"float32": "complex64", "float64": "complex128"}

@@ -33,7 +33,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import TYPE_CHECKING
 
-from analyzer.ir.dtypes import PRECISION, is_float, kind, short, width
+from analyzer.ir.dtypes import DTYPES, is_float, kind, short, width
 from analyzer.ir.graph import in_any_layer
 from analyzer.rules import Hit
 from analyzer.training.fsdp_units import fsdp_units
@@ -77,9 +77,9 @@ def _narrowing(held: Held, engines: Mapping[str, tuple[str, str]]) -> tuple[str,
 
 
 def _loss(wide: str, dtype: str) -> str:
-    lost = PRECISION[wide] - PRECISION[dtype]
+    lost = DTYPES[wide].bits - DTYPES[dtype].bits
     small = ", and values over 65504 become infinite" if dtype == "float16" else ""
-    return f"and narrowed to {short(dtype)}: {lost} of {PRECISION[wide]} bits of precision are lost{small}"
+    return f"and narrowed to {short(dtype)}: {lost} of {DTYPES[wide].bits} bits of precision are lost{small}"
 
 
 def _most(inventory: Inventory) -> str:

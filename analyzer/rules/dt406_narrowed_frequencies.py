@@ -38,7 +38,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.blame.roles import base
-from analyzer.ir.dtypes import PRECISION, is_float, short, width
+from analyzer.ir.dtypes import DTYPES, is_float, short, width
 from analyzer.ir.graph import CAST, Node
 from analyzer.rules import Hit
 from analyzer.rules.angles import HALVES, before_wave, is_learned, waves
@@ -66,8 +66,8 @@ def check(flow: Flow) -> Iterator[Hit]:
 
 
 def _words(wide: str, narrow: str, by: str, wave: str) -> str:
-    lost = PRECISION[wide] - PRECISION[narrow]
-    return f"{short(wide)} becomes {short(narrow)} before {wave} ({by}): angles lose {lost} of {PRECISION[wide]} bits"
+    lost = DTYPES[wide].bits - DTYPES[narrow].bits
+    return f"{short(wide)} becomes {short(narrow)} before {wave} ({by}): angles lose {lost} of {DTYPES[wide].bits} bits"
 
 
 def _is_cast_from_outside(flow: Flow, node: Node) -> bool:

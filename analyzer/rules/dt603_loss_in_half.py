@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from analyzer.ir.dtypes import PRECISION, short
+from analyzer.ir.dtypes import DTYPES, short
 from analyzer.rules import Hit
 from analyzer.rules.regions import VIEWS, base, computes, yields
 from analyzer.training.optimizer_dtypes import HALVES
@@ -58,7 +58,7 @@ def check(flow: Flow) -> Iterator[Hit]:
             continue
         if computes(node) and base(node) not in VIEWS:
             message = (
-                f"{node.call} is computed in {short(gives)}, with {PRECISION[gives]} significant bits: "
+                f"{node.call} is computed in {short(gives)}, with {DTYPES[gives].bits} significant bits: "
                 f"{by} casts weights and inputs, and there is no autocast that would widen it"
             )
             yield Hit(node.id, message, "warning", (str(node.place) or node.call,))

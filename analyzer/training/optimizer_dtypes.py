@@ -7,8 +7,9 @@ from typing import Final
 
 from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Plan
+from analyzer.ir.values.limits import LIMITS
 
-HALVES: Final = {"bfloat16": 512, "float16": 4096}
+HALVES: Final = {name: 2 * LIMITS[name].whole for name in ("bfloat16", "float16")}
 """16-bit dtypes -> the n for which every step under 1/n of a weight rounds away."""
 
 

@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
-from analyzer.ir.dtypes import kind, real_part, short
+from analyzer.ir.dtypes import DTYPES, DType, kind, real_part, short
 from analyzer.ir.literal_types import EffectKind
-
-
-class _Form(NamedTuple):
-    """How a dtype writes a number: the bits that it is exact in, and those of its exponent."""
-
-    bits: int
-    exponent: int
-
-
-_FORMS: Final = {
-    "float64": _Form(53, 11), "float32": _Form(24, 8), "bfloat16": _Form(8, 8), "float16": _Form(11, 5),
-    "float8_e4m3fn": _Form(4, 4), "float8_e5m2": _Form(3, 5),
-    "int8": _Form(7, 3), "uint8": _Form(8, 4), "int16": _Form(15, 4), "uint16": _Form(16, 5), "int32": _Form(31, 5),
-    "uint32": _Form(32, 6), "int64": _Form(63, 6), "uint64": _Form(64, 7), "bool": _Form(1, 1),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +37,7 @@ def holds(wide: str, narrow: str) -> bool:
     """
     if wide == narrow or kind(narrow) == "bool":
         return True
-    into, of = (_FORMS.get(real_part(name)) for name in (wide, narrow))
+    into, of = (_row(name) for name in (wide, narrow))
     to_integers = kind(wide) in ("bool", "int") and kind(narrow) not in ("bool", "int")
     to_real = kind(narrow) == "complex" and kind(wide) != "complex"
     signed = wide.startswith("uint") and not narrow.startswith("uint")
@@ -96,6 +81,12 @@ def _was(count: int) -> str:
 
 
 def _bits(dtype: str) -> str:
-    form = _FORMS.get(real_part(dtype))
+    row = _row(dtype)
     edge = ", beyond 65504 infinite" if real_part(dtype) == "float16" else ""
-    return f" ({form.bits} bits{edge})" if form and kind(dtype) in ("float", "complex") else ""
+    return f" ({row.bits} bits{edge})" if row and kind(dtype) in ("float", "complex") else ""
+
+
+def _row(dtype: str) -> DType | None:
+    """What is known of the numbers of a dtype, or of the parts of a complex one; None if nothing is."""
+    row = DTYPES.get(real_part(dtype))
+    return row if row is not None and row.bits else None

@@ -6,18 +6,21 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from analyzer.ir.dtypes import DTYPES
 from analyzer.ir.values.arithmetic import Range
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`bits` of precision, the hidden one included; exponents of the greatest and of the least number, to base two."""
+    """What a binary format of IEEE 754's kind holds, by its significant bits and those of its exponent."""
 
     bits: int
-    top: int
-    """Numbers of this power of two and above are infinite."""
-    bottom: int
-    """The least number above zero is this power of two."""
+    exponent: int
+
+    @property
+    def top(self) -> int:
+        """Numbers of this power of two and above are infinite."""
+        return 1 << (self.exponent - 1)
 
     @property
     def whole(self) -> int:
@@ -32,7 +35,7 @@ class Limits:
     @property
     def underflow(self) -> float:
         """The greatest magnitude that rounds to zero."""
-        return 2.0 ** (self.bottom - 1)
+        return 2.0 ** (2 - self.top - self.bits)
 
     def holds(self, number: float) -> bool:
         """Whether a number is held as it is.
@@ -44,12 +47,7 @@ class Limits:
         return (mantissa * self.whole).is_integer() and exponent <= self.top and abs(number) < self.overflow
 
 
-LIMITS: Final = {
-    "float16": Limits(11, 16, -24),
-    "bfloat16": Limits(8, 128, -133),
-    "float32": Limits(24, 128, -149),
-}
-"""IEEE 754's binary16 and binary32, and bfloat16, as `torch.finfo` has them."""
+LIMITS: Final = {name: Limits(DTYPES[name].bits, DTYPES[name].exponent) for name in ("float16", "bfloat16", "float32")}
 
 
 def keeps(dtype: str, given: Range | None) -> bool:
