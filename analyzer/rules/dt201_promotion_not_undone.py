@@ -36,7 +36,7 @@ Give the wide tensor the dtype of its neighbours, or cast the result back where 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -60,11 +60,14 @@ def check(flow: Flow) -> Iterator[Hit]:
         first = region.starts[0]
         narrow = max((flow.dtype(ref) for ref in _narrow(flow, first)), key=width)
         key = cause(flow, first, _wide(flow, region, first))
-        severity = _severity(flow, region)
+        origins = _origins(flow, region)
+        severity = _severity(flow, region, origins)
         message = f"{short(narrow)} becomes {short(region.wide)} here, {_end(flow, region, severity)}"
         extra = region.bytes(flow, narrow)
         ops = len(region.computing)
-        yield Hit(first.id, message, severity, key, _operands(flow, region), widened_ops=ops, widened_bytes=extra)
+        yield Hit(
+            first.id, message, severity, key, _operands(flow, region, origins), widened_ops=ops, widened_bytes=extra
+        )
         for start in region.starts[1:]:
             yield Hit(start.id, message, severity, key)
 
@@ -89,9 +92,9 @@ def _by_autocast(flow: Flow, ref: Ref) -> bool:
     return any(origin.kind == "autocast" for origin in flow.origins(ref))
 
 
-def _severity(flow: Flow, region: Region) -> Severity:
+def _severity(flow: Flow, region: Region, origins: Sequence[Origin]) -> Severity:
     leaks = _leaks(flow, region)
-    kinds = {"cast" if one.kind == "cast" else one.reason.kind for one in _origins(flow, region)}
+    kinds = {"cast" if one.kind == "cast" else one.reason.kind for one in origins}
     cast, by_name = kinds == {"cast"}, bool(kinds) and kinds <= {"cast", "kept_in_fp32"}
     if region.products:
         return "note" if cast and not region.strays else "warning"
@@ -111,10 +114,10 @@ def _origins(flow: Flow, region: Region) -> list[Origin]:
     return list(dict.fromkeys(origin for ref in wide for origin in flow.origins(ref)))
 
 
-def _operands(flow: Flow, region: Region) -> tuple[Operand, ...]:
+def _operands(flow: Flow, region: Region, origins: Sequence[Origin]) -> tuple[Operand, ...]:
     """Those of the first start; its wide one names every source of the region, layers of a stack as one."""
     first = region.starts[0]
-    every = {_in_any_layer(one): one for one in reversed(_origins(flow, region))}
+    every = {_in_any_layer(one): one for one in reversed(origins)}
     sources = tuple(reversed(every.values()))
     found = operands(flow, first)
     at = next((one.position for one in found if one.dtype == region.wide), None)

@@ -47,11 +47,10 @@ from typing import TYPE_CHECKING
 from analyzer.ir.blame.roles import base
 from analyzer.ir.dtypes import is_float, kind, short
 from analyzer.ir.graph import CAST, Node, Ref
-from analyzer.ir.values.arithmetic import Range
 from analyzer.ir.values.limits import LIMITS, keeps
 from analyzer.rules import Hit
 from analyzer.rules.angles import HALVES, MULTIPLIED, before_wave, is_learned, waves
-from analyzer.rules.regions import VIEWS, unviewed
+from analyzer.rules.regions import CASTS, readers, unviewed
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
@@ -111,9 +110,7 @@ def _table(flow: Flow, ref: Ref) -> str:
 
     One that was narrowed from outside is DT406's affair.
     """
-    node = flow.graph[ref.id]
-    while node.is_op and node.operands() and (node.op == CAST or base(node) in VIEWS):
-        node = flow.graph[node.operands()[0].id]
+    node = unviewed(flow, flow.graph[ref.id], CASTS)
     dtype = flow.dtypes[node.id][0] if node.op == "buffer" and not node.reason.narrowed_from else ""
     return dtype if dtype in HALVES else ""
 
@@ -122,15 +119,9 @@ def _is_near(flow: Flow, cast: Node, narrow: str) -> bool:
     """Whether what is cast is a stored table that only meets positions which the dtype can tell apart."""
     if unviewed(flow, flow.graph[cast.operands()[0].id]).op != "buffer":
         return False
-    waiting, others = [cast.id], list[Range | None]()
-    while waiting:
-        read = waiting.pop()
-        for edge in flow.graph.readers(read):
-            reader = flow.graph[edge.reader]
-            if base(reader) in MULTIPLIED:
-                others += [flow.ranges.of(ref) for ref in reader.operands() if ref.id != read]
-            elif base(reader) in VIEWS or reader.op == CAST:
-                waiting.append(reader.id)
+    met = [edge for edge in readers(flow, cast, CASTS) if base(flow.graph[edge.reader]) in MULTIPLIED]
+    operands = [(edge.source, ref) for edge in met for ref in flow.graph[edge.reader].operands()]
+    others = [flow.ranges.of(ref) for own, ref in operands if ref.id != own.id]
     return bool(others) and all(one is not None and one.most <= LIMITS[narrow].whole for one in others)
 
 

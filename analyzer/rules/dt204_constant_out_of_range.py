@@ -50,7 +50,7 @@ from analyzer.ir.dtypes import short
 from analyzer.ir.graph import CAST, Arg, Node, Ref
 from analyzer.ir.values.limits import LIMITS
 from analyzer.rules import Hit
-from analyzer.rules.regions import VIEWS, yields
+from analyzer.rules.regions import CASTS, VIEWS, readers, unviewed, yields
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
@@ -64,7 +64,7 @@ _GUARDS: Final = frozenset(("add", "clamp", "clamp_min", "maximum"))
 """Operations that keep a tensor from being zero."""
 _DIVIDED: Final = frozenset(("div", "log", "log10", "log2", "reciprocal", "rsqrt"))
 """Operations that cannot do with a zero; of a division, the divisor."""
-_PICKED: Final = VIEWS | {"gather", "index", "sum", "topk", "sort", CAST}
+_PICKED: Final = CASTS | {"gather", "index", "sum", "topk", "sort"}
 """How shares of a softmax are chosen and added up."""
 _THROUGH: Final = VIEWS | {"sqrt"}
 
@@ -125,9 +125,7 @@ def _is_above_zero(flow: Flow, ref: Ref, gives: str) -> bool:
     node = flow.graph[ref.id]
     if base(node) != "sum":
         return False
-    while node.is_op and node.operands() and base(node) in _PICKED:
-        node = flow.graph[node.operands()[0].id]
-    return base(node) in ("_softmax", "softmax")
+    return base(unviewed(flow, node, _PICKED)) in ("_softmax", "softmax")
 
 
 def _is_negative(exponent: Arg) -> bool:
@@ -136,16 +134,11 @@ def _is_negative(exponent: Arg) -> bool:
 
 def _divides(flow: Flow, node: Node) -> str:
     """The operation that divides by a result, or takes its logarithm; "" if none does."""
-    waiting, seen = [node.id], set[str]()
-    while waiting:
-        for edge in flow.graph.readers(waiting.pop()):
-            reader = flow.graph[edge.reader]
-            name = base(reader)
-            if name in _DIVIDED and (name != "div" or edge.position == 1):
-                return name
-            if name == "pow" and _is_negative(reader.args[-1]):
-                return name
-            if name in _THROUGH and reader.id not in seen:
-                seen.add(reader.id)
-                waiting.append(reader.id)
+    for edge in readers(flow, node, _THROUGH):
+        reader = flow.graph[edge.reader]
+        name = base(reader)
+        if name in _DIVIDED and (name != "div" or edge.position == 1):
+            return name
+        if name == "pow" and _is_negative(reader.args[-1]):
+            return name
     return ""

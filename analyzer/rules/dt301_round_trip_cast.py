@@ -35,7 +35,7 @@ from analyzer.ir.dtypes import is_float, short, width
 from analyzer.ir.graph import CAST, Node
 from analyzer.ir.values.limits import keeps
 from analyzer.rules import Hit
-from analyzer.rules.regions import VIEWS, base, unviewed
+from analyzer.rules.regions import VIEWS, base, readers, unviewed
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
@@ -68,17 +68,7 @@ def check(flow: Flow) -> Iterator[Hit]:
 def _is_scaled(flow: Flow, before: Node, node: Node) -> bool:
     """Whether a value is scaled for the narrow dtype before the first cast, and scaled back after the second."""
     given = unviewed(flow, flow.graph[before.operands()[0].id], _SETS)
-    return base(given) in _SCALES and any(base(one) in _SCALES for one in _readers(flow, node))
-
-
-def _readers(flow: Flow, node: Node) -> Iterator[Node]:
-    """What computes with a value, in whatever shape it is looked at before."""
-    for edge in flow.graph.readers(node.id):
-        reader = flow.graph[edge.reader]
-        if base(reader) in VIEWS:
-            yield from _readers(flow, reader)
-        else:
-            yield reader
+    return base(given) in _SCALES and any(base(flow.graph[edge.reader]) in _SCALES for edge in readers(flow, node))
 
 
 def _cast_before(flow: Flow, node: Node) -> Node | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Final
 
+from analyzer.ir.blame import roles
 from analyzer.ir.dtypes import is_float, width
-from analyzer.ir.graph import CAST, UPDATED, Node, Ref
+from analyzer.ir.graph import CAST, UPDATED, Edge, Node, Ref
 
 if TYPE_CHECKING:  # propagate stands on torch; a rule only reads what it made
     from analyzer.ir.flow import Flow
@@ -19,6 +20,8 @@ VIEWS: Final = frozenset((
     "swapaxes", "t", "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view", "quantised.dequantize.default",
 ))  # fmt: skip
 """Operations that hand values on without computing any; a stored weight that is unpacked is no result either."""
+CASTS: Final = VIEWS | {"_to_copy"}
+"""Those, and casts."""
 PRODUCTS: Final = frozenset((
     "_scaled_dot_product_efficient_attention", "_scaled_dot_product_flash_attention",
     "_scaled_dot_product_flash_attention_for_cpu", "addbmm", "addmm", "addmv", "baddbmm", "bmm", "convolution", "dot",
@@ -135,6 +138,18 @@ def unviewed(flow: Flow, node: Node, views: frozenset[str] = VIEWS) -> Node:
     while node.is_op and base(node) in views and node.operands():
         node = flow.graph[node.operands()[0].id]
     return node
+
+
+def readers(flow: Flow, node: Node, through: frozenset[str] = VIEWS) -> Iterator[Edge]:
+    """The edges to what reads a value, in whatever shape it is looked at: what it goes `through` is no reader."""
+    waiting, seen = [node.id], {node.id}
+    while waiting:
+        for edge in flow.graph.readers(waiting.pop()):
+            if roles.base(flow.graph[edge.reader]) not in through:
+                yield edge
+            elif edge.reader not in seen:
+                seen.add(edge.reader)
+                waiting.append(edge.reader)
 
 
 def computes(node: Node) -> bool:

@@ -8,7 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Final
 
 from analyzer.ir.graph import CAST, UPDATED, Arg, Node, Ref
-from analyzer.rules.regions import VIEWS, base
+from analyzer.rules.regions import CASTS, VIEWS, base, unviewed
 
 if TYPE_CHECKING:
     from analyzer.ir.flow import Flow
@@ -116,9 +116,7 @@ def _anew(flow: Flow, node: Node) -> Iterator[tuple[Ref, float]]:
 
 def _kept(flow: Flow, ref: Ref) -> tuple[Ref, float] | None:
     """The tensor that is times a number, and the number; None for what is no such product."""
-    node = flow.graph[ref.id]
-    while node.is_op and (node.op == CAST or base(node) in VIEWS):
-        node = flow.graph[node.operands()[0].id]
+    node = unviewed(flow, flow.graph[ref.id], CASTS)
     number = _number(node, 0) if base(node) == "mul" else None
     return None if number is None else (node.operands()[0], number)
 
