@@ -33,6 +33,15 @@ class NoMatch(AnalyzerError):
     """A pattern, of a plan or of a change that is tried, names nothing in the model."""
 
 
+def first_line(error: object) -> str:
+    r"""The first line that an error says; "" if it says nothing.
+
+    >>> first_line(ValueError("\n  too long\nby 3"))
+    '  too long'
+    """
+    return next((line for line in str(error).splitlines() if line.strip()), "")
+
+
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """A hint with the closest of the known words; "" where none is close.
 

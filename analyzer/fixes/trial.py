@@ -198,8 +198,7 @@ def other_outputs(old: Flow, new: Flow) -> str:
 
 
 def _promotions(case: Case) -> set[tuple[str, str, int, str]]:
-    found = (f for f in case.findings if f.code.startswith("DT2") and f.severity == "warning")
-    return {(f.code, f.file, f.line, f.module) for f in found}
+    return {one for one in warned(case.findings) if one[0].startswith("DT2")}
 
 
 def _held(pair: tuple[Case, Case]) -> tuple[Inventory, Inventory]:

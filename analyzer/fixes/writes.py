@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from analyzer.capture import Captured
 from analyzer.capture.tracing.signature import Signature, argument, signature
+from analyzer.ir.blame.roles import writes_into_first
 from analyzer.ir.graph import CALLED, STOPPED, UPDATED, Arg, Node, Place, Ref, refs
 from analyzer.oracle import overload
 
@@ -21,11 +22,6 @@ _STATISTICS: Final[Mapping[str, tuple[int, ...]]] = {
     f"{CALLED}instance_norm": (1, 2),
 }
 """Operations that write into arguments although their schemas do not say so."""
-_AUGMENTED: Final = frozenset({
-    "__iadd__", "__iand__", "__idiv__", "__ifloordiv__", "__ilshift__", "__imatmul__", "__imod__", "__imul__",
-    "__ior__", "__ipow__", "__irshift__", "__isub__", "__itruediv__", "__ixor__", "__setitem__",
-})  # fmt: skip
-"""Methods that Python calls for `x += y` and `x[i] = y`."""
 _OUTPUT: Final = "output "
 
 
@@ -65,7 +61,7 @@ def written(node: Node) -> tuple[Ref, ...]:
         sig = _signature(node.op)
         return tuple(refs(tuple(argument(sig, at, node.args, named) for at in sig.written))) if sig else ()
     name = node.op.removeprefix(CALLED)
-    in_place = (name.endswith("_") and not name.endswith("__")) or name in _AUGMENTED or named.get("inplace") is True
+    in_place = writes_into_first(name) or named.get("inplace") is True
     first: tuple[Arg, ...] = node.args[:1] if in_place else ()
     return tuple(refs((*first, named.get("out"))))
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, first_line
 from analyzer.ir.findings import Note
 from analyzer.ir.steps import IMAGE, LENGTH, PREFILL, Step
 
@@ -68,7 +68,7 @@ class Session:
                         raise
                     if steps[0].value:
                         raise AnalyzerError(f"no {steps[0].value} cache: {error}", hint="try prefill alone") from error
-                    self.note("generate does not take these inputs", f"{type(error).__name__}: {_line(error)}")
+                    self.note("generate does not take these inputs", f"{type(error).__name__}: {first_line(error)}")
         if not seen:
             seen = self._by_hand(module, steps, inputs)
         elif len(seen) < len(steps):
@@ -229,7 +229,3 @@ def _longer(name: str, value: Any, old: int, new: int) -> object:
 
 def _is_image(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.is_floating_point() and value.dim() > 3
-
-
-def _line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), "")

@@ -11,7 +11,7 @@ from analyzer.capture.refusals.dtype_checks import looked_at
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing.site import Refusal, Site
 from analyzer.capture.tracing.tracer import Tracer
-from analyzer.errors import Interrupted
+from analyzer.errors import Interrupted, first_line
 from analyzer.ir.graph import CHECK, STOPPED, Node, Place, Ref
 from analyzer.ir.reason import Reason
 from analyzer.running.stop_hints import failure, hint
@@ -26,7 +26,7 @@ def mark(
     is the tensor whose dtype code was told last.
     """
     place, module = tracer.source_lines.of_error(error)
-    said = next((line for line in str(error).splitlines() if line.strip()), "")
+    said = first_line(error)
     told = isinstance(error, (Interrupted, NotTraced))
     about = said if told else f"{type(error).__name__}: {said}".rstrip(": ")
     raised, call, given = tracer.failed

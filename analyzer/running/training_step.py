@@ -52,6 +52,14 @@ def loss_of(result: object) -> torch.Tensor | None:
     return sum(means[1:], start=means[0]) if means else None
 
 
+def require_gradients(module: nn.Module, inputs: object) -> None:
+    """If neither a parameter nor an input requires a gradient, let all float inputs do, as for a plain function."""
+    if not any(p.requires_grad for p in module.parameters()):
+        floats = [t for t in leaves(inputs) if t.is_floating_point() or t.is_complex()]
+        for tensor in floats if not any(t.requires_grad for t in floats) else ():
+            tensor.requires_grad_()
+
+
 @contextmanager
 def training(module: nn.Module, inputs: object, tracer: Tracer) -> Iterator[None]:
     """Training mode and gradients; afterwards every module is in the mode that it was in, and no gradient is left.
@@ -60,10 +68,7 @@ def training(module: nn.Module, inputs: object, tracer: Tracer) -> Iterator[None
     """
     modes = [(m, m.training) for m in module.modules()]
     module.train()
-    if not any(p.requires_grad for p in module.parameters()):
-        floats = [t for t in leaves(inputs) if t.is_floating_point() or t.is_complex()]
-        for tensor in floats if not any(t.requires_grad for t in floats) else ():
-            tensor.requires_grad_()
+    require_gradients(module, inputs)
     _foreach_supported_types.append(Abstract)  # else clip_grad_norm_ takes tensors one by one
     try:
         with torch.enable_grad():

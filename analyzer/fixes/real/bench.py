@@ -14,7 +14,7 @@ from typing import Final
 import torch
 
 from analyzer.capture import Loaded
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, first_line
 from analyzer.fixes.real.comparison import digits_of, distances, missing, not_finite, tolerance
 from analyzer.fixes.real.float64 import computing_in_float64, in_float64
 from analyzer.fixes.real.sources import Source
@@ -280,4 +280,4 @@ def _alike(words: str, others: str) -> bool:
 
 
 def _short(words: str) -> str:
-    return next((line.strip() for line in words.splitlines() if line.strip()), words)[:160]
+    return first_line(words).strip()[:160]

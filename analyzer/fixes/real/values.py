@@ -70,7 +70,7 @@ def like(loaded: Loaded, other: Loaded, plan: Plan) -> Loaded:
 
 
 def _is_empty(tensor: torch.Tensor) -> bool:
-    """Whether a tensor has no data, or holds what nobody has written: NaN, as `_repeatable` has it."""
+    """Whether a tensor has no data, or holds what nobody has written: NaN, as `repeatable` has it."""
     if tensor.is_meta:
         return True
     return tensor.is_floating_point() and tensor.dtype.itemsize > 1 and bool(tensor.isnan().any())

@@ -94,6 +94,17 @@ _INTO: Final = frozenset({
 })  # fmt: skip
 """Operations whose result is their first argument with something written into it."""
 
+_AUGMENTED: Final = frozenset({
+    "__iadd__", "__iand__", "__idiv__", "__ifloordiv__", "__ilshift__", "__imatmul__", "__imod__", "__imul__",
+    "__ior__", "__ipow__", "__irshift__", "__isub__", "__itruediv__", "__ixor__", "__setitem__",
+})  # fmt: skip
+"""Methods that Python calls for `x += y` and `x[i] = y`."""
+
+
+def writes_into_first(call: str) -> bool:
+    """Whether a function as a person calls it writes into its first argument, by its name."""
+    return call in _AUGMENTED or (call.endswith("_") and not call.endswith("__"))
+
 
 def base(node: Node) -> str:
     """The bare name of an operation, the same for the form that writes in place: "add" of "aten.add_.Tensor"."""

@@ -23,14 +23,16 @@ from analyzer.capture.autocast.scope import covered
 from analyzer.capture.emulation.compiled import uncompiled
 from analyzer.capture.emulation.cuda import stay
 from analyzer.capture.source_lines import SourceLines
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, first_line
 from analyzer.ir import walk
+from analyzer.ir.blame.roles import writes_into_first
 from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
 from analyzer.running.output_tensors import leaves
 from analyzer.running.real_runs.lent_kernels import LentKernels
+from analyzer.running.real_runs.real_tensors import repeatable
 from analyzer.running.session import Run, Session, variant
-from analyzer.running.training_step import loss_of
+from analyzer.running.training_step import loss_of, require_gradients
 from analyzer.watched import resident
 
 SECONDS: Final = 20.0
@@ -95,7 +97,7 @@ def copied(loaded: Loaded) -> Loaded:
     try:
         module, inputs = copy.deepcopy((loaded.module, loaded.inputs))
     except Exception as error:
-        raise AnalyzerError(f"the model cannot be copied: {_line(error)}") from error
+        raise AnalyzerError(f"the model cannot be copied: {first_line(error) or type(error).__name__}") from error
     return replace(loaded, module=module, inputs=inputs)
 
 
@@ -110,7 +112,7 @@ def _run(
     try:
         with ExitStack() as stack:
             for context in (
-                _bounded(), uncompiled(), torch.set_grad_enabled(plan.train), autocast_of(home(plan)), _repeatable(),
+                _bounded(), uncompiled(), torch.set_grad_enabled(plan.train), autocast_of(home(plan)), repeatable(),
                 repairing if repairs else nullcontext(), covered(plan, module, lambda _: nullcontext()),
                 *[make() for make in within],
             ):  # fmt: skip
@@ -167,10 +169,7 @@ def _train(module: nn.Module, inputs: object) -> None:
         for name, value in list(vars(part).items()):
             if type(value) is float and ("drop" in name or (name == "p" and isinstance(part, _DropoutNd))):
                 setattr(part, name, 0.0)
-    if not any(p.requires_grad for p in module.parameters()):
-        floats = [t for t in walk.leaves(inputs, torch.Tensor) if t.is_floating_point() or t.is_complex()]
-        for tensor in floats if not any(t.requires_grad for t in floats) else ():
-            tensor.requires_grad_()
+    require_gradients(module, inputs)
 
 
 def _kept(
@@ -212,9 +211,7 @@ class _Repairing(TorchFunctionMode):
             if not wanted:
                 raise
             self.found.append((place, oracle.words(error)))
-        name = getattr(func, "__name__", "")
-        in_place = name.startswith("__i") or name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
-        into = args[:1] if in_place else ()
+        into = args[:1] if writes_into_first(getattr(func, "__name__", "")) else ()
         dtype = into[0].dtype if into else getattr(torch, wanted)
 
         def cast(tensor: torch.Tensor) -> torch.Tensor:
@@ -244,18 +241,3 @@ def _bounded() -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """While this lasts, memory that nobody has written holds NaN, so that two runs of one model are the same."""
-    before = torch.get_deterministic_debug_mode()
-    torch.set_deterministic_debug_mode(1)
-    try:
-        yield
-    finally:
-        torch.set_deterministic_debug_mode(before)
-
-
-def _line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

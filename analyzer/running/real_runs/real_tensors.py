@@ -13,19 +13,25 @@ _REAL: Final[list[bool]] = []
 
 
 @contextlib.contextmanager
-def real_tensors() -> Iterator[None]:
-    """While this lasts, models are built with real tensors on the CPU, as their constructors initialise them.
-
-    What no constructor writes holds NaN, so that two models from one seed are the same.
-    """
+def repeatable() -> Iterator[None]:
+    """While this lasts, memory that nobody has written holds NaN, so that two runs of one model are the same."""
     before = torch.get_deterministic_debug_mode()
     torch.set_deterministic_debug_mode(1)
-    _REAL.append(True)
     try:
         yield
     finally:
-        _REAL.pop()
         torch.set_deterministic_debug_mode(before)
+
+
+@contextlib.contextmanager
+def real_tensors() -> Iterator[None]:
+    """While this lasts, models are built with real tensors on the CPU, as their constructors initialise them."""
+    _REAL.append(True)
+    try:
+        with repeatable():
+            yield
+    finally:
+        _REAL.pop()
 
 
 def are_real() -> bool:
