@@ -44,23 +44,23 @@ def run_fix(
 def run_edits(request: ModelRequest, report: Report, wanted: Sequence[tuple[int, int]]) -> list[Edit | None]:
     """For findings, given as numbers of their stage and in it, a change of the source that was proved to help.
 
-    None where there is none. It costs a capture a stage, and one a proposal.
+    None where there is none. It costs a capture and a real run a stage, and of each as many as there are proposals.
     """
     reload = _reloader(request)
-    edits: list[Edit | None] = []
-    cases: dict[int, fixes.Case] = {}
-    for number, place in wanted:
+    edits: dict[tuple[int, int], Edit | None] = {}
+    for number in dict.fromkeys(number for number, _ in wanted):
         stage = report.stages[number]
-        finding = stage.findings[place]
-        request.progress(f"trying casts in the source for {finding.code}")
-        trust = request.trust_remote_code
-        with ExitStack() as stack, environment(stage.plan.device, request.stubs, trust=trust):
-            if number not in cases:  # a report does not know where the writes of its run went
-                again = fixes.Case.of(*reload(stage.plan, None, None), stage.plan)
-                cases[number] = replace(again, flow=stage.flow, findings=stage.findings)
-            trial = fixes.judge_edits(cases[number], finding, request.path, reload, _bench(request, stack))
-        edits.append(trial.proposal.edits[0] if trial else None)
-    return edits
+        with ExitStack() as stack, environment(stage.plan.device, request.stubs, trust=request.trust_remote_code):
+            # a report does not know where the writes of its run went
+            again = fixes.Case.of(*reload(stage.plan, None, None), stage.plan)
+            case = replace(again, flow=stage.flow, findings=stage.findings)
+            bench = _bench(request, stack)(case)
+            for place in (place for of, place in wanted if of == number):
+                finding = stage.findings[place]
+                request.progress(f"trying casts in the source for {finding.code}")
+                trial = fixes.judge_edits(case, finding, request.path, reload, bench)
+                edits[number, place] = trial.proposal.edits[0] if trial else None
+    return [edits[one] for one in wanted]
 
 
 def _reloader(request: ModelRequest) -> fixes.Reload:

@@ -94,9 +94,7 @@ def _cast(loaded: Loaded, origins: Sequence[Origin], dtype: str) -> Loaded:
             continue
         holder, key = _holder(loaded.module, origin)
         if holder is not None:
-            old = holder[key]
-            new = old.detach().to(wanted)
-            holder[key] = nn.Parameter(new, old.requires_grad) if origin.kind == "parameter" else new
+            holder[key] = _recast(holder[key], wanted, origin)
             found = True
     if not found:
         raise AnalyzerError("the model that is really run has none of these tensors")
@@ -174,17 +172,19 @@ def _in_dtype(loaded: Loaded, origin: Origin, dtype: str) -> Iterator[tuple[Load
         yield None, 0
         return
     old = holder[key]
-    new = old.detach().to(target)
-    holder[key] = (
-        nn.Parameter(new, old.requires_grad and (target.is_floating_point or target.is_complex))
-        if origin.kind == "parameter"
-        else new
-    )
+    holder[key] = _recast(old, target, origin)
     shape = tuple(old.shape)
     try:
         yield loaded, Spec(dtype, shape).bytes - Spec(origin.dtype, shape).bytes
     finally:
         holder[key] = old
+
+
+def _recast(old: torch.Tensor, dtype: torch.dtype, origin: Origin) -> torch.Tensor:
+    """A stored tensor in another dtype; a parameter stays one."""
+    new = old.detach().to(dtype)
+    trained = old.requires_grad and (dtype.is_floating_point or dtype.is_complex)
+    return nn.Parameter(new, trained) if origin.kind == "parameter" else new
 
 
 def _holder(module: nn.Module, origin: Origin) -> tuple[dict[str, Any] | None, str]:

@@ -99,14 +99,12 @@ def _echoes(trial: Trial, better: Trial) -> bool:
     return bool(trial.casts or mine.given) and same and mine.given == its.given
 
 
-def judge_edits(
-    case: Case, finding: Finding, model: Path, reload: Reload, bench: Callable[[Case], Bench]
-) -> Trial | None:
+def judge_edits(case: Case, finding: Finding, model: Path, reload: Reload, bench: Bench) -> Trial | None:
     """The best proved change of the model's source for one finding of a stage; None if none of RUN helps."""
     folder, found = folder_of(model), (case.flow, [finding])
     own = [*sources(*found, folder), *wholes(*found, folder), *limits(*found, folder)]
     tried = [attempt([case], model, reload, one) for one in own[:RUN]]
-    tried = really_run([case], tried, bench, finding)
+    tried = really_run([case], tried, lambda _: bench, finding)
     return next((trial for trial in sorted(tried, key=lambda trial: trial.rank) if trial.proved), None)
 
 

@@ -66,6 +66,8 @@ class Bench:
     source: Source
     _before: tuple[Model, tuple[Error, ...]] | RealRun | None = field(default=None, init=False)
     _truth: dict[str, torch.Tensor] | None = field(default=None, init=False)
+    _apart: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict, init=False)
+    """Digits and seed -> how far such a run of the model as it is lies from the one in float64."""
 
     def judge(self, change: Change, *, clears: bool, finding: Finding | None = None) -> RealRun | None:
         """What a change does that left fewer errors in the trace, or with `clears` none at all.
@@ -184,17 +186,24 @@ class Bench:
         off = {name: far for name, far in apart.items() if far > (_GRADIENT if _is_gradient(name) else bound)}
         if not off:
             return ""
-        model = after if after.own_inputs else self._model()
-        if any(far > bound for far in distances(_in_float64(model, seed=1), truth).values()):
+        if any(far > bound for far in self._far(after, truth, 0, 1).values()):
             raise AnalyzerError("its results are drawn at random")
         for seed in range(_ROUNDED):
-            rounded = distances(_in_float64(model, max(digits - _COARSER, 2), seed), truth)
+            rounded = self._far(after, truth, max(digits - _COARSER, 2), seed)
             off = {name: far for name, far in off.items() if far > _TIMES * rounded.get(name, 0.0)}
         name = max(off, key=lambda one: off[one], default="")
         if not name:
             return ""
         far = f"off by {off[name]:.0%} of float64's" if isfinite(off[name]) else "that is all zeros in float64"
         return f"gives {name} {far}"
+
+    def _far(self, after: Model, truth: Mapping[str, torch.Tensor], digits: int, seed: int) -> dict[str, float]:
+        """How far a run in float64 lies from `truth`, rounded to so many digits; of the model as it is asked once."""
+        if after.own_inputs:
+            return distances(_in_float64(after, digits, seed), truth)
+        if (digits, seed) not in self._apart:
+            self._apart[digits, seed] = distances(_in_float64(self._model(), digits, seed), truth)
+        return self._apart[digits, seed]
 
     def _dtypes(self, ran: Ran, after: Model) -> set[str]:
         """The dtypes that a run may have computed in."""
