@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from analyzer import pipeline
 from analyzer.worker.channel import Fresh, Launch
@@ -19,6 +20,7 @@ with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     os.environ["MASTER_PORT"] = str(probe.getsockname()[1])
 os.environ["MASTER_ADDR"] = "127.0.0.1"
+torch.set_num_threads(1)  # the suite has a process for each core
 
 
 class Shared:

@@ -84,8 +84,11 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
 
 
 def _handler(scratch: Path, emit: Emit) -> RequestHandler:
+    import torch
+
     from analyzer.worker.request_handler import RequestHandler
 
+    torch.set_num_threads(1)  # what runs for real is small, and threads that wait for each other slow it down
     return RequestHandler(scratch, emit)
 
 

@@ -52,6 +52,11 @@ def test_a_worker_that_does_not_hear_is_ended(
     assert capsys.readouterr().err == "analyze: stopped after 3 s (--deadline)\n"
 
 
+def test_a_worker_computes_with_one_thread(tmp_path: Path) -> None:
+    code, _ = _trace(written(tmp_path, "assert torch.get_num_threads() == 1, torch.get_num_threads()"))
+    assert code == 0
+
+
 @pytest.mark.parametrize(
     ("number", "code", "words"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
