@@ -29,14 +29,15 @@ def constructing(cls: type, dtype: torch.dtype) -> list[Any]:
 
 
 def kept_wide(model: Any, dtype: torch.dtype) -> dict[str, str]:
-    """As the model's own plan of dtypes says, in the expressions that build_glob_alternation makes of names."""
-    if not hasattr(model, "_get_dtype_plan"):
+    """As the model's own plan of dtypes says, in the expressions that build_glob_alternation makes of names.
+
+    The plan of 5.0 holds for every dtype; those of later releases are made for the one that is asked for.
+    """
+    plan = model._get_dtype_plan(dtype) if hasattr(model, "_get_dtype_plan") else getattr(model, "dtype_plan", None)
+    if plan is None:
         return v4.kept_wide(model, dtype)
     strict = set(getattr(model, v4.STRICT, None) or ())
-    return {
-        name.replace("*", r".*"): v4.STRICT if name in strict else v4.KEPT
-        for name in sorted(model._get_dtype_plan(dtype))
-    }
+    return {name.replace("*", r".*"): v4.STRICT if name in strict else v4.KEPT for name in sorted(plan)}
 
 
 def mark_trained(model: nn.Module) -> None:
