@@ -36,7 +36,8 @@ def _folders() -> Iterator[Path]:
         pass
     else:
         # As in a layered environment: the program lies by the Python that the package was installed for.
-        yield from (Path(str(file.locate())).parent for file in package.files or () if file.name == _NAME)
+        files = (Path(os.path.normpath(str(file.locate()))) for file in package.files or () if file.name == _NAME)
+        yield from (file.parent for file in files)
         yield from (Path(str(package.locate_file(name))) for name in _BESIDE)
     yield Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")))
     yield from (Path(entry) for entry in os.get_exec_path() if Path(entry).is_absolute())
