@@ -18,6 +18,7 @@ from analyzer.cli import explain
 from analyzer.errors import AnalyzerError
 from analyzer.worker.process import Ended
 from analyzer.worker.protocol import TraceRequest
+from tests.versions import FIVE
 
 ROOT = Path(__file__).parent.parent
 
@@ -57,10 +58,9 @@ def test_libraries_say_nothing_of_their_own(tmp_path: Path) -> None:
     done = _run("-m", "analyzer", "trace", str(tmp_path), "--out", "-")
     assert (done.returncode, done.stdout[:5]) == (0, "<?xml")
     assert done.stderr.startswith("Phi3ForCausalLM: "), done.stderr  # the report, and nothing before it
-    assert (
-        "original_max_position_embeddings"
-        in _run("-m", "analyzer", "trace", str(tmp_path), "--out", "-", "--debug").stderr
-    )
+    if FIVE:  # transformers 4 has no remark on this config
+        loud = _run("-m", "analyzer", "trace", str(tmp_path), "--out", "-", "--debug").stderr
+        assert "original_max_position_embeddings" in loud
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
@@ -17,7 +17,9 @@ from analyzer.ir.graph import Place
 
 _TORCH: Final = str(Path(torch.__file__).parent) + os.sep
 _OURS: Final = str(Path(__file__).parents[1]) + os.sep
-_SITE: Final = str(Path(torch.__file__).parents[1]) + os.sep
+_INSTALLED: Final = ("site-packages", "dist-packages")
+_LIBRARIES: Final = ("torch", "transformers", "diffusers", "peft", "timm", "accelerate", "bitsandbytes")
+"""What may lie in a folder of its own, as `pip install --target` fills one."""
 
 
 _TOLD: Final[list[tuple[Place, str]]] = []
@@ -33,8 +35,26 @@ def told(place: Place, module: str) -> Iterator[None]:
         _TOLD.pop()
 
 
-_KERNEL: Final = ("backend_impl", "torch/_library/custom_ops.py")
+_KERNEL: Final = ("backend_impl", str(Path("torch/_library/custom_ops.py")))
 """The frame of torch that runs a custom kernel: its function, and the end of its file."""
+
+
+def shared(filename: str, roots: Iterable[str], separator: str = os.sep) -> str:
+    r"""A file name below the first of the folders that it lies in, with slashes: reports are read on other systems.
+
+    >>> shared("C:\\m\\layers\\norm.py", ("", "C:\\m\\"), "\\")
+    'layers/norm.py'
+    """
+    root = next((root for root in roots if root and filename.startswith(root)), "")
+    return filename[len(root) :].replace(separator, "/")
+
+
+def installed_in() -> tuple[str, ...]:
+    """The folders that packages are installed in, innermost first: a layered environment has several."""
+    loaded = (getattr(sys.modules.get(name), "__file__", None) for name in _LIBRARIES)
+    folders = {str(Path(file).parents[1]) for file in loaded if file}
+    folders |= {entry.rstrip(os.sep) for entry in sys.path if Path(entry).name in _INSTALLED}
+    return tuple(folder + os.sep for folder in sorted(folders, key=len, reverse=True))
 
 
 class SourceLines:
@@ -131,12 +151,7 @@ class SourceLines:
         """A file name as a reviewer knows it: relative to the model's folder or to the installed packages."""
         shown = self._shown.get(filename)
         if shown is None:
-            shown = filename
-            for prefix in (self._root, _SITE):
-                if prefix and filename.startswith(prefix):
-                    shown = filename[len(prefix) :]
-                    break
-            self._shown[filename] = shown
+            shown = self._shown[filename] = shared(filename, (self._root, *installed_in()))
         return shown
 
     def _is_foreign(self, code: CodeType) -> bool:

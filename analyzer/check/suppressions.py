@@ -92,7 +92,7 @@ def _read(table: object, file: Path, rules: Mapping[str, str]) -> Iterator[Suppr
             raise AnalyzerError(f"{where} needs a code and a reason", hint=_HINT)
         yield Suppression(
             (known(row["code"], where, rules),), row["reason"].strip(), where, row.get("module", "*"),
-            row.get("file", "*"),
+            row.get("file", "*").replace("\\", "/"),
         )  # fmt: skip
 
 

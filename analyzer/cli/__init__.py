@@ -48,8 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _ended_by_signals():
             return int(cli.main(args, prog_name="analyze", standalone_mode=False) or CLEAN)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
     except click.ClickException as error:
         complain(error.format_message(), whole)
     except (KeyboardInterrupt, click.Abort):
@@ -116,7 +114,7 @@ class _ReaderLeft(Exception):
 
 
 class _Commands(click.Group):
-    """The commands; click itself would exit with 1 where stdout is closed before its end."""
+    """The commands; click itself would exit with 1 where stdout is closed before its end, or with 0 without any."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
@@ -124,6 +122,13 @@ class _Commands(click.Group):
         """What is asked; a help is printed here."""
         with _reader_may_leave():
             return super().make_context(info_name, args, parent, **extra)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; without any, the help is printed, in one way by every click: with exit code 2."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(FAILED)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command, or print its help."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
@@ -38,7 +38,13 @@ _MOST: Final = 1_000_000
 """Seconds or gigabytes: a person who gives more means something else."""
 
 
-class _Bound(click.ParamType[float]):
+if TYPE_CHECKING:
+    _FloatType = click.ParamType[float]
+else:
+    _FloatType = click.ParamType  # takes a type in the newest clicks alone
+
+
+class _Bound(_FloatType):
     """Seconds or gigabytes, 0 for no bound."""
 
     name = "number"

@@ -154,6 +154,10 @@ Lesson = Callable[[re.Match[str], BaseException, Facts, Inputs], Iterator[Change
 LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"(?i)tokens?:? (?P<tokens>\d+),? *(?:and )?(?:\w+ )?features:? (?P<features>\d+)", _tokens),
     (r"(?i)tokens? \((?P<tokens>\d+)\) and features \((?P<features>\d+)\)(?:.* token id (?P<id>\d+))?", _tokens),
+    (
+        r"number of image tokens is (?P<tokens>\d+) while\s+the number of image given .* is (?P<features>\d+)",
+        _tokens,
+    ),  # of an age in which one token stood for a whole image
     (r"(?i)specif|provid|missing|requir|must be|can(?:no|')t be|need|expected|should|None", _named),
     (r"NoneType|None", _none),
     (r"^(?!.*NoneType)(?:Value|Type|Assertion|NotImplemented)Error", _guarded),

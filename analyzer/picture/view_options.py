@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PureWindowsPath
 from typing import Final
 from urllib.parse import quote
 
@@ -45,7 +46,8 @@ class Look:
         'https://host/model/a%20b.py#L3'
         """
         first = place.file.partition("/")[0]
-        if not (self.link_base and place.file) or place.file.startswith(("/", "<")) or first in PACKAGES:
+        absolute = place.file.startswith(("/", "<")) or PureWindowsPath(place.file).is_absolute()
+        if not (self.link_base and place.file) or absolute or first in PACKAGES:
             return ""
         if first in LIBRARIES and first in versions:
             version = versions[first].partition("+")[0]

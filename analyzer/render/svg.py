@@ -6,13 +6,12 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
 from html import unescape
-from pathlib import Path
 from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.render import dot
+from analyzer.render.layout_engine import engine
 from analyzer.render.lettering import width
 from analyzer.report import Report
 
@@ -82,7 +81,4 @@ def layout(source: bytes, kind: str, limit: float = LIMIT) -> bytes:
 
 def _engine(kind: str) -> list[str]:
     # The static binary brings its own fonts, so the bytes are the same everywhere; only PDF it cannot write.
-    if kind == "pdf":
-        return [sys.executable, "-c", _PROGRAM, kind]
-    name = "graphviz-pure" + (sysconfig.get_config_var("EXE") or "")
-    return [str(Path(sysconfig.get_path("scripts")) / name), f"-T{kind}"]
+    return [sys.executable, "-c", _PROGRAM, kind] if kind == "pdf" else [engine(), f"-T{kind}"]

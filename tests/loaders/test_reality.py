@@ -14,7 +14,6 @@ from analyzer.inputs.learning import learned
 from analyzer.ir.plan import Plan
 from analyzer.loaders import load
 from tests.versions import asked as asked_for
-from tests.versions import images
 
 TEXT = {
     "vocab_size": 64, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -112,8 +111,6 @@ def test_dtypes_are_those_of_from_pretrained(name: str, saved: torch.dtype, aske
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_inputs_run_on_the_real_model(name: str, tmp_path: Path) -> None:
-    if name.startswith("Llava") and not images:
-        pytest.skip("this Llava takes one token for a whole image")
     cls = save(name, tmp_path, torch.float32)
     loaded = learned(load(tmp_path, Plan()), Plan())[0]
     assert all(isinstance(value, torch.Tensor) and not value.is_meta for value in loaded.inputs.values())

@@ -103,6 +103,11 @@ def _normalised(args: Any, index: int, made: torch.Tensor) -> Form:
     return _suggested(args, index, made) if index == 0 or trains else ((0,), (1,))
 
 
+def _contiguous(_: Any, index: int, made: torch.Tensor) -> Form:
+    """The first result fills its memory in order, also where the operand's strides differ in an axis of one."""
+    return _in_format(made, torch.contiguous_format) if index == 0 else _form(made)
+
+
 def _suggested(args: Any, index: int, made: torch.Tensor) -> Form:
     """Of the first result, the operand's format if it fills its memory in it."""
     return _in_format(made, _format(args[0])) if index == 0 else _form(made)
@@ -179,10 +184,11 @@ _RULES: Final[dict[str, Callable[[Any, int, torch.Tensor], Form]]] = {
     **{f"aten.{op}_backward.default": _suggested_by_second for op in ("native_batch_norm", *_PADS)},
     "aten.convolution.default": _convolved,
     "aten.convolution_backward.default": _convolved_back,
+    "aten.native_layer_norm.default": _contiguous,
 }
-"""Where operands are too large to ask the real kernel."""
+"""Where operands are too large to ask the real kernel, or one rule holds for all."""
 
-ASKED: Final = frozenset(_RULES) | {
+ASKED: Final = frozenset(_RULES) - {"aten.native_layer_norm.default"} | {
     "aten._embedding_bag.default", "aten._embedding_bag_forward_only.default", "aten._fft_c2r.default",
     "aten._fft_r2c.default", "aten._fft_c2c.default", "aten._linalg_svd.default", "aten.linalg_eig.default",
     "aten._log_softmax_backward_data.default", "aten.angle.default", "aten.batch_norm_backward.default",

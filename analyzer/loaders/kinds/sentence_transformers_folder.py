@@ -171,7 +171,7 @@ def _behind(root: Path, kind: str, folder: Path, *, trust: bool) -> nn.Module:
         def unread(*_: object, model: object = None, **__: object) -> object:
             return model
 
-        below = str(folder.relative_to(root)) if folder != root else ""
+        below = folder.relative_to(root).as_posix() if folder != root else ""
         arguments: dict[str, Any] = {"subfolder": below, "local_files_only": True}
         if not hasattr(base, "Module") and holder is None:  # before 5.0: load(folder)
             made = construct_own(lambda: cls.load(str(folder)))

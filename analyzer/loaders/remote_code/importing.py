@@ -110,7 +110,7 @@ def _lines(error: BaseException, root: Path) -> list[tuple[str, int]]:
 
 
 def _told(error: BaseException, root: Path, doing: str, package: str) -> AnalyzerError:
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing(error, root, package)
     if isinstance(error, PermissionError) and error.filename:
         return unreadable(error, str(error.filename))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
@@ -29,7 +30,12 @@ def constructing(_: object, dtype: torch.dtype) -> list[Any]:
 
 
 def kept_wide(model: nn.Module, dtype: torch.dtype) -> dict[str, str]:
-    """Whole parts of a name, for float16 only; the strict list (from 4.51 on) holds for bfloat16 as well."""
+    """Whole parts of a name, for float16 only; the strict list (from 4.53 on) holds for bfloat16 as well.
+
+    4.50 alone keeps whatever has one of the words in its name, and for every dtype.
+    """
+    if _keeps_for_every_dtype():
+        return {re.escape(name): KEPT for name in sorted(getattr(model, KEPT, None) or ())}
     knows_strict = hasattr(sys.modules["transformers.modeling_utils"].PreTrainedModel, STRICT)
     lists = {KEPT: dtype == torch.float16, STRICT: knows_strict and dtype in (torch.float16, torch.bfloat16)}
     return {
@@ -38,6 +44,10 @@ def kept_wide(model: nn.Module, dtype: torch.dtype) -> dict[str, str]:
         for name in sorted(getattr(model, which, None) or ())
         if holds
     }
+
+
+def _keeps_for_every_dtype() -> bool:
+    return str(sys.modules["transformers"].__version__).startswith("4.50.")
 
 
 def mark_trained(_: nn.Module) -> None:
@@ -58,6 +68,8 @@ def assigned(model: nn.Module, dtype: torch.dtype, saved: Mapping[str, Stored]) 
     if not hasattr(sys.modules["transformers.modeling_utils"], "check_support_param_buffer_assignment") or not saved:
         return {}
     kept = set(getattr(model, KEPT, None) or ())
+    if _keeps_for_every_dtype() and getattr(model, KEPT, None) is not None:
+        return {}  # tensor by tensor, each cast to the dtype of its place
     if kept and dtype == torch.float16:
         return {name: "float16" for name in saved if not kept & set(name.split("."))}
     first, tensor = next(iter(model.state_dict().items()))

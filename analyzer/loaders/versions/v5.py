@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
+from inspect import signature
 from typing import Any, Final
 
 import torch
@@ -18,20 +20,24 @@ _SMALL: Final = 1 << 20
 
 def constructing(cls: type, dtype: torch.dtype) -> list[Any]:
     """The class's own contexts: meta device, default dtype, no initialisation."""
-    if hasattr(cls, "get_init_context"):
-        return list(cls.get_init_context(dtype, False, False, None))
-    return v4.constructing(cls, dtype)
+    if not hasattr(cls, "get_init_context"):
+        return v4.constructing(cls, dtype)
+    # As many arguments as this release gives a model's own method: the last one came with 5.3.
+    release = sys.modules["transformers.modeling_utils"].PreTrainedModel
+    given = (dtype, False, False, None)[: len(signature(release.get_init_context).parameters)]
+    return list(cls.get_init_context(*given))
 
 
 def kept_wide(model: Any, dtype: torch.dtype) -> dict[str, str]:
-    """As the model's own plan of dtypes says, in the expressions that build_glob_alternation makes of names."""
-    if not hasattr(model, "_get_dtype_plan"):
+    """As the model's own plan of dtypes says, in the expressions that build_glob_alternation makes of names.
+
+    The plan of 5.0 holds for every dtype; those of later releases are made for the one that is asked for.
+    """
+    plan = model._get_dtype_plan(dtype) if hasattr(model, "_get_dtype_plan") else getattr(model, "dtype_plan", None)
+    if plan is None:
         return v4.kept_wide(model, dtype)
     strict = set(getattr(model, v4.STRICT, None) or ())
-    return {
-        name.replace("*", r".*"): v4.STRICT if name in strict else v4.KEPT
-        for name in sorted(model._get_dtype_plan(dtype))
-    }
+    return {name.replace("*", r".*"): v4.STRICT if name in strict else v4.KEPT for name in sorted(plan)}
 
 
 def mark_trained(model: nn.Module) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import SequenceMatcher
-from pathlib import PurePosixPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 from urllib.parse import quote
 
@@ -151,6 +151,6 @@ def _inside(check: Check, file: str) -> str:
 
 
 def _artifact(path: str) -> dict[str, str]:
-    if path.startswith("/"):
-        return {"uri": f"file://{quote(path)}"}
+    if path.startswith("/") or PureWindowsPath(path).is_absolute():  # on Windows, on another drive
+        return {"uri": f"file:///{quote(path.removeprefix('/'), safe='/:')}"}
     return {"uri": quote(path), "uriBaseId": ROOT}

@@ -62,6 +62,7 @@ _KERNEL: Final = (
     "/dev/random",
     "/dev/urandom",
 )
+_INSTALLED: Final = ("site-packages", "dist-packages")
 _THIS_PACKAGE: Final = str(Path(__file__).resolve().parents[2])
 _LINKER_SETTINGS: Final = "/etc/ld.so.conf.d"
 
@@ -69,6 +70,7 @@ _LINKER_SETTINGS: Final = "/etc/ld.so.conf.d"
 def interpreter_paths() -> tuple[str, ...]:
     """Return what the running interpreter must read, sorted; nothing of it is a person's own folder as a whole."""
     found = {_THIS_PACKAGE, *_prefixes(), *_import_paths(), *_editable_packages(), *_library_folders()}
+    found |= {target for folder in _import_paths() if Path(folder).name in _INSTALLED for target in _linked(folder)}
     own = {path for path in found if not is_too_wide(Path(path))}
     return tuple(sorted({*own, *_LIBRARIES, *_DATA, *_SETTINGS, *_KERNEL}))
 
@@ -86,6 +88,21 @@ def _prefixes() -> Iterator[str]:
 def _import_paths() -> Iterator[str]:
     # A relative entry is the current folder at the time of an import: whatever it holds is nobody's package.
     return (entry for entry in sys.path if Path(entry).is_absolute())
+
+
+def _linked(folder: str) -> Iterator[str]:
+    """Where packages lie that an installer put into a folder as links, each as a whole or file by file."""
+    try:
+        entries = list(os.scandir(folder))
+        for entry in entries:
+            if entry.is_symlink():
+                yield os.path.realpath(entry.path)
+            elif entry.is_dir():
+                inner = next((one for one in os.scandir(entry.path) if not one.is_dir(follow_symlinks=False)), None)
+                if inner is not None and inner.is_symlink():
+                    yield str(Path(os.path.realpath(inner.path)).parent)
+    except OSError:  # what cannot be listed is not imported from either
+        return
 
 
 def _editable_packages() -> Iterator[str]:
