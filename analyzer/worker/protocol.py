@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypedDict, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, cast, get_args
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import FieldValue
@@ -107,6 +107,23 @@ class TraceRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Lent:
+    """Another repository of which a worker may read files: where they really lie, and by which names."""
+
+    name: str
+    commit: str
+    refs: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+    """Name in the repository, and the real file, of each; with "" for a name, the whole folder."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Lent:
+        """What plain data stands for."""
+        files = tuple((str(name), str(real)) for name, real in data["files"])
+        return cls(str(data["name"]), str(data["commit"]), tuple(map(str, data["refs"])), files)
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """What a worker is told first: where it may write, what it may read, and how it is bounded."""
 
@@ -117,6 +134,8 @@ class Setup:
     address_space: int = 0
     """Bytes; 0 is no bound."""
     debug: bool = False
+    lent: tuple[Lent, ...] = ()
+    """Other repositories that the model names."""
 
     def to_json(self) -> JsonObject:
         """The set-up as plain data, with the version of the protocol."""
@@ -127,7 +146,8 @@ class Setup:
         """The set-up that plain data stands for. Raises AnalyzerError for another version of the protocol."""
         if not isinstance(data, dict) or data.pop("protocol", None) != VERSION:
             raise AnalyzerError(f"the worker speaks protocol {VERSION} alone", hint="use one version of analyze")
-        return cls(**{**data, "readable": tuple(data["readable"])})
+        lent = tuple(map(Lent.from_json, data["lent"]))
+        return cls(**{**data, "readable": tuple(data["readable"]), "lent": lent})
 
 
 def line(data: Mapping[str, object]) -> bytes:

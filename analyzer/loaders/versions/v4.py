@@ -40,6 +40,11 @@ def kept_wide(model: nn.Module, dtype: torch.dtype) -> dict[str, str]:
     }
 
 
+def default_asked() -> torch.dtype:
+    """What `from_pretrained` without a dtype takes: the default dtype, which the model around it has set."""
+    return torch.get_default_dtype()
+
+
 def mark_trained(_: nn.Module) -> None:
     """Loading leaves it to the constructor which parameters are trained."""
 
