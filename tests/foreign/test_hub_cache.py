@@ -1,4 +1,4 @@
-"""Hub ids in the local cache: real huggingface_hub finds what we find, and its own parser takes the command we print."""
+"""Hub ids in the local cache: the real huggingface_hub finds the same, and its parser takes the command."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_without_a_main_one_snapshot_is_meant_and_of_two_none(hub: Path) -> None
     store(hub, "org/name", {"config.json": "{}"}, ref="")
     assert cached(HubId("org/name")) == hub / "models--org--name" / "snapshots" / MAIN
     store(hub, "org/name", {"config.json": "{}"}, OTHER, "")
-    with pytest.raises(AnalyzerError, match="2 snapshots and no main.*org/name@aaaaaaaa"):
+    with pytest.raises(AnalyzerError, match=r"2 snapshots and no main.*org/name@aaaaaaaa"):
         cached(HubId("org/name"))
     assert located(Path("org/name@aaaaaaaa")).name == MAIN  # the hint, as it is told
 
@@ -84,7 +84,8 @@ def test_a_ref_leads_nowhere_else(ref: str, hub: Path, tmp_path: Path) -> None:
         ("org/name", ("org/name", "")), ("gpt2", ("gpt2", "")), ("org/name@v1.0", ("org/name", "v1.0")),
         ("models--org--name", ("org/name", "")), ("models--gpt2", ("gpt2", "")),
         ("https://huggingface.co/org/name", ("org/name", "")), ("https:/hf.co/org/name/", ("org/name", "")),
-        ("https:/huggingface.co/org/name/tree/refs/pr/2", ("org/name", "refs/pr/2")), ("hf://org/name", ("org/name", "")),
+        ("https:/huggingface.co/org/name/tree/refs/pr/2", ("org/name", "refs/pr/2")), 
+        ("hf://org/name", ("org/name", "")),
         ("/org/name", None), ("./name", None), ("../name", None), ("a/b/c", None), ("a b/c", None), ("-x/y", None),
         ("x" * 200, None), ("a..b", None), ("a--b/c", None), ("", None), ("örg/näme", None),
     ],
@@ -132,9 +133,7 @@ def _asked_by(program: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -
     return asked
 
 
-def test_a_folder_of_that_name_wins_over_the_cache(
-    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_of_that_name_wins_over_the_cache(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = store(hub, "org/name", {"config.json": "{}"})
     monkeypatch.chdir(tmp_path)
     assert located(Path("org/name")) == kept

@@ -12,7 +12,8 @@ from analyzer.foreign.hub_cache import HubId, read_id
 
 _UNFETCHED: Final = frozenset({
     "LocalEntryNotFoundError", "OfflineModeIsEnabled", "EntryNotFoundError", "RepositoryNotFoundError",
-    "HFValidationError", "RemoteEntryNotFoundError", "RevisionNotFoundError", "ConnectionError", "ConnectError", "URLError", "HubHTTPError",
+    "HFValidationError", "RemoteEntryNotFoundError", "RevisionNotFoundError",
+    "ConnectionError", "ConnectError", "URLError", "HubHTTPError",
 })  # fmt: skip
 """Names of the errors of libraries that would have fetched something."""
 _ASKED: Final = ("repo_id", "path_or_repo_id", "pretrained_model_name_or_path", "url", "repo_or_dir")
