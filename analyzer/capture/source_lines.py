@@ -13,6 +13,7 @@ from typing import Final
 import torch
 from torch import nn
 
+from analyzer.foreign.hub_cache import cached_name
 from analyzer.ir.graph import Place
 
 _TORCH: Final = str(Path(torch.__file__).parent) + os.sep
@@ -128,7 +129,7 @@ class SourceLines:
         return found[::-1]
 
     def show(self, filename: str) -> str:
-        """A file name as a reviewer knows it: relative to the model's folder or to the installed packages."""
+        """A file name as a reviewer knows it: relative to the model's folder, to packages, or by its hub id."""
         shown = self._shown.get(filename)
         if shown is None:
             shown = filename
@@ -136,6 +137,8 @@ class SourceLines:
                 if prefix and filename.startswith(prefix):
                     shown = filename[len(prefix) :]
                     break
+            else:
+                shown = cached_name(filename) or filename
             self._shown[filename] = shown
         return shown
 

@@ -21,6 +21,7 @@ _LONGEST: Final = 96
 """Characters of an id, as the hub has it."""
 _COMMIT: Final = re.compile(r"[\w.-]+", re.ASCII)
 _PREFIX: Final = "models--"
+_CACHED: Final = re.compile(rf"/{_PREFIX}(?P<name>[^/]+)/snapshots/[^/]+/(?P<file>.+)")
 _SHORTEST: Final = 4
 """Characters by which a commit may be named."""
 _SMALL_FILES: Final = ("*.json", "*.py", "*.txt", "*.model")
@@ -139,6 +140,16 @@ def repository_of(folder: Path) -> HubId | None:
             found = read_id(inner.parents[1].name)
             return found and HubId(found.name, inner.name)
     return None
+
+
+def cached_name(file: str) -> str:
+    """A file of a snapshot in a cache as `owner/name/file.py`; "" for any other.
+
+    >>> cached_name("/c/models--org--code/snapshots/f00/deep/a.py"), cached_name("/c/a.py")
+    ('org/code/deep/a.py', '')
+    """
+    found = _CACHED.search(file.replace(os.sep, "/"))
+    return f"{found['name'].replace('--', '/', 1)}/{found['file']}" if found else ""
 
 
 def _commit(place: Path, ref: str) -> str:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypedDict, cast, get_args
 
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import FieldValue
@@ -117,10 +117,9 @@ class Lent:
     """Name in the repository, and the real file, of each; with "" for a name, the whole folder."""
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Lent:
+    def from_json(cls, data: dict[str, str], refs: list[str], files: list[list[str]]) -> Lent:
         """What plain data stands for."""
-        files = tuple((str(name), str(real)) for name, real in data["files"])
-        return cls(str(data["name"]), str(data["commit"]), tuple(map(str, data["refs"])), files)
+        return cls(data["name"], data["commit"], tuple(refs), tuple((name, real) for name, real in files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ class Setup:
         """The set-up that plain data stands for. Raises AnalyzerError for another version of the protocol."""
         if not isinstance(data, dict) or data.pop("protocol", None) != VERSION:
             raise AnalyzerError(f"the worker speaks protocol {VERSION} alone", hint="use one version of analyze")
-        lent = tuple(map(Lent.from_json, data["lent"]))
+        lent = tuple(Lent.from_json(one, one["refs"], one["files"]) for one in data["lent"])
         return cls(**{**data, "readable": tuple(data["readable"]), "lent": lent})
 
 

@@ -84,7 +84,7 @@ def test_a_ref_leads_nowhere_else(ref: str, hub: Path, tmp_path: Path) -> None:
         ("org/name", ("org/name", "")), ("gpt2", ("gpt2", "")), ("org/name@v1.0", ("org/name", "v1.0")),
         ("models--org--name", ("org/name", "")), ("models--gpt2", ("gpt2", "")),
         ("https://huggingface.co/org/name", ("org/name", "")), ("https:/hf.co/org/name/", ("org/name", "")),
-        ("https:/huggingface.co/org/name/tree/refs/pr/2", ("org/name", "refs/pr/2")), 
+        ("https:/huggingface.co/org/name/tree/refs/pr/2", ("org/name", "refs/pr/2")),
         ("hf://org/name", ("org/name", "")),
         ("/org/name", None), ("./name", None), ("../name", None), ("a/b/c", None), ("a b/c", None), ("-x/y", None),
         ("x" * 200, None), ("a..b", None), ("a--b/c", None), ("", None), ("örg/näme", None),

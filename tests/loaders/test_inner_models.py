@@ -18,7 +18,11 @@ from tests.hub_caches import cache, store, store_folder
 from tests.loaders.remote import Code
 from tests.versions import FIVE, asked
 
-IMPORTS = "from transformers import AutoConfig, AutoModel, CLIPVisionModel\nimport huggingface_hub\nfrom huggingface_hub import hf_hub_download"
+IMPORTS = """
+from transformers import AutoConfig, AutoModel, CLIPVisionModel
+import huggingface_hub
+from huggingface_hub import hf_hub_download
+"""
 NAME = "from transformers import CLIPVisionModel"
 
 
@@ -152,10 +156,16 @@ def test_weights_that_the_code_reads_itself_are_named(hub: Path, tmp_path: Path)
         load(root, Plan(), trust_remote_code=True)
 
 
-@pytest.mark.parametrize("call", ['torch.hub.load("facebookresearch/dino:main", "vits16")'])
-def test_code_on_github_is_named(call: str, tmp_path: Path) -> None:
-    root = Code(init=f"self.tower = {call}").write(tmp_path)
-    with pytest.raises(AnalyzerError, match="facebookresearch/dino:main from GitHub"):
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ('load("facebookresearch/dino:main", "vits16")', "loads facebookresearch/dino:main from GitHub"),
+        ('load_state_dict_from_url("https://x.org/w.pth")', r"fetches https://x\.org/w\.pth by torch\.hub"),
+    ],
+)
+def test_what_torch_hub_would_fetch_is_named(call: str, words: str, tmp_path: Path) -> None:
+    root = Code(init=f"self.tower = torch.hub.{call}").write(tmp_path)
+    with pytest.raises(AnalyzerError, match=words):
         load(root, Plan(), trust_remote_code=True)
 
 
@@ -169,7 +179,16 @@ def test_code_of_another_cached_repository_is_run(own: Path, hub: Path) -> None:
         file.unlink()
     loaded = load(own, Plan(), trust_remote_code=True)
     assert loaded.name == "OwnModel" and loaded.places["parts.made"].line == 9
-    assert loaded.places["parts.made"].file.endswith("parts.py")
+    assert loaded.places["parts.made"].file == "org/code/parts.py"
     (kept / "parts.py").unlink()
     with pytest.raises(AnalyzerError, match=r"parts\.py, which is missing"):
         load(own, Plan(), trust_remote_code=True)
+
+
+def test_torch_hub_loads_a_folder_on_disk(tmp_path: Path) -> None:
+    place = tmp_path / "local"
+    place.mkdir()
+    (place / "hubconf.py").write_text("import torch\ndef small(width): return torch.nn.Linear(width, width)\n")
+    call = f'torch.hub.load("{place.as_posix()}", "small", 4, source="local")'
+    root = Code(init=f"self.tower = {call}").write(tmp_path)
+    assert load(root, Plan(), trust_remote_code=True).module.get_parameter("tower.weight").dtype == torch.bfloat16

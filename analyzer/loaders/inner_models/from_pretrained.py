@@ -5,18 +5,13 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
-from importlib import import_module
-from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from analyzer.capture.patching import patched
-from analyzer.errors import AnalyzerError
-from analyzer.foreign import is_file, is_folder
+from analyzer.foreign import is_folder
 from analyzer.foreign.hub_cache import cached, read_id
 from analyzer.loaders.attention_packages import lend as lend_attention
 from analyzer.loaders.building import set_config_dtype, settle
@@ -39,38 +34,17 @@ _POPPED: Final = frozenset({
 """Keywords of `from_pretrained`, in any release, that neither the config nor the class sees."""
 _PLACES: Final = ("cache_dir", "revision", "subfolder")
 """Those that say where the config lies."""
-_FILES: Final = 100
-"""Files of code that are looked at."""
-_NEVER_FETCHED: Final = "nothing is fetched: clone it, and let the code name the folder with source='local'"
 
 
-def answer(place: Environment, root: Path, device: str, *, loading: bool) -> None:
+def answer_transformers(place: Environment, device: str, *, loading: bool) -> None:
     """Answer for as long as the environment lasts; `loading`: the model itself is loaded by `from_pretrained`."""
-    if "inner models" in place.lent:
-        return
-    place.lent.add("inner models")
-    enter = place.stack.enter_context
-    why = "What would be fetched from GitHub is named."
-    enter(patched(torch.hub, "load", _refusing(torch.hub.load), why=why))
-    if loading or _says(root, "from_pretrained"):  # else there is no reason to import transformers
-        import transformers
-        from transformers.utils import hub
+    import transformers
+    from transformers.utils import hub
 
-        place.add_root(str(hub.HF_MODULES_CACHE))  # where transformers puts code of other repositories
-        made: Any = _Answer(place, device, loading)
-        why = "A model that another one loads in its constructor is built from its config, without its weights."
-        enter(patched(transformers.PreTrainedModel, "from_pretrained", classmethod(made), why=why))
-    if _says(root, "create_model") and find_spec("timm"):
-        with suppress(ImportError):
-            builder = import_module("timm.models._builder")
-            why = "timm.create_model(pretrained=True) makes the same model without its weights."
-            enter(patched(builder, "load_pretrained", lambda *_, **__: None, what="timm.models._builder", why=why))
-
-
-def _says(root: Path, word: str) -> bool:
-    """Whether the model's own code has a word."""
-    files = root.glob("*.py") if is_folder(root) else root.parent.glob("*.py")
-    return any(word.encode() in file.read_bytes() for file in islice(files, _FILES) if is_file(file))
+    place.add_root(str(hub.HF_MODULES_CACHE))  # where transformers puts code of other repositories
+    made: Any = _Answer(place, device, loading)
+    why = "A model that another one loads in its constructor is built from its config, without its weights."
+    place.stack.enter_context(patched(transformers.PreTrainedModel, "from_pretrained", classmethod(made), why=why))
 
 
 class _Answer:
@@ -152,14 +126,3 @@ def _is_refused() -> bool:
         sys.modules["transformers.modeling_utils"], "get_torch_context_manager_or_global_device", None
     )
     return current is not None and current() == torch.device("meta")
-
-
-def _refusing(real: Any) -> Any:
-    """`torch.hub.load` for folders on disk alone."""
-
-    def load(repo_or_dir: object, *args: object, source: str = "github", **keywords: object) -> object:
-        if source == "local":
-            return real(repo_or_dir, *args, source=source, **keywords)
-        raise AnalyzerError(f"the code loads {repo_or_dir} from GitHub by torch.hub.load", hint=_NEVER_FETCHED)
-
-    return load
