@@ -192,3 +192,37 @@ def test_torch_hub_loads_a_folder_on_disk(tmp_path: Path) -> None:
     call = f'torch.hub.load("{place.as_posix()}", "small", 4, source="local")'
     root = Code(init=f"self.tower = {call}").write(tmp_path)
     assert load(root, Plan(), trust_remote_code=True).module.get_parameter("tower.weight").dtype == torch.bfloat16
+
+
+_TOKENIZERS = {
+    "AutoTokenizer": 'AutoTokenizer.from_pretrained("org/words")',
+    "tokenizers": 'tokenizers.Tokenizer.from_pretrained("org/words")',
+}
+
+
+@pytest.mark.parametrize("way", _TOKENIZERS)
+def test_a_tokenizer_that_is_not_there_is_stood_in_for(way: str, hub: Path, tmp_path: Path) -> None:
+    imports = "import tokenizers\nfrom transformers import AutoTokenizer"
+    init = f"self.words = {_TOKENIZERS[way]}\nself.words.add_tokens(['<image>'])\nself.words.encode('a b')"
+    root = Code(imports=imports, init=init).write(tmp_path)
+    told = {one.what: one.value for one in load(root, Plan(), trust_remote_code=True).assumptions}
+    value = told["the tokenizer org/words is not in the Hugging Face cache"]
+    assert "one of 4 words" in value and "download org/words" in value
+
+
+@pytest.mark.parametrize("way", _TOKENIZERS)
+def test_a_tokenizer_of_the_cache_is_the_real_one(way: str, hub: Path, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models
+
+    made = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3}, [("a", "b")]))
+    settings = json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"})
+    store(
+        hub,
+        "org/words",
+        {"tokenizer.json": made.to_str(), "tokenizer_config.json": settings, "config.json": '{"model_type": "gpt2"}'},
+    )
+    imports = "import tokenizers\nfrom transformers import AutoTokenizer"
+    root = Code(imports=imports, init=f"self.words = {_TOKENIZERS[way]}").write(tmp_path)
+    loaded = load(root, Plan(), trust_remote_code=True)
+    words: Any = loaded.module.words
+    assert words.get_vocab()["ab"] == 2 and not any("tokenizer" in one.what for one in loaded.assumptions)

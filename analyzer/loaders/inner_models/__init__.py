@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analyzer.loaders.inner_models.from_pretrained import answer_transformers
 from analyzer.loaders.inner_models.other_libraries import answer_timm, name_github, says
+from analyzer.loaders.inner_models.tokenizers import answer_tokenizers
 from analyzer.loaders.remote_code.environment import Environment
 
 __all__ = ["answer"]
@@ -19,5 +20,7 @@ def answer(place: Environment, root: Path, device: str, *, loading: bool) -> Non
     name_github(place)
     if loading or says(root, "from_pretrained"):  # else there is no reason to import transformers
         answer_transformers(place, device, loading=loading)
+    if says(root, "okenizer.from_pretrained"):
+        answer_tokenizers(place)
     if says(root, "create_model"):
         answer_timm(place)

@@ -24,7 +24,7 @@ _WEIGHTS: Final = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
 def missing_model(error: BaseException, where: str) -> AnalyzerError | None:
     """The error for a request of the line `where` that nobody answered; None for any other error."""
-    if not any(_is_unfetched(one) for one in _chain(error)):
+    if not is_missing(error):
         return None
     found = [_asked(one) for one in _chain(error)]
     name, file = max(found, key=lambda one: (bool(one[0]), bool(one[1])))
@@ -35,6 +35,11 @@ def missing_model(error: BaseException, where: str) -> AnalyzerError | None:
             f"{where}: the code fetches {thing}, and nothing is fetched", hint="let it name a file or a folder on disk"
         )
     return _named(wanted, file, where)
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether an error says that something is not there which would have been fetched."""
+    return any(_is_unfetched(one) for one in _chain(error))
 
 
 def _named(wanted: HubId, file: str, where: str) -> AnalyzerError:
