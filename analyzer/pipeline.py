@@ -17,6 +17,7 @@ from analyzer.report.records import parse_value
 from analyzer.report.trials import Tried, parse_edits, parse_trials
 from analyzer.worker.channel import Fresh
 from analyzer.worker.in_process import InProcess, caches_in
+from analyzer.worker.named_models import named_models
 from analyzer.worker.process import Answer, Ended, EndedError, Tell, WorkerOptions, started
 from analyzer.worker.protocol import Action, Setup, TraceRequest, Wanted
 from analyzer.worker.readable import readable
@@ -48,7 +49,9 @@ def worker(how: WorkerOptions, requests: Sequence[TraceRequest], warn: Tell) -> 
             yield InProcess(scratch, how.debug)
         return
     space = how.bounds.max_memory * _AS_IF + _RESERVED if how.bounds.max_memory else 0
-    setup = Setup("", readable(requests), space, how.debug)
+    lent = named_models(requests)
+    opened = [real for one in lent for _, real in one.files]
+    setup = Setup("", (*readable(requests), *opened), space, how.debug, lent)
     with started(Fresh(how.python, how.debug), how, setup, warn) as one:
         yield one
 

@@ -13,6 +13,7 @@ from typing import Final
 import torch
 from torch import nn
 
+from analyzer.foreign.hub_cache import cached_name
 from analyzer.ir.graph import Place
 
 _TORCH: Final = str(Path(torch.__file__).parent) + os.sep
@@ -148,10 +149,11 @@ class SourceLines:
         return found[::-1]
 
     def show(self, filename: str) -> str:
-        """A file name as a reviewer knows it: relative to the model's folder or to the installed packages."""
+        """A file name as a reviewer knows it: relative to the model's folder, to packages, or by its hub id."""
         shown = self._shown.get(filename)
         if shown is None:
-            shown = self._shown[filename] = shared(filename, (self._root, *installed_in()))
+            below = shared(filename, (self._root, *installed_in()))
+            shown = self._shown[filename] = (Path(below).is_absolute() and cached_name(filename)) or below
         return shown
 
     def _is_foreign(self, code: CodeType) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import click
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign.model_place import located
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
 from analyzer.ir.literal_types import DEVICES, SCOPES, STAGES
 from analyzer.ir.plan import FieldValue
@@ -60,8 +61,6 @@ class _Bound(_FloatType):
         return number
 
 
-_FILES: Final = (".pt2", ".py")
-"""Suffixes of files that are a model themselves."""
 _MODEL: Final = click.argument("model_dir", type=click.Path(path_type=Path))
 _OPTIONS: Final = (
     click.option("--recipe", "recipes", multiple=True, type=click.Path(path_type=Path), metavar="F",
@@ -143,7 +142,8 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
             given["autocast_adapter_dtype"] = False
 
         def ask(model: Path) -> Asked:
-            _check(model, inputs, recipes)
+            model = located(model)
+            _check(inputs, recipes)
             if adapter is not None and not adapter.is_dir():
                 hint = "give a folder with an adapter_config.json"
                 raise AnalyzerError(f"no such adapter folder: {adapter}", hint=hint)
@@ -194,12 +194,7 @@ def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _check(model_dir: Path, inputs: Path | None, recipes: Sequence[Path]) -> None:
-    if not model_dir.exists():
-        raise AnalyzerError(f"no such folder: {model_dir}", hint="models are read from disk, never fetched")
-    if not model_dir.is_dir() and model_dir.suffix not in _FILES:
-        hint = f"give the folder that holds it, or a file {' or '.join(f'*{one}' for one in _FILES)}"
-        raise AnalyzerError(f"{model_dir} is a file, not a model folder", hint=hint)
+def _check(inputs: Path | None, recipes: Sequence[Path]) -> None:
     if inputs is not None and not inputs.is_file():
         raise AnalyzerError(f"no such inputs file: {inputs}", hint="a Python file that defines inputs(config)")
     for recipe in recipes:

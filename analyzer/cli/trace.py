@@ -44,6 +44,8 @@ def trace_command(
 ) -> int:  # fmt: skip
     """Trace the model in MODEL_DIR and report what does not fit.
 
+    MODEL_DIR is a folder, a *.py or *.pt2 file, or the hub id of a model in the Hugging Face cache, such as ORG/NAME.
+
     Exit code: 0 ran to its end and nothing found, 1 something found (see --fail-on), 2 could not run, stopped early,
     or nothing found but a file could not be written.
     """

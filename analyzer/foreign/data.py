@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from analyzer.errors import AnalyzerError
+from analyzer.foreign.lfs_pointers import is_pointer, pointer_error
 
 DEEPEST: Final = 64
 """Levels of lists and objects; a config has five."""
@@ -16,15 +17,14 @@ _LONGEST: Final = 1 << 20
 """Characters of a text; a chat template has some thousands."""
 _MOST: Final = 5_000_000
 """Values in one file: labels, or the names of all tensors."""
-_POINTER: Final = "version https://git-lfs"
 _AGAIN: Final = "download or save the file again"
 
 
 def parse_json(text: str | bytes, file: Path | str, hint: str = _AGAIN) -> object:
     """What JSON text holds, plain. Raises AnalyzerError, with the line where it is broken; `file` names it there."""
     check_containers(text, file)
-    if text[: len(_POINTER)] in (_POINTER, _POINTER.encode()):
-        raise AnalyzerError(f"{file} is a git-lfs pointer, not the file", hint="git lfs pull")
+    if is_pointer(text):
+        raise pointer_error(Path(file))
     try:
         found: object = json.loads(text)
     except json.JSONDecodeError as error:

@@ -11,6 +11,7 @@ from typing import Final
 from analyzer.errors import AnalyzerError
 from analyzer.foreign.data import parse_json
 from analyzer.foreign.files import read_small
+from analyzer.foreign.lfs_pointers import is_pointer_file, pointer_error
 from analyzer.foreign.links import blobs_of, may_be_read
 
 SETTINGS: Final = frozenset({
@@ -44,6 +45,8 @@ def check_folder(root: Path) -> None:
             _check_link(file, real, blobs)
         if entry.name in SETTINGS and file.exists():
             parse_json(read_small(file), file)
+        elif entry.name.endswith(".py") and is_pointer_file(file):
+            raise pointer_error(file)
 
 
 def _entries(folder: Path, depth: int) -> Iterator[os.DirEntry[str]]:

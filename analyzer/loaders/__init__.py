@@ -11,6 +11,7 @@ from typing import Any, Final
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import check_folder
+from analyzer.foreign.other_formats import told_of_config, told_of_file, told_of_folder
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
 from analyzer.loaders.files.json_files import read_json
@@ -59,7 +60,9 @@ LOADERS: Final = (
 )
 """Every kind, most specific first."""
 
-_KINDS: Final = "give a folder with one of {}, or a file *.pt2 or *.py"
+_OTHERS: Final = ("adapter_folder", "exported_program", "timm_folder")
+"""Modules of kinds that run no code which loads a model of transformers by name."""
+_KINDS: Final = "give the folder that holds it, or a file *.pt2 or *.py"
 
 
 def resolved(request: ModelRequest) -> ModelRequest:
@@ -97,6 +100,10 @@ def load_request(request: ModelRequest) -> Loaded:
         environment(request.plan.device, request.stubs, trust=request.trust_remote_code) as place,
         library_code(request.path, f"loading {kind.what}"),
     ):
+        if kind.module not in _OTHERS:
+            from analyzer.loaders.inner_models import answer
+
+            answer(place, request.path, request.plan.device, loading=kind.module != "python_file")
         loaded = loader(request, settings)
     said = tuple(Assumption("recipe", note) for note in (*request.plan.notes, *_unprepared(kind, request.plan)))
     return replace(loaded, assumptions=(*said, *place.assumptions(), *loaded.assumptions))
@@ -122,14 +129,15 @@ def _kind(root: Path, plan: Plan) -> tuple[Kind, Any]:
             if not isinstance(settings, kind.holds):
                 wanted = "list" if kind.holds is list else "object"
                 raise AnalyzerError(f"{root / kind.marker} holds no JSON {wanted}", hint="download or save it again")
+            if isinstance(settings, dict) and (other := told_of_config(root, settings)) is not None:
+                raise other
             found = list(settings)
             if all(key in found for key in kind.keys) and not any(key in found for key in kind.without):
                 check_limits(root / kind.marker, settings)
                 return kind, settings
-    names = dict.fromkeys(kind.marker for kind in reversed(LOADERS) if not kind.marker.startswith("."))
-    hint = _KINDS.format(", ".join(names))
-    what = f"{root} is a file, not a model folder" if root.is_file() else f"no config.json in {root}"
-    raise AnalyzerError(what, hint=hint)
+    if root.is_dir():
+        raise told_of_folder(root)
+    raise told_of_file(root) or AnalyzerError(f"{root} is a file, not a model folder", hint=_KINDS)
 
 
 def _check(root: Path) -> None:

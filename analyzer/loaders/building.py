@@ -61,17 +61,23 @@ def build(
         check_limits(root / "config.json", config.to_dict() if hasattr(config, "to_dict") else vars(config))
         with lines.watch():
             model: Any = construct(cls, config, wanted, note)
-        kept = _keep_in_fp32(model, wanted, stored)
-        to_meta(model)
-        installed.mark_trained(model)
-        installed.compute(model)
-        model.eval()
-        _tie(model)
+        kept = settle(model, wanted)
         saved, unused = match(model, stored)
         taken = _take(model, installed.assigned(model, wanted, saved))
     tensors = dict(_tensors(model))
     reasons = {name: _reason(name, t, dtype, kept, taken, saved) for name, t in tensors.items()}
     return Built(model, reasons, lines.by_name(model), saved, unused)
+
+
+def settle(model: Any, dtype: torch.dtype) -> dict[str, str]:
+    """Do what loading does after the constructor; full name of what stays in float32 -> which list did it."""
+    kept = _keep_in_fp32(model, dtype)
+    to_meta(model)
+    installed.mark_trained(model)
+    installed.compute(model)
+    model.eval()
+    _tie(model)
+    return kept
 
 
 def set_config_dtype(config: object, dtype: torch.dtype) -> None:
@@ -83,7 +89,7 @@ def set_config_dtype(config: object, dtype: torch.dtype) -> None:
             setattr(part, installed.FLOAT_ATTRIBUTE, dtype)
 
 
-def _keep_in_fp32(model: nn.Module, dtype: torch.dtype, stored: dict[str, Stored]) -> dict[str, str]:
+def _keep_in_fp32(model: nn.Module, dtype: torch.dtype) -> dict[str, str]:
     """Widen what the keep-in-fp32 lists name; full name -> which list did it."""
     lists = installed.kept_wide(model, dtype)
     if not lists:

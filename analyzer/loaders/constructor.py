@@ -28,20 +28,20 @@ _NO_DATA: Final = ("meta tensor", "'meta'", "on meta", "meta device", "Meta")
 """What torch says when a tensor without data is asked for it."""
 
 
-def construct(cls: Any, config: Any, dtype: torch.dtype, note: Note) -> object:
-    """`cls(config)`, as `from_pretrained(dtype=dtype)` calls it, on the meta device.
+def construct(cls: Any, config: Any, dtype: torch.dtype, note: Note, *args: object, **keywords: object) -> object:
+    """`cls(config, ...)`, as `from_pretrained(dtype=dtype)` calls it, on the meta device.
 
     A constructor that asks a tensor for its values is called again with small tensors real; the note says so.
     """
     try:
         with _around(cls, dtype, small=False):
-            return cls(config)
+            return cls(config, *args, **keywords)
     except (RuntimeError, NotImplementedError, TypeError) as error:
         said = str(error)
         if not any(words in said for words in _NO_DATA):
             raise
         with _around(cls, dtype, small=True):
-            made = cls(config)
+            made = cls(config, *args, **keywords)
     words = said.splitlines()[0]
     note(f"the constructor of {cls.__name__} reads values, where from_pretrained may stop ({words})", "small ones real")
     return made

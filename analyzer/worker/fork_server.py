@@ -10,13 +10,24 @@ import socket
 import sys
 import tempfile
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
+from analyzer.capture.patching import reset
 from analyzer.worker.confinement import scrubbed
+from analyzer.worker.named_models import HUB
 from analyzer.worker.worker_main import converse, quiet
 
 _NEEDED: Final = ("torch", "transformers.modeling_utils", "analyzer.actions.fix", "analyzer.worker.request_handler")
 _REQUEST: Final = 1 << 14
+_MODULES: Final = Path("huggingface", "modules")
+_PLACES: Final = (
+    ("huggingface_hub.constants", "HF_HUB_CACHE", HUB),
+    ("transformers.utils.hub", "TRANSFORMERS_CACHE", HUB),
+    ("transformers.utils.hub", "HF_MODULES_CACHE", _MODULES),
+    ("transformers.dynamic_module_utils", "HF_MODULES_CACHE", _MODULES),
+)
+"""Constants that were made of the variables at an import, and the folder below a scratch folder that each names."""
 
 
 def main() -> None:
@@ -41,10 +52,22 @@ def main() -> None:
             front.sendall(str(pid).encode())
 
 
+def _caches(scratch: Path) -> None:
+    """Have libraries that were imported before look into this worker's own caches."""
+    for module, name, folder in _PLACES:
+        if hasattr(sys.modules.get(module), name):
+            reset(
+                sys.modules[module], name, str(scratch / folder),
+                what="where imported libraries of Hugging Face have their caches",
+                why="A worker that is forked has a scratch folder of its own, with the models that it is lent.",
+            )  # fmt: skip
+
+
 def _worker(place: dict[str, str], requests: int, events: int, errors: int) -> None:
     """Be a worker of a front in a folder, with a scratch folder; never come back."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ.update(scrubbed(os.environ, place["scratch"]))
+    _caches(Path(place["scratch"]))
     os.chdir(place["folder"])
     tempfile.tempdir = None
     for number in (1, 2):

@@ -107,6 +107,22 @@ class TraceRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Lent:
+    """Another repository of which a worker may read files: where they really lie, and by which names."""
+
+    name: str
+    commit: str
+    refs: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+    """Name in the repository, and the real file, of each; with "" for a name, the whole folder."""
+
+    @classmethod
+    def from_json(cls, data: dict[str, str], refs: list[str], files: list[list[str]]) -> Lent:
+        """What plain data stands for."""
+        return cls(data["name"], data["commit"], tuple(refs), tuple((name, real) for name, real in files))
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """What a worker is told first: where it may write, what it may read, and how it is bounded."""
 
@@ -117,6 +133,8 @@ class Setup:
     address_space: int = 0
     """Bytes; 0 is no bound."""
     debug: bool = False
+    lent: tuple[Lent, ...] = ()
+    """Other repositories that the model names."""
 
     def to_json(self) -> JsonObject:
         """The set-up as plain data, with the version of the protocol."""
@@ -127,7 +145,8 @@ class Setup:
         """The set-up that plain data stands for. Raises AnalyzerError for another version of the protocol."""
         if not isinstance(data, dict) or data.pop("protocol", None) != VERSION:
             raise AnalyzerError(f"the worker speaks protocol {VERSION} alone", hint="use one version of analyze")
-        return cls(**{**data, "readable": tuple(data["readable"])})
+        lent = tuple(Lent.from_json(one, one["refs"], one["files"]) for one in data["lent"])
+        return cls(**{**data, "readable": tuple(data["readable"]), "lent": lent})
 
 
 def line(data: Mapping[str, object]) -> bytes:

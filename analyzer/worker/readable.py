@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import is_file, is_folder, read_small
+from analyzer.foreign.hub_cache import cached, read_id
 from analyzer.foreign.links import lies_in
 from analyzer.plans.adapter_bases import candidates, in_reach
 from analyzer.worker.confinement import is_too_wide, model_paths, source_paths
@@ -35,7 +37,7 @@ def readable(requests: Iterable[TraceRequest]) -> tuple[str, ...]:
 def _paths(request: TraceRequest) -> Iterator[Path | str]:
     for folder in (request.model, *filter(None, (request.adapter,))):
         yield from model_paths(Path(folder))
-        yield from (one for base in _bases(Path(folder)) for one in model_paths(base))
+        yield from (one for _, base in bases(Path(folder)) for one in model_paths(base))
     for name in (request.inputs, *request.runs):
         yield from source_paths(Path(name)) if name else ()  # it may import what lies beside it
     for name in (*request.recipes, request.plan_file):
@@ -57,15 +59,22 @@ def _named(text: str) -> Iterator[str]:
     return islice(dict.fromkeys(words), _NAMES)
 
 
-def _bases(folder: Path) -> Iterator[Path]:
-    """Folders of a model that an adapter may mean by the name of its base."""
+def bases(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Folders of a model that an adapter may mean by the name of its base, with that name."""
     try:
         name = json.loads(_text(folder / "adapter_config.json")).get("base_model_name_or_path")
     except (ValueError, AttributeError, RecursionError):
         return
-    for place in candidates(folder, name) if isinstance(name, str) and name else ():
+    for place in (*candidates(folder, name), *_cached(name)) if isinstance(name, str) and name else ():
         reached = is_folder(place) and in_reach(folder, place) and not is_too_wide(place)
         if reached and (place / "config.json").is_file():
+            yield name, place
+
+
+def _cached(name: str) -> Iterator[Path]:
+    wanted = read_id(name)
+    with suppress(AnalyzerError):
+        if wanted is not None and (place := cached(wanted)) is not None:
             yield place
 
 

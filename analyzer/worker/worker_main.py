@@ -20,6 +20,7 @@ from analyzer.watched import die_with_the_parent
 from analyzer.worker import debug_log, protocol
 from analyzer.worker.bytecode import compile_once
 from analyzer.worker.confinement import Confined, Rules, confine, interpreter_paths
+from analyzer.worker.named_models import put
 from analyzer.worker.protocol import Emit, Request, Setup
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
     except (ValueError, TypeError, KeyError, AnalyzerError) as error:
         emit("error", **_refused(AnalyzerError(str(error))))
         return
+    put(Path(setup.scratch), setup.lent)
     emit("hello", python=sys.version.split()[0])
     emit("confined", line=_confine(setup, requests, events).line())
     if setup.debug:

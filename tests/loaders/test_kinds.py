@@ -204,7 +204,7 @@ def test_the_command_takes_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
     other = tmp_path / "model.onnx"
     other.write_text("")
     assert cli.main(["trace", str(other)]) == 2
-    assert "*.pt2 or *.py" in capsys.readouterr().err
+    assert "an ONNX graph, which is not supported" in capsys.readouterr().err
 
 
 def test_what_is_no_model_is_told_what_is(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import opened, read_small
+from analyzer.foreign.lfs_pointers import how_to_bring
 from analyzer.ir.dtypes import DTYPES, is_float, width
 from analyzer.ir.findings import Assumption
 
@@ -77,9 +78,14 @@ def read_headers(root: Path, kinds: tuple[str, ...] = _KINDS) -> Checkpoint:
 def _whole(file: Path) -> Checkpoint:
     found = _READERS[file.suffix](file)
     if found is None:
-        remark = Assumption("the weights are a git-lfs pointer", "dtypes as the config says: git lfs pull", file.name)
-        return Checkpoint(remarks=(remark,))
+        return Checkpoint(remarks=(_pointer(file),))
     return Checkpoint({key: _stored(entry, file.name) for key, entry in found.items()}, complete=True)
+
+
+def _pointer(file: Path) -> Assumption:
+    return Assumption(
+        "the weights are a git-lfs pointer", f"dtypes as the config says: {how_to_bring(file)}", file.name
+    )
 
 
 def _variants(root: Path, name: str) -> dict[str, Path]:
@@ -105,12 +111,13 @@ def first_float(stored: dict[str, Stored]) -> str | None:
 def _sharded(root: Path, index: Path, read: Callable[[Path], _Entries | None]) -> Checkpoint:
     weight_map, told = _index(index)
     tensors: dict[str, Stored] = {}
-    complete = True
+    complete, pointers = True, []
     for shard in sorted(set(weight_map.values())):
         # An index without its shards is usual: nobody needs the weights to look at dtypes.
         found = read(root / shard) if (root / shard).is_file() else None
         if found is None:
             complete = False
+            pointers += [_pointer(root / shard)] if (root / shard).is_file() else []
             continue
         lacking = sorted(name for name, place in weight_map.items() if place == shard and name not in found)
         if lacking:
@@ -118,7 +125,7 @@ def _sharded(root: Path, index: Path, read: Callable[[Path], _Entries | None]) -
         for name in sorted(tensors.keys() & found):
             raise AnalyzerError(f"{root / shard}: {name} is also in {tensors[name].shard}", hint=_AGAIN)
         tensors |= {name: _stored(entry, shard) for name, entry in found.items()}
-    return Checkpoint(tensors, complete, tuple(_untrue(index, told, tensors)) if complete else ())
+    return Checkpoint(tensors, complete, tuple(_untrue(index, told, tensors)) if complete else tuple(pointers[:1]))
 
 
 def _untrue(index: Path, told: Any, tensors: dict[str, Stored]) -> Iterator[Assumption]:

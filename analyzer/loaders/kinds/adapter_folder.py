@@ -9,6 +9,7 @@ from typing import Any
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import is_folder
+from analyzer.foreign.hub_cache import cached, read_id
 from analyzer.ir.plan import Plan
 from analyzer.loaders.request import ModelRequest
 from analyzer.plans.adapter_bases import candidates, in_reach
@@ -25,7 +26,7 @@ def find_base(root: Path, settings: dict[str, Any], plan: Plan) -> tuple[Path, P
     said = settings.get("base_model_name_or_path")
     name = said if isinstance(said, str) else ""
     own = (root / "config.json").is_file()
-    tried = [root] if own else list(dict.fromkeys(candidates(root, name))) if name else []
+    tried = [root] if own else _tried(root, name)
     found = [folder for folder in tried if is_folder(folder) and (own or folder.resolve() != root.resolve())]
     if near := next((folder for folder in found if own or in_reach(root, folder)), None):
         return near, replace(plan, adapter=str(root))
@@ -36,7 +37,18 @@ def find_base(root: Path, settings: dict[str, Any], plan: Plan) -> tuple[Path, P
         )
     if not name:
         raise AnalyzerError(f"{root / 'adapter_config.json'} names no base model", hint=hint)
-    raise AnalyzerError(f"the base of {root}, {name}, is neither there nor beside it as {Path(name).name}", hint=hint)
+    what = f"the base of {root}, {name}, is neither there nor beside it as {Path(name).name}"
+    if (wanted := read_id(name)) is not None and "/" in wanted.name:
+        raise AnalyzerError(f"{what}, nor in the Hugging Face cache", hint=f"{wanted.download()}; or {hint}")
+    raise AnalyzerError(what, hint=hint)
+
+
+def _tried(root: Path, name: str) -> list[Path]:
+    """Where the base may lie; in the local cache, its snapshot by its own path."""
+    wanted = read_id(name)
+    place = cached(wanted) if wanted is not None else None
+    found = (*candidates(root, name), *((place.resolve(),) if place is not None else ()))
+    return list(dict.fromkeys(found)) if name else []
 
 
 def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:

@@ -19,7 +19,9 @@ from torch import nn
 from analyzer.capture.patching import patched
 from analyzer.capture.source_lines import SourceLines
 from analyzer.errors import AnalyzerError
+from analyzer.foreign.hub_cache import cached, read_id, repository_of
 from analyzer.loaders.remote_code.environment import current
+from analyzer.loaders.remote_code.hub_requests import missing_model
 
 _PIP_NAMES: Final = {
     "PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml", "flash_attn": "flash-attn",
@@ -34,6 +36,7 @@ _TEXTS: Final = "_texts"
 
 def import_class(root: Path, entry: str) -> Any:
     """The class that an auto_map entry such as `modeling_x.XModel` names in folder `root`."""
+    root, entry = find_repository(root, entry)
     file = find_file(root, entry)
     module_name, _, class_name = entry.rpartition(".")
     package = _package(root)
@@ -48,19 +51,34 @@ def import_class(root: Path, entry: str) -> Any:
 
 def find_file(root: Path, entry: str) -> Path:
     """The file in folder `root` that an auto_map entry names. Raises AnalyzerError where it is not there."""
-    if "--" in entry:
-        repository, _, entry = entry.partition("--")
-        raise AnalyzerError(
-            f"config.json takes {entry} from another repository, {repository}, and nothing is fetched",
-            hint=f"copy the .py files of {repository} into {root} and drop '{repository}--' in auto_map",
-        )
+    root, entry = find_repository(root, entry)
     module_name = entry.rpartition(".")[0]
     if not module_name:
         raise AnalyzerError(f"auto_map entry '{entry}' is not of the form module.Class", hint="correct config.json")
     file = root.joinpath(*module_name.split(".")).with_suffix(".py")
     if not file.is_file():
-        raise AnalyzerError(f"auto_map names {entry}, but {file} is missing", hint="copy the model's .py files too")
+        own = repository_of(root.absolute())
+        hint = own.download() if own is not None else "copy the model's .py files too"
+        raise AnalyzerError(f"auto_map names {entry}, but {file} is missing", hint=hint)
     return file
+
+
+def find_repository(root: Path, entry: str) -> tuple[Path, str]:
+    """Where the code of an auto_map entry lies, and the entry there: `owner/name--module.Class` is of another one.
+
+    Raises AnalyzerError where that is not in the local cache.
+    """
+    if "--" not in entry:
+        return root, entry
+    repository, _, entry = entry.partition("--")
+    wanted = read_id(repository)
+    place = cached(wanted) if wanted is not None else None
+    if wanted is None or place is None:
+        raise AnalyzerError(
+            f"config.json takes {entry} from another repository, {repository}, which is not in the Hugging Face cache",
+            hint=wanted.download() if wanted is not None else "correct config.json",
+        )
+    return place, entry
 
 
 def lend(root: Path, entry: str) -> None:
@@ -114,6 +132,8 @@ def _told(error: BaseException, root: Path, doing: str, package: str) -> Analyze
         return _missing(error, root, package)
     if isinstance(error, PermissionError) and error.filename:
         return unreadable(error, str(error.filename))
+    if (missing := missing_model(error, _line(error, root))) is not None:
+        return missing
     hint = getattr(error, "hint", "") or (_OWN if isinstance(error, SyntaxError) or _lines(error, root) else _ODD)
     if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
         hint = wanted.group()
@@ -121,8 +141,6 @@ def _told(error: BaseException, root: Path, doing: str, package: str) -> Analyze
         import transformers
 
         hint = f"the code was written for another version of transformers than {transformers.__version__}"
-    elif isinstance(error, OSError) and "huggingface.co" in str(error):
-        hint = f"the code loads {_asked_for(error)} by name, and nothing is fetched: let it name a folder on disk"
     said = str(error).partition("\nException raised from")[0]  # torch appends where in C++
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint)
@@ -189,15 +207,6 @@ def _missing(error: ModuleNotFoundError, root: Path, package: str) -> AnalyzerEr
         f"{where} needs the package {top}, which is not installed",
         hint=f"pip install {_pip(top)}, or trace without it: --stub {top}",
     )
-
-
-def _asked_for(error: BaseException) -> str:
-    """The name under which the code asked a hub for something, as transformers' functions were given it."""
-    trace, name = error.__traceback__, ""
-    while trace is not None and not name:
-        name = str(trace.tb_frame.f_locals.get("pretrained_model_name_or_path") or "")
-        trace = trace.tb_next
-    return f"'{name}'" if name else "something"
 
 
 def _pip(top: str) -> str:

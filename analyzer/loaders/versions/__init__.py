@@ -6,6 +6,7 @@
 - `constructing(cls, dtype)`: the contexts around a constructor call;
 - `kept_wide(model, dtype)`: expression for names that stay in float32 where `dtype` is asked for -> the list it is in;
 - `assigned(model, dtype, saved)`: name of each tensor that takes another dtype as it is loaded -> that dtype;
+- `default_asked()`: the dtype of a `from_pretrained` that names none, or "auto";
 - `mark_trained(model)`: what loading does to which parameters are trained;
 - `compute(model)`: integers that loading computes and no checkpoint holds;
 - `renamer(model, stored)`: name in the checkpoint -> names in the model that it loads into.

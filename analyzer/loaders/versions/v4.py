@@ -50,6 +50,11 @@ def _keeps_for_every_dtype() -> bool:
     return str(sys.modules["transformers"].__version__).startswith("4.50.")
 
 
+def default_asked() -> torch.dtype:
+    """What `from_pretrained` without a dtype takes: the default dtype, which the model around it has set."""
+    return torch.get_default_dtype()
+
+
 def mark_trained(_: nn.Module) -> None:
     """Loading leaves it to the constructor which parameters are trained."""
 

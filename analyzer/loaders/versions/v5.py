@@ -40,6 +40,11 @@ def kept_wide(model: Any, dtype: torch.dtype) -> dict[str, str]:
     return {name.replace("*", r".*"): v4.STRICT if name in strict else v4.KEPT for name in sorted(plan)}
 
 
+def default_asked() -> str:
+    """What `from_pretrained` without a dtype takes: what the config says, else the checkpoint."""
+    return "auto"
+
+
 def mark_trained(model: nn.Module) -> None:
     """Loading puts a new parameter in each place, and every float one of these is trained.
 
