@@ -17,6 +17,7 @@ from analyzer.ir.plan import FieldValue
 from analyzer.ir.steps import TWICE, parse_steps
 from analyzer.plans.stub_names import parse_stubs
 from analyzer.watched import bounded
+from analyzer.worker.extra_packages import parse_requirement
 from analyzer.worker.process import Bounds, WorkerOptions
 from analyzer.worker.protocol import TraceRequest
 
@@ -79,6 +80,8 @@ _OPTIONS: Final = (
     click.option("--stub", "stubs", multiple=True, metavar="P,P", help="Stand in for missing packages: flash_attn."),
     click.option("--trust-remote-code", is_flag=True, help="Run the Python code in MODEL_DIR."),
     click.option("--python", metavar="P", help="Trace in this interpreter, with its torch and transformers."),
+    click.option("--with", "packages", multiple=True, metavar="REQ",
+                 help="Trace with this release of a package: 'transformers==4.48.3'. It is installed and kept."),
     click.option("--deadline", type=_Bound(), default=300.0, metavar="S",
                  help="End the trace after S seconds; 0: never.  [default: 300]"),
     click.option("--max-memory", type=_Bound(), default=8.0, metavar="GB",
@@ -118,8 +121,8 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
         adapter: Path | None, no_autocast_adapter_dtype: bool, input_dtypes: tuple[str, ...], device: str | None,
         train: bool, autocast: str | None, scope: str | None, inputs: Path | None, trust_remote_code: bool,
         stage: str | None, plan_file: Path | None, steps: str | None, twice: bool,
-        stubs: tuple[str, ...], python: str | None, deadline: float, max_memory: float, require_confined: bool,
-        in_process: bool, debug: bool, **others: object,
+        stubs: tuple[str, ...], python: str | None, packages: tuple[str, ...], deadline: float, max_memory: float,
+        require_confined: bool, in_process: bool, debug: bool, **others: object,
     ) -> Result:  # fmt: skip
         flags: dict[str, FieldValue] = {
             "device": device,
@@ -165,7 +168,8 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
             )
             bounds = Bounds(deadline, int(max_memory * (1 << 30)), require_confined)
             bounded(bounds.deadline, bounds.max_memory)
-            return Asked(request, WorkerOptions(python or "", bounds, in_process, debug))
+            wanted = tuple(dict.fromkeys(map(parse_requirement, packages)))
+            return Asked(request, WorkerOptions(python or "", bounds, in_process, debug, wanted))
 
         return command(ask=ask, **others)
 

@@ -117,6 +117,8 @@ class Setup:
     address_space: int = 0
     """Bytes; 0 is no bound."""
     debug: bool = False
+    packages: str = ""
+    """A folder of packages that come before the interpreter's own; "" is none."""
 
     def to_json(self) -> JsonObject:
         """The set-up as plain data, with the version of the protocol."""
