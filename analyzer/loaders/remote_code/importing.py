@@ -20,6 +20,7 @@ from analyzer.capture.patching import patched
 from analyzer.capture.source_lines import SourceLines
 from analyzer.errors import AnalyzerError
 from analyzer.loaders.remote_code.environment import current
+from analyzer.loaders.versions.old_names.history import GoneError
 
 _PIP_NAMES: Final = {
     "PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml", "flash_attn": "flash-attn",
@@ -86,6 +87,8 @@ def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
     try:
         with patched(sys, "dont_write_bytecode", True, why="The model's folder is not ours to write to."):
             yield
+    except GoneError as error:
+        raise AnalyzerError(error.message, hint=current().explained(error) or error.hint) from error
     except AnalyzerError:
         raise
     except (Exception, SystemExit) as error:
@@ -110,17 +113,15 @@ def _lines(error: BaseException, root: Path) -> list[tuple[str, int]]:
 
 
 def _told(error: BaseException, root: Path, doing: str, package: str) -> AnalyzerError:
-    if isinstance(error, ModuleNotFoundError):
+    drifted = current().explained(error, building=True, sure=False)
+    if isinstance(error, ModuleNotFoundError) and not drifted:
         return _missing(error, root, package)
     if isinstance(error, PermissionError) and error.filename:
         return unreadable(error, str(error.filename))
-    hint = getattr(error, "hint", "") or (_OWN if isinstance(error, SyntaxError) or _lines(error, root) else _ODD)
+    is_own = isinstance(error, SyntaxError) or bool(_lines(error, root))
+    hint = drifted or getattr(error, "hint", "") or (_OWN if is_own else _ODD)
     if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
         hint = wanted.group()
-    elif isinstance(error, ImportError) and "transformers" in str(error):
-        import transformers
-
-        hint = f"the code was written for another version of transformers than {transformers.__version__}"
     elif isinstance(error, OSError) and "huggingface.co" in str(error):
         hint = f"the code loads {_asked_for(error)} by name, and nothing is fetched: let it name a folder on disk"
     said = str(error).partition("\nException raised from")[0]  # torch appends where in C++
