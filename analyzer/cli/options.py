@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import click
 
+from analyzer.cli.project import Beside, beside, project_python
 from analyzer.errors import AnalyzerError
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
 from analyzer.ir.literal_types import DEVICES, SCOPES, STAGES
@@ -153,8 +154,13 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
             if plan_file is not None and recipes:
                 hint = "a plan file says all that a recipe does"
                 raise AnalyzerError("--plan and --recipe exclude each other", hint=hint)
+            if in_process and packages:
+                raise AnalyzerError("--in-process and --with exclude each other", hint="leave one of them out")
             calls = TWICE if twice else steps or ""
             parse_steps(calls)
+            wanted = tuple(dict.fromkeys(map(parse_requirement, packages)))
+            named = "" if in_process or python else project_python(model)
+            other = Beside() if in_process or python or named else beside(model)
             request = TraceRequest(
                 model=str(model),
                 flags=given,
@@ -165,11 +171,14 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
                 trust_remote_code=trust_remote_code,
                 stubs=parse_stubs(stubs),
                 steps=calls,
+                python=python or "",
+                packages=tuple(one for one in wanted if not one.startswith("transformers=")),
+                beside=other.python,
+                beside_has=other.has,
             )
             bounds = Bounds(deadline, int(max_memory * (1 << 30)), require_confined)
             bounded(bounds.deadline, bounds.max_memory)
-            wanted = tuple(dict.fromkeys(map(parse_requirement, packages)))
-            return Asked(request, WorkerOptions(python or "", bounds, in_process, debug, wanted))
+            return Asked(request, WorkerOptions(python or named, bounds, in_process, debug, wanted))
 
         return command(ask=ask, **others)
 

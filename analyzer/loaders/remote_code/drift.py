@@ -42,6 +42,8 @@ class Drift:
     """`has no DynamicCache.seen_tokens`: a predicate of the library's release; "" where the error itself says it."""
     had: str = ""
     """The last release that had it, where that is known: `4.57`."""
+    known: bool = True
+    """Whether an older release is known to have had it, or must have; else only a newer one may have it."""
     sure: bool = True
     """Whether it shows in the error; else it was only raised inside of the library."""
 
@@ -95,10 +97,15 @@ def _attribute(error: BaseException, frames: Frames, roots: Sequence[str]) -> Dr
         return Drift(library, f"has no {holder.__name__}.{name}", before.release if before else "") if known else None
     kind = holder if isinstance(holder, type) else type(holder)
     classes = [(one, one.__module__.split(".")[0]) for one in kind.__mro__]
-    of = next(((one, top) for one, top in classes if top not in _PLUMBING and _is_library(top, roots)), None)
-    if of is None or (of[0] is not kind and name in _made(roots)):
+    bases = [(one, top) for one, top in classes if top not in _PLUMBING and _is_library(top, roots)]
+    if not bases or (bases[0][0] is not kind and name in _made(roots)):
         return None
-    return Drift(of[1], f"has no {of[0].__name__}.{name}")
+    pasts = (past(one.__module__, f"{one.__name__}.{name}") for one, _ in bases)
+    before = next(filter(None, pasts), None)
+    base, library = bases[0]
+    if before is not None or base is kind:
+        return Drift(library, f"has no {base.__name__}.{name}", before.release if before else "")
+    return Drift(library, f"has no {base.__name__}.{name}, and neither the code nor config.json sets it", known=False)
 
 
 def _call(error: BaseException, frames: Frames, roots: Sequence[str]) -> Drift | None:

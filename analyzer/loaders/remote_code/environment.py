@@ -56,6 +56,10 @@ class Environment:
         """What to do about an error, if the model's code and a library have drifted apart; "" if not."""
         return self.origins[-1].explained(error, self.roots, building=building, sure=sure) if self.origins else ""
 
+    def also(self, module: str) -> str:
+        """That another interpreter of the person's own has a module that is missing here; "" where none has."""
+        return self.origins[-1].also(module.split(".")[0]) if self.origins else ""
+
     def asks(self, frame: Any) -> str:
         """Whose a frame is: the model's own code, or transformers asking for a kernel package."""
         if any(one is not None and one.f_code.co_name.startswith("is_flash_attn") for one in (frame, frame.f_back)):

@@ -115,7 +115,8 @@ def _lines(error: BaseException, root: Path) -> list[tuple[str, int]]:
 def _told(error: BaseException, root: Path, doing: str, package: str) -> AnalyzerError:
     drifted = current().explained(error, building=True, sure=False)
     if isinstance(error, ModuleNotFoundError) and not drifted:
-        return _missing(error, root, package)
+        missing = _missing(error, root, package)
+        return AnalyzerError(missing.message, hint=f"{missing.hint}{current().also(error.name or '')}")
     if isinstance(error, PermissionError) and error.filename:
         return unreadable(error, str(error.filename))
     is_own = isinstance(error, SyntaxError) or bool(_lines(error, root))

@@ -56,12 +56,15 @@ class Origin:
             return f"{what}: --python names an environment with another torch"
         if drift.library != "transformers":
             name = _distribution(drift.library)
-            return f"{what}: another release of it may do, such as --with '{name}==RELEASE'{self._also(drift.library)}"
+            also = self.also(drift.library, installed)
+            return f"{what}: another release of it may do, such as --with '{name}==RELEASE'{also}"
         wanted = _wanted(self.release)
+        if not drift.known and not _is_newer(self.release, installed):
+            return what
         if wanted and wanted != _wanted(installed):
-            return f"{what}; {self._written()}{self._also('transformers')}: {self.again(wanted)}"
+            return f"{what}; {self._written()}{self.also('transformers', installed)}: {self.again(wanted)}"
         if drift.had:
-            return f"{what}{self._also('transformers')}: {self.again(f'{drift.had}.*')}"
+            return f"{what}{self.also('transformers', installed)}: {self.again(f'{drift.had}.*')}"
         if wanted:
             return f"{what}, and config.json names this release" if drift.sure else ""
         return f"{what}, and config.json names no release: --with 'transformers==RELEASE' traces with another one"
@@ -80,10 +83,12 @@ class Origin:
             return whole
         return f"the same command with {_joined(more)}"
 
-    def _also(self, package: str) -> str:
-        """Another interpreter, where the person has one with another release of the package."""
-        has = self.beside_has.get(package)
-        return f" ({self.beside} has {has}: --python {_joined([self.beside])})" if has else ""
+    def also(self, package: str, installed: str = "") -> str:
+        """That another interpreter of the person's own has a package, if it has it in another release; else ""."""
+        release = self.beside_has.get(package)
+        if release is None or (installed and release == installed):
+            return ""
+        return f" ({self.beside} has {release or 'it'}: --python {_joined([self.beside])})"
 
 
 def _wanted(release: str) -> str:
@@ -99,6 +104,13 @@ def _wanted(release: str) -> str:
     if (int(major), int(minor)) < OLDEST[0]:
         return OLDEST[1]
     return f"{major}.{minor}.*" if early or patch is None else f"{major}.{minor}.{patch}"
+
+
+def _is_newer(release: str, installed: str) -> bool:
+    """Whether a release comes after the installed one."""
+    parts = [tuple(int(one or 0) for one in found.groups()[:3]) for found in map(_RELEASE.match, (release, installed))
+             if found is not None]  # fmt: skip
+    return len(parts) == 2 and parts[0] > parts[1]
 
 
 def _distribution(package: str) -> str:

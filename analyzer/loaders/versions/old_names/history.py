@@ -19,7 +19,10 @@ class GoneError(AnalyzerError):
 
 
 FILE: Final = Path(__file__).with_name("history.txt")
-"""One line a module and release: `module release: name()  name`; `name()` can be called, `-` is the module itself."""
+"""One line a module and release: `module release: name()  name`; `name()` can be called, `-` is the module itself.
+
+A name may be one of a class, `PreTrainedModel.get_head_mask()`, by what the newest release calls the class.
+"""
 
 
 @dataclass(frozen=True, slots=True)
