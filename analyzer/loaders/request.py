@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 from analyzer.capture import Loaded
 from analyzer.ir.plan import Plan
 from analyzer.ir.steps import Step
-from analyzer.loaders.remote_code.ways_out import Origin
+from analyzer.loaders.remote_code.origin import Origin
 
 Progress: TypeAlias = Callable[[str], None]
 """Is told each step in a few words."""

@@ -87,7 +87,7 @@ class RequestHandler:
         return dumps([asdict(one) for one in found]).encode()
 
     def _load(self, request: TraceRequest) -> ModelRequest:
-        from analyzer.loaders.remote_code.ways_out import Origin
+        from analyzer.loaders.remote_code.origin import Origin
         from analyzer.loaders.request import ModelRequest
 
         inputs = Path(request.inputs) if request.inputs else None

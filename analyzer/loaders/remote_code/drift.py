@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from traceback import walk_tb
 from types import FrameType, ModuleType
 from typing import Final
@@ -59,6 +60,35 @@ def drift_of(error: BaseException, roots: Sequence[str], *, building: bool) -> D
     )  # fmt: skip
     found = next(filter(None, (find(error, frames, roots) for find in finders)), None)
     return found or _inside(error, frames, roots, building)
+
+
+def guarded_package(error: BaseException) -> str:
+    """The missing package without which a file does not make the name that a NameError misses; "" for none."""
+    frames = list(walk_tb(error.__traceback__))
+    if not isinstance(error, NameError) or not frames:
+        return ""
+    for node in ast.walk(parsed(frames[-1][0].f_code.co_filename)):
+        if isinstance(node, (ast.If, ast.Try)) and error.name in _given(node.body):
+            packages = (name.split(".")[0] for name in _packages(node))
+            return next((one for one in packages if one not in sys.modules and find_spec(one) is None), "")
+    return ""
+
+
+def _given(body: Sequence[ast.stmt]) -> set[str]:
+    """Names that statements give a value to or import."""
+    nodes = [node for one in body for node in ast.walk(one)]
+    aliases = [one for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom)) for one in node.names]
+    stored = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return stored | {(one.asname or one.name).split(".")[0] for one in aliases}
+
+
+def _packages(block: ast.If | ast.Try) -> Iterator[str]:
+    """Modules that a block imports by an absolute name."""
+    for node in (node for one in block.body for node in ast.walk(one)):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module
 
 
 def _gone(error: BaseException, frames: Frames, roots: Sequence[str]) -> Drift | None:

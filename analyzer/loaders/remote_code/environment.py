@@ -18,7 +18,7 @@ from analyzer.ir.findings import Assumption
 from analyzer.loaders.remote_code.consent import answered
 from analyzer.loaders.remote_code.module_cleanup import forget, gathered
 from analyzer.loaders.remote_code.offline import offline
-from analyzer.loaders.remote_code.ways_out import Origin
+from analyzer.loaders.remote_code.origin import Origin
 from analyzer.loaders.stubs import Finder, standing_in
 from analyzer.loaders.stubs.packages import PACKAGES, release
 from analyzer.running.process_state import left_as_found
