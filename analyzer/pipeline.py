@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from analyzer.report.reader import parse_report
 from analyzer.report.records import parse_value
 from analyzer.report.trials import Tried, parse_edits, parse_trials
 from analyzer.worker.channel import Fresh
+from analyzer.worker.extra_packages import packages_folder
 from analyzer.worker.in_process import InProcess, caches_in
 from analyzer.worker.named_models import named_models
 from analyzer.worker.process import Answer, Ended, EndedError, Tell, WorkerOptions, started
@@ -39,19 +41,23 @@ class Asker(Protocol):
 
 
 @contextmanager
-def worker(how: WorkerOptions, requests: Sequence[TraceRequest], warn: Tell) -> Iterator[Asker]:
-    """Whoever will answer these requests, and may read what they name; `warn` hears that it is not confined."""
+def worker(how: WorkerOptions, requests: Sequence[TraceRequest], warn: Tell, tell: Tell) -> Iterator[Asker]:
+    """Whoever will answer these requests, and may read what they name.
+
+    `warn` hears that it is not confined, `tell` how far packages are that must be installed for it.
+    """
     if how.in_process:
-        if how.bounds.require_confined or how.python:
+        if how.bounds.require_confined or how.python or how.packages:
             raise AnalyzerError("--in-process is neither confined nor another Python", hint="leave one of them out")
         warn("not confined: --in-process")
         with scratch_folder() as scratch, caches_in(scratch):
             yield InProcess(scratch, how.debug)
         return
     space = how.bounds.max_memory * _AS_IF + _RESERVED if how.bounds.max_memory else 0
+    packages = packages_folder(how.packages, how.python or sys.executable, tell) if how.packages else ""
     lent = named_models(requests)
     opened = [real for one in lent for _, real in one.files]
-    setup = Setup("", (*readable(requests), *opened), space, how.debug, lent)
+    setup = Setup("", (*readable(requests), *opened), space, how.debug, lent, str(packages))
     with started(Fresh(how.python, how.debug), how, setup, warn) as one:
         yield one
 

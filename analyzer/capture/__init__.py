@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -15,6 +15,13 @@ from analyzer.ir.graph import ModelGraph, Place, Ref
 from analyzer.ir.inventory import EMPTY, Inventory
 from analyzer.ir.reason import Reason
 from analyzer.ir.steps import Step
+
+
+class Explains(Protocol):
+    """Says what to do about an error, if the model's code and a library have drifted apart; "" if not."""
+
+    def __call__(self, error: BaseException, *, sure: bool) -> str:
+        """Of what shows in the error; not `sure`: also of what was only raised inside of a library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ class Loaded:
     """The dtype in which float inputs were made up; "" if a person gave the inputs."""
     inventory: Inventory = EMPTY
     """What the module holds, in the dtypes that loading gives them."""
+    explains: Explains | None = field(default=None, compare=False)
+    """What to do about an error of drift; None where nothing is known of where the model comes from."""
     parts: tuple[str, ...] = ()
     """Names of the children that are models of their own, such as the parts of a pipeline."""
 

@@ -14,6 +14,8 @@ from analyzer.foreign import parse_toml, read_small_text
 from analyzer.ir.findings import Finding
 from analyzer.ir.plan import LONGEST, names
 
+PYTHON: Final = "python"
+"""The key that names an interpreter: a working directory may say so, a model may not."""
 _KEYS: Final = ("code", "module", "file", "reason")
 _HINT: Final = 'as in suppress = [{ code = "DT201", module = "llm.*", reason = "why" }]'
 
@@ -58,13 +60,14 @@ def configured(folders: Collection[Path], rules: Mapping[str, str]) -> tuple[Sup
     for folder in folders:
         for place in (folder, *folder.parents):
             file = place / "pyproject.toml"
-            table = _table(file) if file.is_file() else None
+            table = analyzer_table(file) if file.is_file() else None
             if table is not None:
                 return tuple(_read(table, file, rules))
     return ()
 
 
-def _table(file: Path) -> object:
+def analyzer_table(file: Path) -> object:
+    """What a pyproject.toml has as [tool.analyzer]; None where it has none. Raises AnalyzerError."""
     tool = parse_toml(read_small_text(file), file).get("tool")
     return tool.get("analyzer") if isinstance(tool, dict) else None
 
@@ -73,7 +76,7 @@ def _read(table: object, file: Path, rules: Mapping[str, str]) -> Iterator[Suppr
     if not isinstance(table, dict):
         raise AnalyzerError(f"{file}: tool.analyzer is no table", hint=_HINT)
     for key in table:
-        if key != "suppress":
+        if key not in ("suppress", PYTHON):
             raise AnalyzerError(f"{file}: unknown key '{key}' in [tool.analyzer]", hint=_HINT)
     rows = table.get("suppress", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

@@ -58,7 +58,7 @@ def check_command(
         from analyzer import pipeline
         from analyzer.check import judge
 
-        worker = stack.enter_context(pipeline.worker(asked.workers, [asked.request], complain))
+        worker = stack.enter_context(pipeline.worker(asked.workers, [asked.request], complain, tell))
         suppressions += pipeline.comments(worker, asked.model, rules, tell)
         report, ended = pipeline.trace(worker, asked.request, tell)
         fails_on, root = FAILS_ON[fail_on], _root(asked.model)

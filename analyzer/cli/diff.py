@@ -169,7 +169,7 @@ def _reports(sides: Sequence[Side], saved: Sequence[Report | None], tell: Callab
     with ExitStack() as stack:
         requests = [_request(side, stack) for side in sides]
         named = [request for request in requests if request is not None]
-        worker = stack.enter_context(pipeline.worker(asked[0].workers, named, complain))
+        worker = stack.enter_context(pipeline.worker(asked[0].workers, named, complain, tell))
         reports = []
         for side, request, report in zip(sides, requests, saved, strict=True):
             if request is not None:

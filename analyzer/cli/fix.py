@@ -53,7 +53,7 @@ def fix_command(
         from analyzer import pipeline
         from analyzer.render import fixes
 
-        with pipeline.worker(asked.workers, [request], complain) as worker:
+        with pipeline.worker(asked.workers, [request], complain, tell) as worker:
             found, ended = pipeline.fix(worker, request, tell)
     errors, trials, incomplete = found.errors, found.trials, found.incomplete
     applies = bool(errors and ended is None and (target or in_place))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
+from analyzer.cli.project import Beside, beside, project_python
 from analyzer.errors import AnalyzerError
 from analyzer.foreign.model_place import located
 from analyzer.ir.dtypes import parse_autocast, parse_dtype
@@ -18,6 +19,7 @@ from analyzer.ir.plan import FieldValue
 from analyzer.ir.steps import TWICE, parse_steps
 from analyzer.plans.stub_names import parse_stubs
 from analyzer.watched import bounded
+from analyzer.worker.extra_packages import parse_requirement
 from analyzer.worker.process import Bounds, WorkerOptions
 from analyzer.worker.protocol import TraceRequest
 
@@ -84,6 +86,8 @@ _OPTIONS: Final = (
     click.option("--stub", "stubs", multiple=True, metavar="P,P", help="Stand in for missing packages: flash_attn."),
     click.option("--trust-remote-code", is_flag=True, help="Run the Python code in MODEL_DIR."),
     click.option("--python", metavar="P", help="Trace in this interpreter, with its torch and transformers."),
+    click.option("--with", "packages", multiple=True, metavar="REQ",
+                 help="Trace with this release of a package: 'transformers==4.48.3'. It is installed and kept."),
     click.option("--deadline", type=_Bound(), default=300.0, metavar="S",
                  help="End the trace after S seconds; 0: never.  [default: 300]"),
     click.option("--max-memory", type=_Bound(), default=8.0, metavar="GB",
@@ -123,8 +127,8 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
         adapter: Path | None, no_autocast_adapter_dtype: bool, input_dtypes: tuple[str, ...], device: str | None,
         train: bool, autocast: str | None, scope: str | None, inputs: Path | None, trust_remote_code: bool,
         stage: str | None, plan_file: Path | None, steps: str | None, twice: bool,
-        stubs: tuple[str, ...], python: str | None, deadline: float, max_memory: float, require_confined: bool,
-        in_process: bool, debug: bool, **others: object,
+        stubs: tuple[str, ...], python: str | None, packages: tuple[str, ...], deadline: float, max_memory: float,
+        require_confined: bool, in_process: bool, debug: bool, **others: object,
     ) -> Result:  # fmt: skip
         flags: dict[str, FieldValue] = {
             "device": device,
@@ -156,8 +160,13 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
             if plan_file is not None and recipes:
                 hint = "a plan file says all that a recipe does"
                 raise AnalyzerError("--plan and --recipe exclude each other", hint=hint)
+            if in_process and packages:
+                raise AnalyzerError("--in-process and --with exclude each other", hint="leave one of them out")
             calls = TWICE if twice else steps or ""
             parse_steps(calls)
+            wanted = tuple(dict.fromkeys(map(parse_requirement, packages)))
+            named = "" if in_process or python else project_python(model)
+            other = Beside() if in_process or python or named else beside(model)
             request = TraceRequest(
                 model=str(model),
                 flags=given,
@@ -168,10 +177,14 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
                 trust_remote_code=trust_remote_code,
                 stubs=parse_stubs(stubs),
                 steps=calls,
+                python=python or "",
+                packages=tuple(one for one in wanted if not one.startswith("transformers=")),
+                beside=other.python,
+                beside_has=other.has,
             )
             bounds = Bounds(deadline, int(max_memory * (1 << 30)), require_confined)
             bounded(bounds.deadline, bounds.max_memory)
-            return Asked(request, WorkerOptions(python or "", bounds, in_process, debug))
+            return Asked(request, WorkerOptions(python or named, bounds, in_process, debug, wanted))
 
         return command(ask=ask, **others)
 

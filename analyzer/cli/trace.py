@@ -61,7 +61,7 @@ def trace_command(
         targets = chosen(out, FORMATS, STDOUT_FORMAT)
         from analyzer import pipeline
 
-        with pipeline.worker(asked.workers, [asked.request], complain) as worker:
+        with pipeline.worker(asked.workers, [asked.request], complain, tell) as worker:
             report, ended = pipeline.trace(worker, asked.request, tell)
         if look != PLAIN:
             report = report.seen(look)

@@ -10,11 +10,6 @@ from typing import Final
 from analyzer.errors import AnalyzerError
 from analyzer.foreign.data import DEEPEST, check_data
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 LARGEST: Final = 1 << 20
 """Characters of a file."""
 _STRINGS: Final = re.compile(
@@ -31,8 +26,17 @@ def parse_toml(text: str, file: Path) -> dict[str, object]:
     if _DOTTED.search(_STRINGS.sub("s", text)):
         raise AnalyzerError(f"{file} cannot be read: a key of more than {DEEPEST} parts", hint="mend it")
     try:
-        found = tomllib.loads(text)
+        found = _loads(text)
     except (ValueError, RecursionError) as error:
         raise AnalyzerError(f"{file} cannot be read: {error}", hint="mend it") from error
     check_data(found, file)
     return found
+
+
+def _loads(text: str) -> dict[str, object]:
+    """Read it; a worker, which has no need to, may run where there is no reader."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)

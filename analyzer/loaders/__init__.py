@@ -100,13 +100,22 @@ def load_request(request: ModelRequest) -> Loaded:
         environment(request.plan.device, request.stubs, trust=request.trust_remote_code) as place,
         library_code(request.path, f"loading {kind.what}"),
     ):
+        place.origins.append(replace(request.origin, release=_release(request.path, settings)))
         if kind.module not in _OTHERS:
             from analyzer.loaders.inner_models import answer
 
             answer(place, request.path, request.plan.device, loading=kind.module != "python_file")
-        loaded = loader(request, settings)
+        loaded = replace(loader(request, settings), explains=place.explained)
     said = tuple(Assumption("recipe", note) for note in (*request.plan.notes, *_unprepared(kind, request.plan)))
     return replace(loaded, assumptions=(*said, *place.assumptions(), *loaded.assumptions))
+
+
+def _release(root: Path, settings: object) -> str:
+    """The release of transformers that wrote the config of a folder."""
+    if not isinstance(settings, dict) and (root / "config.json").is_file():
+        settings = read_json(root / "config.json")
+    said = settings.get("transformers_version") if isinstance(settings, dict) else None
+    return said if isinstance(said, str) else ""
 
 
 def _unprepared(kind: Kind, plan: Plan) -> list[str]:

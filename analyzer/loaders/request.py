@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 from analyzer.capture import Loaded
 from analyzer.ir.plan import Plan
 from analyzer.ir.steps import Step
+from analyzer.loaders.remote_code.origin import Origin
 
 Progress: TypeAlias = Callable[[str], None]
 """Is told each step in a few words."""
@@ -34,6 +35,8 @@ class ModelRequest:
     steps: tuple[Step, ...] = ()
     """The forward passes of a trace; empty is one."""
     progress: Progress = silent
+    origin: Origin = field(default_factory=Origin)
+    """How the run was asked for, for words on what to type next."""
 
 
 class Loader(Protocol):

@@ -79,6 +79,8 @@ def hint(error: Exception | Interrupted, failed: Failure, graph: ModelGraph, loa
     An input is named only where the failing call or line reads it, or something that no parameter went into; one that
     was made up also where what is read was computed from it, as sizes travel far.
     """
+    if loaded.explains is not None and (drifted := loaded.explains(error, sure=True)):
+        return drifted
     said = str(getattr(error, "hint", ""))
     if said or isinstance(error, Interrupted):
         return said
@@ -99,6 +101,8 @@ def hint(error: Exception | Interrupted, failed: Failure, graph: ModelGraph, loa
 
 def _own(error: BaseException, loaded: Loaded, computed: Sequence[str], own: str) -> str:
     """What to do about an error that no input is behind, or only one that was made up."""
+    if loaded.explains is not None and (drifted := loaded.explains(error, sure=False)):
+        return drifted
     if computed and loaded.invented and not isinstance(error, _OF_CODE):
         where = " with --inputs FILE" if loaded.path else ""
         return f"{own}; if a real call gets further than one with the made-up {_list(computed)}, give yours{where}"

@@ -52,6 +52,8 @@ class WorkerOptions:
     bounds: Bounds = Bounds()
     in_process: bool = False
     debug: bool = False
+    packages: tuple[str, ...] = ()
+    """Requirements that are installed beside the interpreter's packages, and come before these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,13 @@ class TraceRequest:
     """The forward passes, as typed; "" is one."""
     tries: tuple[str, ...] = ()
     """Changes as typed, `to=bf16`: made before a trace; for a fix, each a proposal of its own."""
+    python: str = ""
+    """The interpreter that was asked for, and packages but transformers: as typed, for words on what to type next."""
+    packages: tuple[str, ...] = ()
+    beside: str = ""
+    """An interpreter of the person's own that is not used, such as .venv/bin/python."""
+    beside_has: Mapping[str, str] = field(default_factory=dict)
+    """Packages there, with their releases."""
 
     @property
     def adapter(self) -> str | None:
@@ -135,6 +142,8 @@ class Setup:
     debug: bool = False
     lent: tuple[Lent, ...] = ()
     """Other repositories that the model names."""
+    packages: str = ""
+    """A folder of packages that come before the interpreter's own; "" is none."""
 
     def to_json(self) -> JsonObject:
         """The set-up as plain data, with the version of the protocol."""

@@ -15,6 +15,7 @@ from analyzer.ir.plan import Plan
 from analyzer.ir.steps import parse_steps
 from analyzer.plans.typed_changes import read_asked
 from analyzer.worker.protocol import SIDES, Emit, Request, TraceRequest
+from analyzer.worker.retyped import retyped
 
 if TYPE_CHECKING:
     from analyzer.loaders.request import ModelRequest
@@ -86,6 +87,7 @@ class RequestHandler:
         return dumps([asdict(one) for one in found]).encode()
 
     def _load(self, request: TraceRequest) -> ModelRequest:
+        from analyzer.loaders.remote_code.origin import Origin
         from analyzer.loaders.request import ModelRequest
 
         inputs = Path(request.inputs) if request.inputs else None
@@ -96,6 +98,7 @@ class RequestHandler:
             stubs=request.stubs,
             steps=parse_steps(request.steps),
             progress=self._tell,
+            origin=Origin("", retyped(request), request.beside, request.beside_has),
         )
 
     def _tell(self, text: str) -> None:

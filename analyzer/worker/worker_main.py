@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import signal
 import sys
 import traceback
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _NEEDED: Final = ("torch", "transformers", "networkx", "numpy", "safetensors", "yaml")
 """What an interpreter must have to trace."""
+_OLDEST: Final = {"torch": (2, 6), "transformers": (4, 36)}
+"""The first release of each that a worker runs with."""
 _LARGEST: Final = 2 << 30
 """Bytes of a file that a worker may write."""
 _LONGEST: Final = 100_000
@@ -62,6 +65,8 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
     put(Path(setup.scratch), setup.lent)
     emit("hello", python=sys.version.split()[0])
     emit("confined", line=_confine(setup, requests, events).line())
+    if setup.packages:  # not before: what lies there is not run unconfined
+        sys.path.insert(0, setup.packages)
     if setup.debug:
         debug_log.to_stderr()
     else:
@@ -86,6 +91,7 @@ def converse(requests: BinaryIO, events: BinaryIO) -> None:
 
 
 def _handler(scratch: Path, emit: Emit) -> RequestHandler:
+    _check_releases()
     import torch
 
     from analyzer.worker.request_handler import RequestHandler
@@ -174,7 +180,8 @@ def _own_stdout() -> BinaryIO:
 
 
 def _confine(setup: Setup, *pipes: BinaryIO) -> Confined:
-    rules = Rules((*interpreter_paths(), *setup.readable), (setup.scratch,), setup.address_space, _LARGEST)
+    packages = (setup.packages,) if setup.packages else ()
+    rules = Rules((*interpreter_paths(), *packages, *setup.readable), (setup.scratch,), setup.address_space, _LARGEST)
     return confine(rules, keep=tuple(pipe.fileno() for pipe in pipes))
 
 
@@ -193,6 +200,21 @@ def _refused(error: AnalyzerError) -> Mapping[str, str]:
 
 def _lacking(error: ModuleNotFoundError) -> AnalyzerError:
     return AnalyzerError(f"{sys.executable} has no {error.name}", hint=f"{sys.executable} -m pip install {error.name}")
+
+
+def _check_releases() -> None:
+    """Raise AnalyzerError where torch or transformers is older than what a worker runs with."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name, oldest in _OLDEST.items():
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            continue  # the import says so
+        if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < oldest:
+            least = ".".join(map(str, oldest))
+            message = f"{sys.executable} has {name} {found}, and analyze runs with {least} and later"
+            raise AnalyzerError(message, hint="name another one with --python, or another release with --with")
 
 
 def _fault(error: Exception) -> Mapping[str, str]:

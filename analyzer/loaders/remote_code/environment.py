@@ -18,6 +18,7 @@ from analyzer.ir.findings import Assumption
 from analyzer.loaders.remote_code.consent import answered
 from analyzer.loaders.remote_code.module_cleanup import forget, gathered
 from analyzer.loaders.remote_code.offline import offline
+from analyzer.loaders.remote_code.origin import Origin
 from analyzer.loaders.stubs import Finder, standing_in
 from analyzer.loaders.stubs.packages import PACKAGES, release
 from analyzer.running.process_state import left_as_found
@@ -44,9 +45,20 @@ class Environment:
     libraries: list[Any] = field(default_factory=list)
     """What holds the operators that the model's own code has defined."""
 
+    origins: list[Origin] = field(default_factory=list)
+    """The world that the model which was loaded last was written in."""
+
     def note(self, what: str, value: str) -> None:
         """Remember an assumption."""
         self.noted.add(Assumption(what, value))
+
+    def explained(self, error: BaseException, *, building: bool = False, sure: bool = True) -> str:
+        """What to do about an error, if the model's code and a library have drifted apart; "" if not."""
+        return self.origins[-1].explained(error, self.roots, building=building, sure=sure) if self.origins else ""
+
+    def also(self, module: str) -> str:
+        """That another interpreter of the person's own has a module that is missing here; "" where none has."""
+        return self.origins[-1].also(module.split(".")[0]) if self.origins else ""
 
     def asks(self, frame: Any) -> str:
         """Whose a frame is: the model's own code, or transformers asking for a kernel package."""

@@ -22,6 +22,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.foreign.hub_cache import cached, read_id, repository_of
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.hub_requests import missing_model
+from analyzer.loaders.versions.old_names.history import GoneError
 
 _PIP_NAMES: Final = {
     "PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml", "flash_attn": "flash-attn",
@@ -104,6 +105,8 @@ def user_code(root: Path, doing: str, *, package: str = "") -> Iterator[None]:
     try:
         with patched(sys, "dont_write_bytecode", True, why="The model's folder is not ours to write to."):
             yield
+    except GoneError as error:
+        raise AnalyzerError(error.message, hint=current().explained(error) or error.hint) from error
     except AnalyzerError:
         raise
     except (Exception, SystemExit) as error:
@@ -128,19 +131,18 @@ def _lines(error: BaseException, root: Path) -> list[tuple[str, int]]:
 
 
 def _told(error: BaseException, root: Path, doing: str, package: str) -> AnalyzerError:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return _missing(error, root, package)
+    drifted = current().explained(error, building=True, sure=False)
+    if isinstance(error, ModuleNotFoundError) and error.name and not drifted:
+        missing = _missing(error, root, package)
+        return AnalyzerError(missing.message, hint=f"{missing.hint}{current().also(error.name or '')}")
     if isinstance(error, PermissionError) and error.filename:
         return unreadable(error, str(error.filename))
-    if (missing := missing_model(error, _line(error, root))) is not None:
-        return missing
-    hint = getattr(error, "hint", "") or (_OWN if isinstance(error, SyntaxError) or _lines(error, root) else _ODD)
+    if (asked := missing_model(error, _line(error, root))) is not None:
+        return asked
+    is_own = isinstance(error, SyntaxError) or bool(_lines(error, root))
+    hint = drifted or getattr(error, "hint", "") or (_OWN if is_own else _ODD)
     if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
         hint = wanted.group()
-    elif isinstance(error, ImportError) and "transformers" in str(error):
-        import transformers
-
-        hint = f"the code was written for another version of transformers than {transformers.__version__}"
     said = str(error).partition("\nException raised from")[0]  # torch appends where in C++
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint)

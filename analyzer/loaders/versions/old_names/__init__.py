@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.capture.patching import patched
-from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Note
 from analyzer.loaders.stubs.inert import Inert
 from analyzer.loaders.versions.old_names import aliases
-from analyzer.loaders.versions.old_names.history import Past, past
+from analyzer.loaders.versions.old_names.history import GoneError, Past, past
 from analyzer.loaders.versions.old_names.members import restored
 
 __all__ = ["prepare", "restored"]
@@ -91,8 +90,9 @@ def _stand_in(wanted: Wanted, note: Note) -> object:
     if before.callable and not wanted.name.startswith("is_"):
         note(f"{what}, which the installed transformers lacks", "a stand-in that stops the run if it is used")
         return Inert(what, _had(before))
-    raise AnalyzerError(
+    raise GoneError(
         f"{wanted.file}:{wanted.line} imports {wanted.name} from {wanted.module}: {_had(before)}",
+        before.release,
         hint=f"run analyze beside transformers {before.release}, or drop the import",
     )
 

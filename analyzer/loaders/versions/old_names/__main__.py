@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from analyzer.loaders.versions.old_names.history import FILE, Past, dump
 
@@ -28,6 +28,16 @@ _MODELS: Final = (
     "opt", "phi3", "qwen2", "qwen2_vl", "roberta", "siglip", "t5", "vit", "whisper",
 )  # fmt: skip
 """Models that other people's code is derived from."""
+_BASES: Final = (
+    "configuration_utils", "modeling_utils", "cache_utils", "generation.utils", "generation.configuration_utils",
+    "utils.generic", "integrations.peft", "utils.hub", "utils.peft_utils",
+)  # fmt: skip
+"""Modules of the classes that a model's own classes derive from, and of caches."""
+_DEFAULTS: Final = "generation_defaults"
+"""What is in the name of a method whose keys become attributes."""
+_RENAMED: Final = {"PretrainedConfig": "PreTrainedConfig"}
+_Class: TypeAlias = tuple[str, dict[str, bool], list[str]]
+"""A module, what a class defines itself, and the names of its bases."""
 _LAZY: Final = ("transformers", "transformers.models", "transformers.generation", "transformers.integrations")
 """Packages that hand on the names of their modules."""
 _PRIVATE: Final = re.compile(
@@ -48,7 +58,60 @@ def main(folders: list[str]) -> None:
             for name, called in names.items():
                 if now is None or name not in now:
                     found[module, name] = Past(release, called)
-    FILE.write_text(dump(found), encoding="utf-8")
+    FILE.write_text(dump(found | members(list(map(Path, folders)))), encoding="utf-8")
+
+
+def members(folders: list[Path]) -> dict[tuple[str, str], Past]:
+    """Methods and attributes of the base classes that the newest release lacks, by module and `Class.name`."""
+    *older, newest = [(_release(folder), _classes(folder)) for folder in folders]
+    found: dict[tuple[str, str], Past] = {}
+    for release, classes in older:
+        for name, (module, own, _) in classes.items():
+            now = _all_members(newest[1], _RENAMED.get(name, name))
+            for member, called in own.items() if now else ():
+                if member not in now and not member.startswith("__"):
+                    found[module, f"{_RENAMED.get(name, name)}.{member}"] = Past(release, called)
+    return found
+
+
+def _classes(folder: Path) -> dict[str, _Class]:
+    """The classes that models derive from or are given, by name."""
+    found: dict[str, _Class] = {}
+    for name in _BASES:
+        file = folder.joinpath("transformers", *name.split(".")).with_suffix(".py")
+        for node in _parsed(file).body if file.is_file() else ():
+            if isinstance(node, ast.ClassDef):
+                bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+                found[node.name] = f"transformers.{name}", dict(_own_members(node)), bases
+    return found
+
+
+def _own_members(node: ast.ClassDef) -> Iterator[tuple[str, bool]]:
+    """What a class defines and what its methods set, with whether it can be called."""
+    stored = (one for one in ast.walk(node) if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Store))
+    yield from ((one.attr, False) for one in stored if isinstance(one.value, ast.Name) and one.value.id == "self")
+    for one in node.body:
+        if isinstance(one, ast.FunctionDef):
+            yield one.name, True
+            if _DEFAULTS in one.name:
+                yield from ((text, False) for text in _keys(one))
+        elif isinstance(one, (ast.Assign, ast.AnnAssign)):
+            targets = one.targets if isinstance(one, ast.Assign) else [one.target]
+            yield from ((target.id, False) for target in targets if isinstance(target, ast.Name))
+
+
+def _keys(node: ast.AST) -> list[str]:
+    """The keys of the dicts that stand in a function."""
+    keys = (key for one in ast.walk(node) if isinstance(one, ast.Dict) for key in one.keys)
+    return [key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+
+
+def _all_members(classes: dict[str, _Class], name: str) -> set[str]:
+    """What a class has, with what it inherits; nothing for a class that is not there."""
+    if name not in classes:
+        return set()
+    _, own, bases = classes[name]
+    return set(own).union(*(_all_members(classes, base) for base in bases))
 
 
 def _release(folder: Path) -> str:

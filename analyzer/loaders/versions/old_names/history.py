@@ -7,8 +7,22 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from analyzer.errors import AnalyzerError
+
+
+class GoneError(AnalyzerError):
+    """The model's code takes a name from transformers that the installed one lacks; `had` is the last that had it."""
+
+    def __init__(self, message: str, had: str, *, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.had = had
+
+
 FILE: Final = Path(__file__).with_name("history.txt")
-"""One line a module and release: `module release: name()  name`; `name()` can be called, `-` is the module itself."""
+"""One line a module and release: `module release: name()  name`; `name()` can be called, `-` is the module itself.
+
+A name may be one of a class, `PreTrainedModel.get_head_mask()`, by what the newest release calls the class.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,120 @@
+"""The project that the command stands in: the interpreter that its pyproject.toml names, and the one beside that file.
+
+The working directory may be a stranger's. So an interpreter is started for a file's word alone only where that file is
+outside of the model and the person's own, and where git says that the interpreter came with no commit.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from analyzer.check.suppressions import PYTHON, analyzer_table
+from analyzer.cli.git_blobs import git
+from analyzer.errors import AnalyzerError
+from analyzer.foreign import is_file
+
+_FILE: Final = "pyproject.toml"
+_INTERPRETERS: Final = (Path("bin", "python"), Path("Scripts", "python.exe"))
+_VENV: Final = ".venv"
+_HINT: Final = "say yourself which one: --python PATH"
+_NEEDED: Final = ("torch", "transformers")
+_ENTRIES: Final = 2000
+"""Packages of an environment that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """An interpreter that is not used, and the packages that it has with their releases, by their folders' names."""
+
+    python: str = ""
+    has: dict[str, str] = field(default_factory=dict)
+
+
+def project_python(model: Path) -> str:
+    """The interpreter that the project in the working directory names, "" for none.
+
+    Raises AnalyzerError for one that is not there, or that may be a stranger's.
+    """
+    for folder in _above(Path.cwd(), model):
+        file = folder / _FILE
+        table = analyzer_table(file) if is_file(file) else None
+        if table is None:
+            continue
+        said = table.get(PYTHON) if isinstance(table, dict) else None
+        if said is None:
+            return ""
+        if not isinstance(said, str) or not said.strip():
+            raise AnalyzerError(
+                f"{file}: tool.analyzer.{PYTHON} is no path", hint='such as python = ".venv/bin/python"'
+            )
+        python = folder / Path(said).expanduser()
+        if not python.is_file():
+            raise AnalyzerError(f"{file}: tool.analyzer.{PYTHON}: no such file: {said}", hint=_HINT)
+        _check_owners(file, python)
+        _check_commits(file, python)
+        return os.path.relpath(python) if python.is_relative_to(Path.cwd()) else str(python)
+    return ""
+
+
+def beside(model: Path) -> Beside:
+    """The `.venv` beside the nearest pyproject.toml, unless it runs this or lacks what a trace needs."""
+    folder = next((one for one in _above(Path.cwd(), model) if is_file(one / _FILE)), None)
+    venv = folder / _VENV if folder is not None else None
+    python = next((venv / one for one in _INTERPRETERS if (venv / one).is_file()), None) if venv else None
+    if venv is None or python is None or venv.resolve() == Path(sys.prefix).resolve():
+        return Beside()
+    has = dict(_packages(venv))
+    if any(not has.get(name) for name in _NEEDED):
+        return Beside()
+    return Beside(os.path.relpath(python), has)
+
+
+def _above(folder: Path, model: Path) -> Iterator[Path]:
+    """A folder and those that it lies in, but for the model and what is in it."""
+    root = model.resolve()
+    if not root.is_dir():
+        root = root.parent / root.name
+    yield from (one for one in (folder, *folder.parents) if not one.resolve().is_relative_to(root))
+
+
+def _check_owners(*files: Path) -> None:
+    """Raise AnalyzerError for a file of somebody else, who may have put it where a person works."""
+    if os.name == "nt":
+        return
+    for file in files:
+        if file.lstat().st_uid not in (os.getuid(), 0):
+            raise AnalyzerError(f"{file} belongs to somebody else", hint=_HINT)
+
+
+def _check_commits(file: Path, python: Path) -> None:
+    """Raise AnalyzerError unless the folder is a repository, and git keeps nothing of the interpreter's environment."""
+    environment = python.parent.parent
+    places = {python, environment, python.resolve().parent, environment.resolve()}
+    try:
+        inside = [place for place in places if place.is_relative_to(Path(git(file.parent, *_TOP).strip()))]
+        kept = any(git(file.parent, "ls-files", "-z", "--", str(place)) for place in inside)
+    except AnalyzerError as error:
+        message = f"{file} names an interpreter, and git does not say that it is yours: {error.message}"
+        raise AnalyzerError(message, hint=_HINT) from error
+    if kept:
+        raise AnalyzerError(f"{file} names an interpreter that came with the repository: {python}", hint=_HINT)
+
+
+_TOP: Final = ("rev-parse", "--show-toplevel")
+
+
+def _packages(venv: Path) -> Iterator[tuple[str, str]]:
+    """Names of the packages in an environment, with their releases as far as their metadata is called after them."""
+    for folder in (*venv.glob("lib/python*/site-packages"), *venv.glob("Lib/site-packages")):
+        names = sorted(entry.name for entry in folder.iterdir())[:_ENTRIES]
+        infos = (name.removesuffix(".dist-info").partition("-") for name in names if name.endswith(".dist-info"))
+        releases = {name.lower().replace("-", "_"): release for name, _, release in infos}
+        for name in names:
+            plain = name.removesuffix(".py")
+            if plain.isidentifier() and not plain.startswith("_"):
+                yield plain, releases.get(plain.lower(), "")
