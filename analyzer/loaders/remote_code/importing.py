@@ -19,23 +19,24 @@ from torch import nn
 from analyzer.capture.patching import patched
 from analyzer.capture.source_lines import SourceLines
 from analyzer.errors import AnalyzerError
+from analyzer.loaders.files.own_files import NEVER, is_module
 from analyzer.loaders.remote_code.environment import current
+from analyzer.loaders.stubs.ways_out import pip_name, ways_out
 
-_PIP_NAMES: Final = {
-    "PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml", "flash_attn": "flash-attn",
-    "mamba_ssm": "mamba-ssm", "causal_conv1d": "causal-conv1d", "skimage": "scikit-image", "google": "protobuf",
-}  # fmt: skip
-"""Packages that pip knows by another name than Python does."""
 _OWN: Final = "the error is raised by the model's own code"
 _ODD: Final = "a value in one of its files may be of the wrong type: --debug shows where"
 _TEXTS: Final = "_texts"
 """Attribute of the package: file -> what it held when it was imported."""
 
 
-def import_class(root: Path, entry: str) -> Any:
-    """The class that an auto_map entry such as `modeling_x.XModel` names in folder `root`."""
+def import_class(root: Path, entry: str, *others: str) -> Any:
+    """The class that an auto_map entry such as `modeling_x.XModel` names in folder `root`.
+
+    `others` are entries that will be imported later, for one line to tell of all that is missing.
+    """
     file = find_file(root, entry)
     module_name, _, class_name = entry.rpartition(".")
+    current().entries.extend((root, one) for one in (entry, *others))
     package = _package(root)
     with user_code(root, f"importing {file.name}", package=package):
         lend(root, module_name)
@@ -115,7 +116,9 @@ def _told(error: BaseException, root: Path, doing: str, package: str) -> Analyze
     if isinstance(error, PermissionError) and error.filename:
         return unreadable(error, str(error.filename))
     hint = getattr(error, "hint", "") or (_OWN if isinstance(error, SyntaxError) or _lines(error, root) else _ODD)
-    if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
+    if getattr(error, "hint", ""):
+        pass
+    elif isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
         hint = wanted.group()
     elif isinstance(error, ImportError) and "transformers" in str(error):
         import transformers
@@ -147,6 +150,7 @@ def _package(root: Path) -> str:
         current().forget()
         package = types.ModuleType(name)
         package.__path__ = [plain_path(root)]
+        current().packages[name] = Path(plain_path(root))
         vars(package)[_TEXTS] = {}
         current().stack.enter_context(
             patched(
@@ -175,20 +179,28 @@ def _bytes(file: str) -> bytes:
 
 def _missing(error: ModuleNotFoundError, root: Path, package: str) -> AnalyzerError:
     where, name = _line(error, root), error.name or "?"
-    if package and name.startswith(f"{package}."):
-        file = name[len(package) + 1 :].replace(".", "/") + ".py"
+    own = name[len(package) + 1 :] if package and name.startswith(f"{package}.") else name
+    top = own.split(".")[0]
+    if own != name or (top != own and is_module(root, top)):
+        file = own.replace(".", "/") + ".py"
         return AnalyzerError(
             f"{where} imports {file}, which is missing in {root}", hint="copy the model's .py files too"
         )
-    top = name.split(".")[0]
     if top in sys.modules:
         return AnalyzerError(
-            f"{where} imports {name}, which the installed {top} does not have", hint=f"install another version of {top}"
+            f"{where} imports {name}, which the installed {top} does not have",
+            hint=f"install another version of {top}, {_without(top)}",
         )
-    return AnalyzerError(
-        f"{where} needs the package {top}, which is not installed",
-        hint=f"pip install {_pip(top)}, or trace without it: --stub {top}",
-    )
+    missing = current().missing(top)
+    if len(missing) > 1:
+        what = f"{root.name} needs the packages {', '.join(missing)}, which are not installed ({where} asks first)"
+        return AnalyzerError(what, hint=ways_out(missing))
+    return AnalyzerError(f"{where} needs the package {top}, which is not installed", hint=ways_out(missing))
+
+
+def _without(top: str) -> str:
+    pinned = f"as in --with '{pip_name(top)}==...'"
+    return pinned if top in NEVER else f"{pinned}, or trace without it: --stub {top}"
 
 
 def _asked_for(error: BaseException) -> str:
@@ -198,10 +210,6 @@ def _asked_for(error: BaseException) -> str:
         name = str(trace.tb_frame.f_locals.get("pretrained_model_name_or_path") or "")
         trace = trace.tb_next
     return f"'{name}'" if name else "something"
-
-
-def _pip(top: str) -> str:
-    return _PIP_NAMES.get(top, top)
 
 
 def _line(error: BaseException, root: Path) -> str:

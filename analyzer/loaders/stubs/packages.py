@@ -129,11 +129,24 @@ PACKAGES: Final[dict[str, tuple[str, str, dict[str, Callable[[], Names]]]]] = {
 """Package -> its distribution's name, the version whose functions these are, and modules with contracts."""
 
 
+KERNELS: Final = frozenset({"flash_attn", "flash_attn_interface", "xformers"})
+"""Packages of kernels that no abstract tensor can be given: they are stood in for where they are installed too."""
+
+
 def populate(module: types.ModuleType) -> None:
     """Give a stand-in module the functions that are known of it."""
     known = PACKAGES.get(module.__name__.split(".")[0])
     if known is not None and module.__name__ in known[2]:
         module.__dict__.update(known[2][module.__name__]())
+
+
+def stood_for(package: str) -> str:
+    """What a report says of a package that is stood in for."""
+    known = PACKAGES.get(package)
+    if known is None:
+        return "an inert stand-in"
+    what = "dtype contract" if package in KERNELS else "documented shapes and dtypes"
+    return f"stood in for by the {what} of {known[0]} {known[1]}"
 
 
 def release(package: str) -> tuple[str, str] | None:
