@@ -15,6 +15,8 @@ from analyzer.capture.refusals.conditions import parsed
 from analyzer.loaders.files.import_guards import is_guarded
 from analyzer.loaders.stubs import Finder
 
+_LOADED: Final = frozenset({"sentence_transformers", "timm"})
+"""Libraries that are the model's own code, in a folder without any, and that need others at their import."""
 _OURS: Final = str(Path(__file__).parents[2])
 _HERE: Final = str(Path(__file__).parent)
 _BOOTSTRAP: Final = "<frozen importlib"
@@ -49,7 +51,8 @@ class LastFinder(MetaPathFinder):
             return False
         own = False
         for caller in _callers(frame):
-            own = own or self._asks(caller) == OWN
+            library = str(caller.f_globals.get("__name__")).partition(".")[0]
+            own = own or self._asks(caller) == OWN or library in _LOADED
             if is_guarded(parsed(caller.f_code.co_filename), caller.f_lineno):
                 return False
         return own
