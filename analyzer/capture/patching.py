@@ -52,6 +52,17 @@ def prepended(
             items.remove(item)
 
 
+@contextmanager
+def appended(items: MutableSequence[Item], item: Item, *, what: str, why: str, versions: str = "all") -> Iterator[None]:
+    """While this lasts, `item` stands last in a list of Python's, or before what others append meanwhile."""
+    items.append(item)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # somebody else has removed it
+            items.remove(item)
+
+
 def reset(owner: object, name: object, value: object, *, why: str, what: str = "", versions: str = "all") -> None:
     """Set for good what a library remembers of a time that is over: a cache, a flag, a module."""
     _set(owner, owner if isinstance(owner, MutableMapping) else None, name, value)

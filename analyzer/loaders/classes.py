@@ -34,7 +34,7 @@ def choose(root: Path, settings: dict[str, Any], *, trust: bool) -> tuple[Any, A
     known = _is_known(settings.get("model_type"))
     if not trust and (native is None or not known) and (own := entry or auto_map.get("AutoConfig")) is not None:
         _refuse(root, str(own), known=known)
-    config = _config(root, settings, auto_map.get("AutoConfig") if trust else None)
+    config = _config(root, settings, auto_map.get("AutoConfig") if trust else None, *([entry] if entry else []))
     if entry is not None and trust:
         return import_class(root, entry), config, []
     cls = native or _mapped_class(config, [*_tasks(auto_map, entry), *_task_of(names)])
@@ -67,13 +67,13 @@ def _refuse(root: Path, entry: str, *, known: bool) -> None:
     raise AnalyzerError(f"{root} comes with its own code (auto_map in config.json)", hint=_TRUST)
 
 
-def _config(root: Path, settings: dict[str, object], entry: str | None) -> Any:
+def _config(root: Path, settings: dict[str, object], entry: str | None, *later: str) -> Any:
     if "configuration_files" in settings:  # transformers would read another file than the one that was looked at
         raise AnalyzerError(
             f"{root / 'config.json'} names other files as the config", hint="remove configuration_files"
         )
     if entry is not None:
-        cls = import_class(root, entry)
+        cls = import_class(root, entry, *later)
     else:
         mapping = _config_mapping()
         model_type = settings.get("model_type")

@@ -8,6 +8,8 @@ from typing import Final
 
 from analyzer.errors import AnalyzerError
 
+AUTO: Final = "auto"
+"""In place of a package's name: everything that is missing."""
 _NEVER: Final = frozenset({"analyzer", "numpy", "torch", "transformers", *sys.stdlib_module_names})
 
 

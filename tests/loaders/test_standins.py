@@ -26,7 +26,7 @@ def attends(query: str = "q", key: str = "q", value: str = "q") -> str:
 
 
 def test_a_missing_package_names_the_flag(tmp_path: Path) -> None:
-    with pytest.raises(AnalyzerError, match=r"modeling_own.py:6 needs the package decord.*--stub decord"):
+    with pytest.raises(AnalyzerError, match=r"modeling_own.py:6 needs the package decord.*--stub auto"):
         Code("import decord").trace(tmp_path)
 
 
@@ -44,8 +44,8 @@ def test_an_inert_stand_in_may_be_imported_decorate_and_be_derived_from(tmp_path
 def test_an_inert_stand_in_that_is_used_fails_by_name(use: str, tmp_path: Path) -> None:
     imports = "import decord\nfrom decord import VideoReader\nclass Reader(VideoReader):\n    pass"
     report = Code(imports, forward=use).trace(tmp_path, None, "decord")
-    assert "a stand-in is in the place of the package decord" in report.coverage.incomplete
-    assert "modeling_own.py:" in report.coverage.incomplete and "install it" in report.coverage.incomplete
+    assert "which is a stand-in: the package decord is not there" in report.coverage.incomplete
+    assert "modeling_own.py:" in report.coverage.incomplete and "pip install decord" in report.coverage.incomplete
 
 
 def test_a_stub_that_nothing_imports_is_said(tmp_path: Path) -> None:

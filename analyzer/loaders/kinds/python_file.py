@@ -79,6 +79,7 @@ def load(request: ModelRequest, settings: object) -> Loaded:
 def _import(path: Path) -> Any:
     place = current()
     folder = plain_path(path.parent)
+    place.entries.append((path.parent, path.stem))
     place.forget()  # a file beside it that was loaded from another folder, or edited
     place.stack.enter_context(prepended(sys.path, folder, what="sys.path", why="A script finds the files beside it."))
     with user_code(path.parent, f"importing {path.name}"):

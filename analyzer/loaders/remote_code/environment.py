@@ -8,19 +8,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from analyzer.capture.emulation.cuda import OWN, answering
-from analyzer.capture.patching import patched
+from analyzer.capture.patching import appended, patched
 from analyzer.ir.findings import Assumption
+from analyzer.loaders.files.needed_imports import needed
+from analyzer.loaders.files.own_files import is_installed
 from analyzer.loaders.remote_code.consent import answered
+from analyzer.loaders.remote_code.last_finder import LastFinder
 from analyzer.loaders.remote_code.module_cleanup import forget, gathered
 from analyzer.loaders.remote_code.offline import offline
 from analyzer.loaders.remote_code.origin import Origin
+from analyzer.loaders.remote_code.own_imports import own_imports
 from analyzer.loaders.stubs import Finder, standing_in
-from analyzer.loaders.stubs.packages import PACKAGES, release
+from analyzer.loaders.stubs.packages import KERNELS, stood_for
+from analyzer.loaders.stubs.ways_out import ways_out
+from analyzer.plans.stub_names import AUTO
 from analyzer.running.process_state import left_as_found
 
 
@@ -31,7 +38,11 @@ class Environment:
     stack: ExitStack
     finder: Finder
     stubs: tuple[str, ...] = ()
-    """The packages that a person wants stand-ins for."""
+    """The packages that a person wants stand-ins for; AUTO for all that are missing."""
+    entries: list[tuple[Path, str]] = field(default_factory=list)
+    """Folders, and the modules in them that are imported, each as `module` or `module.Class`."""
+    packages: dict[str, Path] = field(default_factory=dict)
+    """Name under which a folder is imported as a package -> the folder."""
     roots: list[str] = field(default_factory=list)
     """Folders whose files are the model's own code."""
     noted: set[Assumption] = field(default_factory=set)
@@ -77,18 +88,20 @@ class Environment:
         while self.libraries:
             self.libraries.pop()._destroy()
 
+    def missing(self, *tops: str) -> list[str]:
+        """The packages that the model's own code needs and that are not there, `tops` among them."""
+        found = [one for root, entry in self.entries for one in needed(root, [entry], self._is_missing)]
+        return list(dict.fromkeys((*found, *tops)))
+
+    def _is_missing(self, top: str) -> bool:
+        return top not in self.finder.names and top not in sys.stdlib_module_names and not is_installed(top)
+
     def assumptions(self) -> tuple[Assumption, ...]:
         """What was assumed so far, the stand-ins that were imported, and stubs that nothing imported."""
-        stood = {Assumption(f"the package {name}", _stood(name)) for name in self.finder.imported}
-        idle = {
-            Assumption(f"--stub {name}", "never imported") for name in self.stubs if name not in self.finder.imported
-        }
+        stood = {Assumption(f"the package {name}", stood_for(name)) for name in self.finder.imported}
+        named = [name for name in self.stubs if name != AUTO and name not in self.finder.imported]
+        idle = {Assumption(f"--stub {name}", "never imported") for name in named}
         return tuple(sorted(self.noted | stood | idle))
-
-
-def _stood(name: str) -> str:
-    known = release(name)
-    return f"stood in for by the dtype contract of {known[0]} {known[1]}" if known else "an inert stand-in"
 
 
 _NOW: list[Environment] = []
@@ -101,12 +114,16 @@ def environment(device: str, stubs: Sequence[str] = (), *, trust: bool = False) 
         yield _NOW[-1]
         return
     with ExitStack() as stack:
-        installed = [name for name in PACKAGES if device == "cuda" and find_spec(name)]  # they take no abstract tensors
+        installed = [name for name in KERNELS if device == "cuda" and find_spec(name)]  # they take no abstract tensors
         stack.enter_context(left_as_found())
         stack.enter_context(offline())
         stack.enter_context(answered(trust))
-        made = Environment(stack, stack.enter_context(standing_in((*stubs, *installed))), tuple(stubs))
+        named = [name for name in stubs if name != AUTO]
+        made = Environment(stack, stack.enter_context(standing_in((*named, *installed))), tuple(stubs))
         stack.callback(made.forget)
+        last = LastFinder(made.finder, made.asks, lambda top: ways_out(made.missing(top)), auto=AUTO in stubs)
+        stack.enter_context(appended(sys.meta_path, last, what="sys.meta_path", why="It sees what nobody has found."))
+        stack.enter_context(own_imports(made.packages, made.note))
         stack.enter_context(gathered(made.asks, made.libraries))
         stack.enter_context(answering(device, made.asks, made.note))
         why = "What the model's own code compiles stays the Python that it is written in."

@@ -20,26 +20,27 @@ from analyzer.capture.patching import patched
 from analyzer.capture.source_lines import SourceLines
 from analyzer.errors import AnalyzerError
 from analyzer.foreign.hub_cache import cached, read_id, repository_of
+from analyzer.loaders.files.own_files import NEVER, is_module
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.hub_requests import missing_model
+from analyzer.loaders.stubs.ways_out import pip_name, ways_out
 from analyzer.loaders.versions.old_names.history import GoneError
 
-_PIP_NAMES: Final = {
-    "PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml", "flash_attn": "flash-attn",
-    "mamba_ssm": "mamba-ssm", "causal_conv1d": "causal-conv1d", "skimage": "scikit-image", "google": "protobuf",
-}  # fmt: skip
-"""Packages that pip knows by another name than Python does."""
 _OWN: Final = "the error is raised by the model's own code"
 _ODD: Final = "a value in one of its files may be of the wrong type: --debug shows where"
 _TEXTS: Final = "_texts"
 """Attribute of the package: file -> what it held when it was imported."""
 
 
-def import_class(root: Path, entry: str) -> Any:
-    """The class that an auto_map entry such as `modeling_x.XModel` names in folder `root`."""
+def import_class(root: Path, entry: str, *others: str) -> Any:
+    """The class that an auto_map entry such as `modeling_x.XModel` names in folder `root`.
+
+    `others` are entries that will be imported later, for one line to tell of all that is missing.
+    """
     root, entry = find_repository(root, entry)
     file = find_file(root, entry)
     module_name, _, class_name = entry.rpartition(".")
+    current().entries.extend((root, one) for one in (entry, *others))
     package = _package(root)
     with user_code(root, f"importing {file.name}", package=package):
         lend(root, module_name)
@@ -140,8 +141,9 @@ def _told(error: BaseException, root: Path, doing: str, package: str) -> Analyze
     if (asked := missing_model(error, _line(error, root))) is not None:
         return asked
     is_own = isinstance(error, SyntaxError) or bool(_lines(error, root))
-    hint = drifted or getattr(error, "hint", "") or (_OWN if is_own else _ODD)
-    if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
+    told = drifted or getattr(error, "hint", "")
+    hint = told or (_OWN if is_own else _ODD)
+    if not told and isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
         hint = wanted.group()
     said = str(error).partition("\nException raised from")[0]  # torch appends where in C++
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
@@ -167,6 +169,7 @@ def _package(root: Path) -> str:
         current().forget()
         package = types.ModuleType(name)
         package.__path__ = [plain_path(root)]
+        current().packages[name] = Path(plain_path(root))
         vars(package)[_TEXTS] = {}
         current().stack.enter_context(
             patched(
@@ -195,24 +198,30 @@ def _bytes(file: str) -> bytes:
 
 def _missing(error: ModuleNotFoundError, root: Path, package: str) -> AnalyzerError:
     where, name = _line(error, root), error.name or "?"
-    if package and name.startswith(f"{package}."):
-        file = name[len(package) + 1 :].replace(".", "/") + ".py"
+    own = name[len(package) + 1 :] if package and name.startswith(f"{package}.") else name
+    top = own.split(".")[0]
+    if own != name or (top != own and is_module(root, top)):
+        file = own.replace(".", "/") + ".py"
         return AnalyzerError(
             f"{where} imports {file}, which is missing in {root}", hint="copy the model's .py files too"
         )
-    top = name.split(".")[0]
     if top in sys.modules:
         return AnalyzerError(
-            f"{where} imports {name}, which the installed {top} does not have", hint=f"install another version of {top}"
+            f"{where} imports {name}, which the installed {top} does not have",
+            hint=f"install another version of {top}, {_without(top)}",
         )
-    return AnalyzerError(
-        f"{where} needs the package {top}, which is not installed",
-        hint=f"pip install {_pip(top)}, or trace without it: --stub {top}",
-    )
+    missing = current().missing(top)
+    if len(missing) > 1:
+        what = f"{root.name} needs the packages {', '.join(missing)}, which are not installed ({where} asks first)"
+        return AnalyzerError(what, hint=ways_out(missing))
+    return AnalyzerError(f"{where} needs the package {top}, which is not installed", hint=ways_out(missing))
 
 
-def _pip(top: str) -> str:
-    return _PIP_NAMES.get(top, top)
+def _without(top: str) -> str:
+    pinned = f"as in --with '{pip_name(top)}==...'"
+    return pinned if top in NEVER else f"{pinned}, or trace without it: --stub {top}"
+
+
 
 
 def _line(error: BaseException, root: Path) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from analyzer.capture.patching import GONE, patched, prepended, reset
 from analyzer.loaders.stubs.inert import Inert
 from analyzer.loaders.stubs.packages import populate, release
+from analyzer.loaders.stubs.ways_out import ways_out
 
 __all__ = ["Finder", "standing_in"]
 
@@ -25,12 +26,17 @@ class Finder(MetaPathFinder, Loader):
     def __init__(self) -> None:
         self.names: list[str] = []
         self.imported: set[str] = set()
+        self.hidden: set[str] = set()
+        """Packages that only their importers are to know of."""
 
-    def add(self, name: str) -> None:
-        """Stand in for one more package from now on."""
+    def add(self, name: str, *, hidden: bool = False) -> None:
+        """Stand in for one more package from now on; of a `hidden` one nobody else is told that it is there."""
         if name not in self.names:
             self.names.append(name)
-            _forget()
+            if hidden:
+                self.hidden.add(name)
+            else:
+                _forget()
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """A spec for a module of these packages."""
@@ -46,14 +52,14 @@ class Finder(MetaPathFinder, Loader):
         name, top = module.__name__, module.__name__.split(".")[0]
         self.imported.add(top)
         said = release(top)
-        why = f"a stand-in is in the place of the package {top}"
+        why, hint = f"the package {top} is not there", f"{ways_out([top], stub=False)}, or give inputs that do without"
         if said is not None:
             module.__dict__["__version__"] = said[1]
 
         def missing(wanted: str) -> object:
             if wanted in ("__path__", "__file__", "__all__"):
                 raise AttributeError(wanted)
-            return Inert(f"{name}.{wanted}", why) if wanted != "__version__" else Inert(name, why).__version__
+            return Inert(f"{name}.{wanted}", why, hint) if wanted != "__version__" else Inert(name, why).__version__
 
         populate(module)
         module.__getattr__ = missing  # type: ignore[method-assign]
@@ -61,7 +67,7 @@ class Finder(MetaPathFinder, Loader):
     def find_distributions(self, context: object = None) -> Iterator[metadata.Distribution]:
         """What `importlib.metadata.version` and its like ask."""
         wanted = getattr(context, "name", None)
-        for name in self.names:
+        for name in [name for name in self.names if name not in self.hidden]:
             title, version = release(name) or (name, "9999.0")
             if wanted is None or wanted.replace("_", "-").lower() in (title, name.replace("_", "-")):
                 yield _Distribution(title, name, version)

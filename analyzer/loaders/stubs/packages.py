@@ -1,18 +1,19 @@
-"""Attention packages as modules whose functions keep the dtype contract of their kernels and compute nothing."""
+"""The packages of which more is known than their names: kernels of attention by their contracts, others faithful."""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from analyzer.loaders.stubs.attention import FLASH_2, FLASH_3, XFORMERS, attend, rotate
+from analyzer.loaders.stubs.faithful import einops, small_packages, timm, torchvision
 
-Names = dict[str, Callable[..., object]]
+Names = dict[str, Any]
 Attended = Tensor | tuple[Tensor, Tensor, None]
 """The result, beside it the log-sum-exp where it is asked for, and no dropout mask."""
 
@@ -116,6 +117,10 @@ def _xformers() -> Names:
     return {"memory_efficient_attention": memory_efficient_attention}
 
 
+def _small(module: str) -> dict[str, Callable[[], Names]]:
+    return {module: lambda: dict(small_packages.MODULES[module])}
+
+
 PACKAGES: Final[dict[str, tuple[str, str, dict[str, Callable[[], Names]]]]] = {
     "flash_attn": ("flash-attn", "2.8.3", {
         "flash_attn": lambda: _flash(FLASH_2),
@@ -125,8 +130,24 @@ PACKAGES: Final[dict[str, tuple[str, str, dict[str, Callable[[], Names]]]]] = {
     }),
     "flash_attn_interface": ("flash-attn-3", "3.0.0", {"flash_attn_interface": lambda: _flash(FLASH_3)}),
     "xformers": ("xformers", "0.0.32", {"xformers.ops": _xformers, "xformers.ops.fmha": _xformers}),
+    "einops": ("einops", "0.8.2", {
+        "einops": einops.functions, "einops.einops": einops.functions, "einops.layers.torch": einops.layers,
+    }),
+    "einops_exts": ("einops-exts", "0.0.4", {"einops_exts": einops.many}),
+    "timm": ("timm", "1.0.31", timm.modules()),
+    "torchvision": ("torchvision", "0.26.0", torchvision.modules()),
+    "easydict": ("easydict", "1.13", _small("easydict")),
+    "addict": ("addict", "2.4.0", _small("addict")),
+    "munch": ("munch", "4.0.0", _small("munch")),
+    "fvcore": ("fvcore", "0.1.5", _small("fvcore.common.registry")),
+    "loguru": ("loguru", "0.7.3", _small("loguru")),
+    "termcolor": ("termcolor", "3.1.0", _small("termcolor")),
 }  # fmt: skip
 """Package -> its distribution's name, the version whose functions these are, and modules with contracts."""
+
+
+KERNELS: Final = frozenset({"flash_attn", "flash_attn_interface", "xformers"})
+"""Packages of kernels that no abstract tensor can be given: they are stood in for where they are installed too."""
 
 
 def populate(module: types.ModuleType) -> None:
@@ -134,6 +155,15 @@ def populate(module: types.ModuleType) -> None:
     known = PACKAGES.get(module.__name__.split(".")[0])
     if known is not None and module.__name__ in known[2]:
         module.__dict__.update(known[2][module.__name__]())
+
+
+def stood_for(package: str) -> str:
+    """What a report says of a package that is stood in for."""
+    known = PACKAGES.get(package)
+    if known is None:
+        return "an inert stand-in"
+    what = "dtype contract" if package in KERNELS else "documented shapes and dtypes"
+    return f"stood in for by the {what} of {known[0]} {known[1]}"
 
 
 def release(package: str) -> tuple[str, str] | None:

@@ -1,0 +1,49 @@
+"""What to do about packages that are missing: their names for pip, and the options that a person may give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+_PIP_NAMES: Final = {
+    "attr": "attrs", "bs4": "beautifulsoup4", "causal_conv1d": "causal-conv1d", "cpm_kernels": "cpm-kernels",
+    "Crypto": "pycryptodome", "cv2": "opencv-python", "dateutil": "python-dateutil", "docx": "python-docx",
+    "dotenv": "python-dotenv", "einops_exts": "einops-exts", "faiss": "faiss-cpu", "fitz": "pymupdf",
+    "fla": "flash-linear-attention", "flash_attn": "flash-attn", "git": "gitpython", "google": "protobuf",
+    "hydra": "hydra-core", "Levenshtein": "levenshtein", "mamba_ssm": "mamba-ssm", "open_clip": "open-clip-torch",
+    "PIL": "pillow", "pytorch_lightning": "pytorch-lightning", "rotary_embedding_torch": "rotary-embedding-torch",
+    "segment_anything": "segment-anything", "skimage": "scikit-image", "sklearn": "scikit-learn",
+    "transformers_stream_generator": "transformers-stream-generator", "vector_quantize_pytorch":
+    "vector-quantize-pytorch", "whisper": "openai-whisper", "yaml": "pyyaml",
+}  # fmt: skip
+"""Packages that pip knows by another name than Python does."""
+_NOT_ON_PYPI: Final = frozenset({
+    "aoss_client", "apex", "clip", "detectron2", "flash_attn_interface", "petrel_client", "triton_pre_mlir",
+})  # fmt: skip
+"""Packages that PyPI does not have, or has another one of that name."""
+
+
+def pip_name(top: str) -> str:
+    """What pip calls the package that Python imports as `top`.
+
+    >>> pip_name("cv2"), pip_name("timm")
+    ('opencv-python', 'timm')
+    """
+    return _PIP_NAMES.get(top, top)
+
+
+def ways_out(tops: Sequence[str], *, stub: bool = True) -> str:
+    """The ways to do without, or with, packages that are missing; `stub` says whether stand-ins are still one.
+
+    >>> ways_out(["einops", "PIL"])
+    'pip install einops pillow, or trace with them: --with einops --with pillow, or without them: --stub auto'
+    """
+    them = "them" if len(tops) > 1 else "it"
+    names = [pip_name(top) for top in tops if top not in _NOT_ON_PYPI]
+    other = [top for top in tops if top in _NOT_ON_PYPI]
+    ways = [f"pip install {' '.join(names)}", f"trace with {them}: {' '.join(f'--with {one}' for one in names)}"]
+    if not names:
+        ways = ["install it from its own page" if len(tops) == 1 else "install them from their own pages"]
+    elif other:
+        ways[0] += f" ({', '.join(other)} from elsewhere: not on PyPI)"
+    return ", or ".join([*ways, f"without {them}: --stub auto"] if stub else ways)
