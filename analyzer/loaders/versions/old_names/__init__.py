@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,12 +18,13 @@ from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError
 from analyzer.ir.findings import Note
 from analyzer.loaders.stubs.inert import Inert
-from analyzer.loaders.versions.old_names import aliases
+from analyzer.loaders.versions.old_names import aliases, classes
 from analyzer.loaders.versions.old_names.history import Past, past
-from analyzer.loaders.versions.old_names.members import restored
+from analyzer.loaders.versions.old_names.lending import Lender
+from analyzer.loaders.versions.old_names.members import is_five, restored
 from analyzer.loaders.versions.old_names.wanted import Wanted, is_module, wanted
 
-__all__ = ["prepare", "restored"]
+__all__ = ["Lender", "prepare", "release_of", "restored"]
 NOTHING: Final = object()
 """Nothing is lent."""
 _NAMES: Final = "names in modules of transformers that the model's files import"
@@ -29,40 +32,53 @@ _WHY: Final = "The files were written for an older release that had them."
 _OTHERS: Final = "all but that release"
 
 
-def prepare(root: Path, entry: str, stack: ExitStack, note: Note) -> None:
+def release_of(root: Path) -> tuple[int, ...]:
+    """The release of transformers that a folder's config.json names; () if it names none."""
+    try:
+        said = json.loads((root / "config.json").read_text(encoding="utf-8")).get("transformers_version")
+    except (OSError, ValueError, AttributeError):
+        return ()  # whoever reads the config will say so
+    return tuple(int(part) for part in re.findall(r"\d+", str(said or ""))[:2])
+
+
+def prepare(root: Path, entry: str, lender: Lender) -> None:
     """Lend the installed transformers what module `entry` of the folder, and the files that it imports, want of it.
 
     What can be called but has no faithful stand-in is an inert one, which fails by name if it is used. Raises
     AnalyzerError for anything else that an older transformers had. The stack takes everything back.
     """
     for one in wanted(root, entry):
-        module = _module(one, stack, note)
+        module = _module(one, lender.stack, lender.note)
         if module is None:
             continue
+        if is_five():
+            classes.adapt(module, lender)
         if not one.starred:
-            _lend(module, one, stack, note)
+            _lend(module, one, lender)
         elif isinstance(listed := getattr(module, "__all__", None), (list, tuple)) and one.name not in listed:
-            _lend_starred(module, one, listed, stack, note)
+            _lend_starred(module, one, listed, lender)
 
 
-def _lend(module: Any, one: Wanted, stack: ExitStack, note: Note) -> None:
+def _lend(module: Any, one: Wanted, lender: Lender) -> None:
     """Give a module a name that it lacks."""
     if _has(module, one.name):
         return
-    made = _stand_in(one, note)
+    made = _stand_in(module, one, lender)
     if made is not NOTHING:
-        stack.enter_context(patched(module, one.name, made, what=_NAMES, why=_WHY, versions=_OTHERS))
+        lender.stack.enter_context(patched(module, one.name, made, what=_NAMES, why=_WHY, versions=_OTHERS))
 
 
-def _lend_starred(module: Any, one: Wanted, listed: Sequence[str], stack: ExitStack, note: Note) -> None:
+def _lend_starred(module: Any, one: Wanted, listed: Sequence[str], lender: Lender) -> None:
     """Let a star bring a name that the module has, or had: before it got its `__all__`, a star brought all of them."""
     if one.name in aliases.BESIDE and not hasattr(module, one.name):
         made = aliases.BESIDE[one.name]()
-        stack.enter_context(patched(module, one.name, made, what=_NAMES, why=_WHY, versions=_OTHERS))
-    _lend(module, one, stack, note)
+        lender.stack.enter_context(patched(module, one.name, made, what=_NAMES, why=_WHY, versions=_OTHERS))
+    _lend(module, one, lender)
     if not one.name.startswith("_") and hasattr(module, one.name):
-        note(f"{one.name} of `from {one.module} import *`, which the installed release leaves out", "brought along")
-        stack.enter_context(
+        lender.note(
+            f"{one.name} of `from {one.module} import *`, which the installed release leaves out", "brought along"
+        )
+        lender.stack.enter_context(
             patched(
                 module, "__all__", [*listed, one.name], what="__all__ of modules that the model's files import all of",
                 why="The files were written for a release in which a star brought the name.",
@@ -96,9 +112,12 @@ def _module(one: Wanted, stack: ExitStack, note: Note) -> object:
     return made
 
 
-def _stand_in(one: Wanted, note: Note) -> object:
+def _stand_in(module: Any, one: Wanted, lender: Lender) -> object:
     """What is lent for a name; NOTHING for a value that no import asks for at once, which may never be needed."""
-    what = f"{one.module}.{one.name}"
+    what, note = f"{one.module}.{one.name}", lender.note
+    if is_five() and (standing := classes.stand_in(module, one.name, lender)):
+        note(f"{what}, which the installed transformers lacks", standing[1])
+        return standing[0]
     if found := aliases.alias(one.name) or aliases.moved(one.name):
         make, said = found
         note(f"{what}, which the installed transformers lacks", said)

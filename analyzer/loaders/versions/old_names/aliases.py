@@ -112,12 +112,12 @@ MODULES: Final[dict[str, str]] = {
 
 
 _ELSEWHERE: Final = (
-    "utils", "utils.generic", "utils.import_utils", "modeling_utils", "pytorch_utils", "cache_utils",
-    "modeling_outputs", "activations", "modeling_rope_utils", "modeling_layers", "masking_utils", "image_utils",
-    "video_utils", "image_transforms", "image_processing_utils", "audio_utils", "processing_utils",
-    "tokenization_utils_base", "modeling_flash_attention_utils", "configuration_utils", "generation.configuration_utils",
-    "generation.logits_process", "generation.stopping_criteria", "generation.streamers", "generation.utils",
-    "loss.loss_utils", "utils.deprecation",
+    "utils", "utils.generic", "utils.import_utils", "utils.deprecation", "modeling_utils", "pytorch_utils",
+    "cache_utils", "modeling_outputs", "activations", "modeling_rope_utils", "modeling_layers", "masking_utils",
+    "image_utils", "video_utils", "image_transforms", "image_processing_utils", "audio_utils", "processing_utils",
+    "tokenization_utils_base", "modeling_flash_attention_utils", "configuration_utils", "loss.loss_utils",
+    "generation.configuration_utils", "generation.logits_process", "generation.stopping_criteria",
+    "generation.streamers", "generation.utils",
 )  # fmt: skip
 """Modules of transformers that are no model's, among which names have moved."""
 

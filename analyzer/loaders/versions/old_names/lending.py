@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from analyzer.capture.emulation.cuda import OWN, Asks
@@ -19,6 +21,8 @@ _PASSED_ON: Final = (
     "/functools.py",
 )  # fmt: skip
 """Files through which a call of the model's code reaches a library's class."""
+_OURS: Final = str(Path(__file__).parents[3]) + os.sep
+"""Our own files do so as well, where calls are watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class Lender:
     stack: ExitStack
     note: Note
     asks: Asks
+    release: tuple[int, ...] = ()
+    """The release of transformers that the model's config names, () if it names none."""
 
     def lend(self, owner: object, name: str, value: object) -> None:
         """Give a class an attribute that it lacks."""
@@ -65,6 +71,7 @@ def caller(depth: int) -> Any:
     frame: Any = sys._getframe(depth + 1)
     while frame is not None and (
         str(frame.f_code.co_filename).replace("\\", "/").endswith(_PASSED_ON)
+        or str(frame.f_code.co_filename).startswith(_OURS)
         or frame.f_code.co_name.startswith("__getattr")
     ):
         frame = frame.f_back

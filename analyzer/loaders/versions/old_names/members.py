@@ -16,21 +16,26 @@ from analyzer.loaders.versions.old_names.lending import Lender
 from analyzer.loaders.versions.old_names.outputs import as_declared
 
 
+def is_five() -> bool:
+    """Whether transformers 5 is installed, whose classes lack what is lent to them here."""
+    import transformers
+
+    return int(transformers.__version__.split(".")[0]) >= 5
+
+
 @contextmanager
-def restored(note: Note, asks: Asks) -> Iterator[None]:
+def restored(note: Note, asks: Asks, release: tuple[int, ...] = ()) -> Iterator[None]:
     """While this lasts, transformers' classes have what they had in 4.57, as far as something faithful is known.
 
     Defaults of a config are there for frames that `asks` picks: others have their own ideas of them.
     """
-    import transformers
-
-    if int(transformers.__version__.split(".")[0]) < 5:
+    if not is_five():
         yield  # these have them
         return
     from transformers import cache_utils, modeling_rope_utils
 
     with ExitStack() as stack:
-        lender = Lender(stack, note, asks)
+        lender = Lender(stack, note, asks, release)
         configs.lend(lender)
         models.lend(lender)
         for kind, members in caches.MEMBERS.items():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
 
+from analyzer.loaders.versions.old_names import classes
 from analyzer.loaders.versions.old_names.lending import Attribute, Lender
 
 _FLAGS: Final = (
@@ -120,6 +123,8 @@ def _as_of_class(original: Any, lender: Lender) -> object:
 
     def adjust(self: Any, *args: Any, **kwargs: Any) -> object:
         cls = type(self)
+        for one in cls.__mro__:  # its layers are made after this
+            classes.adapt(sys.modules.get(one.__module__), lender)
         said = {name: inspect.getattr_static(cls, name) for name in _CHOICES if hasattr(type(self), name)}
         answers = {name: True for name, value in said.items() if isinstance(value, property)}
         old = inspect.getattr_static(cls, "_supports_flash_attn_2", None)
@@ -127,7 +132,7 @@ def _as_of_class(original: Any, lender: Lender) -> object:
             answers["_supports_flash_attn"] = True
         with ExitStack() as stack:
             for name, answer in answers.items():
-                Lender(stack, lender.note, lender.asks).put(cls, name, answer)
+                replace(lender, stack=stack).put(cls, name, answer)
                 old_name = name if isinstance(said.get(name), property) else "_supports_flash_attn_2"
                 lender.note(f"{cls.__name__}.{old_name}, which the installed transformers reads otherwise", "yes")
             return original(self, *args, **kwargs)
