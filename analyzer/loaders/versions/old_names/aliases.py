@@ -6,6 +6,7 @@ import functools
 import importlib
 import types
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 
@@ -23,6 +24,11 @@ def _of(module: str, name: str) -> Callable[[], object]:
 
 def _is(value: object) -> Callable[[], object]:
     return lambda: value
+
+
+def _no_init_weights(_enable: bool = True) -> AbstractContextManager[object]:
+    found: Any = importlib.import_module("transformers.initialization")
+    return found.no_init_weights() if _enable else nullcontext()  # type: ignore[no-any-return]
 
 
 _MASKS: Final = "analyzer.loaders.versions.old_names.masks"
@@ -56,6 +62,7 @@ NAMES: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "is_offline_mode": (_is(_yes), "True: nothing is fetched"),
     "is_flash_attn_available": (_of("transformers.utils", "is_flash_attn_2_available"), "is_flash_attn_2_available"),
     "is_flash_attn_2_available": (_of("transformers.utils", "is_flash_attn_2_available"), "transformers.utils' own"),
+    "no_init_weights": (_is(_no_init_weights), "that of transformers.initialization"),
     "cached_property": (_is(functools.cached_property), "functools.cached_property"),
     "LossKwargs": (_of("transformers.utils", "TransformersKwargs"), "TransformersKwargs"),
     "KwargsForCausalLM": (_of("transformers.utils", "TransformersKwargs"), "TransformersKwargs"),

@@ -43,6 +43,7 @@ def restored(note: Note, asks: Asks, release: tuple[int, ...] = ()) -> Iterator[
                 lender.lend(getattr(cache_utils, kind), name, _noting(value, f"{kind}.{name}", note))
         for kind, made in caches.FROM_LEGACY.items():
             lender.lend(getattr(cache_utils, kind), "from_legacy_cache", caches.from_legacy(kind, made, note))
+        caches.changed(cache_utils, lender)
         stack.enter_context(as_declared(note))
         rope = modeling_rope_utils.ROPE_INIT_FUNCTIONS
         if "default" not in rope:

@@ -17,6 +17,7 @@ from analyzer.loaders.versions.old_names.classes.signatures import Old
 from analyzer.loaders.versions.old_names.lending import Lender, caller
 
 _CACHES: Final = ("past_key_value", "past_key_values", "layer_past", "cache_params")
+_RENAMED: Final = {"past_key_values_length": "cache_length"}
 _SWITCHES: Final = ("output_attentions", "output_hidden_states", "return_dict", "use_cache", "cache_position")
 """What may be left out where a class does not take it: it asks for more results, or is worked out there now."""
 _GIVES_UP: Final = ("output_attentions",)
@@ -42,6 +43,8 @@ def old_style(cls: type, known: list[Old], original: Any, lender: Lender) -> Cal
         taken = _translated(cls, given, now, lender)
         if "position_embeddings" in now and taken.get("position_embeddings") is None:
             taken["position_embeddings"] = rotary.embeddings(self, given, lender)
+        if "attention_mask" in now:  # some have to be given it, who left it out before
+            taken.setdefault("attention_mask", None)
         if given.get("output_hidden_states") and cls.__name__.endswith("Encoder"):
             result = _with_hidden_states(original, self, taken)
         else:
@@ -76,7 +79,7 @@ def _translated(cls: type, given: dict[str, Any], now: Any, lender: Lender) -> d
     takes_all = any(one.kind is one.VAR_KEYWORD for one in now.values())
     taken: dict[str, Any] = {}
     for name, value in given.items():
-        new = "cache" if name in _CACHES and "cache" in now else name
+        new = "cache" if name in _CACHES and "cache" in now else _RENAMED.get(name, name)
         if new in now:
             taken[new] = value
         elif name == "causal_attention_mask":

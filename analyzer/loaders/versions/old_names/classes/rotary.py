@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from analyzer.loaders.versions.old_names.lending import Lender
 
@@ -98,4 +99,13 @@ def embeddings(layer: Any, given: dict[str, Any], lender: Lender) -> Any:
     if positions is None:
         positions = torch.arange(states.shape[1], device=states.device)[None]
     lender.note(f"{cls.__name__} without position_embeddings, which the installed release needs", "made by itself")
-    return (own if own is not None else kind(config))(states, positions)
+    if own is None:  # kept beside its modules, as it had no part in what they hold now
+        own = vars(attention).setdefault("_lent_rotary", None) or _plain(kind, config)
+        vars(attention)["_lent_rotary"] = own
+    return own(states, positions)
+
+
+def _plain(kind: Any, config: Any) -> Any:
+    """A rotary embedding with its numbers, whatever watches or fakes tensors while a model runs."""
+    with _disable_current_modes(), torch.device("cpu"):
+        return kind(config)
