@@ -5,93 +5,131 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
-import importlib.util
+import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
 from analyzer.loaders.stubs.inert import Inert
-from analyzer.loaders.versions.old_names import aliases
+from analyzer.loaders.versions.old_names import aliases, classes
 from analyzer.loaders.versions.old_names.history import GoneError, Past, past
-from analyzer.loaders.versions.old_names.members import restored
+from analyzer.loaders.versions.old_names.lending import Lender
+from analyzer.loaders.versions.old_names.members import is_five, restored
+from analyzer.loaders.versions.old_names.wanted import Wanted, is_module, wanted
 
-__all__ = ["prepare", "restored"]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One name that a file takes from transformers, and the line."""
-
-    module: str
-    name: str
-    file: str
-    line: int
+__all__ = ["Lender", "prepare", "release_of", "restored"]
+NOTHING: Final = object()
+"""Nothing is lent."""
+_NAMES: Final = "names in modules of transformers that the model's files import"
+_WHY: Final = "The files were written for an older release that had them."
+_OTHERS: Final = "all but that release"
 
 
-def prepare(root: Path, entry: str, stack: ExitStack, note: Note) -> None:
+def release_of(root: Path) -> tuple[int, ...]:
+    """The release of transformers that a folder's config.json names; () if it names none."""
+    try:
+        said = json.loads((root / "config.json").read_text(encoding="utf-8")).get("transformers_version")
+    except (OSError, ValueError, AttributeError):
+        return ()  # whoever reads the config will say so
+    return tuple(int(part) for part in re.findall(r"\d+", str(said or ""))[:2])
+
+
+def prepare(root: Path, entry: str, lender: Lender) -> None:
     """Lend the installed transformers what module `entry` of the folder, and the files that it imports, want of it.
 
     What can be called but has no faithful stand-in is an inert one, which fails by name if it is used. Raises
     AnalyzerError for anything else that an older transformers had. The stack takes everything back.
     """
-    for wanted in _wanted(root, entry):
-        module = _module(wanted, stack, note)
-        if module is None or _has(module, wanted.name):
+    for one in wanted(root, entry):
+        module = _module(one, lender.stack, lender.note)
+        if module is None:
             continue
-        stack.enter_context(
+        if is_five():
+            classes.adapt(module, lender)
+        if not one.starred:
+            _lend(module, one, lender)
+        elif isinstance(listed := getattr(module, "__all__", None), (list, tuple)) and one.name not in listed:
+            _lend_starred(module, one, listed, lender)
+
+
+def _lend(module: Any, one: Wanted, lender: Lender) -> None:
+    """Give a module a name that it lacks."""
+    if _has(module, one.name):
+        return
+    made = _stand_in(module, one, lender)
+    if made is not NOTHING:
+        lender.stack.enter_context(patched(module, one.name, made, what=_NAMES, why=_WHY, versions=_OTHERS))
+
+
+def _lend_starred(module: Any, one: Wanted, listed: Sequence[str], lender: Lender) -> None:
+    """Let a star bring a name that the module has, or had: before it got its `__all__`, a star brought all of them."""
+    if one.name in aliases.BESIDE and not hasattr(module, one.name):
+        made = aliases.BESIDE[one.name]()
+        lender.stack.enter_context(patched(module, one.name, made, what=_NAMES, why=_WHY, versions=_OTHERS))
+    _lend(module, one, lender)
+    if not one.name.startswith("_") and hasattr(module, one.name):
+        lender.note(
+            f"{one.name} of `from {one.module} import *`, which the installed release leaves out", "brought along"
+        )
+        lender.stack.enter_context(
             patched(
-                module, wanted.name, _stand_in(wanted, note),
-                what="names in modules of transformers that the model's files import",
-                why="The files were written for an older release that had them.", versions="all but that release",
+                module, "__all__", [*listed, one.name], what="__all__ of modules that the model's files import all of",
+                why="The files were written for a release in which a star brought the name.",
+                versions="all but that release",
             )
         )  # fmt: skip
 
 
-def _module(wanted: Wanted, stack: ExitStack, note: Note) -> object:
+def _module(one: Wanted, stack: ExitStack, note: Note) -> object:
     try:
-        return importlib.import_module(wanted.module)
+        return importlib.import_module(one.module)
     except ModuleNotFoundError as error:
-        if error.name != wanted.module:
+        if error.name != one.module:
             return None  # another package is missing: the import itself will say so
-    made = aliases.module_for(wanted.module)
-    before = past(wanted.module)
+    made = aliases.module_for(one.module)
+    before = past(one.module)
     if made is None and before is None:
         return None
     if made is None:
-        made = type(sys)(wanted.module)
+        made = type(sys)(one.module)
     else:
-        said = aliases.MODULES[wanted.module]
+        said = aliases.MODULES[one.module]
         own = "the tool's own copy" if said.startswith("analyzer.") else said
-        note(f"{wanted.module}, which the installed transformers lacks", own)
+        note(f"{one.module}, which the installed transformers lacks", own)
     stack.enter_context(
         patched(
-            sys.modules, wanted.module, made, what="sys.modules: modules of transformers that the model's files import",
+            sys.modules, one.module, made, what="sys.modules: modules of transformers that the model's files import",
             why="The files were written for an older release that had them.", versions="all but that release",
         )
     )  # fmt: skip
     return made
 
 
-def _stand_in(wanted: Wanted, note: Note) -> object:
-    what = f"{wanted.module}.{wanted.name}"
-    if found := aliases.alias(wanted.name):
+def _stand_in(module: Any, one: Wanted, lender: Lender) -> object:
+    """What is lent for a name; NOTHING for a value that no import asks for at once, which may never be needed."""
+    what, note = f"{one.module}.{one.name}", lender.note
+    if is_five() and (standing := classes.stand_in(module, one.name, lender)):
+        note(f"{what}, which the installed transformers lacks", standing[1])
+        return standing[0]
+    if found := aliases.alias(one.name) or aliases.moved(one.name):
         make, said = found
         note(f"{what}, which the installed transformers lacks", said)
         return make()
-    before = past(wanted.module, wanted.name)
+    before = past(one.module, one.name)
     assert before is not None  # as `_has` says
-    if before.callable and not wanted.name.startswith("is_"):
+    if before.callable and not one.name.startswith("is_"):
         note(f"{what}, which the installed transformers lacks", "a stand-in that stops the run if it is used")
         return Inert(what, _had(before))
+    if one.starred or not one.at_once:
+        return NOTHING
     raise GoneError(
-        f"{wanted.file}:{wanted.line} imports {wanted.name} from {wanted.module}: {_had(before)}",
+        f"{one.file}:{one.line} imports {one.name} from {one.module}: {_had(before)}",
         before.release,
         hint=f"run analyze beside transformers {before.release}, or drop the import",
     )
@@ -111,47 +149,4 @@ def _has(module: Any, name: str) -> bool:
     except Exception:  # a lazy module whose import fails: the import itself will say so
         return True
     known = aliases.alias(name) is not None or past(module.__name__, name) is not None
-    return not known or _is_module(f"{module.__name__}.{name}")
-
-
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def _wanted(root: Path, entry: str) -> Iterator[Wanted]:
-    """What the entry module and those that it imports from the folder take from transformers, each file once."""
-    todo, seen = [entry], {entry}
-    while todo:
-        name = todo.pop()
-        file = root.joinpath(*name.split(".")).with_suffix(".py")
-        if not file.is_file():
-            file, name = root.joinpath(*name.split("."), "__init__.py"), f"{name}.__init__"
-        try:
-            tree = ast.parse(file.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, UnicodeDecodeError):
-            continue  # the import itself will say so
-        for node in _imports(tree):
-            if node.level:
-                parts = name.split(".")[: -node.level]
-                targets = [[*parts, node.module]] if node.module else [[*parts, alias.name] for alias in node.names]
-                found = {".".join(target) for target in targets} - seen
-                seen |= found
-                todo += sorted(found)
-            elif node.module and node.module.split(".")[0] == "transformers":
-                for alias in node.names:
-                    yield Wanted(node.module, alias.name, file.name, node.lineno)
-
-
-def _imports(node: ast.AST) -> Iterator[ast.ImportFrom]:
-    """Every `from x import y` below a node, but those that a `try` guards, which have another way to go."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.ImportFrom):
-            yield child
-        elif isinstance(child, ast.Try) and child.handlers:
-            for part in (*child.handlers, *child.orelse, *child.finalbody):
-                yield from _imports(part)
-        else:
-            yield from _imports(child)
+    return not known or is_module(f"{module.__name__}.{name}")

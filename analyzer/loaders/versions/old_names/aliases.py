@@ -6,7 +6,8 @@ import functools
 import importlib
 import types
 from collections.abc import Callable
-from typing import Final
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
 
 
 def _yes(*_: object, **__: object) -> bool:
@@ -25,6 +26,11 @@ def _is(value: object) -> Callable[[], object]:
     return lambda: value
 
 
+def _no_init_weights(_enable: bool = True) -> AbstractContextManager[object]:
+    found: Any = importlib.import_module("transformers.initialization")
+    return found.no_init_weights() if _enable else nullcontext()  # type: ignore[no-any-return]
+
+
 _MASKS: Final = "analyzer.loaders.versions.old_names.masks"
 
 NAMES: Final[dict[str, tuple[Callable[[], object], str]]] = {
@@ -40,6 +46,13 @@ NAMES: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "is_torch_greater_or_equal_than_2_4": (_is(True), "True"),
     "is_torch_less_than_1_11": (_is(False), "False"),
     "is_torch_1_8_0": (_is(False), "False"),
+    "is_torch_greater_or_equal_than_1_8": (_is(True), "True"),
+    "is_torch_greater_or_equal_than_1_9": (_is(True), "True"),
+    "is_torch_greater_or_equal_than_1_12": (_is(True), "True"),
+    "is_torch_greater_or_equal_than_2_0": (_is(True), "True"),
+    "is_torch_greater_or_equal_than_2_1": (_is(True), "True"),
+    "is_torch_greater_or_equal_than_2_3": (_is(True), "True"),
+    "_init_weights": (_is(True), "True: as it is outside of from_pretrained"),
     "is_torch_tpu_available": (_is(_no), "False"),
     "is_tf_available": (_is(_no), "False: transformers has no TensorFlow models any more"),
     "is_flax_available": (_is(_no), "False: transformers has no Flax models any more"),
@@ -49,12 +62,24 @@ NAMES: Final[dict[str, tuple[Callable[[], object], str]]] = {
     "is_offline_mode": (_is(_yes), "True: nothing is fetched"),
     "is_flash_attn_available": (_of("transformers.utils", "is_flash_attn_2_available"), "is_flash_attn_2_available"),
     "is_flash_attn_2_available": (_of("transformers.utils", "is_flash_attn_2_available"), "transformers.utils' own"),
+    "no_init_weights": (_is(_no_init_weights), "that of transformers.initialization"),
     "cached_property": (_is(functools.cached_property), "functools.cached_property"),
     "LossKwargs": (_of("transformers.utils", "TransformersKwargs"), "TransformersKwargs"),
     "KwargsForCausalLM": (_of("transformers.utils", "TransformersKwargs"), "TransformersKwargs"),
     "GenerationMixin": (_of("transformers", "GenerationMixin"), "transformers.GenerationMixin"),
     "PretrainedConfig": (_of("transformers", "PretrainedConfig"), "transformers.PretrainedConfig"),
     "ModelOutput": (_of("transformers.utils", "ModelOutput"), "transformers.utils.ModelOutput"),
+    **{name: (_is(Any), "any type: it stands in annotations") for name in (
+        "GreedySearchOutput", "ContrastiveSearchOutput", "SampleOutput", "BeamSearchOutput", "BeamSampleOutput",
+    )},
+    **{
+        f"{old}{kind}Output": (_of("transformers.generation.utils", f"{new}{kind}Output"), f"{new}{kind}Output")
+        for kind in ("DecoderOnly", "EncoderDecoder")
+        for old, new in (
+            ("GreedySearch", "Generate"), ("ContrastiveSearch", "Generate"), ("Sample", "Generate"),
+            ("BeamSearch", "GenerateBeam"), ("BeamSample", "GenerateBeam"),
+        )
+    },
     "Conv1D": (_of("transformers.pytorch_utils", "Conv1D"), "transformers.pytorch_utils.Conv1D"),
     "prune_linear_layer": (_of("transformers.pytorch_utils", "prune_linear_layer"), "transformers.pytorch_utils' own"),
     "apply_chunking_to_forward": (
@@ -91,6 +116,39 @@ MODULES: Final[dict[str, str]] = {
     "transformers.generation_utils": "transformers.generation.utils",
 }
 """Module that is gone -> the one that has what it had."""
+
+
+_ELSEWHERE: Final = (
+    "utils", "utils.generic", "utils.import_utils", "utils.deprecation", "modeling_utils", "pytorch_utils",
+    "cache_utils", "modeling_outputs", "activations", "modeling_rope_utils", "modeling_layers", "masking_utils",
+    "image_utils", "video_utils", "image_transforms", "image_processing_utils", "audio_utils", "processing_utils",
+    "tokenization_utils_base", "modeling_flash_attention_utils", "configuration_utils", "loss.loss_utils",
+    "generation.configuration_utils", "generation.logits_process", "generation.stopping_criteria",
+    "generation.streamers", "generation.utils",
+)  # fmt: skip
+"""Modules of transformers that are no model's, among which names have moved."""
+
+BESIDE: Final[dict[str, Callable[[], object]]] = {
+    **{name: functools.partial(importlib.import_module, name) for name in ("math", "warnings", "copy", "os", "torch")},
+    **{name: _of("typing", name) for name in ("Any", "Callable", "Dict", "List", "Optional", "Tuple", "Union")},
+    **{name: _of("torch.nn", name) for name in ("BCEWithLogitsLoss", "CrossEntropyLoss", "MSELoss")},
+    "nn": functools.partial(importlib.import_module, "torch.nn"),
+    "F": functools.partial(importlib.import_module, "torch.nn.functional"),
+    "logger": lambda: importlib.import_module("transformers.utils.logging").get_logger("transformers"),
+}
+"""What files of models imported for themselves, so that a star brought it as well."""
+
+
+def moved(name: str) -> tuple[Callable[[], object], str] | None:
+    """The one thing of this name that transformers has elsewhere, and where; None if it has none."""
+    for module in _ELSEWHERE:
+        try:
+            found = vars(importlib.import_module(f"transformers.{module}")).get(name)
+        except ImportError:  # a release without that module
+            continue
+        if found is not None and not isinstance(found, types.ModuleType):
+            return _is(found), f"that of transformers.{module}"
+    return None
 
 
 def alias(name: str) -> tuple[Callable[[], object], str] | None:

@@ -2,9 +2,64 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, MutableSequence
 from typing import Any, Final
 
+import torch
+
 from analyzer.ir.findings import Note
+from analyzer.loaders.stubs.inert import StandInUsed
+from analyzer.loaders.versions.old_names.lending import Lender
+
+
+class Parts(MutableSequence[Any]):
+    """Keys or values of all layers as the list that they were: what is put into it goes to the layers."""
+
+    def __init__(self, cache: Any, part: str) -> None:
+        self._layers, self._part = cache.layers, part
+
+    def _held(self) -> list[Any]:
+        return [one for one in self._layers if getattr(one, self._part, None) is not None]
+
+    def __len__(self) -> int:
+        return len(self._held())
+
+    def __getitem__(self, index: Any) -> Any:
+        return [getattr(one, self._part) for one in self._held()][index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        setattr(self._held()[index], self._part, value)
+
+    def __delitem__(self, index: Any) -> None:
+        setattr(self._held()[index], self._part, None)
+
+    def insert(self, index: int, value: Any) -> None:
+        """Put a tensor behind the others, in a layer that lacks it or a new one; nowhere else."""
+        if index != len(self):
+            raise StandInUsed(
+                f"a cache's {self._part} put before others: the installed transformers has no list of them"
+            )
+        from transformers.cache_utils import DynamicLayer
+
+        new: Any = DynamicLayer
+        layer: Any = next((one for one in self._layers if getattr(one, self._part, None) is None), None)
+        if layer is None:
+            layer = new()
+            self._layers.append(layer)
+        if isinstance(value, torch.Tensor):
+            layer.dtype, layer.device, layer.is_initialized = value.dtype, value.device, True
+        setattr(layer, self._part, value)
+
+
+class Settable:
+    """An attribute worked out from a cache, until own code sets it on one."""
+
+    def __init__(self, name: str, value: Callable[[Any], Any]) -> None:
+        self._name, self._value = name, value
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else self._value(instance)
 
 
 def _layer(self: object, index: int) -> tuple[object, object]:
@@ -14,15 +69,17 @@ def _layer(self: object, index: int) -> tuple[object, object]:
 
 
 def _get_usable_length(self: Any, new_seq_length: int, layer_idx: int = 0) -> int:
-    return int(self.get_seq_length(layer_idx))
+    largest, held = _get_max_cache_shape(self), int(self.get_seq_length(layer_idx))
+    return held if largest is None or held + new_seq_length <= largest else largest - new_seq_length
 
 
 def _to_legacy_cache(self: Any) -> tuple[object, ...]:
     return tuple(_layer(self, i) for i in range(len(self.layers)))
 
 
-def _get_max_cache_shape(self: object, layer_idx: int = 0) -> int | None:
-    return None if not hasattr(self, "max_cache_len") else int(self.max_cache_len)
+def _get_max_cache_shape(self: Any, layer_idx: int = 0) -> int | None:
+    found = getattr(self, "max_cache_len", None)
+    return None if found is None or int(found) < 0 else int(found)
 
 
 _CACHE: Final[dict[str, object]] = {
@@ -30,10 +87,10 @@ _CACHE: Final[dict[str, object]] = {
     "to_legacy_cache": _to_legacy_cache,
     "get_max_cache_shape": _get_max_cache_shape,
     "get_max_length": _get_max_cache_shape,
-    "seen_tokens": property(lambda self: self.get_seq_length()),
-    "_seen_tokens": property(lambda self: self.get_seq_length()),
-    "key_cache": property(lambda self: [layer.keys for layer in self.layers]),
-    "value_cache": property(lambda self: [layer.values for layer in self.layers]),
+    "seen_tokens": Settable("seen_tokens", lambda self: self.get_seq_length()),
+    "_seen_tokens": Settable("_seen_tokens", lambda self: self.get_seq_length()),
+    "key_cache": Settable("key_cache", lambda self: Parts(self, "keys")),
+    "value_cache": Settable("value_cache", lambda self: Parts(self, "values")),
     "__getitem__": _layer,
     "__len__": lambda self: len(self.layers),
     "__iter__": lambda self: iter(_to_legacy_cache(self)),
@@ -88,3 +145,54 @@ def from_legacy(name: str, how: tuple[Any, Any], note: Note) -> object:
         return made
 
     return classmethod(from_legacy_cache)
+
+
+def changed(cache_utils: Any, lender: Lender) -> None:
+    """Give caches what they still have, but in another way: lengths, cropping, a base without layers."""
+    base = cache_utils.Cache
+    lender.put(base, "__init__", _made(base.__init__, lender))
+    lender.put(base, "crop", _crop(base.crop, lender))
+    if "get_max_length" in vars(base):
+        lender.put(base, "get_max_length", _max_length(base.get_max_length, lender))
+
+
+def _made(original: Any, lender: Lender) -> object:
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        if "_seen_tokens" in getattr(getattr(type(self).update, "__code__", None), "co_names", ()):
+            self._seen_tokens = 0  # it counts for itself
+        if args or kwargs or not lender.owns(type(self)):
+            original(self, *args, **kwargs)
+            return
+        lender.note("a Cache made without layers, which the installed transformers refuses", "an empty one")
+        original(self, layers=[])
+
+    return __init__
+
+
+def _crop(original: Any, lender: Lender) -> object:
+    """A length that is to stay, where the installed release takes how many tokens go."""
+
+    @functools.wraps(original)
+    def crop(self: Any, max_length: int) -> None:
+        if max_length <= 0 or not lender.is_asked():
+            original(self, max_length)
+            return
+        lender.note("Cache.crop(length), which the installed transformers takes as how many go", "that length stays")
+        original(self, min(0, max_length - self.get_seq_length()))
+
+    return crop
+
+
+def _max_length(original: Any, lender: Lender) -> object:
+    """None where there is no limit, which the installed release calls -1."""
+
+    @functools.wraps(original)
+    def get_max_length(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = original(self, *args, **kwargs)
+        if not lender.is_asked() or not isinstance(found, int) or found >= 0:
+            return found
+        lender.note("Cache.get_max_length, which the installed transformers answers with -1", "None, as before")
+        return None
+
+    return get_max_length

@@ -137,3 +137,26 @@ def _create_4d_causal_attention_mask(
     converter = AttentionMaskConverter(True, sliding_window)
     keys = past_key_values_length + input_shape[-1]
     return converter.to_causal_4d(input_shape[0], input_shape[-1], keys, dtype, device)
+
+
+def _prepare_4d_causal_attention_mask_with_cache_position(
+    attention_mask: torch.Tensor | None, sequence_length: int, target_length: int, dtype: torch.dtype,
+    device: Any = None, min_dtype: float | None = None, cache_position: torch.Tensor | None = None,
+    batch_size: int = 1, **_: object,
+) -> torch.Tensor:  # fmt: skip
+    if attention_mask is not None and attention_mask.dim() == 4:
+        return attention_mask
+    assert cache_position is not None
+    lowest = torch.finfo(dtype).min if min_dtype is None else min_dtype
+    mask = torch.full((sequence_length, target_length), fill_value=lowest, dtype=dtype, device=device)
+    if sequence_length != 1:
+        mask = torch.triu(mask, diagonal=1)
+    mask *= torch.arange(target_length, device=device) > cache_position.reshape(-1, 1)
+    mask = mask[None, None, :, :].expand(batch_size, 1, -1, -1)
+    if attention_mask is None:
+        return mask
+    mask = mask.clone()
+    length = attention_mask.shape[-1]
+    hidden = (mask[:, :, :, :length] + attention_mask[:, None, None, :].to(mask.device)) == 0
+    mask[:, :, :, :length] = mask[:, :, :, :length].masked_fill(hidden, lowest)
+    return mask

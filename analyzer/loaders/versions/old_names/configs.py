@@ -1,0 +1,163 @@
+"""What `PretrainedConfig` had, took and left alone in older transformers, for configs of a model's own code."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+from analyzer.loaders.versions.old_names.defaults import OF_CLASSES
+from analyzer.loaders.versions.old_names.lending import Attribute, Lender
+
+DEFAULTS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id", "decoder_start_token_id")),
+    **dict.fromkeys(("cross_attention_hidden_size", "finetuning_task", "task_specific_params", "prefix")),
+    **dict.fromkeys(("is_decoder", "add_cross_attention", "tie_encoder_decoder", "torchscript", "use_bfloat16"), False),
+    "tie_word_embeddings": True,
+    "output_scores": False,
+    "pruned_heads": {},
+    "tf_legacy_loss": False,
+    "tokenizer_class": None,
+    "is_composition": False,
+    # how to generate, which a GenerationConfig alone says now
+    **dict.fromkeys(("do_sample", "early_stopping", "return_dict_in_generate", "remove_invalid_values"), False),
+    **dict.fromkeys(("bad_words_ids", "forced_bos_token_id", "forced_eos_token_id", "suppress_tokens")),
+    **dict.fromkeys(("begin_suppress_tokens", "exponential_decay_length_penalty")),
+    **dict.fromkeys(("num_beams", "num_beam_groups", "num_return_sequences"), 1),
+    **dict.fromkeys(("temperature", "top_p", "typical_p", "repetition_penalty", "length_penalty"), 1.0),
+    **dict.fromkeys(("min_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), 0),
+    "diversity_penalty": 0.0,
+    "max_length": 20,
+    "top_k": 50,
+}
+"""Defaults of `PretrainedConfig` in transformers 4.57."""
+_ROPE: Final = ("rope_theta", "partial_rotary_factor")
+"""What stood on a config, and stands in its `rope_parameters` now."""
+_GIVEN: Final = "_rope_scaling_given"
+"""Attribute of a config: what it was given as `rope_scaling`."""
+_AUTOSET: Final = "_attn_implementation_autoset"
+_SAID: Final = "which the installed transformers"
+
+
+def lend(lender: Lender) -> None:
+    """Give configs what they had in 4.57 and before."""
+    import transformers
+
+    config: Any = getattr(transformers, "PretrainedConfig")  # noqa: B009 (a lazy module: mypy knows no such name)
+    for name, value in DEFAULTS.items():
+        lender.lend(config, name, Attribute(name, _copied(value), lender, f"config.{name}"))
+    for name in OF_CLASSES:
+        lender.lend(config, name, Attribute(name, _of_class(name), lender, f"config.{name}"))
+    for name in _ROPE:
+        lender.lend(config, name, Attribute(name, _of_rope(name), lender, f"config.{name}"))
+    lender.lend(config, _AUTOSET, Attribute(_AUTOSET, _is_set, lender, f"config.{_AUTOSET}"))
+    if isinstance(inspect.getattr_static(config, "rope_scaling", None), property):
+        lender.put(config, "rope_scaling", _rope_scaling(config.rope_scaling, lender))
+    if hasattr(config, "__post_init__"):
+        lender.put(config, "__post_init__", _post_init(config.__post_init__, lender))
+        lender.put(config, "__init_subclass__", _made(config.__init_subclass__.__func__, lender))
+    if hasattr(config, "validate"):
+        lender.put(config, "validate", _validate(config.validate, lender))
+
+
+def _copied(value: Any) -> Callable[[Any], Any]:
+    return lambda instance: _on_class(instance, copy.copy(value))
+
+
+def _on_class(instance: Any, value: Any) -> Any:
+    if instance is None:
+        raise AttributeError("an attribute of instances")
+    return value
+
+
+def _of_class(name: str) -> Callable[[Any], Any]:
+    """The default, for configs of the classes that had it, or of classes that derive from one."""
+    value, classes = OF_CLASSES[name]
+
+    def get(instance: Any) -> Any:
+        if not any(cls.__name__ in classes for cls in type(instance).__mro__):
+            raise AttributeError(f"'{type(instance).__name__}' object has no attribute '{name}'")
+        return value
+
+    return get
+
+
+def _of_rope(name: str) -> Callable[[Any], Any]:
+    def get(instance: Any) -> Any:
+        held = getattr(instance, "rope_parameters", None)
+        if not isinstance(held, dict) or name not in held:
+            raise AttributeError(f"'{type(instance).__name__}' object has no attribute '{name}'")
+        return held[name]
+
+    return get
+
+
+def _is_set(instance: Any) -> bool:
+    """Whether a model has chosen its attention by this config."""
+    return _on_class(instance, instance)._attn_implementation is not None
+
+
+def _rope_scaling(now: Any, lender: Lender) -> object:
+    """`rope_scaling` as it was given, for own code; for the library, what is installed makes of it."""
+
+    def get(self: Any) -> object:
+        if not lender.is_asked():
+            return now.fget(self)
+        given = self.__dict__.get(_GIVEN)
+        lender.note(f"config.rope_scaling, {_SAID} rewrites as rope_parameters", f"{given}, as it was given")
+        return given
+
+    def put(self: Any, value: Any) -> None:
+        self.__dict__[_GIVEN] = copy.deepcopy(value)
+        now.fset(self, value)
+
+    return property(get, put)
+
+
+def _post_init(original: Any, lender: Lender) -> object:
+    """Keeps what the installed release takes out of a config's keys: how to generate, and rope's."""
+
+    def __post_init__(self: Any, **kwargs: Any) -> None:
+        given = copy.deepcopy({name: kwargs[name] for name in kwargs if name in DEFAULTS or name in _ROPE})
+        if "rope_scaling" in kwargs:
+            self.__dict__[_GIVEN] = copy.deepcopy(kwargs["rope_scaling"])
+        original(self, **kwargs)
+        if not lender.owns(type(self)):
+            return
+        for name, value in given.items():
+            if name not in self.__dict__ and isinstance(inspect.getattr_static(type(self), name, None), Attribute):
+                lender.note(f"config.{name}, {_SAID} drops", f"{value}, as config.json gives it")
+                self.__dict__[name] = value
+
+    return __post_init__
+
+
+def _made(original: Any, lender: Lender) -> object:
+    """Annotated lists and dicts of own classes stay attributes of the class: no dataclass has such fields."""
+
+    def __init_subclass__(cls: Any, *args: Any, **kwargs: Any) -> None:
+        notes = cls.__annotations__ if lender.owns(cls) else {}
+        kept = {name: notes.pop(name) for name in list(notes) if isinstance(vars(cls).get(name), (list, dict, set))}
+        try:
+            original(cls, *args, **kwargs)
+        finally:
+            notes.update(kept)
+
+    return classmethod(__init_subclass__)
+
+
+def _validate(original: Any, lender: Lender) -> object:
+    """Checks of values that a config of own code may have its own meaning for are not made: none were in 4.57."""
+
+    def validate(self: Any) -> None:
+        try:
+            original(self)
+        except Exception as error:
+            if not lender.owns(type(self)):
+                raise
+            said = f"left out: {error}".splitlines()[0]
+            lender.note(f"a check of {type(self).__name__}'s values, {_SAID} makes", said)
+
+    vars(validate)["__is_defined_by_strict_decorator__"] = True  # else huggingface_hub.dataclasses wants another name
+    return validate
