@@ -74,6 +74,7 @@ _OPTIONS: Final = (
     click.option("--autocast", metavar="DEVICE:D", help="Run under torch.autocast, such as cuda:bfloat16."),
     click.option("--scope", type=click.Choice(SCOPES), help="What autocast is around.  [default: forward]"),
     click.option("--inputs", type=click.Path(path_type=Path), metavar="F", help="Python file: inputs(config) -> dict."),
+    click.option("--only", type=click.Choice(("text",)), help="Make up a text alone.  [default: images, sounds, too]"),
     click.option("--steps", metavar="S,S", help="Several calls: prefill,decode; forward,length=64; forward,image=448."),
     click.option("--twice", is_flag=True, help="Call it twice, as --steps forward,forward."),
     click.option("--stub", "stubs", multiple=True, metavar="P,P", help="Stand in for missing packages: flash_attn."),
@@ -118,7 +119,7 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
         adapter: Path | None, no_autocast_adapter_dtype: bool, input_dtypes: tuple[str, ...], device: str | None,
         train: bool, autocast: str | None, scope: str | None, inputs: Path | None, trust_remote_code: bool,
         stage: str | None, plan_file: Path | None, steps: str | None, twice: bool,
-        stubs: tuple[str, ...], python: str | None, deadline: float, max_memory: float, require_confined: bool,
+        stubs: tuple[str, ...], only: str | None, python: str | None, deadline: float, max_memory: float, require_confined: bool,
         in_process: bool, debug: bool, **others: object,
     ) -> Result:  # fmt: skip
         flags: dict[str, FieldValue] = {
@@ -161,6 +162,7 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
                 inputs=_text(inputs),
                 trust_remote_code=trust_remote_code,
                 stubs=parse_stubs(stubs),
+                text_only=only == "text",
                 steps=calls,
             )
             bounds = Bounds(deadline, int(max_memory * (1 << 30)), require_confined)

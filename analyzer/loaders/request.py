@@ -33,6 +33,8 @@ class ModelRequest:
     """Names of packages that stand-ins replace."""
     steps: tuple[Step, ...] = ()
     """The forward passes of a trace; empty is one."""
+    text_only: bool = False
+    """Whether made-up inputs are a text and nothing beside it."""
     progress: Progress = silent
 
 

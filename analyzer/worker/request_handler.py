@@ -95,6 +95,7 @@ class RequestHandler:
             inputs_file=inputs,
             stubs=request.stubs,
             steps=parse_steps(request.steps),
+            text_only=request.text_only,
             progress=self._tell,
         )
 
