@@ -119,8 +119,8 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
         adapter: Path | None, no_autocast_adapter_dtype: bool, input_dtypes: tuple[str, ...], device: str | None,
         train: bool, autocast: str | None, scope: str | None, inputs: Path | None, trust_remote_code: bool,
         stage: str | None, plan_file: Path | None, steps: str | None, twice: bool,
-        stubs: tuple[str, ...], only: str | None, python: str | None, deadline: float, max_memory: float, require_confined: bool,
-        in_process: bool, debug: bool, **others: object,
+        stubs: tuple[str, ...], only: str | None, python: str | None, deadline: float, max_memory: float,
+        require_confined: bool, in_process: bool, debug: bool, **others: object,
     ) -> Result:  # fmt: skip
         flags: dict[str, FieldValue] = {
             "device": device,

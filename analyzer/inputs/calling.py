@@ -1,4 +1,4 @@
-"""What a person calls of a model, and by which names: its forward, what that hands on to, or the method that drives it."""
+"""What a person calls of a model, by which names: its forward, what that hands on to, or the method that drives it."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from analyzer.inputs import documented, processors
 from analyzer.inputs.documented import CHOICES, PATCHES, Documented, fill, image_size
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.modalities import boxes, modality_of, nested, of_first_layer, plain
+from analyzer.inputs.token_ids import features_of_image, opened_token
 
 _PROCESSED: Final = ("pixel_values", "input_features", "input_values")
 """What the processors of transformers make, by its name."""
@@ -86,6 +87,8 @@ def _by_kind(name: str, facts: Facts, given: dict[str, object]) -> Any:
         return fill(name, shape, facts)
     if name.endswith("_ids"):
         return torch.zeros((1, facts.length), dtype=torch.long)
+    if name.endswith("_flags"):
+        return torch.ones((1, 1), dtype=torch.long)
     return _by_annotation(name, facts)
 
 
@@ -111,6 +114,9 @@ def ids(facts: Facts) -> torch.Tensor:
     row = ((plain[: facts.length] or [0]) * facts.length)[: facts.length]
     if type(facts.model).__name__.endswith("ForSequenceClassification") and facts.is_seq2seq:
         row[-1] = facts.find("eos_token_id", default=0)
+    token = opened_token(facts, "image", "img") if facts.feed != "text" else None
+    if token is not None:  # no config says what it is, so no error of the model will ask for it
+        row[4:4] = [token] * features_of_image(facts)
     return torch.tensor([row], dtype=torch.long)
 
 

@@ -1,4 +1,4 @@
-"""Which arguments carry an image, a clip, a sound or boxes, by the names that people give them, and how these are made."""
+"""Which arguments carry an image, a clip, a sound or boxes, by the names that people give them, and what they are."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _NAMES: Final[tuple[tuple[Modality, re.Pattern[str]], ...]] = (
     ("video", re.compile(r"pixel_values_videos?|videos?|video_(values|frames|pixel_values)")),
     (
         "sound",
-        re.compile(r"input_(features|values)|audios?|audio_(values|features|input|inputs)|speech|waveforms?|wavs?"),
+        re.compile(r"(input|audio)_(features|values|inputs?)|audios?|speech|waveforms?|wavs?"),
     ),
     ("boxes", re.compile(r"bbox|boxes|input_boxes")),
     (
         "image",
-        re.compile(r"(pixel|image)_(values|inputs?|tensors?|pixel_values)|images?|imgs?|pixels|pixel_values_images?"),
+        re.compile(r"(pixel|image)_(values|inputs?|tensors?|pixel_values)|images?|imgs?|pixels"),
     ),
 )
 _SECOND: Final = 16_000

@@ -14,8 +14,8 @@ from analyzer.capture.refusals.conditions import parsed
 
 _DEEPEST: Final = 4
 """Through how many methods a dict is followed."""
-_OF_DICTS: Final = frozenset(dir(dict)) | {"to", "data", "device", "dtype"}
-_OF_TENSORS: Final = frozenset(dir(torch.Tensor))
+_NO_KEYS: Final = frozenset({*dir(dict), *dir(torch.Tensor)})
+"""Attributes that dicts or tensors have anyway."""
 _OPTIONAL: Final = ("get", "pop", "setdefault")
 
 
@@ -106,9 +106,8 @@ def _read(node: ast.expr, name: str) -> Iterator[tuple[str, bool | None]]:
         first = node.args[0] if node.args else None
         if node.func.attr in _OPTIONAL and isinstance(first, ast.Constant) and isinstance(first.value, str):
             yield first.value, node.func.attr == "pop" and len(node.args) == 1
-    elif isinstance(node, ast.Attribute) and _name(node.value) == name:
-        if node.attr not in _OF_DICTS and node.attr not in _OF_TENSORS:
-            yield node.attr, True if isinstance(node.ctx, ast.Load) else None
+    elif isinstance(node, ast.Attribute) and _name(node.value) == name and node.attr not in _NO_KEYS:
+        yield node.attr, True if isinstance(node.ctx, ast.Load) else None
 
 
 def _handed(model: nn.Module, function: Callable[..., Any], node: ast.Call, name: str, depth: int) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""Asks the processor that lies in a model's folder what it makes of an image, a second of sound, and a text with them."""
+"""Asks the processor in a model's folder what it makes of an image, a second of sound, and a text with them."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _of_transformers(settings: Mapping[str, Any]) -> Any:
     for key in _TYPES:
         named = settings.get(key)
         cls = getattr(transformers, named, None) if isinstance(named, str) else None
-        if isinstance(cls, type) and named.endswith(("Processor", "Extractor", "ProcessorFast")):
+        if isinstance(cls, type) and cls.__name__.endswith(("Processor", "Extractor", "ProcessorFast")):
             return cls
     return None
 
