@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from analyzer.errors import AnalyzerError, suggest
-from analyzer.inputs.calling import Run
+from analyzer.inputs.calls.calling import Run
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.labels import make_labels
 from analyzer.inputs.makers import choose

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import torch
 from torch import nn
 
-from analyzer.inputs.calling import Call, call_of
+from analyzer.inputs.calls.calling import Call, call_of
 
 _PARTS: Final = {
     "text": (

@@ -14,7 +14,7 @@ from torch import nn
 from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError, suggest
 from analyzer.inputs import DEFAULT_NAME, Inputs, Wishes, given, made_up
-from analyzer.inputs.calling import Run, call_of
+from analyzer.inputs.calls.calling import Run, call_of
 from analyzer.ir.findings import Assumption
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import plain_path, user_code

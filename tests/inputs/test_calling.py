@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from analyzer.inputs.calling import call_of
+from analyzer.inputs.calls.calling import call_of
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.makers import choose
 from tests.inputs.own import Config

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from torch import nn
 
-from analyzer.inputs.source_reading import handed_on, keys_read
+from analyzer.inputs.calls.source_reading import handed_on, keys_read
 
 Run = Callable[[nn.Module, dict[str, Any]], Any]
 """How a person runs a model on inputs of their own."""
