@@ -74,7 +74,7 @@ _OPTIONS: Final = (
     click.option("--autocast", metavar="DEVICE:D", help="Run under torch.autocast, such as cuda:bfloat16."),
     click.option("--scope", type=click.Choice(SCOPES), help="What autocast is around.  [default: forward]"),
     click.option("--inputs", type=click.Path(path_type=Path), metavar="F", help="Python file: inputs(config) -> dict."),
-    click.option("--only", type=click.Choice(("text",)), help="Make up a text alone.  [default: images, sounds, too]"),
+    click.option("--only", type=click.Choice(("text",)), help="Make up a text alone: no images, sounds, boxes."),
     click.option("--steps", metavar="S,S", help="Several calls: prefill,decode; forward,length=64; forward,image=448."),
     click.option("--twice", is_flag=True, help="Call it twice, as --steps forward,forward."),
     click.option("--stub", "stubs", multiple=True, metavar="P,P", help="Stand in for missing packages: flash_attn."),
@@ -142,8 +142,7 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
             if adapter is not None and not adapter.is_dir():
                 hint = "give a folder with an adapter_config.json"
                 raise AnalyzerError(f"no such adapter folder: {adapter}", hint=hint)
-            if steps and twice:
-                raise AnalyzerError("--steps and --twice exclude each other", hint="give one of them")
+            _check_exclusive(steps, twice, only, inputs)
             if scope and not (autocast or recipes or plan_file):
                 raise AnalyzerError("--scope says what autocast is around", hint="give --autocast too")
             if python == "":
@@ -174,6 +173,13 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
     for option in reversed(_OPTIONS):
         asking = option(asking)
     return asking
+
+
+def _check_exclusive(steps: str | None, twice: bool, only: str | None, inputs: Path | None) -> None:
+    if steps and twice:
+        raise AnalyzerError("--steps and --twice exclude each other", hint="give one of them")
+    if only and inputs is not None:
+        raise AnalyzerError("--only says what is made up, and --inputs gives it", hint="give one of them")
 
 
 def _text(path: Path | None) -> str | None:

@@ -45,14 +45,17 @@ def _dtypes(loaded: Loaded, plan: Plan) -> dict[str, torch.dtype]:
         return {}
     found: dict[str, torch.dtype] = {}
     for name, value in loaded.inputs.items():
-        ours = {tensor.dtype for tensor in walk.leaves(value, torch.Tensor) if tensor.is_floating_point()}
-        images = any(tensor.dim() == _IMAGE for tensor in walk.leaves(value, torch.Tensor))
-        given = [one.dtype for one in walk.leaves(loaded.processed.get(name), torch.Tensor) if one.is_floating_point()]
-        theirs = next(iter(given), torch.float32)
-        named = not any(key == name or key.startswith(f"{name}.") for key in plan.input_dtypes)
-        if ours and named and theirs not in ours and (given or images or modality_of(name)):
+        ours, given = _floats(value), _floats(loaded.processed.get(name))
+        theirs = next((tensor.dtype for tensor in given), torch.float32)
+        is_named = any(key == name or key.startswith(f"{name}.") for key in plan.input_dtypes)
+        is_image = modality_of(name) or any(tensor.dim() == _IMAGE for tensor in ours)
+        if ours and not is_named and (given or is_image) and all(tensor.dtype != theirs for tensor in ours):
             found[name] = theirs
     return found
+
+
+def _floats(value: object) -> list[torch.Tensor]:
+    return [tensor for tensor in walk.leaves(value, torch.Tensor) if tensor.is_floating_point()]
 
 
 def _refused(loaded: Loaded, plan: Plan, dtypes: dict[str, torch.dtype]) -> list[tuple[str, Node]]:

@@ -48,20 +48,27 @@ def make(name: str, facts: Facts, given: dict[str, Any]) -> Any:
 
 def _made(name: str, facts: Facts, given: dict[str, Any]) -> Any:
     said = documented.read(facts.call.doc).get(name)
-    if name in ("hidden_states", "pixel_values_videos", "pixel_values") and facts.has_grid and not _are_squares(said):
+    squares = _are_squares(said)
+    if name in ("hidden_states", "pixel_values_videos", "pixel_values") and facts.has_grid and not squares:
         return _patches(facts)
-    if (maker := _MAKERS.get(name)) is not None and not _are_squares(said):
+    if (maker := _MAKERS.get(name)) is not None and not squares:
         return _choices(_as_long(maker(facts), facts, given.get(_TEXT)), facts)
     if name in ("target_sizes", "tgt_sizes") and "pixel_values" in given:
         return _cut(given["pixel_values"], facts)
     if name.endswith("grid_thw"):
         return torch.tensor([[1, PATCHES, PATCHES]])
-    if (kind := modality_of(name)) and name not in _PROCESSED and not (said and said.dims):
+    return _described(name, said, facts, given)
+
+
+def _described(name: str, said: Documented | None, facts: Facts, given: dict[str, Any]) -> Any:
+    """As what an argument is called, or documented, says."""
+    is_documented = said is not None and bool(said.dims)
+    if (kind := modality_of(name)) and name not in _PROCESSED and not is_documented:
         return _OF_KIND[kind](facts)
     masked = given.get(name.removesuffix("attention_mask") + "input_ids")
     if name.endswith("_attention_mask") and isinstance(masked, torch.Tensor):
         return fill(name, tuple(masked.shape), facts, said.kind if said else "")
-    if said is not None and said.dims:
+    if said is not None and is_documented:
         return documented.make(name, said, facts)
     return _by_kind(name, facts, given)
 

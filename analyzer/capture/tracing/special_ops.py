@@ -89,8 +89,10 @@ def _check_places(written: Abstract, indices: Any, values: Any) -> None:
         known = index.known if isinstance(index, Abstract) else None
         if index is not None and known is None:
             return
-        mask = known is not None and known.dtype in (torch.bool, torch.uint8)
-        places += torch.nonzero(known, as_tuple=True) if mask else [known]
+        if known is not None and known.dtype in (torch.bool, torch.uint8):
+            places += torch.nonzero(known, as_tuple=True)
+        else:
+            places.append(known)
     there = torch.ops.aten.index(torch.empty(written.shape, device="meta"), places).shape
     given = tuple(values.shape)
     fits = len(given) <= len(there) and all(n in (1, m) for n, m in zip(given[::-1], there[::-1], strict=False))

@@ -82,26 +82,41 @@ def _is_own(model: nn.Module, name: str) -> bool:
 def _unpacked(model: nn.Module, function: Callable[..., Any], depth: int) -> Call:
     """A call of a method of a model: what it gathers is looked for where it hands it on, and dicts are their keys."""
     parameters = _parameters(function)
-    doc = function.__doc__ or ""
-    plain = {name: one for name, one in parameters.items() if one.kind not in _GATHERS}
-    if not plain and depth > 0 and (inner := _inner(model, function, depth)) is not None:
+    own = {name: one for name, one in parameters.items() if one.kind not in _GATHERS}
+    if not own and depth > 0 and (inner := _inner(model, function, depth)) is not None:
         return inner
-    packed: dict[str, tuple[str, ...]] = {}
-    names: dict[str, inspect.Parameter] = {}
-    gathers = next((name for name, one in parameters.items() if one.kind is one.VAR_KEYWORD), "")
-    for name, one in (*plain.items(), *((gathers, parameters[gathers]) for _ in [0] if gathers and not plain)):
-        keys = keys_read(model, function, name) if _may_be_dict(one) else {}
-        for key, needed in keys.items():
-            default = inspect.Parameter.empty if needed else None
-            names[key] = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default)
-        if keys and name != gathers:
-            packed[name] = tuple(keys)
-        elif not keys:
-            names[name] = one
-    if not packed and set(names) <= set(parameters):
-        return Call(inspect.signature(function), doc, _placed(parameters))
+    keys = _keys(model, function, own or parameters)
+    if not keys:
+        return Call(inspect.signature(function), function.__doc__ or "", _placed(parameters))
+    return _with_keys({name: one for name, one in own.items() if name not in keys}, keys, function, own)
+
+
+def _keys(
+    model: nn.Module, function: Callable[..., Any], parameters: dict[str, inspect.Parameter]
+) -> dict[str, dict[str, bool]]:
+    """The arguments that are dicts, with the keys that are read of each and whether it is needed."""
+    found = {name: keys_read(model, function, name) for name, one in parameters.items() if _may_be_dict(one)}
+    return {name: keys for name, keys in found.items() if keys}
+
+
+def _with_keys(
+    plain: dict[str, inspect.Parameter],
+    keys: dict[str, dict[str, bool]],
+    function: Callable[..., Any],
+    own: dict[str, inspect.Parameter],
+) -> Call:
+    """A call whose inputs are plain arguments and the keys of dicts; those that are gathered need no packing."""
+    names = dict(plain)
+    for found in keys.values():
+        names |= {key: _by_name(key, needed) for key, needed in found.items()}
+    packed = {name: tuple(found) for name, found in keys.items() if name in own}
     signature = inspect.Signature(sorted(names.values(), key=lambda one: (one.kind, one.default is not one.empty)))
-    return Call(signature, doc, partial(_pack, packed) if packed else None, packed)
+    return Call(signature, function.__doc__ or "", partial(_pack, packed) if packed else None, packed)
+
+
+def _by_name(key: str, needed: bool) -> inspect.Parameter:
+    default = inspect.Parameter.empty if needed else None
+    return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default)
 
 
 def _pack(packed: dict[str, tuple[str, ...]], model: Callable[..., Any], inputs: dict[str, Any]) -> Any:

@@ -99,36 +99,39 @@ def _mapping(node: ast.expr) -> ast.expr:
 
 def _read(node: ast.expr, name: str) -> Iterator[tuple[str, bool | None]]:
     """The key that an expression reads of the argument, and whether it needs it; None where it stores it."""
-    if isinstance(node, ast.Subscript) and _name(node.value) == name and isinstance(node.slice, ast.Constant):
-        if isinstance(node.slice.value, str):
-            yield node.slice.value, True if isinstance(node.ctx, ast.Load) else None
+    if isinstance(node, ast.Subscript) and _name(node.value) == name:
+        yield from ((key, _is_read(node)) for key in _word(node.slice))
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _name(node.func.value) == name:
-        first = node.args[0] if node.args else None
-        if node.func.attr in _OPTIONAL and isinstance(first, ast.Constant) and isinstance(first.value, str):
-            yield first.value, node.func.attr == "pop" and len(node.args) == 1
+        needed = node.func.attr == "pop" and len(node.args) == 1
+        yield from ((key, needed) for one in node.args[:1] if node.func.attr in _OPTIONAL for key in _word(one))
     elif isinstance(node, ast.Attribute) and _name(node.value) == name and node.attr not in _NO_KEYS:
-        yield node.attr, True if isinstance(node.ctx, ast.Load) else None
+        yield node.attr, _is_read(node)
+
+
+def _is_read(node: ast.Subscript | ast.Attribute) -> bool | None:
+    return True if isinstance(node.ctx, ast.Load) else None
+
+
+def _word(node: ast.expr) -> list[str]:
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
 
 
 def _handed(model: nn.Module, function: Callable[..., Any], node: ast.Call, name: str, depth: int) -> dict[str, bool]:
     """The keys that a called method reads, where it is handed the argument."""
-    if name in [_name(one) for one in _starred(node)]:
-        target = _resolved(model, function, node.func)
+    if name in map(_name, _starred(node)):
         named = {one.arg for one in node.keywords}
-        taken = _taken(target)
+        taken = _taken(_resolved(model, function, node.func))
         return {key: needed for key, needed in taken.items() if key not in named}
     places = [at for at, one in enumerate(node.args) if _name(one) == name]
     words = [one.arg for one in node.keywords if one.arg and _name(one.value) == name]
-    if not places and not words:
+    target = _resolved(model, function, node.func) if places or words else None
+    method: Any = target.forward if isinstance(target, nn.Module) else target
+    owner = getattr(method, "__self__", None)
+    if not isinstance(owner, nn.Module):
         return {}
-    target = _resolved(model, function, node.func)
-    if not inspect.ismethod(target) and not isinstance(target, nn.Module):
-        return {}
-    method = target.forward if isinstance(target, nn.Module) else target
-    owner = target if isinstance(target, nn.Module) else target.__self__
-    takes = list(_taken(target))
-    inside = words[0] if words else takes[places[0]] if places[0] < len(takes) else ""
-    return keys_read(owner, method, inside, depth - 1) if isinstance(owner, nn.Module) else {}
+    takes = list(_taken(method))
+    inside = words or takes[places[0] : places[0] + 1]
+    return keys_read(owner, method, inside[0], depth - 1) if inside else {}
 
 
 def _taken(target: Any) -> dict[str, bool]:
