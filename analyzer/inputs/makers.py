@@ -16,6 +16,8 @@ from analyzer.inputs.token_ids import features_of_image, opened_token
 _PROCESSED: Final = ("pixel_values", "input_features", "input_values")
 """What the processors of transformers make, by its name."""
 _TEXT: Final = "input_ids"
+_BOUNDS: Final = ("_bound", "_bounds")
+"""Ends of names of where an image begins and ends in a text."""
 
 
 def choose(facts: Facts) -> dict[str, Any]:
@@ -96,6 +98,8 @@ def _by_kind(name: str, facts: Facts, given: dict[str, object]) -> Any:
         return torch.zeros((1, facts.length), dtype=torch.long)
     if name.endswith("_flags"):
         return torch.ones((1, 1), dtype=torch.long)
+    if name.endswith(_BOUNDS):
+        return torch.tensor([[[1, 1 + features_of_image(facts)]]])
     return _by_annotation(name, facts)
 
 
@@ -122,8 +126,10 @@ def ids(facts: Facts) -> torch.Tensor:
     if type(facts.model).__name__.endswith("ForSequenceClassification") and facts.is_seq2seq:
         row[-1] = facts.find("eos_token_id", default=0)
     token = opened_token(facts, "image", "img") if facts.feed != "text" else None
+    if any(name.endswith(_BOUNDS) for name in facts.names):
+        token = row[0]
     if token is not None:  # no config says what it is, so no error of the model will ask for it
-        row[4:4] = [token] * features_of_image(facts)
+        row[1:1] = [token] * features_of_image(facts)
     return torch.tensor([row], dtype=torch.long)
 
 
