@@ -17,6 +17,7 @@ from analyzer.capture.autocast.dispatch import home
 from analyzer.capture.autocast.torch_autocast_state import present
 from analyzer.errors import Interrupted
 from analyzer.gc_paused import gc_paused
+from analyzer.inputs.as_processed import told_as_processed
 from analyzer.inputs.learning import learned
 from analyzer.ir.flow import Flow
 from analyzer.ir.plan import Plan
@@ -103,6 +104,8 @@ def examine(
     """The report on a loaded model: run it, carry dtypes along its graph, judge, prove fixes."""
     tell(f"running {loaded.name} without weights")
     loaded, captured = learned(loaded, plan)
+    with suppress(Interrupted):
+        captured = told_as_processed(loaded, captured, plan)
     if captured.stop is not None:
         _LOGGER.debug("the run stopped", exc_info=captured.stop.error)
     captured = captured.some()

@@ -50,6 +50,10 @@ class Loaded:
     """The forward passes of the trace; empty is one, without a name."""
     invented: str = ""
     """The dtype in which float inputs were made up; "" if a person gave the inputs."""
+    processed: Mapping[str, Any] = field(default_factory=dict)
+    """What the folder's own processor gives, in its own dtypes; empty where none was asked."""
+    text_only: bool = False
+    """Whether a person wants a text and nothing beside it."""
     inventory: Inventory = EMPTY
     """What the module holds, in the dtypes that loading gives them."""
     explains: Explains | None = field(default=None, compare=False)

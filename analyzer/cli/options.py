@@ -81,6 +81,7 @@ _OPTIONS: Final = (
     click.option("--autocast", metavar="DEVICE:D", help="Run under torch.autocast, such as cuda:bfloat16."),
     click.option("--scope", type=click.Choice(SCOPES), help="What autocast is around.  [default: forward]"),
     click.option("--inputs", type=click.Path(path_type=Path), metavar="F", help="Python file: inputs(config) -> dict."),
+    click.option("--only", type=click.Choice(("text",)), help="Make up a text alone: no images, sounds, boxes."),
     click.option("--steps", metavar="S,S", help="Several calls: prefill,decode; forward,length=64; forward,image=448."),
     click.option("--twice", is_flag=True, help="Call it twice, as --steps forward,forward."),
     click.option("--stub", "stubs", multiple=True, metavar="P,P", help="Stand in for missing packages: flash_attn."),
@@ -127,7 +128,8 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
         adapter: Path | None, no_autocast_adapter_dtype: bool, input_dtypes: tuple[str, ...], device: str | None,
         train: bool, autocast: str | None, scope: str | None, inputs: Path | None, trust_remote_code: bool,
         stage: str | None, plan_file: Path | None, steps: str | None, twice: bool,
-        stubs: tuple[str, ...], python: str | None, packages: tuple[str, ...], deadline: float, max_memory: float,
+        stubs: tuple[str, ...], only: str | None, python: str | None, packages: tuple[str, ...],
+        deadline: float, max_memory: float,
         require_confined: bool, in_process: bool, debug: bool, **others: object,
     ) -> Result:  # fmt: skip
         flags: dict[str, FieldValue] = {
@@ -151,8 +153,7 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
             if adapter is not None and not adapter.is_dir():
                 hint = "give a folder with an adapter_config.json"
                 raise AnalyzerError(f"no such adapter folder: {adapter}", hint=hint)
-            if steps and twice:
-                raise AnalyzerError("--steps and --twice exclude each other", hint="give one of them")
+            _check_exclusive(steps, twice, only, inputs)
             if scope and not (autocast or recipes or plan_file):
                 raise AnalyzerError("--scope says what autocast is around", hint="give --autocast too")
             if python == "":
@@ -176,6 +177,7 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
                 inputs=_text(inputs),
                 trust_remote_code=trust_remote_code,
                 stubs=parse_stubs(stubs),
+                text_only=only == "text",
                 steps=calls,
                 python=python or "",
                 packages=tuple(one for one in wanted if not one.startswith("transformers=")),
@@ -191,6 +193,13 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
     for option in reversed(_OPTIONS):
         asking = option(asking)
     return asking
+
+
+def _check_exclusive(steps: str | None, twice: bool, only: str | None, inputs: Path | None) -> None:
+    if steps and twice:
+        raise AnalyzerError("--steps and --twice exclude each other", hint="give one of them")
+    if only and inputs is not None:
+        raise AnalyzerError("--only says what is made up, and --inputs gives it", hint="give one of them")
 
 
 def _text(path: Path | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -10,22 +10,19 @@ import torch
 from torch import nn
 
 from analyzer.errors import AnalyzerError, suggest
+from analyzer.inputs.calls.calling import Run
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.labels import make_labels
 from analyzer.inputs.makers import choose
+from analyzer.inputs.templates import template
+from analyzer.inputs.token_ids import set_tokens
 from analyzer.inputs.video_sessions import session
 from analyzer.ir import walk
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
 
-Run = Callable[[nn.Module, dict[str, Any]], Any]
-"""How a person runs a model on inputs of their own."""
 DEFAULT_NAME: Final = "analyze_inputs.py"
 """The inputs file that is used when it lies in the model folder and none is named."""
-_EXAMPLE: Final = (
-    f'write a file {DEFAULT_NAME}: "import torch", then "def inputs(config): return '
-    "{{'{name}': torch.ones(1, 16, dtype=torch.long)}}\", and pass it with --inputs {file}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +40,41 @@ class Inputs:
     """How many tokens a text has that was made up."""
     longest: int = 0
     """How many tokens the config allows a text at most."""
+    processed: Mapping[str, Any] = field(default_factory=dict)
+    """What the folder's own processor gave, in its own dtypes."""
+    text_only: bool = False
+    """Whether a person wants a text and nothing beside it."""
 
 
-def made_up(model: nn.Module, config: object, plan: Plan, dtype: str, notes: Sequence[Assumption] = ()) -> Inputs:
-    """Inputs that are made up, float ones in `dtype` unless the plan says; `notes` is what is assumed already."""
-    facts = Facts(model, config, getattr(torch, dtype))
-    values, run = session(facts) or (_invent(facts), None)
-    notes = [*notes, *(told(name, value) for name, value in values.items() if name not in plan.input_dtypes)]
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is known of the inputs before they are made up."""
+
+    notes: tuple[Assumption, ...] = ()
+    """What is assumed already."""
+    processed: Mapping[str, Any] = field(default_factory=dict)
+    """What the folder's own processor gives."""
+    text_only: bool = False
+
+
+def made_up(model: nn.Module, config: object, plan: Plan, dtype: str, wishes: Wishes | None = None) -> Inputs:
+    """Inputs that are made up, float ones in `dtype` unless the plan says."""
+    wishes = wishes or Wishes()
+    facts = Facts(model, config, getattr(torch, dtype), wishes.processed, "text" if wishes.text_only else "all")
+    opened = set_tokens(facts)
+    values, run = session(facts) or (_invent(facts), facts.call.run)
+    notes = [
+        *wishes.notes,
+        *opened,
+        *(told(name, value) for name, value in values.items() if name not in plan.input_dtypes),
+    ]
     if "pixel_values" in facts.names and "pixel_values" not in values:
-        notes.append(Assumption.of_input("pixel_values", "none: text alone (an inputs file can give an image)"))
-    made = Inputs(values, run, tuple(notes), invented=True, tokens=facts.length, longest=facts.longest)
+        why = "--only text" if wishes.text_only else "an inputs file can give an image"
+        notes.append(Assumption.of_input("pixel_values", f"none: text alone ({why})"))
+    made = Inputs(
+        values, run, tuple(notes), invented=True, tokens=facts.length, longest=facts.longest,
+        processed=wishes.processed, text_only=wishes.text_only,
+    )  # fmt: skip
     return _with_labels(made, facts, plan)
 
 
@@ -97,7 +119,7 @@ def _invent(facts: Facts) -> dict[str, Any]:
     if unknown := next((name for name, value in values.items() if value is None), None):
         raise AnalyzerError(
             f"cannot make up the argument '{unknown}' of {type(facts.model).__name__}.forward",
-            hint=_EXAMPLE.format(name=unknown, file=DEFAULT_NAME),
+            hint=f"write a file {DEFAULT_NAME}: {template(facts, values)}, and pass it with --inputs {DEFAULT_NAME}",
         )
     return values
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import torch
 from torch import nn
+
+from analyzer.inputs.calls.calling import Call, call_of
 
 _PARTS: Final = {
     "text": (
@@ -26,6 +28,8 @@ _PARTS: Final = {
     "audio": ("audio_config", "audio_encoder_config", "encoder_config", "thinker_config", "encoder", "", "text_config"),
 }
 """Kind of input -> where the config is asked, in order; "" is the config itself."""
+Feed: TypeAlias = Literal["all", "usual", "text"]
+"""What is fed beside a text: whatever the model takes, what a text surely stands beside, or nothing."""
 _SPECIAL: Final = ("pad", "eos", "bos", "sep", "cls", "unk", "mask", "image", "video", "audio", "boi", "eoi")
 
 
@@ -36,11 +40,19 @@ class Facts:
     model: nn.Module
     config: Any
     dtype: torch.dtype
+    processed: Mapping[str, Any] = field(default_factory=dict)
+    """What the folder's own processor makes of an image, a sound and a text, as it gives it."""
+    feed: Feed = "all"
 
     @cached_property
+    def call(self) -> Call:
+        """What a person would call."""
+        return call_of(self.model)
+
+    @property
     def signature(self) -> inspect.Signature:
-        """Of forward."""
-        return inspect.signature(self.model.forward)
+        """Of what is called."""
+        return self.call.signature
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ class _Task:
 
     @property
     def _said(self) -> documented.Documented | None:
-        return documented.read(self.facts.model.forward.__doc__).get("labels")
+        return documented.read(self.facts.call.doc).get("labels")
 
     def as_documented(self) -> torch.Tensor:
         """Labels of the shape that the documentation gives them, else a class for each example; a decoder's tokens."""

@@ -15,7 +15,8 @@ from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.inputs import planned, told
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.lessons import changes
-from analyzer.inputs.makers import IMAGE, SOUND
+from analyzer.inputs.makers import choose
+from analyzer.inputs.modalities import modality_of
 from analyzer.ir.findings import Assumption
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import STOPPED
@@ -45,14 +46,23 @@ def learned(loaded: Loaded, plan: Plan) -> tuple[Loaded, Captured]:
     runs = _Runs(plan)
     try:
         taught, captured = _learned(loaded, plan, runs)
-        if captured.stop is None or not loaded.invented:
-            return taught, captured
-        mended = capture(taught, plan).uninterrupted()
-        return (taught, captured) if _blames_inputs(mended, plan) else (taught, mended)
+        if captured.stop is not None and loaded.invented:
+            mended = capture(taught, plan).uninterrupted()
+            captured = captured if _blames_inputs(mended, plan) else mended
+        return taught, _told(captured, loaded, taught)
     except Interrupted:
         if runs.furthest is None:
             raise
         return runs.furthest
+
+
+def _told(captured: Captured, before: Loaded, taught: Loaded) -> Captured:
+    """The capture with the assumptions on inputs as they became."""
+    old = {*before.assumptions} - {*taught.assumptions}
+    kept = {one for one in captured.coverage.assumptions if one not in old}
+    return replace(
+        captured, coverage=replace(captured.coverage, assumptions=tuple(sorted(kept | {*taught.assumptions})))
+    )
 
 
 def _blames_inputs(captured: Captured, plan: Plan) -> bool:
@@ -90,16 +100,16 @@ def _learned(loaded: Loaded, plan: Plan, runs: _Runs) -> tuple[Loaded, Captured]
     if captured.stop is None or not loaded.invented:
         return loaded, captured
     best = _climb(loaded, captured, plan, runs)
-    if best[1].stop is not None and (alone := _text_alone(loaded)) is not None:
-        text = _climb(alone, runs(alone), plan, runs)
-        if text[1].stop is None:
-            best = text
+    for less in (_usual(loaded, plan), _text_alone(loaded)):
+        if best[1].stop is not None and less is not None:
+            tried = _climb(less, runs(less), plan, runs)
+            best = tried if tried[1].stop is None else best
     return (_noted(best[0]), best[1]) if best[0] is not loaded else best
 
 
 def _climb(loaded: Loaded, captured: Captured, plan: Plan, runs: _Runs) -> tuple[Loaded, Captured]:
     """Take the first change after which the run gets further, else the first that it stops at differently; go on."""
-    facts = Facts(loaded.module, loaded.module.config, getattr(torch, loaded.invented))
+    facts = _facts(loaded)
     seen, tries, spent = {_key(loaded.inputs)}, 0, 0
     for _ in range(ROUNDS):
         if captured.stop is None:
@@ -163,15 +173,39 @@ def _shape(words: str) -> str:
     return "".join(letter for letter in words if not letter.isdigit())
 
 
+def _facts(loaded: Loaded) -> Facts:
+    config, dtype = getattr(loaded.module, "config", None), getattr(torch, loaded.invented)
+    return Facts(loaded.module, config, dtype, loaded.processed, "text" if loaded.text_only else "all")
+
+
+def _usual(loaded: Loaded, plan: Plan) -> Loaded | None:
+    """The same without what the folder's processor gave and what stands beside a text only perhaps."""
+    if loaded.text_only:
+        return None
+    try:
+        values = planned(choose(replace(_facts(loaded), processed={}, feed="usual")), plan)
+    except AnalyzerError:  # a dtype that the plan gives to what is now left out
+        return None
+    labels = {name: loaded.inputs[name] for name in loaded.spare if name in loaded.inputs}
+    if any(value is None for value in values.values()) or _key({**values, **labels}) == _key(loaded.inputs):
+        return None
+    return _without(loaded, {**values, **labels}, "as what was made up for it does not fit")
+
+
 def _text_alone(loaded: Loaded) -> Loaded | None:
     """The same without images and sound, where there is a text beside them."""
-    others = [name for name in loaded.inputs if name.startswith(("pixel", "image", *IMAGE, *SOUND, "feature_"))]
+    others = [name for name in loaded.inputs if modality_of(name) or name.startswith(("pixel", "image", "feature_"))]
     if "input_ids" not in loaded.inputs or not others:
         return None
-    words = "none: text alone, as what was made up for them does not fit"
-    note = Assumption("input " + ", ".join(others), words, kind="absent_input")
     inputs = {name: value for name, value in loaded.inputs.items() if name not in others}
-    return replace(loaded, inputs=inputs, assumptions=(*loaded.assumptions, note))
+    return _without(loaded, inputs, "text alone, as what was made up for them does not fit")
+
+
+def _without(loaded: Loaded, inputs: dict[str, Any], why: str) -> Loaded:
+    """With these inputs, and a word on those that are left out."""
+    left = [name for name in loaded.inputs if name not in inputs]
+    notes = [Assumption("input " + ", ".join(left), f"none: {why}", kind="absent_input")] if left else []
+    return replace(loaded, inputs=inputs, assumptions=(*loaded.assumptions, *notes))
 
 
 def _noted(loaded: Loaded) -> Loaded:

@@ -10,15 +10,19 @@ import torch
 from analyzer.inputs import documented, processors
 from analyzer.inputs.documented import CHOICES, PATCHES, Documented, fill, image_size
 from analyzer.inputs.facts import Facts
+from analyzer.inputs.modalities import boxes, modality_of, nested, of_first_layer, plain
+from analyzer.inputs.token_ids import features_of_image, opened_token
 
-IMAGE: Final = ("pixel_values",)
-SOUND: Final = ("input_features", "input_values")
+_PROCESSED: Final = ("pixel_values", "input_features", "input_values")
+"""What the processors of transformers make, by its name."""
 _TEXT: Final = "input_ids"
+_BOUNDS: Final = ("_bound", "_bounds")
+"""Ends of names of where an image begins and ends in a text."""
 
 
-def choose(facts: Facts) -> dict[str, torch.Tensor | None]:
+def choose(facts: Facts) -> dict[str, Any]:
     """Arguments for all that forward requires or is usually given; None for one that cannot be made up."""
-    values: dict[str, torch.Tensor | None] = {}
+    values: dict[str, Any] = {}
     for name in facts.names:
         required = facts.is_required(name)
         if name not in values and (required or name in facts.main or _is_usual(name, facts)):
@@ -26,30 +30,47 @@ def choose(facts: Facts) -> dict[str, torch.Tensor | None]:
     return values
 
 
-def together(name: str, facts: Facts, given: dict[str, Any]) -> dict[str, torch.Tensor | None]:
+def together(name: str, facts: Facts, given: dict[str, Any]) -> dict[str, Any]:
     """An argument, and those that its processor makes with it; one of tokens brings its mask."""
-    maker = {**dict.fromkeys(IMAGE, processors.image), **dict.fromkeys(SOUND, processors.sound)}.get(name)
-    made = maker(facts) if maker else {}
+    if name in facts.processed:
+        made = processors.taken(facts.processed, facts)
+        return {key: value for key, value in made.items() if key == name or key not in given}
+    kind = modality_of(name) if name in _PROCESSED else ""
+    made = {"image": processors.image, "sound": processors.sound}[kind](facts) if kind else {}
     if name in made and not (name == "input_features" and _counts_frames(facts)):
         return {**made}
     return {name: make(name, facts, given)}
 
 
-def make(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor | None:
+def make(name: str, facts: Facts, given: dict[str, Any]) -> Any:
     """One argument; None if nothing says what it is."""
-    said = documented.read(facts.model.forward.__doc__).get(name)
-    if name in ("hidden_states", "pixel_values_videos", *IMAGE) and facts.has_grid and not _are_squares(said):
+    annotation = facts.signature.parameters[name].annotation if name in facts.names else ""
+    return nested(_made(name, facts, given), annotation)
+
+
+def _made(name: str, facts: Facts, given: dict[str, Any]) -> Any:
+    said = documented.read(facts.call.doc).get(name)
+    squares = _are_squares(said)
+    if name in ("hidden_states", "pixel_values_videos", "pixel_values") and facts.has_grid and not squares:
         return _patches(facts)
-    if (maker := _MAKERS.get(name)) is not None and not _are_squares(said):
+    if (maker := _MAKERS.get(name)) is not None and not squares:
         return _choices(_as_long(maker(facts), facts, given.get(_TEXT)), facts)
     if name in ("target_sizes", "tgt_sizes") and "pixel_values" in given:
         return _cut(given["pixel_values"], facts)
     if name.endswith("grid_thw"):
         return torch.tensor([[1, PATCHES, PATCHES]])
+    return _described(name, said, facts, given)
+
+
+def _described(name: str, said: Documented | None, facts: Facts, given: dict[str, Any]) -> Any:
+    """As what an argument is called, or documented, says."""
+    is_documented = said is not None and bool(said.dims)
+    if (kind := modality_of(name)) and name not in _PROCESSED and not is_documented:
+        return _OF_KIND[kind](facts)
     masked = given.get(name.removesuffix("attention_mask") + "input_ids")
     if name.endswith("_attention_mask") and isinstance(masked, torch.Tensor):
         return fill(name, tuple(masked.shape), facts, said.kind if said else "")
-    if said is not None and said.dims:
+    if said is not None and is_documented:
         return documented.make(name, said, facts)
     return _by_kind(name, facts, given)
 
@@ -67,7 +88,7 @@ def _as_long(made: torch.Tensor, facts: Facts, text: torch.Tensor | None) -> tor
     return made[:, :1] + step * torch.arange(text.shape[1])[None]
 
 
-def _by_kind(name: str, facts: Facts, given: dict[str, object]) -> torch.Tensor | None:
+def _by_kind(name: str, facts: Facts, given: dict[str, object]) -> Any:
     """What names of one ending have in common."""
     if name.endswith("_mask") or name == "padding_mask":
         masked = given.get(name.removesuffix("_mask"), given.get("input_features"))
@@ -75,17 +96,25 @@ def _by_kind(name: str, facts: Facts, given: dict[str, object]) -> torch.Tensor 
         return fill(name, shape, facts)
     if name.endswith("_ids"):
         return torch.zeros((1, facts.length), dtype=torch.long)
+    if name.endswith("_flags"):
+        return torch.ones((1, 1), dtype=torch.long)
+    if name.endswith(_BOUNDS):
+        return torch.tensor([[[1, 1 + features_of_image(facts)]]])
     return _by_annotation(name, facts)
 
 
-def _by_annotation(name: str, facts: Facts) -> torch.Tensor | None:
-    """A tensor that nothing describes: numbers for each token, as wide as the model, or integers if it says so."""
-    annotation = str(facts.signature.parameters[name].annotation)
+def _by_annotation(name: str, facts: Facts) -> Any:
+    """What nothing describes: numbers for each token, as wide as the model, or integers if the annotation says so."""
+    parameter = facts.signature.parameters[name]
+    annotation = str(parameter.annotation)
     if "LongTensor" in annotation or "IntTensor" in annotation:
         return torch.zeros((1, facts.length), dtype=torch.long)
     if "Tensor" not in annotation and not name.endswith(("embeds", "embeddings", "_states")):
-        return None
+        unknown = parameter.annotation is parameter.empty and facts.is_required(name)
+        return of_first_layer(facts) if unknown else plain(parameter.annotation)
     width = facts.find("hidden_size", "d_model", default=None)
+    if width is None and (made := of_first_layer(facts)) is not None:
+        return made
     return torch.zeros((1, facts.length, width if isinstance(width, int) else 64), dtype=facts.dtype)
 
 
@@ -96,6 +125,11 @@ def ids(facts: Facts) -> torch.Tensor:
     row = ((plain[: facts.length] or [0]) * facts.length)[: facts.length]
     if type(facts.model).__name__.endswith("ForSequenceClassification") and facts.is_seq2seq:
         row[-1] = facts.find("eos_token_id", default=0)
+    token = opened_token(facts, "image", "img") if facts.feed != "text" else None
+    if any(name.endswith(_BOUNDS) for name in facts.names):
+        token = row[0]
+    if token is not None:  # no config says what it is, so no error of the model will ask for it
+        row[1:1] = [token] * features_of_image(facts)
     return torch.tensor([row], dtype=torch.long)
 
 
@@ -159,9 +193,14 @@ def _features(facts: Facts) -> torch.Tensor:
 
 def _waveform(facts: Facts) -> torch.Tensor:
     """One second of sound at 16 kHz, of one channel where the documentation counts them."""
-    said = documented.read(facts.model.forward.__doc__).get("input_values")
+    said = documented.read(facts.call.doc).get("input_values")
     between = len(said.dims) - 2 if said else 0
     return torch.zeros((1, *[1] * between, 16000), dtype=facts.dtype)
+
+
+def _sound(facts: Facts) -> torch.Tensor:
+    """Features where the config counts their bins, else the sound itself."""
+    return _features(facts) if facts.find("num_mel_bins", kind="audio", default=None) else _waveform(facts)
 
 
 def _mel(facts: Facts) -> torch.Tensor:
@@ -182,21 +221,37 @@ _MAKERS: Final[dict[str, Callable[[Facts], torch.Tensor]]] = {
     "input_features": _features,
     "input_values": _waveform,
     "decoder_input_values": _mel,
+    "bbox": boxes,
 }
 """Argument of forward -> how to make it."""
+_OF_KIND: Final[dict[str, Callable[[Facts], torch.Tensor]]] = {
+    "image": _pixels, "video": _clip, "sound": _sound, "boxes": boxes,
+}  # fmt: skip
+"""What an argument carries -> how to make one of any other name."""
 
 
 def _is_usual(name: str, facts: Facts) -> bool:
     """Whether to give an argument that forward could do without."""
     if name == "attention_mask":
         return _TEXT in facts.names
-    if name in IMAGE:  # beside a text, only where the text has a token that stands for the image
-        return _TEXT not in facts.names or facts.token("image") is not None or not _generates(facts)
-    if name in SOUND:
-        return _TEXT not in facts.names or facts.token("audio") is not None or not _generates(facts)
+    if modality_of(name):
+        return facts.feed != "text" and _is_fed(name, facts)
+    if name in facts.processed:
+        return facts.feed == "all"
     if name.startswith("decoder_"):
         return name in ("decoder_input_ids", "decoder_input_values") and facts.is_seq2seq
     return name == _TEXT
+
+
+def _is_fed(name: str, facts: Facts) -> bool:
+    """Whether an image, a clip, a sound or boxes are fed: all of them, or what surely stands beside a text."""
+    kind = modality_of(name)
+    alone = _TEXT not in facts.names or not _generates(facts)
+    token = {"image": "image", "sound": "audio", "video": "video"}.get(kind, "")
+    marked = bool(token) and facts.token(token) is not None
+    if facts.feed == "all":
+        return name in facts.processed or kind in ("image", "sound", "boxes") or (marked and not alone)
+    return name in _PROCESSED and (alone or marked)  # beside a text, where it has a token that stands for the image
 
 
 def _generates(facts: Facts) -> bool:

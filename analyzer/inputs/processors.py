@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import torch
 
 from analyzer.inputs.documented import image_size
 from analyzer.inputs.facts import Facts
+from analyzer.ir import walk
 
 _RATE: Final = 16_000
 """Samples of a second of sound, where the feature extractor does not say."""
@@ -117,6 +118,15 @@ def _sizes(processor: object, height: int, width: int) -> dict[str, object]:
 
 def _value(size: object, key: str) -> object:
     return size.get(key) if isinstance(size, dict) else getattr(size, key, None)
+
+
+def taken(made: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+    """What forward takes of it, floats in the dtype of the inputs, in lists and dicts as well."""
+
+    def cast(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(facts.dtype) if tensor.is_floating_point() else tensor
+
+    return {k: walk.changed(v, torch.Tensor, cast) for k, v in made.items() if k in facts.names}
 
 
 def _given(made: dict[str, object], facts: Facts) -> dict[str, torch.Tensor]:

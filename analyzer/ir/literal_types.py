@@ -88,7 +88,7 @@ WitnessKind: TypeAlias = Literal["", "cpu", "as on CPU", "recorded", "from sourc
 """How a verdict is known: "" of no kernel, else asked of the CPU, or of another device recorded, or read."""
 WITNESSES: Final[tuple[WitnessKind, ...]] = get_args(WitnessKind)
 
-AssumptionKind: TypeAlias = Literal["", "input", "absent_input"]
+AssumptionKind: TypeAlias = Literal["", "input", "absent_input", "as_processed"]
 """Whether an assumption is a value that was made up for an input, or an input that was left out."""
 
 StepKind: TypeAlias = Literal["forward", "prefill", "decode", "length", "image"]

@@ -13,10 +13,12 @@ from torch import nn
 
 from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError, suggest
-from analyzer.inputs import DEFAULT_NAME, Inputs, Run, given, made_up
+from analyzer.inputs import DEFAULT_NAME, Inputs, Wishes, given, made_up
+from analyzer.inputs.calls.calling import Run, call_of
 from analyzer.ir.findings import Assumption
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import plain_path, user_code
+from analyzer.loaders.remote_code.processors import processed_by
 from analyzer.loaders.request import ModelRequest
 
 _WANTED: Final = "define inputs(config) returning the keyword arguments of forward as a dict"
@@ -34,13 +36,26 @@ def inputs_of(model: nn.Module, config: object, request: ModelRequest, dtype: st
             notes.append(Assumption(what, "not run without --trust-remote-code", DEFAULT_NAME))
     if file is None:
         try:
-            return made_up(model, config, plan, dtype, notes)
+            processed, why = (
+                ({}, "") if request.text_only else processed_by(request.path, trust=request.trust_remote_code)
+            )
+            notes += [Assumption("the folder's processor", f"not used: {why}")] if why else []
+            return made_up(model, config, plan, dtype, Wishes(tuple(notes), processed, request.text_only))
         except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError, ArithmeticError) as error:
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             hint = "is a value in its config odd? give inputs with --inputs FILE"
             raise AnalyzerError(f"cannot make up inputs for {type(model).__name__}: {said}", hint=hint) from error
-    values, run = read_inputs_file(file, config, inspect.signature(model.forward))
-    return given(model, config, plan, dtype, values, run)
+    signature, driven = _called(model)
+    values, run = read_inputs_file(file, config, signature)
+    return given(model, config, plan, dtype, values, run or driven)
+
+
+def _called(model: nn.Module) -> tuple[inspect.Signature, Run | None]:
+    """The arguments that a file gives: those of forward, or of the method that drives a class without one."""
+    if type(model).forward is not nn.Module.forward:
+        return inspect.signature(model.forward), None
+    call = call_of(model)
+    return call.signature, call.run
 
 
 def read_inputs_file(file: Path, config: object, signature: inspect.Signature) -> tuple[dict[str, Any], Run | None]:

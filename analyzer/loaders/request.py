@@ -34,6 +34,8 @@ class ModelRequest:
     """Names of packages that stand-ins replace."""
     steps: tuple[Step, ...] = ()
     """The forward passes of a trace; empty is one."""
+    text_only: bool = False
+    """Whether made-up inputs are a text and nothing beside it."""
     progress: Progress = silent
     origin: Origin = field(default_factory=Origin)
     """How the run was asked for, for words on what to type next."""

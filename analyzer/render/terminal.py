@@ -61,6 +61,9 @@ def _show(report: Report, console: Console, notes: bool) -> None:
 def _trace_facts(report: Report) -> Iterator[Text]:
     """What was assumed, the forward passes, and what autocast adds."""
     for assumption in report.coverage.assumptions:
+        if assumption.kind == "as_processed":  # no assumption but what follows from one
+            yield plain(f"{assumption.what}: {assumption.value}")
+            continue
         where = f" ({assumption.where})" if assumption.where else ""
         times = f" x {assumption.count}" if assumption.count > 1 else ""
         yield plain(f"assumed: {assumption.what}: {assumption.value}{times}{where}")

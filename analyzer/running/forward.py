@@ -47,13 +47,15 @@ from analyzer.running.training_step import Run, step, training
 from analyzer.running.wrapping import wrapped
 
 
-def capture(loaded: Loaded, plan: Plan, *, guessing: bool = False) -> Captured:
+def capture(loaded: Loaded, plan: Plan, *, guessing: bool = False, recorder: Recorder | None = None) -> Captured:
     """Run the model without weights and record every operation, up to where the model's own code stops, if it does.
+
+    A `recorder` of the caller's may end the run with an exception of its own, which is raised.
 
     Raises AnalyzerError for a plan that this model cannot have, and for a model that FSDP has wrapped.
     """
     refuse_sharded(loaded.module)
-    captured = _capture(loaded, plan, guessing)
+    captured = _capture(loaded, plan, guessing, recorder)
     if captured.stop is None or captured.stop.interrupted or not loaded.spare:
         return captured
     names = ", ".join(loaded.spare)
@@ -63,9 +65,9 @@ def capture(loaded: Loaded, plan: Plan, *, guessing: bool = False) -> Captured:
     return captured if again.stop and again.coverage.ops <= captured.coverage.ops else again
 
 
-def _capture(loaded: Loaded, plan: Plan, guessing: bool) -> Captured:
+def _capture(loaded: Loaded, plan: Plan, guessing: bool, own: Recorder | None = None) -> Captured:
     Abstract.running += 1
-    recorder, inventions = Recorder(), Inventions()
+    recorder, inventions = own or Recorder(), Inventions()
     places = SourceLines(loaded.module, loaded.root)
     places.until = _capture.__code__
     tracer = Tracer(recorder, Kernels(plan.device), places, inventions)

@@ -25,13 +25,13 @@ def frames(error: BaseException) -> list[tuple[FrameType, int]]:
 
 def read(frame: FrameType, line: int) -> list[str]:
     """Names whose value the statement that begins at a source line reads."""
-    tree = _statement(frame, line)
+    tree = statement(frame, line)
     return [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)] if tree else []
 
 
 def assigned(frame: FrameType, line: int) -> list[str]:
     """Names that the statement at a source line was to give a value."""
-    tree = _statement(frame, line)
+    tree = statement(frame, line)
     return [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)] if tree else []
 
 
@@ -79,7 +79,7 @@ def _stored(body: list[ast.stmt]) -> list[str]:
     return [n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
 
 
-def _statement(frame: FrameType, line: int) -> ast.AST | None:
+def statement(frame: FrameType, line: int) -> ast.AST | None:
     """The statement that begins at a line, of several lines if need be; the head of a block has an empty one."""
     lines: list[str] = []
     for number in range(line, line + _LONGEST):

@@ -75,6 +75,8 @@ class TraceRequest:
     trust_remote_code: bool = False
     stubs: tuple[str, ...] = ()
     """Packages that the model's code imports and that stand-ins replace."""
+    text_only: bool = False
+    """Whether made-up inputs are a text and nothing beside it."""
     steps: str = ""
     """The forward passes, as typed; "" is one."""
     tries: tuple[str, ...] = ()

@@ -97,6 +97,7 @@ class RequestHandler:
             inputs_file=inputs,
             stubs=request.stubs,
             steps=parse_steps(request.steps),
+            text_only=request.text_only,
             progress=self._tell,
             origin=Origin("", retyped(request), request.beside, request.beside_has),
         )

@@ -104,6 +104,37 @@ class Gives(nn.Module):
         return input_ids + cache.sum()
 
 
+class Places(nn.Module):
+    """Puts the features of an image where the text has a token for them, whose id it keeps."""
+
+    token_id = 9
+
+    def forward(self, input_ids: Any, pixel_values: Any, attention_mask: Any) -> Any:
+        states = torch.zeros(*input_ids.shape, 3).reshape(-1, 3)
+        ids = input_ids.reshape(-1)
+        selected = ids == self.token_id
+        states[selected] = pixel_values.flatten(2)[0].T + 1
+        return states * attention_mask.reshape(-1, 1)
+
+
+class PlacesByKind(nn.Module):
+    """Puts them where another input says that the token is of another kind."""
+
+    def forward(self, input_ids: Any, pixel_values: Any, token_type_ids: Any) -> Any:
+        states = torch.zeros(*input_ids.shape, 3)
+        states[token_type_ids == 1] = pixel_values.flatten(2)[0].T + 1
+        return states
+
+
+class PlacesByMask(nn.Module):
+    """Puts them where a mask says so."""
+
+    def forward(self, input_ids: Any, pixel_values: Any, seen_mask: Any) -> Any:
+        states = torch.zeros(*input_ids.shape, 3)
+        states[seen_mask] = pixel_values.flatten(2)[0].T + 1
+        return states
+
+
 class Square(nn.Module):
     """Takes images of one size, and a mask with them."""
 

@@ -28,6 +28,9 @@ from tests.inputs.stopping import (
     Indexes,
     Masks,
     Named,
+    Places,
+    PlacesByKind,
+    PlacesByMask,
     Refuses,
     Speaks,
     Square,
@@ -65,6 +68,9 @@ CASES: dict[str, tuple[nn.Module, dict[str, Any]]] = {
     "guarded by one for each text": (Speaks(), {"input_ids": X(1, 16).long()}),
     "computing": (Computes(), {"input_ids": X(1, 16).long()}),
     "sizes of all that are as large": (Square(), {"pixel_values": X(1, 3, 8, 8), "pixel_mask": X(1, 8, 8).long()}),
+    "placed": (Places(), {"input_ids": IDS, "pixel_values": X(1, 3, 2, 3), "attention_mask": IDS}),
+    "placed by kind": (PlacesByKind(), {"input_ids": IDS, "pixel_values": X(1, 3, 2, 3), "token_type_ids": IDS}),
+    "placed by mask": (PlacesByMask(), {"input_ids": IDS, "pixel_values": X(1, 3, 2, 3), "seen_mask": IDS.bool()}),
     "no_cache": (Caching(), {"input_ids": X(1, 3).long()}),
 }  # fmt: skip
 

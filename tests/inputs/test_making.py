@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.loaders import load
+from analyzer.running.forward import capture
 
 GOOD = "import torch\ndef inputs(config):\n    return {'input_ids': torch.full((1, 3), config.vocab_size - 1)}\n"
 
@@ -36,13 +38,29 @@ def test_input_dtypes(llama: Path) -> None:
         load(llama, Plan(input_dtypes={"attention_masks": "float32"}))
 
 
-def test_an_argument_that_cannot_be_made(own: Path) -> None:
+UNKNOWN = {
+    "beside a text": ("self, input_ids, batch: 'Batch'", "self.embed(input_ids) + batch[..., None]"),
+    "in a dict": ("self, data, batch: 'Batch'", "self.embed(data['input_ids']) + batch[..., None]"),
+    "optional ones left out": ("self, batch: 'Batch', input_ids=None", "self.embed(batch)"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_the_template_of_an_argument_that_cannot_be_made_up_works_as_printed(
+    name: str, own: Path, tmp_path: Path
+) -> None:
+    takes, gives = UNKNOWN[name]
+    body = f"    def forward({takes}):\n        return {gives}\n"
     file = own / "modeling_own.py"
-    file.write_text(file.read_text().replace("def forward(self, input_ids)", "def forward(self, data)"))
+    file.write_text(re.sub(r"(?s)    def forward\(.*", body, file.read_text()))
     with pytest.raises(AnalyzerError) as caught:
         load(own, Plan(), trust_remote_code=True)
-    assert "argument 'data' of OwnModel.forward" in caught.value.message
-    assert "analyze_inputs.py" in caught.value.hint and "{'data': torch" in caught.value.hint
+    assert "argument 'batch' of OwnModel.forward" in caught.value.message
+    written, _, where = caught.value.hint.partition(", and pass it with ")
+    given = tmp_path / where.removeprefix("--inputs ")
+    given.write_text("\n".join(re.findall(r'"([^"]*)"', written)))
+    loaded = load(own, Plan(device="cpu"), trust_remote_code=True, inputs_file=given)
+    assert capture(loaded, Plan(device="cpu")).stop is None
 
 
 def test_a_file_beats_made_up_inputs(llama: Path, tmp_path: Path) -> None:

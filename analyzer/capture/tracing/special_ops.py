@@ -78,7 +78,29 @@ def _written_at(tracer: Tracer, func: Any, args: Any, kwargs: Any) -> tuple[bool
     for at, index in enumerate(args[1]):
         if isinstance(index, Abstract) and index.dtype in (torch.bool, torch.uint8):
             _fits(index, args[0], at)
+    _check_places(args[0], args[1], args[2] if len(args) > 2 else kwargs["values"])
     return False, args
+
+
+def _check_places(written: Abstract, indices: Any, values: Any) -> None:
+    """Raise what torch raises where there are more or fewer values than known places, which no meta kernel counts."""
+    places: list[torch.Tensor | None] = []
+    for index in indices:
+        known = index.known if isinstance(index, Abstract) else None
+        if index is not None and known is None:
+            return
+        if known is not None and known.dtype in (torch.bool, torch.uint8):
+            places += torch.nonzero(known, as_tuple=True)
+        else:
+            places.append(known)
+    there = torch.ops.aten.index(torch.empty(written.shape, device="meta"), places).shape
+    given = tuple(values.shape)
+    fits = len(given) <= len(there) and all(n in (1, m) for n, m in zip(given[::-1], there[::-1], strict=False))
+    if not fits:
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(given)} cannot be broadcast to indexing result of shape "
+            f"{list(there)}"
+        )
 
 
 def _fits(mask: Abstract, indexed: Abstract, first: int) -> None:

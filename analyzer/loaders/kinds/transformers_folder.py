@@ -68,6 +68,8 @@ def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
         assumptions=(*notes, *checkpoint.remarks, *assumed, *found.notes, *inputs.assumptions),
         spare=inputs.spare,
         invented=(plan.to or dtype) if inputs.invented else "",
+        processed=inputs.processed,
+        text_only=inputs.text_only,
         inventory=inventory_of(
             built.module,
             reasons=reasons,
