@@ -14,6 +14,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -168,7 +169,7 @@ def stood_in(hint: str) -> tuple[str, ...]:
     ('flash_attn', 'decord')
     """
     words = hint.split()
-    return tuple(name for flag, names in zip(words, words[1:]) if flag == "--stub" for name in names.split(","))
+    return tuple(name for flag, names in pairwise(words) if flag == "--stub" for name in names.split(","))
 
 
 def _real(loaded: Loaded, folder: Path) -> tuple[nn.Module | None, str]:
