@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,9 +19,10 @@ AT_ONCE, HINTED, STOPPED, MISSING = "at once", "with one hint", "stopped", "not 
 """Outcomes: traced to the end by the first command; by a second one, as the first one's words say; not; no mirror."""
 LONGEST: Final = 400
 """Seconds of the clock; the command ends itself after 300."""
-_FLAG: Final = re.compile(r"--(?:stub|with|only|max-memory|deadline|input-dtype)[ =](?:'[^']+'|[\w.,:=*<>/~+-]*[\w*])")
+_FLAG: Final = r"--(?:stub|with|only|max-memory|deadline|input-dtype|python)[ =](?:'[^'\n]+'|[\w.,:=*<>/~+-]*[\w*])"
+_PLACEHOLDER: Final = re.compile(r"\.\.\.$|^[A-Z]+$")
+_FLAGS: Final = re.compile(rf"{_FLAG}(?: {_FLAG})*")
 _TEMPLATE: Final = re.compile(r'write a file (\S+): "import torch", then "(.+?)", and pass it with --inputs')
-_PLACEHOLDER: Final = re.compile(r"[ =](?:FILE|F|PATH|P|N|S|GB|NAME=D)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +62,18 @@ class Said:
 
 def trace(name: str, folder: Path, core: int) -> Row:
     """Trace it on one core: with no hint, else with the first of those that it gets which lets it run to its end."""
-    first = said = command(folder, (), core)
-    if first.complete:
-        return _row(name, AT_ONCE, "", "", first)
+    said = command(folder, (), core)
+    if said.complete:
+        return _row(name, AT_ONCE, "", "", said)
+    told = said.words
     with tempfile.TemporaryDirectory() as place:
-        for words in hints(first.words, Path(place)):
+        for words in hints(said.words, Path(place)):
+            hint = " ".join(words).replace(place, ".")
             said = command(folder, words, core)
             if said.complete:
-                return _row(name, HINTED, " ".join(words).replace(place, "."), first.words, said)
-    return _row(name, STOPPED, "", first.words if first is said else f"{first.words} THEN {said.words}", said)
+                return _row(name, HINTED, hint, told, said)
+            told += f" THEN {hint}: {said.words}"
+    return _row(name, STOPPED, "", told, said)
 
 
 def hints(words: str, place: Path) -> list[tuple[str, ...]]:
@@ -82,25 +87,21 @@ def hints(words: str, place: Path) -> list[tuple[str, ...]]:
     []
     >>> hints("trace it with: analyze trace m --with transformers==4.44.2 --stub auto", Path())
     [('--with', 'transformers==4.44.2', '--stub', 'auto')]
+    >>> hints("(pip install timm, or trace with it: --with timm --with addict, or without: --stub auto)", Path())
+    [('--stub', 'auto'), ('--with', 'timm', '--with', 'addict')]
+    >>> hints("as in --with 'timm==...', or --stub timm", Path())
+    [('--stub', 'timm')]
     """
-    found = []
     whole = re.findall(r"analyze trace [^\n]*", words)
-    for text in whole:
-        flags = [flag for flag in _FLAG.findall(text) if not _PLACEHOLDER.search(flag)]
-        found.append(tuple(part for flag in flags for part in _split(flag)))
     rest = re.sub(r"analyze trace [^\n]*", "", words)
-    found += [_split(flag) for flag in _FLAG.findall(rest) if not _PLACEHOLDER.search(flag)]
+    found = [tuple(part for text in _FLAGS.findall(line) for part in shlex.split(text)) for line in whole]
+    found += [tuple(shlex.split(text)) for text in _FLAGS.findall(rest)]
     if template := _TEMPLATE.search(words):
         file = place / template[1]
         file.write_text(f"import torch\n{template[2]}\n")
         found.append(("--inputs", str(file)))
     found.sort(key=lambda flags: "--with" in flags)  # last: an environment takes minutes to make
-    return [flags for flags in dict.fromkeys(found) if flags]
-
-
-def _split(flag: str) -> tuple[str, str]:
-    name, value = re.split(r"[ =]", flag, maxsplit=1)
-    return name, value.strip("'")
+    return [flags for flags in dict.fromkeys(found) if flags and not any(map(_PLACEHOLDER.search, flags))]
 
 
 def command(folder: Path, words: tuple[str, ...], core: int) -> Said:
