@@ -13,7 +13,7 @@ import queue
 import re
 import tempfile
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,7 +45,8 @@ def main() -> None:
     for number in range(asked.jobs):
         cores.put(available[number % len(available)])
     with ThreadPoolExecutor(asked.jobs) as pool:
-        for row in pool.map(lambda code: _traced(code, asked.mirrors, cores), left):
+        for done in as_completed([pool.submit(_traced, code, asked.mirrors, cores) for code in left]):
+            row = done.result()
             known[row.name] = row
             with asked.rows.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(row)) + "\n")
