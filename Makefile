@@ -1,6 +1,6 @@
 # Every target sets itself up; comments after ## are the help.
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz truth coverage goldens bench format docs gallery
+.PHONY: help demo test fuzz truth coverage remote goldens bench format docs gallery
 BIN := .venv/bin
 
 help: ## list the targets
@@ -29,6 +29,12 @@ coverage: .venv/.installed ## trace every architecture from a bare config, into 
 	$(BIN)/python -m tests.coverage --tasks
 	$(BIN)/python -m tests.coverage.confirming
 	$(BIN)/python -m tests.coverage --tasks
+
+MIRRORS ?= build/mirrors
+remote: .venv/.installed ## trace public remote codes from git mirrors in MIRRORS=DIR, into docs/coverage.md
+	$(BIN)/python -m tests.coverage.remote $(MIRRORS)
+	$(BIN)/python -m tests.coverage.remote.confirming $(MIRRORS)
+	$(BIN)/python -m tests.coverage.remote $(MIRRORS)
 
 goldens: .venv/.installed ## remake the expected outputs of the renderers; review the diff
 	UPDATE_GOLDENS=1 $(BIN)/pytest -q tests -k golden

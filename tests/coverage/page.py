@@ -39,7 +39,7 @@ def architectures(cases: Sequence[Case], rows: Mapping[str, Row]) -> str:
     """The part on classes in their default configs: the sums, what did not get to its end and why, then every row."""
     known = [(case, rows[case.name]) for case in cases if case.name in rows]
     failed = [row for _, row in known if row.outcome != TRACED]
-    reasons = [[row.name, WORDS[row.outcome], _cell(row.why), _reason(row)] for row in failed]
+    reasons = [[row.name, WORDS[row.outcome], cell(row.why), _reason(row)] for row in failed]
     everything = [
         [case.model_type, case.cls, _tasks(case), WORDS[row.outcome], row.ops, len(row.errors), len(row.warnings),
          row.loss.partition(":")[0], row.seconds, row.mib]
@@ -51,12 +51,12 @@ def architectures(cases: Sequence[Case], rows: Mapping[str, Row]) -> str:
             _shares([row for _, row in known]),
             _sums([row for _, row in known]),
             "### Not traced to the end\n",
-            _table(["class", "outcome", "words", "looked into"], reasons),
+            table(["class", "outcome", "words", "looked into"], reasons),
             *_losses([row for _, row in known]),
             "### Errors and warnings in one dtype\n",
             _findings([row for _, row in known], confirmed()),
             "### All\n",
-            _table(heads, everything),
+            table(heads, everything),
         ]
     )
 
@@ -65,11 +65,11 @@ def published(rows: Sequence[Row], sources: Mapping[str, str]) -> str:
     """The part on configs as they are published; `sources` says where each comes from."""
     cells = [
         [row.name, sources.get(row.name, ""), WORDS[row.outcome], row.ops, len(row.errors), len(row.warnings),
-         row.seconds, row.mib, _cell(row.why)]
+         row.seconds, row.mib, cell(row.why)]
         for row in rows
     ]  # fmt: skip
     heads = ["folder", "from", "outcome", "operations", "errors", "warnings", "s", "MiB", "what is missing"]
-    return "\n".join([_sums(rows), _table(heads, cells), "### Errors and warnings\n", _findings(rows)])
+    return "\n".join([_sums(rows), table(heads, cells), "### Errors and warnings\n", _findings(rows)])
 
 
 def _findings(rows: Sequence[Row], real: Mapping[str, str] | None = None) -> str:
@@ -80,14 +80,14 @@ def _findings(rows: Sequence[Row], real: Mapping[str, str] | None = None) -> str
         for text in dict.fromkeys((*row.errors, *row.warnings)):
             first = row.name not in told and text in row.errors
             told |= {row.name} if first else set()
-            said.append([row.name, _cell(text), *([_cell((real or {}).get(row.name, "") * first)] if real else [])])
-    return _table(["class", "finding", *(["first error, really run"] if real else [])], said)
+            said.append([row.name, cell(text), *([cell((real or {}).get(row.name, "") * first)] if real else [])])
+    return table(["class", "finding", *(["first error, really run"] if real else [])], said)
 
 
 def _losses(rows: Sequence[Row]) -> list[str]:
     """Where labels could be made and no loss came of them, with the model's words; nothing where there is none."""
-    said = [[row.name, _cell(row.loss.partition(": ")[2])] for row in rows if row.loss.startswith("not taken")]
-    return ["### No loss of the labels that were made\n", _table(["class", "words"], said)] if said else []
+    said = [[row.name, cell(row.loss.partition(": ")[2])] for row in rows if row.loss.startswith("not taken")]
+    return ["### No loss of the labels that were made\n", table(["class", "words"], said)] if said else []
 
 
 def _shares(rows: Sequence[Row]) -> str:
@@ -129,11 +129,12 @@ def _tasks(case: Case) -> str:
     return ", ".join(task.removeprefix("MODEL_FOR_").replace("_", " ").lower() for task in case.tasks)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that cannot break a table."""
     return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;")[:300]
 
 
-def _table(heads: list[str], rows: Sequence[Sequence[object]]) -> str:
+def table(heads: list[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows under heads."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"

@@ -1,0 +1,1 @@
+"""Public remote codes, each traced with the one command that a person would type, and checked by real runs."""

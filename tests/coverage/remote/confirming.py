@@ -1,0 +1,203 @@
+"""`python -m tests.coverage.remote.confirming DIR [PATTERN]`: really runs a small model of each code with findings.
+
+The class is built from the same code with small numbers, saved, loaded by from_pretrained and run on the CPU. An error
+has to be raised with the same words at the same line; a warning's line has to give the dtypes that the trace gives,
+operation by operation. The folders' code is run for real: only what you would load yourself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+from transformers.utils import logging
+
+from analyzer import loaders, rules
+from analyzer.capture import Captured, Loaded
+from analyzer.errors import AnalyzerError
+from analyzer.inputs.learning import learned
+from analyzer.ir.plan import Plan
+from analyzer.loaders.remote_code.environment import environment
+from analyzer.propagate import propagate
+from tests.coverage.__main__ import warm_up
+from tests.coverage.remote.__main__ import read
+from tests.coverage.remote.confirmed import KEPT
+from tests.coverage.remote.mirrors import codes, lay_out
+from tests.coverage.remote.small import sizes
+from tests.coverage.remote.tracing import Row
+from tests.coverage.running import forked, limit_memory
+from tests.truth.compare import compare_ops
+from tests.truth.running import How, Run, real_run, traced_run
+from tests.versions import asked
+
+MOST: Final = 400_000_000
+"""Parameters; a larger model is not run."""
+SAME: Final = "raises the same at the same line"
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A small model of a folder as it is reported, and what was found in it, by code and place."""
+
+    loaded: Loaded
+    captured: Captured
+    found: frozenset[str]
+
+
+def main() -> None:
+    """Run each code with findings that is asked for, and keep a line for each finding."""
+    options = argparse.ArgumentParser()
+    options.add_argument("mirrors", type=Path)
+    options.add_argument("pattern", nargs="?", default="")
+    options.add_argument("--rows", type=Path, default=Path("build") / "remote.jsonl")
+    given = options.parse_args()
+    torch.set_num_threads(1)
+    logging.set_verbosity(logging.CRITICAL)
+    warm_up()
+    rows = read(given.rows)
+    for code in codes():
+        row = rows.get(code.title)
+        if row is None or not (row.errors or row.warnings) or not re.search(given.pattern, code.title):
+            continue
+        with tempfile.TemporaryDirectory() as place:
+            if lay_out(code, given.mirrors, Path(place)) is None:
+                said, *_ = forked(partial(_said, row, Path(place)))  # a real model may take long, or end the process
+            else:
+                said = ""
+        told = json.loads(said) if said else dict.fromkeys(findings(row), "the real run did not end")
+        for finding, words in told.items():
+            print(f"{code.title} {finding}: {words}", flush=True)
+            with KEPT.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"name": f"{code.title} {finding}", "said": words}) + "\n")
+
+
+def findings(row: Row) -> list[str]:
+    """The texts of what was found, each once."""
+    return list(dict.fromkeys((*row.errors, *row.warnings)))
+
+
+def _said(row: Row, folder: Path) -> str:
+    limit_memory()
+    try:
+        return json.dumps(confirm(row, folder))
+    except Exception as error:
+        return json.dumps(dict.fromkeys(findings(row), f"could not be run: {type(error).__name__}: {error}"[:200]))
+
+
+def confirm(row: Row, folder: Path) -> dict[str, str]:
+    """Finding -> what a small real model does there, in words."""
+    plan = Plan(device="cpu")
+    stubs = stood_in(row.hint)
+    wanted = {_key(text) for text in findings(row)}
+    with environment("cpu", stubs, trust=True):
+        best: Small | None = None
+        for settings in sizes(json.loads((folder / "config.json").read_text())):
+            (folder / "config.json").write_text(json.dumps(settings))
+            with suppress(AnalyzerError):
+                small = _reported(folder, plan)
+                if best is None or len(small.found & wanted) > len(best.found & wanted):
+                    best, kept = small, settings
+        if best is None:
+            return dict.fromkeys(findings(row), "no small model of it is traced")
+        (folder / "config.json").write_text(json.dumps(kept))
+        return _compared(row, folder, plan, best)
+
+
+def _reported(folder: Path, plan: Plan) -> Small:
+    loaded, captured = learned(loaders.load(folder, plan, trust_remote_code=True), plan)
+    flow = propagate(captured.graph, plan, inventory=loaded.inventory)
+    found = frozenset(f"{one.code} {one.file}:{one.line}" for one in rules.check(flow))
+    return Small(loaded, captured, found)
+
+
+def _compared(row: Row, folder: Path, plan: Plan, small: Small) -> dict[str, str]:
+    model, how = _real(small.loaded, folder)
+    if model is None:
+        return dict.fromkeys(findings(row), how)
+    real = _named(real_run(model, small.loaded.inputs, How()), folder)
+    loaded = loaders.load(folder, plan, trust_remote_code=True)
+    traced, _ = traced_run(replace(loaded, inputs=small.loaded.inputs), plan)
+    return {text: _verdict(text, real, traced, small) + how for text in findings(row)}
+
+
+def _named(run: Run, folder: Path) -> Run:
+    """The run with the folder's own lines as they are reported."""
+    own = f"{folder}/"
+    raised = run.raised and replace(run.raised, place=run.raised.place.removeprefix(own))
+    return Run(tuple(replace(op, place=op.place.removeprefix(own)) for op in run.ops), raised)
+
+
+def _verdict(text: str, real: Run, traced: Run, small: Small) -> str:
+    """What the two runs say of one finding."""
+    place = text.rpartition(" at ")[2]
+    if _key(text) not in small.found:
+        return "not found in a small model on the CPU"
+    if traced.raised and traced.raised.place == place:
+        if real.raised is None:
+            return f"NOT CONFIRMED: the real one runs; reported: {traced.raised.words}"
+        same = (real.raised.words, real.raised.place) == (traced.raised.words, traced.raised.place)
+        return SAME if same else f"NOT CONFIRMED: raises {real.raised.words} at {real.raised.place}"
+    _, wrong, _ = compare_ops(_at(real, place), _at(traced, place))
+    count = len(_at(real, place).ops)
+    if wrong or not count:
+        return f"NOT CONFIRMED: {wrong[0] if wrong else 'nothing is really run at the line'}"
+    return f"the {count} operations at the line really give these dtypes"
+
+
+def _at(run: Run, place: str) -> Run:
+    return Run(tuple(replace(op, forms=()) for op in run.ops if op.place == place))
+
+
+def _key(text: str) -> str:
+    return f"{text.split(' ', 1)[0]} {text.rpartition(' at ')[2]}"
+
+
+def stood_in(hint: str) -> tuple[str, ...]:
+    """The packages that a hint stands in for.
+
+    >>> stood_in("--stub flash_attn,decord")
+    ('flash_attn', 'decord')
+    """
+    words = hint.split()
+    return tuple(name for flag, names in pairwise(words) if flag == "--stub" for name in names.split(","))
+
+
+def _real(loaded: Loaded, folder: Path) -> tuple[nn.Module | None, str]:
+    """The same class with real weights, as from_pretrained loads it; how it was made where it does not, or why not."""
+    cls, config = type(loaded.module), loaded.module.config
+    size = sum(one.numel() for one in loaded.module.parameters())
+    if size > MOST:
+        return None, f"not run: {size / 1e9:.1f} G parameters"
+    torch.manual_seed(0)
+    for make in (_loaded, _constructed):
+        with suppress(Exception):
+            return make(cls, config, folder).eval(), "" if make is _loaded else ", built by its constructor"
+    return None, "the real class cannot be built"
+
+
+def _loaded(cls: Any, config: Any, folder: Path) -> nn.Module:
+    torch.save(cls(config).state_dict(), folder / "pytorch_model.bin")
+    return cls.from_pretrained(folder, config=config, **asked(None))
+
+
+def _constructed(cls: Any, config: Any, folder: Path) -> nn.Module:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(config, "dtype", None) or getattr(config, "torch_dtype", None) or before)
+    try:
+        return cls(config)
+    finally:
+        torch.set_default_dtype(before)
+
+
+if __name__ == "__main__":
+    main()
