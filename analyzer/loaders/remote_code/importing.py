@@ -222,8 +222,6 @@ def _without(top: str) -> str:
     return pinned if top in NEVER else f"{pinned}, or trace without it: --stub {top}"
 
 
-
-
 def _line(error: BaseException, root: Path) -> str:
     """The innermost line inside the model folder, else the innermost outside torch, as file:line."""
     places = SourceLines(nn.Module(), plain_path(root))

@@ -28,7 +28,7 @@ _VERSION: Final = "9999.0"
 class StandInUsed(Exception):
     """What is not there is really needed; `hint` says what to do."""
 
-    def __init__(self, words: str, hint: str) -> None:
+    def __init__(self, words: str, hint: str = "") -> None:
         super().__init__(words)
         self.hint = hint
 
