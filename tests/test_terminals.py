@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pty
 import re
 import shlex
 import subprocess
@@ -104,6 +103,7 @@ def test_help_has_examples_that_parse_and_fits_80_columns(
 @pytest.fixture
 def screen() -> Iterator[tuple[io.TextIOWrapper, Callable[[], str]]]:
     """A terminal to write to, and what closes it and says all that it was given."""
+    pty = pytest.importorskip("pty", reason="POSIX alone makes terminals")
     ours, theirs = pty.openpty()
     seen: list[bytes] = []
 

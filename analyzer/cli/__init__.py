@@ -103,10 +103,17 @@ def _signalled(number: int, _: object) -> None:
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        from importlib.metadata import version
-
-        click.echo(f"analyze {__version__} (torch {version('torch')}, transformers {version('transformers')})")
+        click.echo(f"analyze {__version__} (torch {_installed('torch')}, transformers {_installed('transformers')})")
         context.exit()
+
+
+def _installed(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:  # the worker may have another interpreter
+        return "not installed"
 
 
 class _ReaderLeft(Exception):

@@ -23,7 +23,7 @@ _DATE: Final = re.compile(rb"(?<=/CreationDate \(D:)\d{14}")
 _PROGRAM: Final = (
     "import sys; sys.path[:] = [path for path in sys.path if path]; "  # the working directory may be a stranger's
     "import pygraphviz; "
-    "sys.stdout.buffer.write(pygraphviz.AGraph(sys.stdin.read()).draw(format=sys.argv[1], prog='dot'))"
+    "sys.stdout.buffer.write(pygraphviz.AGraph(sys.stdin.buffer.read().decode()).draw(format=sys.argv[1], prog='dot'))"
 )
 
 

@@ -6,7 +6,6 @@ import inspect
 import json
 import os
 import re
-import resource
 import signal
 import tempfile
 import traceback
@@ -14,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 import transformers
@@ -27,6 +26,9 @@ from analyzer.ir.plan import Plan
 from analyzer.propagate import propagate
 from analyzer.running.forward import capture
 from tests.coverage.cases import Case, config_of
+
+if TYPE_CHECKING:
+    import resource
 
 SECONDS: Final = 60
 TRACED, PARTIAL, INPUTS, BUILD, LIMIT, NO_DEFAULT = "traced", "partial", "inputs", "build", "limit", "no default"
@@ -169,6 +171,8 @@ def lacking(why: str) -> str:
 
 def limit_memory() -> None:
     """No more than 8 GiB of address space beyond what is there, so that a runaway ends and not the machine."""
+    import resource
+
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + (8 << 30), resource.RLIM_INFINITY))
 

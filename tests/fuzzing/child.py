@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -25,7 +24,7 @@ FACTS: Final = "facts"
 """The file that tells about workers: `worker PID`, `peak KIB`, `ran`."""
 STUCK: Final = "stuck"
 """The file that holds where the front or the worker was when it had to be ended, innermost call first."""
-ASKED: Final = signal.SIGUSR1
+ASKED: Final = getattr(signal, "SIGUSR1", signal.SIGTERM)
 """The signal on which either writes that."""
 _MOMENT: Final = 0.2
 OUT, ERR = "stdout", "stderr"
@@ -71,6 +70,8 @@ def _settle(place: Place) -> None:
     os.environ.update(TMPDIR=str(tmp), HOME=str(home), COLUMNS="200")
     tempfile.tempdir = None
     faulthandler.register(ASKED, file=os.open(place.root / STUCK, os.O_CREAT | os.O_WRONLY), all_threads=False)
+    import resource
+
     resource.setrlimit(resource.RLIMIT_AS, (_SPACE, _SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

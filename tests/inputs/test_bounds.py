@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -31,6 +31,7 @@ class Elements(nn.Module):
 
 
 def test_a_sequence_without_end_is_never_made() -> None:
+    resource = pytest.importorskip("resource", reason="POSIX alone tells the memory of a process")
     module, before = Elements(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     inputs = {"input_ids": torch.zeros(1, 4, dtype=torch.long), "pixel_values": torch.zeros(1, 3, 4, 4)}
     _, captured = learned(loaded_with(module, inputs), Plan(device="cpu"))

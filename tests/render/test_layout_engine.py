@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.render.svg import layout
 from tests.worker.models import written
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +74,17 @@ def test_among_a_persons_own_packages(tmp_path: Path) -> None:
     done = _run(Path(sys._base_executable), "-c", SAY, PYTHONUSERBASE=str(tmp_path))  # type: ignore[attr-defined]
     own = Path(sys.base_prefix, "bin", ENGINE)  # where this Python may have one itself
     assert Path(done.stdout.strip()) == (own if own.is_file() else tmp_path / "bin" / ENGINE), done.stderr
+
+
+def test_a_page_has_the_letters_of_its_names_in_any_code_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = 'digraph { a [label="Größe → 模型"] }'.encode()
+    usual = layout(source, "svg"), _undated(layout(source, "pdf"))
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    assert (layout(source, "svg"), _undated(layout(source, "pdf"))) == usual
+
+
+def _undated(pdf: bytes) -> bytes:
+    return re.sub(rb"/CreationDate.*", b"", pdf)
 
 
 def test_none_is_told_with_what_helps_and_is_not_green(bare: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import ctypes
 import errno
 import json
 import os
-import resource
 import signal
 import socket
 import struct
@@ -21,6 +20,9 @@ from collections.abc import Callable
 from analyzer.worker.confinement import Rules, confine, interpreter_paths, landlock, model_paths
 from tests.worker.file_escapes import READING, WRITING, Escape
 from tests.worker.place import SECRET, Place, buffer, call, from_text, succeed
+
+if sys.platform != "win32":  # where the names of the ways are asked for all the same
+    import resource
 
 # The network.
 

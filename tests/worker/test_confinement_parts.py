@@ -56,6 +56,20 @@ def test_a_home_on_the_import_path_is_not_opened(tmp_path: Path, monkeypatch: py
     assert added == {str(package)}
 
 
+def test_packages_that_are_links_are_read_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, packages, strange = tmp_path / "store", tmp_path / "site-packages", tmp_path / "project"
+    for folder in (store / "whole", store / "parts", packages / "parts", strange, tmp_path / "private"):
+        folder.mkdir(parents=True)
+    (store / "parts" / "__init__.py").touch()
+    (packages / "whole").symlink_to(store / "whole")
+    (packages / "parts" / "__init__.py").symlink_to(store / "parts" / "__init__.py")
+    (strange / "taken").symlink_to(tmp_path / "private")  # a folder of code that is on the path, and no installer's
+    monkeypatch.setattr(sys, "path", [str(packages), str(strange)])
+    found = interpreter_paths()
+    assert {str(store / "whole"), str(store / "parts")} <= {*found}
+    assert str(tmp_path / "private") not in found and str(store) not in found
+
+
 def test_a_links_target_is_read_if_it_is_weights(tmp_path: Path) -> None:
     model = tmp_path / "model"
     (model / "unet").mkdir(parents=True)
