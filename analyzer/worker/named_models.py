@@ -12,7 +12,7 @@ from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import is_file, is_folder, parse_json, read_small
-from analyzer.foreign.hub_cache import HubId, cached, read_id, refs
+from analyzer.foreign.hub_cache import LENT, HubId, cached, read_id, refs
 from analyzer.foreign.links import is_own
 from analyzer.plans.adapter_bases import candidates, in_reach
 from analyzer.worker.confinement import is_too_wide
@@ -21,8 +21,6 @@ from analyzer.worker.readable import bases
 
 _QUOTED: Final = re.compile(r"""["']((?:[\w.-]+/)?[\w.-]+?)(?:--[\w.]+)?["']""", re.ASCII)
 """A text that may name a repository, also one that has a class: `owner/name--module.Class`."""
-_LENT: Final = (".json", ".py", ".txt", ".model", ".jinja", ".tiktoken")
-"""Suffixes of files that are lent: config, code and tokenizer. Weights never are."""
 _ENTRIES: Final = 5000
 """Files below a folder that are looked at."""
 _FILES: Final = 100
@@ -133,7 +131,7 @@ def _beside(root: Path, name: str) -> Path | None:
 def _small(folder: Path) -> tuple[tuple[str, str], ...]:
     """Name and real place of each file of a repository that is lent."""
     real = os.path.realpath
-    there = (file for file in _files(folder) if file.suffix in _LENT and _is_plain(file))
+    there = (file for file in _files(folder) if file.suffix in LENT and _is_plain(file))
     return tuple((file.relative_to(folder).as_posix(), real(file)) for file in islice(there, _FILES))
 
 

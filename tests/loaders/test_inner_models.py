@@ -152,7 +152,16 @@ def test_weights_that_the_code_reads_itself_are_named(hub: Path, tmp_path: Path)
     root = Code(imports=IMPORTS, init='torch.load(huggingface_hub.hf_hub_download("org/tower", "w.pth"))').write(
         tmp_path
     )
-    with pytest.raises(AnalyzerError, match=r"reads the weights w\.pth of org/tower, which are not opened"):
+    with pytest.raises(AnalyzerError, match=r"reads weights w\.pth of org/tower, which is not opened"):
+        load(root, Plan(), trust_remote_code=True)
+
+
+def test_a_file_that_the_cache_lacks_is_named(hub: Path, tmp_path: Path) -> None:
+    store(hub, "org/tower", {"config.json": "{}"})
+    root = Code(imports=IMPORTS, init='hf_hub_download("org/tower", "mel_filters.npz")').write(tmp_path)
+    with pytest.raises(
+        AnalyzerError, match=r"reads mel_filters\.npz of org/tower.*download org/tower .mel_filters\.npz"
+    ):
         load(root, Plan(), trust_remote_code=True)
 
 
