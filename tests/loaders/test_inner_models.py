@@ -156,12 +156,17 @@ def test_weights_that_the_code_reads_itself_are_named(hub: Path, tmp_path: Path)
         load(root, Plan(), trust_remote_code=True)
 
 
-def test_a_file_that_the_cache_lacks_is_named(hub: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("vocab.json", r"reads vocab\.json of org/tower, which the .* cache lacks .*download org/tower .vocab\.json."),
+        ("mel.npz", r"reads mel\.npz of org/tower, which is not opened \(put mel\.npz into the model's folder\)"),
+    ],
+)
+def test_a_file_that_the_cache_lacks_is_named(file: str, words: str, hub: Path, tmp_path: Path) -> None:
     store(hub, "org/tower", {"config.json": "{}"})
-    root = Code(imports=IMPORTS, init='hf_hub_download("org/tower", "mel_filters.npz")').write(tmp_path)
-    with pytest.raises(
-        AnalyzerError, match=r"reads mel_filters\.npz of org/tower.*download org/tower .mel_filters\.npz"
-    ):
+    root = Code(imports=IMPORTS, init=f'hf_hub_download("org/tower", "{file}")').write(tmp_path)
+    with pytest.raises(AnalyzerError, match=words):
         load(root, Plan(), trust_remote_code=True)
 
 
