@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +241,23 @@ def test_a_tokenizer_of_the_cache_is_the_real_one(way: str, hub: Path, tmp_path:
     loaded = load(root, Plan(), trust_remote_code=True)
     words: Any = loaded.module.words
     assert words.get_vocab()["ab"] == 2 and not any("tokenizer" in one.what for one in loaded.assumptions)
+
+
+def test_an_inner_model_that_would_be_quantized_is_said_to_be_not(tower: Path, tmp_path: Path) -> None:
+    call = f'CLIPVisionModel.from_pretrained("{tower.as_posix()}", load_in_8bit=True)'
+    root = Code(imports=NAME, init=f"self.tower = {call}").write(tmp_path)
+    assert any("not quantized" in one.value for one in load(root, Plan(), trust_remote_code=True).assumptions)
+
+
+def test_timm_makes_the_same_model_without_its_weights(tmp_path: Path) -> None:
+    if find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    made = 'timm.create_model("vit_tiny_patch16_224", pretrained={}, num_classes=0)'
+    root = Code(imports="import timm", init=f"self.tower = {made.format(True)}").write(tmp_path)
+    stubs = () if find_spec("torchvision") else ("torchvision",)
+    taught = load(root, Plan(), trust_remote_code=True, stubs=stubs).module
+    file = root / "modeling_own.py"
+    file.write_text(file.read_text().replace("pretrained=True", "pretrained=False"))
+    plain = load(root, Plan(), trust_remote_code=True, stubs=stubs).module
+    named = {name: (p.dtype, p.shape) for name, p in plain.named_parameters()}
+    assert {name: (p.dtype, p.shape) for name, p in taught.named_parameters()} == named

@@ -177,6 +177,7 @@ def test_a_hub_id_is_traced_with_a_model_that_it_names(
 def test_an_adapter_finds_its_base_in_the_cache(
     hub: Path, llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("peft")
     store_folder(hub, "org/base", llama)
     adapter = tmp_path / "lora"
     adapter.mkdir()
