@@ -261,3 +261,11 @@ def test_timm_makes_the_same_model_without_its_weights(tmp_path: Path) -> None:
     plain = load(root, Plan(), trust_remote_code=True, stubs=stubs).module
     named = {name: (p.dtype, p.shape) for name, p in plain.named_parameters()}
     assert {name: (p.dtype, p.shape) for name, p in taught.named_parameters()} == named
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
+    root = Code(imports=NAME, init='self.tower = CLIPVisionModel.from_pretrained("/no/where/clip-vit")').write(tmp_path)
+    with pytest.raises(
+        AnalyzerError, match=r"modeling_own\.py:\d+: the code loads /no/where/clip-vit, which is not there"
+    ):
+        load(root, Plan(), trust_remote_code=True)

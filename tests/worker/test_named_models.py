@@ -72,6 +72,16 @@ def test_a_folder_beside_comes_before_the_cache(hub: Path, tmp_path: Path) -> No
     assert lent.commit == MAIN
 
 
+def test_a_folder_is_named_by_its_path_too_where_it_lies_near(hub: Path, tmp_path: Path) -> None:
+    beside = _model(tmp_path / "models" / "tower")
+    (beside / "model.safetensors").write_text("x")
+    model = _model(tmp_path / "models" / "m", modeling=f"'{beside}'")
+    (lent,) = named_models([TraceRequest(str(model))])
+    assert (lent.name, lent.files) == ("", (("config.json", str(beside / "config.json")),))
+    put(tmp_path / "scratch", [lent])
+    assert not (tmp_path / "scratch").exists()
+
+
 @pytest.mark.parametrize("name", ["../secret", "{tmp}/secret", "secret", ".", "..", "org/../secret", "x" * 500])
 def test_other_folders_stay_closed(name: str, hub: Path, tmp_path: Path) -> None:
     _model(tmp_path / "secret")

@@ -30,6 +30,11 @@ def missing_model(error: BaseException, where: str) -> AnalyzerError | None:
     found = [_asked(one) for one in _chain(error)]
     name, file = max(found, key=lambda one: (bool(one[0]), bool(one[1])))
     wanted = read_id(name)
+    if wanted is None and name.startswith((".", "/")):
+        return AnalyzerError(
+            f"{where}: the code loads {name}, which is not there or not to be read",
+            hint="put that model's folder beside this one, and let the code or config.json name its path or its hub id",
+        )
     if wanted is None:
         thing = f"'{name}'" if name else "something"
         return AnalyzerError(
