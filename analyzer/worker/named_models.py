@@ -12,7 +12,7 @@ from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import is_file, is_folder, parse_json, read_small
-from analyzer.foreign.hub_cache import LENT, HubId, cached, read_id, refs
+from analyzer.foreign.hub_cache import LENT, HubId, cached, caches, read_id, refs
 from analyzer.foreign.links import is_own
 from analyzer.plans.adapter_bases import candidates, in_reach
 from analyzer.worker.confinement import is_too_wide
@@ -77,10 +77,11 @@ def _named_by(model: Path) -> Iterator[Lent]:
     """What a model names, and what that names in turn."""
     root = model if is_folder(model) else model.parent
     seen: set[str] = set()
+    there = _cached_names()
     texts = [_text(file) for file in _sources(model)]
     while texts and len(seen) < _REPOSITORIES:
         for name in _names(texts.pop(0)):
-            if name in seen or len(seen) >= _REPOSITORIES or (lent := _lent(root, name)) is None:
+            if name in seen or len(seen) >= _REPOSITORIES or (lent := _lent(root, name, there)) is None:
                 continue
             seen.add(name)
             yield lent
@@ -108,7 +109,12 @@ def _names(text: str) -> Iterator[str]:
     return islice(dict.fromkeys(found[1] for found in _QUOTED.finditer(text)), _NAMES)
 
 
-def _lent(root: Path, name: str) -> Lent | None:
+def _cached_names() -> frozenset[str]:
+    """The names of the folders of all repositories in the local caches."""
+    return frozenset(one.name for cache in caches(os.environ) if is_folder(cache) for one in cache.iterdir())
+
+
+def _lent(root: Path, name: str, there: frozenset[str]) -> Lent | None:
     """What is lent of the repository of this name; a folder beside the model comes before the cache."""
     if name.startswith((".", "/")):
         folder = next(_near(root, [Path(name)]), None)
@@ -119,7 +125,7 @@ def _lent(root: Path, name: str) -> Lent | None:
     if "/" in name and (near := next(_near(root, candidates(root, name)), None)) is not None:
         return Lent(name, _BESIDE, (), _small(near))
     try:
-        place = cached(wanted)
+        place = cached(wanted) if wanted.folder in there else None
     except AnalyzerError:
         return None
     if place is None:
