@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from shutil import copyfile
 from typing import Final
 
 from analyzer.errors import AnalyzerError
@@ -69,8 +69,17 @@ def put(scratch: Path, lent: Iterable[Lent]) -> None:
         for name, real in one.files:
             link = place / "snapshots" / one.commit / name
             link.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                link.symlink_to(real)
+            if not link.exists():
+                _link(link, Path(real))
+
+
+def _link(link: Path, real: Path) -> None:
+    """A link; on Windows, where most people may make none, a copy of a file."""
+    try:
+        link.symlink_to(real)
+    except OSError:
+        if real.is_file():
+            copyfile(real, link)
 
 
 def _named_by(model: Path) -> Iterator[Lent]:
