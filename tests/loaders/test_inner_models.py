@@ -269,3 +269,14 @@ def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
         AnalyzerError, match=r"modeling_own\.py:\d+: the code loads /no/where/clip-vit, which is not there"
     ):
         load(root, Plan(), trust_remote_code=True)
+
+
+@pytest.mark.parametrize("cls", ["AutoModel", "CLIPVisionModel"])
+def test_a_config_alone_is_enough(cls: str, hub: Path, tmp_path: Path) -> None:
+    config = "CLIPVisionConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)"
+    init = f'self.tower = {cls}.from_pretrained("org/none", config={config})'
+    root = Code(imports="from transformers import AutoModel, CLIPVisionConfig, CLIPVisionModel", init=init).write(
+        tmp_path
+    )
+    loaded = load(root, Plan(), trust_remote_code=True)
+    assert loaded.module.get_submodule("tower").config.hidden_size == 16
