@@ -9,6 +9,7 @@ from torch import nn
 
 from analyzer.actions.trace import examine, run_trace
 from analyzer.errors import AnalyzerError
+from analyzer.foreign.model_place import located
 from analyzer.ir.plan import Plan
 from analyzer.ir.steps import parse_steps
 from analyzer.loaders.request import ModelRequest, silent
@@ -43,7 +44,7 @@ def trace(
             raise AnalyzerError("a model folder takes no args or kwargs", hint="give inputs_file=FILE instead")
         file = Path(inputs_file) if inputs_file is not None else None
         packages, passes = parse_stubs(stubs), parse_steps(steps)
-        return run_trace(ModelRequest(Path(target), plan, trust_remote_code, file, packages, passes))
+        return run_trace(ModelRequest(located(Path(target)), plan, trust_remote_code, file, packages, passes))
     if plan.dtype or plan.to or plan.set or plan.input_dtypes:
         raise AnalyzerError(
             "a plan with dtypes needs a model folder", hint="cast the module and its arguments before tracing"

@@ -26,6 +26,8 @@ _SHORTEST: Final = 4
 """Characters by which a commit may be named."""
 _SMALL_FILES: Final = ("*.json", "*.py", "*.txt", "*.model")
 """Config, code and tokenizer; no weights."""
+LENT: Final = (".json", ".py", ".txt", ".model", ".jinja", ".tiktoken")
+"""Suffixes of the files of other models that a model's code may read: config, code and tokenizer. Weights are none."""
 _RENAMED: Final = (0, 34)
 """The release of huggingface_hub from which `huggingface-cli` is `hf`."""
 

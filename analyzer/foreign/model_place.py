@@ -35,8 +35,7 @@ def located(given: Path, environ: Mapping[str, str] = os.environ) -> Path:
         hint = "give a folder on disk, or a hub id such as ORG/NAME that is in the Hugging Face cache"
         raise AnalyzerError(f"no such folder: {given}", hint=hint)
     where = caches(environ)[0]
-    what = f"{wanted.name} at {wanted.revision}" if wanted.revision else wanted.name
-    said = f"no such folder: {given}, and no {what} in the Hugging Face cache, {where}"
+    said = f"no such folder: {given}, nor is it in the Hugging Face cache, {where}"
     raise AnalyzerError(said, hint=wanted.download())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any, Final
 from analyzer.capture import Loaded
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import check_folder
+from analyzer.foreign.hub_cache import LENT
+from analyzer.foreign.lfs_pointers import how_to_bring, is_pointer_file
 from analyzer.foreign.other_formats import told_of_config, told_of_file, told_of_folder
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
@@ -107,7 +109,15 @@ def load_request(request: ModelRequest) -> Loaded:
             answer(place, request.path, request.plan.device, loading=kind.module != "python_file")
         loaded = replace(loader(request, settings), explains=place.explained)
     said = tuple(Assumption("recipe", note) for note in (*request.plan.notes, *_unprepared(kind, request.plan)))
-    return replace(loaded, assumptions=(*said, *place.assumptions(), *loaded.assumptions))
+    return replace(loaded, assumptions=(*said, *_pointers(request.path), *place.assumptions(), *loaded.assumptions))
+
+
+def _pointers(root: Path) -> Iterator[Assumption]:
+    """The files of a vocabulary that are not there but as pointers; of settings and code that is an error."""
+    files = sorted(root.iterdir()) if root.is_dir() else []
+    for file in files:
+        if file.suffix in LENT and is_pointer_file(file):
+            yield Assumption(f"{file.name} is a git-lfs pointer, not the file", how_to_bring(file), file.name)
 
 
 def _release(root: Path, settings: object) -> str:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from shutil import copyfile
 from typing import Final
 
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import is_file, is_folder, parse_json, read_small
-from analyzer.foreign.hub_cache import HubId, cached, read_id, refs
+from analyzer.foreign.hub_cache import LENT, HubId, cached, caches, read_id, refs
 from analyzer.foreign.links import is_own
 from analyzer.plans.adapter_bases import candidates, in_reach
 from analyzer.worker.confinement import is_too_wide
 from analyzer.worker.protocol import Lent, TraceRequest
 from analyzer.worker.readable import bases
 
-_QUOTED: Final = re.compile(r"""["']((?:[\w.-]+/)?[\w.-]+?)(?:--[\w.]+)?["']""", re.ASCII)
-"""A text that may name a repository, also one that has a class: `owner/name--module.Class`."""
-_LENT: Final = (".json", ".py", ".txt", ".model", ".jinja", ".tiktoken")
-"""Suffixes of files that are lent: config, code and tokenizer. Weights never are."""
+_QUOTED: Final = re.compile(r"""["']((?:[\w.-]+/)?[\w.-]+?|\.{0,2}/[^"'\n]{1,400})(?:--[\w.]+)?["']""", re.ASCII)
+"""A text that may name a repository, also one that has a class, `owner/name--module.Class`; or a folder by its path."""
 _ENTRIES: Final = 5000
 """Files below a folder that are looked at."""
 _FILES: Final = 100
@@ -31,6 +29,8 @@ _REPOSITORIES: Final = 16
 """Repositories that are lent; a model with many towers names five."""
 _NAMES: Final = 20_000
 """Texts of one folder that are looked up."""
+_CONFIG: Final = 64 << 10
+"""Bytes of a config; the largest real ones, with 20,000 labels, name nothing after these."""
 _SMALL: Final = 1 << 20
 """Bytes of a file that is looked at for names."""
 _LARGEST: Final = 64 << 20
@@ -55,13 +55,13 @@ def named_models(requests: Iterable[TraceRequest]) -> tuple[Lent, ...]:
                 found.setdefault(wanted.name, Lent(wanted.name, base.name, (), (("", str(base.resolve())),)))
         for folder in (model, *(base for _, base in bases(model))):
             for lent in _named_by(folder):
-                found.setdefault(lent.name, lent)
+                found.setdefault(lent.name or str(lent.files), lent)
     return tuple(found.values())
 
 
 def put(scratch: Path, lent: Iterable[Lent]) -> None:
     """Make the cache in a scratch folder: links to what is lent, in the layout of a Hugging Face cache."""
-    for one in lent:
+    for one in (one for one in lent if one.name):
         place = scratch / HUB / HubId(one.name).folder
         for ref in dict.fromkeys(("main", *one.refs)):
             (place / "refs" / ref).parent.mkdir(parents=True, exist_ok=True)
@@ -69,18 +69,28 @@ def put(scratch: Path, lent: Iterable[Lent]) -> None:
         for name, real in one.files:
             link = place / "snapshots" / one.commit / name
             link.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                link.symlink_to(real)
+            if not link.exists():
+                _link(link, Path(real))
+
+
+def _link(link: Path, real: Path) -> None:
+    """A link; on Windows, where most people may make none, a copy of a file."""
+    try:
+        link.symlink_to(real)
+    except OSError:
+        if real.is_file():
+            copyfile(real, link)
 
 
 def _named_by(model: Path) -> Iterator[Lent]:
     """What a model names, and what that names in turn."""
     root = model if is_folder(model) else model.parent
     seen: set[str] = set()
+    there = _cached_names()
     texts = [_text(file) for file in _sources(model)]
     while texts and len(seen) < _REPOSITORIES:
         for name in _names(texts.pop(0)):
-            if name in seen or len(seen) >= _REPOSITORIES or (lent := _lent(root, name)) is None:
+            if name in seen or len(seen) >= _REPOSITORIES or (lent := _lent(root, name, there)) is None:
                 continue
             seen.add(name)
             yield lent
@@ -95,7 +105,12 @@ def _sources(model: Path) -> Iterator[Path]:
         beside = sorted(islice(model.parent.glob("*.py"), _FILES)) if model.suffix == ".py" else []
         yield from beside if model in beside else [model, *beside][: len(beside) + 1]
         return
-    yield from islice((file for file in _files(model) if file.suffix in (".json", ".py")), _FILES)
+    yield from islice((file for file in _files(model) if _may_name(file)), _FILES)
+
+
+def _may_name(file: Path) -> bool:
+    """Whether a file is code or a config; a vocabulary is neither."""
+    return file.suffix == ".py" or (file.suffix == ".json" and file.stat().st_size <= _CONFIG)
 
 
 def _names(text: str) -> Iterator[str]:
@@ -103,15 +118,23 @@ def _names(text: str) -> Iterator[str]:
     return islice(dict.fromkeys(found[1] for found in _QUOTED.finditer(text)), _NAMES)
 
 
-def _lent(root: Path, name: str) -> Lent | None:
+def _cached_names() -> frozenset[str]:
+    """The names of the folders of all repositories in the local caches."""
+    return frozenset(one.name for cache in caches(os.environ) if is_folder(cache) for one in cache.iterdir())
+
+
+def _lent(root: Path, name: str, there: frozenset[str]) -> Lent | None:
     """What is lent of the repository of this name; a folder beside the model comes before the cache."""
+    if name.startswith((".", "/")):
+        folder = next(_near(root, [Path(name)]), None)
+        return Lent("", "", (), _small(folder)) if folder is not None else None
     wanted = read_id(name)
     if wanted is None or wanted.revision:
         return None
-    if "/" in name and (near := _beside(root, name)) is not None:
+    if "/" in name and (near := next(_near(root, candidates(root, name)), None)) is not None:
         return Lent(name, _BESIDE, (), _small(near))
     try:
-        place = cached(wanted)
+        place = cached(wanted) if wanted.folder in there else None
     except AnalyzerError:
         return None
     if place is None:
@@ -121,19 +144,18 @@ def _lent(root: Path, name: str) -> Lent | None:
     return Lent(name, place.name, own, _small(place))
 
 
-def _beside(root: Path, name: str) -> Path | None:
-    """A model's folder of that name beside the model, as for the base of an adapter."""
-    for place in candidates(root, name):
+def _near(root: Path, places: Iterable[Path]) -> Iterator[Path]:
+    """Folders of models among these that a model may name, as an adapter may name its base."""
+    for place in places:
         reached = is_folder(place) and in_reach(root, place) and not is_too_wide(place)
         if reached and (place / "config.json").is_file() and place.resolve() != root.resolve():
-            return place
-    return None
+            yield place
 
 
 def _small(folder: Path) -> tuple[tuple[str, str], ...]:
     """Name and real place of each file of a repository that is lent."""
     real = os.path.realpath
-    there = (file for file in _files(folder) if file.suffix in _LENT and _is_plain(file))
+    there = (file for file in _files(folder) if file.suffix in LENT and _is_plain(file))
     return tuple((file.relative_to(folder).as_posix(), real(file)) for file in islice(there, _FILES))
 
 

@@ -120,6 +120,7 @@ class Lent:
     """Another repository of which a worker may read files: where they really lie, and by which names."""
 
     name: str
+    """Its hub id; "" for a folder that is named by its path."""
     commit: str
     refs: tuple[str, ...]
     files: tuple[tuple[str, str], ...]

@@ -151,10 +151,10 @@ def test_folders_of_a_cache_are_their_snapshots(hub: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("org/none", ["no org/none in the Hugging Face cache, {hub}", "download org/none '*.json' '*.py'"]),
-        ("org/none@v1", ["no org/none at v1", "--revision v1"]),
+        ("org/none", ["org/none, nor is it in the Hugging Face cache, {hub}", "download org/none '*.json' '*.py'"]),
+        ("org/none@v1", ["no such folder: org/none@v1", "--revision v1"]),
         ("org/part", ["has no config.json: the cache has a part of org/part only", "download org/part", MAIN]),
-        ("models--org--none", ["no org/none in the Hugging Face cache"]),
+        ("models--org--none", ["models--org--none, nor is it in the Hugging Face cache", "download org/none"]),
         ("nothing", ["no such folder: nothing", "ORG/NAME"]),
         ("a/b/c", ["no such folder: a/b/c", "never fetched"]),
         ("x" * 5000, ["no such folder"]),

@@ -159,10 +159,11 @@ def test_pointers_of_weights_are_a_remark(llama: Path) -> None:
     (llama / "model.safetensors.index.json").write_text(json.dumps(index))
     for name in ("m-1.safetensors", "m-2.safetensors"):
         (llama / name).write_text(POINTER)
+    (llama / "tokenizer.json").write_text(POINTER)
     (llama / ".git").mkdir()
     told = [one for one in load(llama, Plan()).assumptions if "git-lfs" in one.what]
-    assert [one.where for one in told] == ["m-1.safetensors"]
-    assert "lfs pull --include m-1.safetensors" in told[0].value
+    assert sorted(one.where for one in told) == ["m-1.safetensors", "tokenizer.json"]
+    assert all(f"lfs pull --include {one.where}" in one.value for one in told)
 
 
 def test_a_part_of_a_cached_model_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

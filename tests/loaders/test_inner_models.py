@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,21 @@ def test_weights_that_the_code_reads_itself_are_named(hub: Path, tmp_path: Path)
     root = Code(imports=IMPORTS, init='torch.load(huggingface_hub.hf_hub_download("org/tower", "w.pth"))').write(
         tmp_path
     )
-    with pytest.raises(AnalyzerError, match=r"reads the weights w\.pth of org/tower, which are not opened"):
+    with pytest.raises(AnalyzerError, match=r"reads weights w\.pth of org/tower, which is not opened"):
+        load(root, Plan(), trust_remote_code=True)
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("vocab.json", r"reads vocab\.json of org/tower, which the .* cache lacks .*download org/tower .vocab\.json."),
+        ("mel.npz", r"reads mel\.npz of org/tower, which is not opened \(put mel\.npz into the model's folder\)"),
+    ],
+)
+def test_a_file_that_the_cache_lacks_is_named(file: str, words: str, hub: Path, tmp_path: Path) -> None:
+    store(hub, "org/tower", {"config.json": "{}"})
+    root = Code(imports=IMPORTS, init=f'hf_hub_download("org/tower", "{file}")').write(tmp_path)
+    with pytest.raises(AnalyzerError, match=words):
         load(root, Plan(), trust_remote_code=True)
 
 
@@ -226,3 +241,42 @@ def test_a_tokenizer_of_the_cache_is_the_real_one(way: str, hub: Path, tmp_path:
     loaded = load(root, Plan(), trust_remote_code=True)
     words: Any = loaded.module.words
     assert words.get_vocab()["ab"] == 2 and not any("tokenizer" in one.what for one in loaded.assumptions)
+
+
+def test_an_inner_model_that_would_be_quantized_is_said_to_be_not(tower: Path, tmp_path: Path) -> None:
+    call = f'CLIPVisionModel.from_pretrained("{tower.as_posix()}", load_in_8bit=True)'
+    root = Code(imports=NAME, init=f"self.tower = {call}").write(tmp_path)
+    assert any("not quantized" in one.value for one in load(root, Plan(), trust_remote_code=True).assumptions)
+
+
+def test_timm_makes_the_same_model_without_its_weights(tmp_path: Path) -> None:
+    if find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    made = 'timm.create_model("vit_tiny_patch16_224", pretrained={}, num_classes=0)'
+    root = Code(imports="import timm", init=f"self.tower = {made.format(True)}").write(tmp_path)
+    stubs = () if find_spec("torchvision") else ("torchvision",)
+    taught = load(root, Plan(), trust_remote_code=True, stubs=stubs).module
+    file = root / "modeling_own.py"
+    file.write_text(file.read_text().replace("pretrained=True", "pretrained=False"))
+    plain = load(root, Plan(), trust_remote_code=True, stubs=stubs).module
+    named = {name: (p.dtype, p.shape) for name, p in plain.named_parameters()}
+    assert {name: (p.dtype, p.shape) for name, p in taught.named_parameters()} == named
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
+    root = Code(imports=NAME, init='self.tower = CLIPVisionModel.from_pretrained("/no/where/clip-vit")').write(tmp_path)
+    with pytest.raises(
+        AnalyzerError, match=r"modeling_own\.py:\d+: the code loads /no/where/clip-vit, which is not there"
+    ):
+        load(root, Plan(), trust_remote_code=True)
+
+
+@pytest.mark.parametrize("cls", ["AutoModel", "CLIPVisionModel"])
+def test_a_config_alone_is_enough(cls: str, hub: Path, tmp_path: Path) -> None:
+    config = "CLIPVisionConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)"
+    init = f'self.tower = {cls}.from_pretrained("org/none", config={config})'
+    root = Code(imports="from transformers import AutoModel, CLIPVisionConfig, CLIPVisionModel", init=init).write(
+        tmp_path
+    )
+    loaded = load(root, Plan(), trust_remote_code=True)
+    assert loaded.module.get_submodule("tower").config.hidden_size == 16

@@ -72,6 +72,16 @@ def test_a_folder_beside_comes_before_the_cache(hub: Path, tmp_path: Path) -> No
     assert lent.commit == MAIN
 
 
+def test_a_folder_is_named_by_its_path_too_where_it_lies_near(hub: Path, tmp_path: Path) -> None:
+    beside = _model(tmp_path / "models" / "tower")
+    (beside / "model.safetensors").write_text("x")
+    model = _model(tmp_path / "models" / "m", modeling=f"'{beside}'")
+    (lent,) = named_models([TraceRequest(str(model))])
+    assert (lent.name, lent.files) == ("", (("config.json", str(beside / "config.json")),))
+    put(tmp_path / "scratch", [lent])
+    assert not (tmp_path / "scratch").exists()
+
+
 @pytest.mark.parametrize("name", ["../secret", "{tmp}/secret", "secret", ".", "..", "org/../secret", "x" * 500])
 def test_other_folders_stay_closed(name: str, hub: Path, tmp_path: Path) -> None:
     _model(tmp_path / "secret")
@@ -149,18 +159,27 @@ def test_the_worker_reads_what_is_lent_and_no_more(
     assert "2 bytes 2 bytes PermissionError PermissionError" in err
 
 
+_EVERY_WAY = """
+import json, huggingface_hub
+self.tower = AutoModel.from_pretrained("org/tower")
+self.inner = AutoModel.from_pretrained("org/inner", trust_remote_code=True)
+assert json.load(open(huggingface_hub.hf_hub_download("org/tower", "more.json"))) == [1]
+assert "more.json" in os.listdir(huggingface_hub.snapshot_download("org/tower"))
+""".strip()
+
+
 def test_a_hub_id_is_traced_with_a_model_that_it_names(
     hub: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = Code(
-        imports="from transformers import AutoConfig, AutoModel",
-        init='self.tower = AutoModel.from_config(AutoConfig.from_pretrained("org/tower"))',
-    )
+    code = Code(imports="import os\nfrom transformers import AutoModel", init=_EVERY_WAY)
     own = code.write(tmp_path)
     store_folder(hub, "org/model", own)
+    inner = Code(init="pass")
+    (tmp_path / "inner").mkdir()
+    store_folder(hub, "org/inner", inner.write(tmp_path / "inner"))
     settings = {"model_type": "clip_vision_model", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
                 "num_attention_heads": 2, "image_size": 16, "patch_size": 8}  # fmt: skip
-    store(hub, "org/tower", {"config.json": json.dumps(settings)})
+    store(hub, "org/tower", {"config.json": json.dumps(settings), "more.json": "[1]"})
     assert main(["trace", "org/model", "--trust-remote-code"]) == 0
     assert re.search(r"0 errors", capsys.readouterr().out)
 
@@ -168,6 +187,7 @@ def test_a_hub_id_is_traced_with_a_model_that_it_names(
 def test_an_adapter_finds_its_base_in_the_cache(
     hub: Path, llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("peft")
     store_folder(hub, "org/base", llama)
     adapter = tmp_path / "lora"
     adapter.mkdir()

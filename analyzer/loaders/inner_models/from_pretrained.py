@@ -32,6 +32,7 @@ _POPPED: Final = frozenset({
     "disable_mmap", "use_flash_attention_2",
 })  # fmt: skip
 """Keywords of `from_pretrained`, in any release, that neither the config nor the class sees."""
+_PACKED: Final = ("quantization_config", "load_in_8bit", "load_in_4bit")
 _PLACES: Final = ("cache_dir", "revision", "subfolder")
 """Those that say where the config lies."""
 
@@ -71,7 +72,8 @@ class _Answer:
         lend_attention(config, self._device, self._place)
         dtype, how = _dtype(name, config, keywords)
         set_config_dtype(config, dtype)
-        self._note(name, how)
+        packed = any(keywords.get(one) for one in _PACKED) or getattr(config, "quantization_config", None) is not None
+        self._note(name, f"{how}, not quantized" if packed else how)
         model = construct(cls, config, dtype, self._place.note, *args, **rest)
         settle(model, dtype)
         config.name_or_path = str(name)

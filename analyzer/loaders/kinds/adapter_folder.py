@@ -39,7 +39,8 @@ def find_base(root: Path, settings: dict[str, Any], plan: Plan) -> tuple[Path, P
         raise AnalyzerError(f"{root / 'adapter_config.json'} names no base model", hint=hint)
     what = f"the base of {root}, {name}, is neither there nor beside it as {Path(name).name}"
     if (wanted := read_id(name)) is not None and "/" in wanted.name:
-        raise AnalyzerError(f"{what}, nor in the Hugging Face cache", hint=f"{wanted.download()}; or {hint}")
+        hint = f"{wanted.download()}; or give its folder, and this one with --adapter"
+        raise AnalyzerError(f"{what}, nor in the Hugging Face cache", hint=hint)
     raise AnalyzerError(what, hint=hint)
 
 

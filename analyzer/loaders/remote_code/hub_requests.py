@@ -8,7 +8,7 @@ from traceback import walk_tb
 from typing import Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.foreign.hub_cache import HubId, read_id
+from analyzer.foreign.hub_cache import LENT, HubId, cached, read_id
 
 _UNFETCHED: Final = frozenset({
     "LocalEntryNotFoundError", "OfflineModeIsEnabled", "EntryNotFoundError", "RepositoryNotFoundError",
@@ -19,6 +19,7 @@ _UNFETCHED: Final = frozenset({
 _ASKED: Final = ("repo_id", "path_or_repo_id", "pretrained_model_name_or_path", "url", "repo_or_dir")
 """What the functions of these libraries call that which they fetch."""
 _FILE: Final = ("filename", "weights_name")
+_IN_LOADING: Final = "weights are never read: let the constructor make the modules, and leave the file to loading"
 _WEIGHTS: Final = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -29,6 +30,11 @@ def missing_model(error: BaseException, where: str) -> AnalyzerError | None:
     found = [_asked(one) for one in _chain(error)]
     name, file = max(found, key=lambda one: (bool(one[0]), bool(one[1])))
     wanted = read_id(name)
+    if wanted is None and name.startswith((".", "/")):
+        return AnalyzerError(
+            f"{where}: the code loads {name}, which is not there or not to be read",
+            hint="put that model's folder beside this one, and let the code or config.json name its path or its hub id",
+        )
     if wanted is None:
         thing = f"'{name}'" if name else "something"
         return AnalyzerError(
@@ -43,14 +49,27 @@ def is_missing(error: BaseException) -> bool:
 
 
 def _named(wanted: HubId, file: str, where: str) -> AnalyzerError:
-    if file.endswith(_WEIGHTS):
+    if file.endswith(_WEIGHTS) or (_is_cached(wanted) and not file.endswith(LENT)):
+        kind = "weights " if file.endswith(_WEIGHTS) else ""
+        what = f"{where}: the code reads {kind}{file or 'more than the config'} of {wanted.name}, which is not opened"
+        return AnalyzerError(what, hint=_IN_LOADING if kind or not file else f"put {file} into the model's folder")
+    if _is_cached(wanted):
         return AnalyzerError(
-            f"{where}: the code reads the weights {file} of {wanted.name}, which are not opened",
-            hint="weights are never read: let the constructor make the modules, and leave the file to loading",
+            f"{where}: the code reads {file} of {wanted.name}, which the Hugging Face cache lacks",
+            hint=wanted.download(file),
         )
     what = f"{where}: the code loads {wanted.name}, which is not in the Hugging Face cache"
     beside = f"or put its folder beside the model, as {Path(wanted.name).name}"
     return AnalyzerError(what, hint=f"{wanted.download()}; {beside}" if "/" in wanted.name else wanted.download())
+
+
+def _is_cached(wanted: HubId) -> bool:
+    """Whether there is a config of it, so that something else is missing."""
+    try:
+        place = cached(wanted)
+    except AnalyzerError:
+        return True
+    return place is not None and (place / "config.json").is_file()
 
 
 def _is_unfetched(error: BaseException) -> bool:

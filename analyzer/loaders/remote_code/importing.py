@@ -59,10 +59,14 @@ def find_file(root: Path, entry: str) -> Path:
         raise AnalyzerError(f"auto_map entry '{entry}' is not of the form module.Class", hint="correct config.json")
     file = root.joinpath(*module_name.split(".")).with_suffix(".py")
     if not file.is_file():
-        own = repository_of(root.absolute())
-        hint = own.download() if own is not None else "copy the model's .py files too"
-        raise AnalyzerError(f"auto_map names {entry}, but {file} is missing", hint=hint)
+        raise AnalyzerError(f"auto_map names {entry}, but {file} is missing", hint=_copy(root))
     return file
+
+
+def _copy(root: Path) -> str:
+    """How files of code come into a folder that lacks some."""
+    own = repository_of(root.absolute())
+    return own.download() if own is not None else "copy the model's .py files too"
 
 
 def find_repository(root: Path, entry: str) -> tuple[Path, str]:
@@ -202,9 +206,7 @@ def _missing(error: ModuleNotFoundError, root: Path, package: str) -> AnalyzerEr
     top = own.split(".")[0]
     if own != name or (top != own and is_module(root, top)):
         file = own.replace(".", "/") + ".py"
-        return AnalyzerError(
-            f"{where} imports {file}, which is missing in {root}", hint="copy the model's .py files too"
-        )
+        return AnalyzerError(f"{where} imports {file}, which is missing in {root}", hint=_copy(root))
     if top in sys.modules:
         return AnalyzerError(
             f"{where} imports {name}, which the installed {top} does not have",
