@@ -98,7 +98,7 @@ class RequestHandler:
             stubs=request.stubs,
             steps=parse_steps(request.steps),
             progress=self._tell,
-            origin=Origin("", retyped(request), request.beside, request.beside_has),
+            origin=Origin({}, retyped(request), request.beside, request.beside_has),
         )
 
     def _tell(self, text: str) -> None:
