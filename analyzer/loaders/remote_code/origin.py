@@ -13,7 +13,6 @@ from typing import Final
 
 from analyzer.loaders.remote_code.drift import Drift, drift_of
 from analyzer.loaders.remote_code.failing_code import Failing
-from analyzer.loaders.remote_code.guarded_imports import guarded_package
 
 OLDEST: Final = ((4, 36), "4.36.2")
 """The first transformers that a worker runs with, and its last patch."""
@@ -48,8 +47,6 @@ class Origin:
 
         `sure` leaves out errors that were only raised inside of a library.
         """
-        if package := guarded_package(error):
-            return f"it is made where {package} is imported, which is not installed: --stub {package} stands in for it"
         drift = drift_of(Failing(error, tuple(roots), self.settings, building))
         if drift is None or (sure and not drift.sure):
             return ""

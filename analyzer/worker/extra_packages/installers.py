@@ -7,9 +7,10 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,8 @@ _UNREACHED: Final = re.compile(
     r"|name resolution|Connection refused|Network is unreachable|error sending request|Failed to fetch"
 )
 _REASON: Final = re.compile(r"\[Errno -?\d+\] ([\w ]+)|(Connection refused|Network is unreachable|timed out)")
+_CAUSE: Final = re.compile(r"\s+(?:╰─▶|cause:|Caused by:)")
+"""What leads the reason, as uv writes it."""
 _FROM: Final = re.compile(r"satisfies the requirement (?P<what>\S.*?) \(from versions: (?P<there>.*)\)")
 
 
@@ -104,22 +107,17 @@ def reason(lines: Sequence[str], base: Base) -> str:
         there = [one for one in found["there"].split(", ") if one != "none"]
         newest = f"; the newest release with one is {there[-1]}" if there else ""
         return f"there is no wheel of {found['what']} for Python {python} on {base.kind[-1]}{newest}"
-    conflict = list(_after(lines, "The conflict is caused by:"))
-    said = conflict or list(_after(lines, "error:")) or [_plain(one) for one in lines if one.startswith("ERROR:")][:1]
-    return "; ".join(said) or "it does not say why"
+    conflict = _below(lines, "The conflict is caused by:")
+    causes = [_plain(line) for line in lines if _CAUSE.match(line)]
+    errors = [_plain(line) for line in lines if line.lower().startswith("error:")]
+    last = [line.strip() for line in lines if line.strip()][-1:]
+    return "; ".join(conflict or causes or errors[:1] or last) or "it does not say why"
 
 
-def _after(lines: Sequence[str], head: str) -> Iterator[str]:
-    """The indented lines below a line that begins so, or the rest of that line if there is none."""
-    start = next((number for number, line in enumerate(lines) if line.startswith(head)), None)
-    if start is None:
-        return
-    below = []
-    for line in lines[start + 1 :]:
-        if not line.startswith(" "):
-            break
-        below.append(_plain(line))
-    yield from filter(None, below or [_plain(lines[start])])
+def _below(lines: Sequence[str], head: str) -> list[str]:
+    """The indented lines below a line that begins so."""
+    start = next((number + 1 for number, line in enumerate(lines) if line.startswith(head)), len(lines))
+    return [_plain(line) for line in takewhile(lambda line: line.startswith(" "), lines[start:])]
 
 
 def _plain(line: str) -> str:
