@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
+from torch import nn
+
 from analyzer.capture import Loaded
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing.outcomes import tensors
@@ -87,6 +89,9 @@ def hint(error: Exception | Interrupted, failed: Failure, graph: ModelGraph, loa
     if not train and _NO_GRADIENT in str(error):
         return "a backward pass needs --train"
     where = " with --inputs FILE" if loaded.path else ""
+    if type(loaded.module).forward is nn.Module.forward and isinstance(error, NotImplementedError):
+        how = ": say what runs with run(model, inputs) in --inputs FILE" if loaded.path else ""
+        return f"{type(loaded.module).__name__} defines no forward{how}"
     if not failed.entered:
         return f"the model does not take these inputs: give others{where}"
     direct, computed = _inputs(graph, failed.operands)

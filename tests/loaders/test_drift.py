@@ -39,7 +39,7 @@ def _told(code: Code, folder: Path, **known: object) -> str:
     [
         (Code("from transformers.utils import no_such_name"), "has no transformers.utils.no_such_name"),
         (Code("import transformers.models.gone.modeling_gone"), "has no transformers.models.gone"),
-        (Code("import transformers", init="transformers.modeling_utils.gone"), "has no transformers.modeling_utils.gone"),
+        (Code("import transformers", init="transformers.cache_utils.gone"), "has no transformers.cache_utils.gone"),
         (Code(CACHE, forward="DynamicCache().gone_tokens"), "has no DynamicCache.gone_tokens"),
         (Code(CACHE, forward="DynamicCache(gone=1)"), "takes other arguments for DynamicCache.__init__"),
         (Code(CACHE, forward="cache = DynamicCache()\ncache()"), "has another DynamicCache"),
