@@ -51,9 +51,12 @@ def install(
 
 
 def _installer(base: Base, python: Path) -> list[str]:
-    """The command that installs into the environment of `python`, up to what is installed: uv if it is there."""
+    """The command that installs into the environment of `python`, up to what is installed: uv if it is there.
+
+    None may start that Python once packages are in it, as what they want run at its start would run.
+    """
     if uv := shutil.which("uv"):
-        return [uv, "pip", "install", "--python", str(python), "--compile-bytecode"]
+        return [uv, "pip", "install", "--python", str(python)]
     options = ["install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
     for one, release in ((sys.executable, _own_pip()), (base.python, base.release("pip"))):
         if tuple(int(part) for part in re.findall(r"\d+", release)[:2]) >= _SHARED:

@@ -18,16 +18,16 @@ from tests.worker.models import written
 
 LABEL = torch.__version__.partition("+")[2]
 IMPORTS = """
-import iniconfig, tiny, torch
-assert tiny.release == "1.5" and tiny.helped == 3 and iniconfig.release == "0.0.9", iniconfig
+import iniconfig, zz_tiny, torch
+assert zz_tiny.release == "1.5" and zz_tiny.helped == 3 and iniconfig.release == "0.0.9", iniconfig
 assert torch.__file__ == {torch!r}
 try:
-    open(tiny.__file__, "a")
+    open(zz_tiny.__file__, "a")
 except PermissionError:
     pass
 else:
     assert not confined
-x = x * tiny.helped
+x = x * zz_tiny.helped
 """
 
 
@@ -38,14 +38,14 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     for name in ("PIP_CONFIG_FILE", "UV_CONFIG_FILE"):
         monkeypatch.setenv(name, os.devnull)
-    for name, value in {"PIP_NO_INDEX": "1", "UV_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder),
+    for name, value in {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1", "PIP_FIND_LINKS": str(folder),
                         "UV_FIND_LINKS": str(folder), "XDG_CACHE_HOME": str(tmp_path / "cache")}.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     mark = f"import pathlib; pathlib.Path({str(tmp_path / 'mark')!r}).touch()\n"
-    tiny = {"tiny/__init__.py": "from helper import helped\nrelease = '1.5'\n", "tiny.pth": mark}
-    wheel(folder, "tiny", "1.5", tiny, needs="helper>=2")
-    wheel(folder, "tiny", "2.0", {"tiny/__init__.py": ""}, needs="torch>=99")
-    wheel(folder, "helper", "2.1", {"helper.py": "helped = 3\n"})
+    zz_tiny = {"zz_tiny/__init__.py": "from zz_helper import helped\nrelease = '1.5'\n", "zz_tiny.pth": mark}
+    wheel(folder, "zz_tiny", "1.5", zz_tiny, needs="zz_helper>=2")
+    wheel(folder, "zz_tiny", "2.0", {"zz_tiny/__init__.py": ""}, needs="torch>=99")
+    wheel(folder, "zz_helper", "2.1", {"zz_helper.py": "helped = 3\n"})
     wheel(folder, "iniconfig", "0.0.9", {"iniconfig/__init__.py": "release = '0.0.9'\n"})
     return folder
 
@@ -56,11 +56,11 @@ def _kept(tmp_path: Path) -> list[Path]:
 
 def test_packages_are_there_for_the_model_and_run_nowhere_else(index: Path, tmp_path: Path) -> None:
     body = IMPORTS.format(torch=torch.__file__).replace("confined", str(sys.platform == "linux"))
-    asked = ["trace", written(tmp_path, body), "--with", "tiny==1.5", "--with", "iniconfig==0.0.9"]
+    asked = ["trace", written(tmp_path, body), "--with", "zz-tiny==1.5", "--with", "iniconfig==0.0.9"]
     assert main(asked) == 0
     (kept,) = _kept(tmp_path)
     assert {one.name for one in kept.glob("*.dist-info")} == {
-        "tiny-1.5.dist-info", "helper-2.1.dist-info", "iniconfig-0.0.9.dist-info",
+        "zz_tiny-1.5.dist-info", "zz_helper-2.1.dist-info", "iniconfig-0.0.9.dist-info",
     }  # fmt: skip
     for file in index.iterdir():
         file.unlink()
@@ -69,18 +69,18 @@ def test_packages_are_there_for_the_model_and_run_nowhere_else(index: Path, tmp_
 
 
 def test_the_other_commands_have_them_too(index: Path, tmp_path: Path) -> None:
-    model = written(tmp_path, "import helper\nassert helper.helped == 3")
+    model = written(tmp_path, "import zz_helper\nassert zz_helper.helped == 3")
     for name, *more in (["check"], ["fix"], ["diff", "--b", "to=float32"]):
-        assert main([name, model, *more, "--with", "helper"]) == 0
+        assert main([name, model, *more, "--with", "zz_helper"]) == 0
         assert main([name, model, *more]) == 2
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ("tiny==3", "tiny==3"),
+        ("zz-tiny==3", "zz-tiny==3"),
         ("no-such-package", "no-such-package"),
-        ("tiny==2.0", "torch"),
+        ("zz-tiny==2.0", "torch"),
         ("built==1.0", "built"),
     ],
 )
@@ -122,25 +122,25 @@ def test_a_making_that_is_interrupted_leaves_nothing_and_the_next_tells_how_far_
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(cache, "install", interrupted)
-        packages_folder(["helper"], sys.executable, lambda _: None)
+        packages_folder(["zz_helper"], sys.executable, lambda _: None)
     assert not _kept(tmp_path)
     said: list[str] = []
-    assert (packages_folder(["helper"], sys.executable, said.append) / "helper.py").exists()
-    assert said[0] == "installing helper" and len(said) > 1
-    packages_folder(["helper"], sys.executable, lambda text: pytest.fail(text))
+    assert (packages_folder(["zz_helper"], sys.executable, said.append) / "zz_helper.py").exists()
+    assert said[0] == "installing zz_helper" and len(said) > 1
+    packages_folder(["zz_helper"], sys.executable, lambda text: pytest.fail(text))
 
 
 def test_two_at_once_make_one(index: Path, tmp_path: Path) -> None:
     found: list[Path] = []
     both = [
-        threading.Thread(target=lambda: found.append(packages_folder(["helper"], sys.executable, lambda _: None)))
+        threading.Thread(target=lambda: found.append(packages_folder(["zz_helper"], sys.executable, lambda _: None)))
         for _ in range(2)
     ]
     for one in both:
         one.start()
     for one in both:
         one.join()
-    assert found == _kept(tmp_path) * 2 and (found[0] / "helper.py").exists()
+    assert found == _kept(tmp_path) * 2 and (found[0] / "zz_helper.py").exists()
 
 
 def test_a_real_package_of_the_public_index(
