@@ -101,20 +101,28 @@ def _run(command: Sequence[str], folder: Path, tell: Callable[[str], None]) -> t
 
 def reason(lines: Sequence[str], base: Base) -> str:
     """Why an installer failed, from what it said."""
-    if unreached := next((line for line in lines if _UNREACHED.search(line)), None):
-        why = _REASON.search(unreached)
-        words = next((one for one in why.groups() if one), "") if why else ""
-        return f"no package index can be reached{f' ({words.strip()})' if words else ''}"
-    if found := next(filter(None, map(_FROM.search, lines)), None):
-        python = ".".join(map(str, base.version[:2]))
-        there = [one for one in found["there"].split(", ") if one != "none"]
-        newest = f"; the newest release with one is {there[-1]}" if there else ""
-        return f"there is no wheel of {found['what']} for Python {python} on {base.kind[-1]}{newest}"
-    conflict = _below(lines, "The conflict is caused by:")
+    said = _no_index(lines) or _no_wheel(lines, base) or "; ".join(_below(lines, "The conflict is caused by:"))
     causes = [_plain(line) for line in lines if _CAUSE.match(line)]
     errors = [_plain(line) for line in lines if line.lower().startswith("error:")]
-    last = [line.strip() for line in lines if line.strip()][-1:]
-    return "; ".join(conflict or causes or errors[:1] or last) or "it does not say why"
+    last = [line.strip() for line in lines if line.strip()]
+    return said or "; ".join(causes or errors[:1] or last[-1:]) or "it does not say why"
+
+
+def _no_index(lines: Sequence[str]) -> str:
+    unreached = next((line for line in lines if _UNREACHED.search(line)), None)
+    why = _REASON.search(unreached) if unreached else None
+    words = f" ({why.group(why.lastindex or 0).strip()})" if why else ""
+    return f"no package index can be reached{words}" if unreached else ""
+
+
+def _no_wheel(lines: Sequence[str], base: Base) -> str:
+    found = next(filter(None, map(_FROM.search, lines)), None)
+    if found is None:
+        return ""
+    there = [one for one in found["there"].split(", ") if one != "none"]
+    newest = f"; the newest release with one is {there[-1]}" if there else ""
+    python = ".".join(map(str, base.version[:2]))
+    return f"there is no wheel of {found['what']} for Python {python} on {base.kind[-1]}{newest}"
 
 
 def _below(lines: Sequence[str], head: str) -> list[str]:

@@ -130,7 +130,10 @@ def test_a_making_that_is_interrupted_leaves_nothing_and_the_next_tells_how_far_
     packages_folder(["zz_helper"], sys.executable, lambda text: pytest.fail(text))
 
 
-def test_two_at_once_make_one(index: Path, tmp_path: Path) -> None:
+def test_two_at_once_make_one_and_what_was_left_half_made_goes(index: Path, tmp_path: Path) -> None:
+    half = tmp_path / "cache" / "analyze" / "packages" / ".making-x"
+    half.mkdir(parents=True)
+    os.utime(half, (0, 0))
     found: list[Path] = []
     both = [
         threading.Thread(target=lambda: found.append(packages_folder(["zz_helper"], sys.executable, lambda _: None)))
@@ -141,6 +144,12 @@ def test_two_at_once_make_one(index: Path, tmp_path: Path) -> None:
     for one in both:
         one.join()
     assert found == _kept(tmp_path) * 2 and (found[0] / "zz_helper.py").exists()
+
+
+def test_a_release_that_is_too_old_is_told(index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wheel(index, "transformers", "4.35.2", {})
+    assert main(["trace", written(tmp_path), "--with", "transformers==4.35.2"]) == 2
+    assert "has transformers 4.35.2, and analyze runs with 4.36 and later" in capsys.readouterr().err
 
 
 def test_a_real_package_of_the_public_index(
