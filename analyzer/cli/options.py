@@ -63,6 +63,7 @@ class _Bound(_FloatType):
         return number
 
 
+_ADAPTER: Final = "give a folder with an adapter_config.json"
 _MODEL: Final = click.argument("model_dir", type=click.Path(path_type=Path))
 _OPTIONS: Final = (
     click.option("--recipe", "recipes", multiple=True, type=click.Path(path_type=Path), metavar="F",
@@ -150,24 +151,24 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
         def ask(model: Path) -> Asked:
             model = located(model)
             _check(inputs, recipes)
-            if adapter is not None and not adapter.is_dir():
-                hint = "give a folder with an adapter_config.json"
-                raise AnalyzerError(f"no such adapter folder: {adapter}", hint=hint)
-            _check_exclusive(steps, twice, only, inputs)
-            if scope and not (autocast or recipes or plan_file):
-                raise AnalyzerError("--scope says what autocast is around", hint="give --autocast too")
-            if python == "":
-                raise AnalyzerError("--python names no interpreter", hint="such as --python .venv/bin/python")
-            if plan_file is not None and recipes:
-                hint = "a plan file says all that a recipe does"
-                raise AnalyzerError("--plan and --recipe exclude each other", hint=hint)
-            if in_process and packages:
-                raise AnalyzerError("--in-process and --with exclude each other", hint="leave one of them out")
+            around = autocast or recipes or plan_file
+            _refuse(
+                (adapter is not None and not adapter.is_dir(), f"no such adapter folder: {adapter}", _ADAPTER),
+                (steps and twice, "--steps and --twice exclude each other", "give one of them"),
+                (only and inputs, "--only says what is made up, and --inputs gives it", "give one of them"),
+                (scope and not around, "--scope says what autocast is around", "give --autocast too"),
+                (python == "", "--python names no interpreter", "such as --python .venv/bin/python"),
+                (
+                    plan_file and recipes,
+                    "--plan and --recipe exclude each other",
+                    "a plan file says all that a recipe does",
+                ),
+                (in_process and packages, "--in-process and --with exclude each other", "leave one of them out"),
+            )
             calls = TWICE if twice else steps or ""
             parse_steps(calls)
             wanted = tuple(dict.fromkeys(map(parse_requirement, packages)))
-            named = "" if in_process or python else project_python(model)
-            other = Beside() if in_process or python or named else beside(model)
+            named, other = _interpreters(model, bool(in_process or python))
             request = TraceRequest(
                 model=str(model),
                 flags=given,
@@ -195,11 +196,17 @@ def trace_options(command: Callable[..., Result]) -> Callable[..., Result]:
     return asking
 
 
-def _check_exclusive(steps: str | None, twice: bool, only: str | None, inputs: Path | None) -> None:
-    if steps and twice:
-        raise AnalyzerError("--steps and --twice exclude each other", hint="give one of them")
-    if only and inputs is not None:
-        raise AnalyzerError("--only says what is made up, and --inputs gives it", hint="give one of them")
+def _refuse(*rows: tuple[object, str, str]) -> None:
+    """Raise AnalyzerError for the first row that is so, with its words and its hint."""
+    for is_so, message, hint in rows:
+        if is_so:
+            raise AnalyzerError(message, hint=hint)
+
+
+def _interpreters(model: Path, chosen: bool) -> tuple[str, Beside]:
+    """The interpreter that the project names, and one that is only beside it; neither where one is chosen already."""
+    named = "" if chosen else project_python(model)
+    return named, Beside() if chosen or named else beside(model)
 
 
 def _text(path: Path | None) -> str | None:

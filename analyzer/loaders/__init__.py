@@ -102,7 +102,7 @@ def load_request(request: ModelRequest) -> Loaded:
         environment(request.plan.device, request.stubs, trust=request.trust_remote_code) as place,
         library_code(request.path, f"loading {kind.what}"),
     ):
-        place.origins.append(replace(request.origin, release=_release(request.path, settings)))
+        place.origins.append(replace(request.origin, settings=_config(request.path, settings)))
         if kind.module not in _OTHERS:
             from analyzer.loaders.inner_models import answer
 
@@ -120,12 +120,11 @@ def _pointers(root: Path) -> Iterator[Assumption]:
             yield Assumption(f"{file.name} is a git-lfs pointer, not the file", how_to_bring(file), file.name)
 
 
-def _release(root: Path, settings: object) -> str:
-    """The release of transformers that wrote the config of a folder."""
+def _config(root: Path, settings: object) -> dict[str, object]:
+    """What the config of a folder says, whatever its marker is."""
     if not isinstance(settings, dict) and (root / "config.json").is_file():
         settings = read_json(root / "config.json")
-    said = settings.get("transformers_version") if isinstance(settings, dict) else None
-    return said if isinstance(said, str) else ""
+    return settings if isinstance(settings, dict) else {}
 
 
 def _unprepared(kind: Kind, plan: Plan) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
+from torch import nn
+
 from analyzer.capture import Loaded
 from analyzer.capture.tensor import Abstract
 from analyzer.capture.tracing.outcomes import tensors
@@ -79,9 +81,7 @@ def hint(error: Exception | Interrupted, failed: Failure, graph: ModelGraph, loa
     An input is named only where the failing call or line reads it, or something that no parameter went into; one that
     was made up also where what is read was computed from it, as sizes travel far.
     """
-    if loaded.explains is not None and (drifted := loaded.explains(error, sure=True)):
-        return drifted
-    said = str(getattr(error, "hint", ""))
+    said = _known(error, loaded) or str(getattr(error, "hint", ""))
     if said or isinstance(error, Interrupted):
         return said
     if not train and _NO_GRADIENT in str(error):
@@ -97,6 +97,14 @@ def hint(error: Exception | Interrupted, failed: Failure, graph: ModelGraph, loa
         made_up = f", which was made up: give yours{where}"
         return f"it reads the input {_list(direct)}{made_up if loaded.invented else ': check it'}"
     return _own(error, loaded, computed, ("" if direct else _NOT_READ) + _OWN)
+
+
+def _known(error: BaseException, loaded: Loaded) -> str:
+    """What to do about drift of a library that shows in the error, and about a class that has nothing to run."""
+    if isinstance(error, NotImplementedError) and type(loaded.module).forward is nn.Module.forward:
+        how = ": say what runs with run(model, inputs) in --inputs FILE" if loaded.path else ""
+        return f"{type(loaded.module).__name__} defines no forward{how}"
+    return loaded.explains(error, sure=True) if loaded.explains is not None else ""
 
 
 def _own(error: BaseException, loaded: Loaded, computed: Sequence[str], own: str) -> str:

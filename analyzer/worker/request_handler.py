@@ -99,7 +99,7 @@ class RequestHandler:
             steps=parse_steps(request.steps),
             text_only=request.text_only,
             progress=self._tell,
-            origin=Origin("", retyped(request), request.beside, request.beside_has),
+            origin=Origin({}, retyped(request), request.beside, request.beside_has),
         )
 
     def _tell(self, text: str) -> None:

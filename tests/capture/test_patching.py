@@ -28,6 +28,7 @@ ALLOWED = {
     "own_process.py: threading.excepthook": "the same",
     "worker/in_process.py: os.environ": "for --in-process alone, before torch is imported",
     "worker/worker_main.py: os.environ": "the worker's own process, before it imports anything large",
+    "worker/worker_main.py: sys.path": "the worker's own process, once it is confined: the packages of --with",
     "worker/fork_server.py: os.environ": "the worker's own process, before its conversation begins",
     "worker/fork_server.py: tempfile.tempdir": "the same: where that process may write",
 }

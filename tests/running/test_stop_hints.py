@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from analyzer import trace
+from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.running.forward import capture, from_callable
 
@@ -112,6 +113,16 @@ def test_an_argument_that_was_not_given_is_named_where_the_line_reads_it() -> No
     net(x=X, mask=TWO, extra=X)
     report = trace(net.to("meta"), kwargs={"x": X, "mask": TWO}, plan=CPU)
     assert report.coverage.incomplete.endswith("(it reads extra, which was not given: give it)")
+
+
+def test_a_class_without_a_forward_is_told_as_that() -> None:
+    class Nothing(nn.Module):
+        pass
+
+    with pytest.raises(NotImplementedError):
+        Nothing()(X)
+    with pytest.raises(AnalyzerError, match=r"\(Nothing defines no forward\)$"):
+        trace(Nothing(), (X,), plan=CPU)
 
 
 def _hint(net: Net, invented: str) -> str:

@@ -43,6 +43,13 @@ def _imports(python: str, name: str) -> bool:
     return done.returncode == 0
 
 
+def test_it_needs_no_reader_of_toml() -> None:
+    """Python 3.10 has none of its own, and torch and transformers bring none."""
+    code = "import sys, analyzer.worker.worker_main, analyzer.worker.request_handler\nprint('tomllib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n" or sys.version_info < (3, 11)
+
+
 def test_it_finds_the_same(foreign: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seen = []
     for number, more in enumerate(([], ["--python", foreign])):

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Final
 
-from analyzer.loaders.remote_code.drift import Drift, drift_of, guarded_package
+from analyzer.loaders.remote_code.drift import Drift, drift_of
+from analyzer.loaders.remote_code.failing_code import Failing
 
 OLDEST: Final = ((4, 36), "4.36.2")
 """The first transformers that a worker runs with, and its last patch."""
@@ -24,14 +25,20 @@ _LONGEST: Final = 110
 class Origin:
     """What is known of the world that a model's code was written in, and how the run was asked for."""
 
-    release: str = ""
-    """`transformers_version` in config.json."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What config.json says."""
     command: tuple[str, ...] = ()
     """The words that ask for this run again, without other releases of transformers."""
     beside: str = ""
     """An interpreter of the person's own that is not used, such as .venv/bin/python."""
     beside_has: Mapping[str, str] = field(default_factory=dict)
     """Packages there, with their releases."""
+
+    @property
+    def release(self) -> str:
+        """The release of transformers that wrote config.json, "" where it does not say."""
+        said = self.settings.get("transformers_version")
+        return said if isinstance(said, str) else ""
 
     def explained(
         self, error: BaseException, roots: Sequence[str], *, building: bool = False, sure: bool = True
@@ -40,9 +47,7 @@ class Origin:
 
         `sure` leaves out errors that were only raised inside of a library.
         """
-        if package := guarded_package(error):
-            return f"it is made where {package} is imported, which is not installed: --stub {package} stands in for it"
-        drift = drift_of(error, roots, building=building)
+        drift = drift_of(Failing(error, tuple(roots), self.settings, building))
         if drift is None or (sure and not drift.sure):
             return ""
         try:

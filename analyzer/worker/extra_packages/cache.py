@@ -95,6 +95,9 @@ def _made(requirements: Sequence[str], base: Base, scratch: Path, tell: Callable
         if _text(info / "INSTALLER") == _OURS:
             shutil.rmtree(info)
     _drop_unfit(requirements, torch, packages)
+    tell("compiling the packages")  # a worker may write nothing there; to compile a file runs none of it
+    compile_all = [base.python, "-m", "compileall", "-q", "-j", "0", str(packages)]
+    subprocess.run(compile_all, capture_output=True, cwd=scratch, check=False)
     return packages
 
 

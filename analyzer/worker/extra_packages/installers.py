@@ -7,9 +7,10 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,8 @@ _UNREACHED: Final = re.compile(
     r"|name resolution|Connection refused|Network is unreachable|error sending request|Failed to fetch"
 )
 _REASON: Final = re.compile(r"\[Errno -?\d+\] ([\w ]+)|(Connection refused|Network is unreachable|timed out)")
+_CAUSE: Final = re.compile(r"\s+(?:╰─▶|cause:|Caused by:)")
+"""What leads the reason, as uv writes it."""
 _FROM: Final = re.compile(r"satisfies the requirement (?P<what>\S.*?) \(from versions: (?P<there>.*)\)")
 
 
@@ -48,9 +51,12 @@ def install(
 
 
 def _installer(base: Base, python: Path) -> list[str]:
-    """The command that installs into the environment of `python`, up to what is installed: uv if it is there."""
+    """The command that installs into the environment of `python`, up to what is installed: uv if it is there.
+
+    None may start that Python once packages are in it, as what they want run at its start would run.
+    """
     if uv := shutil.which("uv"):
-        return [uv, "pip", "install", "--python", str(python), "--compile-bytecode"]
+        return [uv, "pip", "install", "--python", str(python)]
     options = ["install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
     for one, release in ((sys.executable, _own_pip()), (base.python, base.release("pip"))):
         if tuple(int(part) for part in re.findall(r"\d+", release)[:2]) >= _SHARED:
@@ -95,31 +101,34 @@ def _run(command: Sequence[str], folder: Path, tell: Callable[[str], None]) -> t
 
 def reason(lines: Sequence[str], base: Base) -> str:
     """Why an installer failed, from what it said."""
-    if unreached := next((line for line in lines if _UNREACHED.search(line)), None):
-        why = _REASON.search(unreached)
-        words = next((one for one in why.groups() if one), "") if why else ""
-        return f"no package index can be reached{f' ({words.strip()})' if words else ''}"
-    if found := next(filter(None, map(_FROM.search, lines)), None):
-        python = ".".join(map(str, base.version[:2]))
-        there = [one for one in found["there"].split(", ") if one != "none"]
-        newest = f"; the newest release with one is {there[-1]}" if there else ""
-        return f"there is no wheel of {found['what']} for Python {python} on {base.kind[-1]}{newest}"
-    conflict = list(_after(lines, "The conflict is caused by:"))
-    said = conflict or list(_after(lines, "error:")) or [_plain(one) for one in lines if one.startswith("ERROR:")][:1]
-    return "; ".join(said) or "it does not say why"
+    said = _no_index(lines) or _no_wheel(lines, base) or "; ".join(_below(lines, "The conflict is caused by:"))
+    causes = [_plain(line) for line in lines if _CAUSE.match(line)]
+    errors = [_plain(line) for line in lines if line.lower().startswith("error:")]
+    last = [line.strip() for line in lines if line.strip()]
+    return said or "; ".join(causes or errors[:1] or last[-1:]) or "it does not say why"
 
 
-def _after(lines: Sequence[str], head: str) -> Iterator[str]:
-    """The indented lines below a line that begins so, or the rest of that line if there is none."""
-    start = next((number for number, line in enumerate(lines) if line.startswith(head)), None)
-    if start is None:
-        return
-    below = []
-    for line in lines[start + 1 :]:
-        if not line.startswith(" "):
-            break
-        below.append(_plain(line))
-    yield from filter(None, below or [_plain(lines[start])])
+def _no_index(lines: Sequence[str]) -> str:
+    unreached = next((line for line in lines if _UNREACHED.search(line)), None)
+    why = _REASON.search(unreached) if unreached else None
+    words = f" ({why.group(why.lastindex or 0).strip()})" if why else ""
+    return f"no package index can be reached{words}" if unreached else ""
+
+
+def _no_wheel(lines: Sequence[str], base: Base) -> str:
+    found = next(filter(None, map(_FROM.search, lines)), None)
+    if found is None:
+        return ""
+    there = [one for one in found["there"].split(", ") if one != "none"]
+    newest = f"; the newest release with one is {there[-1]}" if there else ""
+    python = ".".join(map(str, base.version[:2]))
+    return f"there is no wheel of {found['what']} for Python {python} on {base.kind[-1]}{newest}"
+
+
+def _below(lines: Sequence[str], head: str) -> list[str]:
+    """The indented lines below a line that begins so."""
+    start = next((number + 1 for number, line in enumerate(lines) if line.startswith(head)), len(lines))
+    return [_plain(line) for line in takewhile(lambda line: line.startswith(" "), lines[start:])]
 
 
 def _plain(line: str) -> str:
