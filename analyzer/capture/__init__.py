@@ -45,6 +45,8 @@ class Loaded:
     """The dtype in which float inputs were made up; "" if a person gave the inputs."""
     inventory: Inventory = EMPTY
     """What the module holds, in the dtypes that loading gives them."""
+    lacks: Callable[[BaseException], str] | None = field(default=None, compare=False)
+    """What to do about an error over a package without which the code went on; "" for any other."""
     parts: tuple[str, ...] = ()
     """Names of the children that are models of their own, such as the parts of a pipeline."""
 

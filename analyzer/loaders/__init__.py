@@ -99,7 +99,8 @@ def load_request(request: ModelRequest) -> Loaded:
     ):
         loaded = loader(request, settings)
     said = tuple(Assumption("recipe", note) for note in (*request.plan.notes, *_unprepared(kind, request.plan)))
-    return replace(loaded, assumptions=(*said, *place.assumptions(), *loaded.assumptions))
+    assumptions = (*said, *place.assumptions(), *loaded.assumptions)
+    return replace(loaded, assumptions=assumptions, lacks=place.gone_without)
 
 
 def _unprepared(kind: Kind, plan: Plan) -> list[str]:

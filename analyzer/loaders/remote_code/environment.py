@@ -36,6 +36,8 @@ class Environment:
 
     stack: ExitStack
     finder: Finder
+    last: list[LastFinder] = field(default_factory=list)
+    """The one that knows what is missing."""
     stubs: tuple[str, ...] = ()
     """The packages that a person wants stand-ins for; AUTO for all that are missing."""
     entries: list[tuple[Path, str]] = field(default_factory=list)
@@ -81,6 +83,15 @@ class Environment:
         found = [one for root, entry in self.entries for one in needed(root, [entry], self._is_missing)]
         return list(dict.fromkeys((*found, *tops)))
 
+    def gone_without(self, error: BaseException) -> str:
+        """What to do about an error over None, or a name that is not there, in code that lacks packages; else ""."""
+        names = list(self.last[-1].guarded) if self.last else []
+        nothing = isinstance(error, NameError) or "NoneType" in str(error)
+        if not names or not nothing or not isinstance(error, (NameError, AttributeError, TypeError)):
+            return ""
+        verb = "is" if len(names) == 1 else "are"
+        return f"{', '.join(names)} {verb} not installed, and the code went on: {ways_out(names, named=True)}"
+
     def _is_missing(self, top: str) -> bool:
         return top not in self.finder.names and top not in sys.stdlib_module_names and not is_installed(top)
 
@@ -107,9 +118,10 @@ def environment(device: str, stubs: Sequence[str] = (), *, trust: bool = False) 
         stack.enter_context(offline())
         stack.enter_context(answered(trust))
         named = [name for name in stubs if name != AUTO]
-        made = Environment(stack, stack.enter_context(standing_in((*named, *installed))), tuple(stubs))
+        made = Environment(stack, stack.enter_context(standing_in((*named, *installed))), stubs=tuple(stubs))
         stack.callback(made.forget)
         last = LastFinder(made.finder, made.asks, lambda top: ways_out(made.missing(top)), auto=AUTO in stubs)
+        made.last.append(last)
         stack.enter_context(appended(sys.meta_path, last, what="sys.meta_path", why="It sees what nobody has found."))
         stack.enter_context(own_imports(made.packages, made.note))
         stack.enter_context(gathered(made.asks, made.libraries))

@@ -19,9 +19,9 @@ from torch import nn
 from analyzer.capture.patching import patched
 from analyzer.capture.source_lines import SourceLines
 from analyzer.errors import AnalyzerError
-from analyzer.loaders.files.own_files import NEVER, is_module
+from analyzer.loaders.files.own_files import NEVER, is_module, source_of
 from analyzer.loaders.remote_code.environment import current
-from analyzer.loaders.stubs.ways_out import pip_name, ways_out
+from analyzer.loaders.stubs.ways_out import ways_out
 
 _OWN: Final = "the error is raised by the model's own code"
 _ODD: Final = "a value in one of its files may be of the wrong type: --debug shows where"
@@ -34,6 +34,7 @@ def import_class(root: Path, entry: str, *others: str) -> Any:
 
     `others` are entries that will be imported later, for one line to tell of all that is missing.
     """
+    entry = _in_folder(root, entry)
     file = find_file(root, entry)
     module_name, _, class_name = entry.rpartition(".")
     current().entries.extend((root, one) for one in (entry, *others))
@@ -47,8 +48,21 @@ def import_class(root: Path, entry: str, *others: str) -> Any:
     return getattr(module, class_name)
 
 
+def _in_folder(root: Path, entry: str) -> str:
+    """An entry of another repository, `owner/name--module.Class`, as one of the folder where its file lies there too.
+
+    That is so where somebody has copied the code beside the config, into the folder or one in it of that name.
+    """
+    repository, two, own = entry.partition("--")
+    name = repository.rpartition("/")[2]
+    module = own.rpartition(".")[0]
+    places = ("", f"{name}.", f"{repository.replace('/', '.')}.") if two and module else ()
+    return next((f"{place}{own}" for place in places if source_of(root, f"{place}{module}") is not None), entry)
+
+
 def find_file(root: Path, entry: str) -> Path:
     """The file in folder `root` that an auto_map entry names. Raises AnalyzerError where it is not there."""
+    entry = _in_folder(root, entry)
     if "--" in entry:
         repository, _, entry = entry.partition("--")
         raise AnalyzerError(
@@ -120,6 +134,8 @@ def _told(error: BaseException, root: Path, doing: str, package: str) -> Analyze
         pass
     elif isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
         hint = wanted.group()
+    elif gone := current().gone_without(error):
+        hint = gone
     elif isinstance(error, ImportError) and "transformers" in str(error):
         import transformers
 
@@ -189,18 +205,13 @@ def _missing(error: ModuleNotFoundError, root: Path, package: str) -> AnalyzerEr
     if top in sys.modules:
         return AnalyzerError(
             f"{where} imports {name}, which the installed {top} does not have",
-            hint=f"install another version of {top}, {_without(top)}",
+            hint=f"install another version of {top}" + ("" if top in NEVER else f", or trace without it: --stub {top}"),
         )
     missing = current().missing(top)
     if len(missing) > 1:
         what = f"{root.name} needs the packages {', '.join(missing)}, which are not installed ({where} asks first)"
         return AnalyzerError(what, hint=ways_out(missing))
     return AnalyzerError(f"{where} needs the package {top}, which is not installed", hint=ways_out(missing))
-
-
-def _without(top: str) -> str:
-    pinned = f"as in --with '{pip_name(top)}==...'"
-    return pinned if top in NEVER else f"{pinned}, or trace without it: --stub {top}"
 
 
 def _asked_for(error: BaseException) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import torch
+
 _PIP_NAMES: Final = {
     "attr": "attrs", "bs4": "beautifulsoup4", "causal_conv1d": "causal-conv1d", "cpm_kernels": "cpm-kernels",
     "Crypto": "pycryptodome", "cv2": "opencv-python", "dateutil": "python-dateutil", "docx": "python-docx",
@@ -21,6 +23,8 @@ _NOT_ON_PYPI: Final = frozenset({
     "aoss_client", "apex", "clip", "detectron2", "flash_attn_interface", "petrel_client", "triton_pre_mlir",
 })  # fmt: skip
 """Packages that PyPI does not have, or has another one of that name."""
+_OF_TORCH: Final = frozenset({"torchaudio", "torchvision"})
+"""Packages that are built for one torch: those on PyPI for the one on PyPI."""
 
 
 def pip_name(top: str) -> str:
@@ -32,18 +36,31 @@ def pip_name(top: str) -> str:
     return _PIP_NAMES.get(top, top)
 
 
-def ways_out(tops: Sequence[str], *, stub: bool = True) -> str:
+def ways_out(tops: Sequence[str], *, stub: bool = True, named: bool = False) -> str:
     """The ways to do without, or with, packages that are missing; `stub` says whether stand-ins are still one.
+
+    With `named` the stand-ins are asked for by name, as for packages that code can do without.
 
     >>> ways_out(["einops", "PIL"])
     'pip install einops pillow, or trace with them: --with einops --with pillow, or without them: --stub auto'
     """
     them = "them" if len(tops) > 1 else "it"
-    names = [pip_name(top) for top in tops if top not in _NOT_ON_PYPI]
+    bound = [top for top in tops if top in _OF_TORCH]
     other = [top for top in tops if top in _NOT_ON_PYPI]
-    ways = [f"pip install {' '.join(names)}", f"trace with {them}: {' '.join(f'--with {one}' for one in names)}"]
-    if not names:
-        ways = ["install it from its own page" if len(tops) == 1 else "install them from their own pages"]
-    elif other:
-        ways[0] += f" ({', '.join(other)} from elsewhere: not on PyPI)"
-    return ", or ".join([*ways, f"without {them}: --stub auto"] if stub else ways)
+    names = [pip_name(top) for top in tops if top not in other and not (bound and top in bound and _is_special())]
+    ways = []
+    if names:
+        ways = [f"pip install {' '.join(names)}", f"trace with {them}: {' '.join(f'--with {one}' for one in names)}"]
+    left = [top for top in tops if pip_name(top) not in names]
+    if left:
+        where = f"as built for torch {torch.__version__}" if set(left) <= set(bound) else "from elsewhere: not on PyPI"
+        ways = [f"{ways[0]} ({', '.join(left)} {where})"] if ways else [f"install {', '.join(left)} {where}"]
+    if stub:
+        way = "without" if names and not left else "trace without"
+        ways.append(f"{way} {them}: --stub {','.join(tops) if named else 'auto'}")
+    return ", or ".join(ways)
+
+
+def _is_special() -> bool:
+    """Whether the installed torch is none of those that packages on PyPI are built for."""
+    return "+" in torch.__version__
