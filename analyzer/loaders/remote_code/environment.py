@@ -22,8 +22,9 @@ from analyzer.loaders.remote_code.consent import answered
 from analyzer.loaders.remote_code.last_finder import LastFinder
 from analyzer.loaders.remote_code.module_cleanup import forget, gathered
 from analyzer.loaders.remote_code.offline import offline
-from analyzer.loaders.remote_code.own_imports import own_imports
+from analyzer.loaders.remote_code.own_imports import Package, own_imports
 from analyzer.loaders.stubs import Finder, standing_in
+from analyzer.loaders.stubs.inert import given_to
 from analyzer.loaders.stubs.packages import KERNELS, stood_for
 from analyzer.loaders.stubs.ways_out import ways_out
 from analyzer.plans.stub_names import AUTO
@@ -42,8 +43,8 @@ class Environment:
     """The packages that a person wants stand-ins for; AUTO for all that are missing."""
     entries: list[tuple[Path, str]] = field(default_factory=list)
     """Folders, and the modules in them that are imported, each as `module` or `module.Class`."""
-    packages: dict[str, Path] = field(default_factory=dict)
-    """Name under which a folder is imported as a package -> the folder."""
+    packages: dict[str, Package] = field(default_factory=dict)
+    """Name under which a folder is imported as a package -> the folder, and what prepares its modules."""
     roots: list[str] = field(default_factory=list)
     """Folders whose files are the model's own code."""
     noted: set[Assumption] = field(default_factory=set)
@@ -84,7 +85,9 @@ class Environment:
         return list(dict.fromkeys((*found, *tops)))
 
     def gone_without(self, error: BaseException) -> str:
-        """What to do about an error over None, or a name that is not there, in code that lacks packages; else ""."""
+        """What to do about an error over a stand-in, or in code that went on without packages over None; else ""."""
+        if (meant := given_to(error)) is not None:
+            return f"{meant}: {meant.hint}"
         names = list(self.last[-1].guarded) if self.last else []
         nothing = isinstance(error, NameError) or "NoneType" in str(error)
         if not names or not nothing or not isinstance(error, (NameError, AttributeError, TypeError)):

@@ -21,6 +21,7 @@ from analyzer.capture.source_lines import SourceLines
 from analyzer.errors import AnalyzerError
 from analyzer.loaders.files.own_files import NEVER, is_module, source_of
 from analyzer.loaders.remote_code.environment import current
+from analyzer.loaders.stubs.inert import given_to
 from analyzer.loaders.stubs.ways_out import ways_out
 
 _OWN: Final = "the error is raised by the model's own code"
@@ -125,6 +126,8 @@ def _lines(error: BaseException, root: Path) -> list[tuple[str, int]]:
 
 
 def _told(error: BaseException, root: Path, doing: str, package: str) -> AnalyzerError:
+    if (meant := given_to(error)) is not None:
+        return _told(meant.with_traceback(error.__traceback__), root, doing, package)
     if isinstance(error, ModuleNotFoundError):
         return _missing(error, root, package)
     if isinstance(error, PermissionError) and error.filename:
@@ -166,7 +169,7 @@ def _package(root: Path) -> str:
         current().forget()
         package = types.ModuleType(name)
         package.__path__ = [plain_path(root)]
-        current().packages[name] = Path(plain_path(root))
+        current().packages[name] = (Path(plain_path(root)), lend)
         vars(package)[_TEXTS] = {}
         current().stack.enter_context(
             patched(

@@ -36,8 +36,8 @@ _NAME: Final = re.compile(
     r"vit_(tiny|small|base|large|so400m)_patch(14|16|32)_?(clip|siglip|reg4_dinov2|dinov2|)_?(\d*)"
 )
 _UNLIKE: Final = frozenset(
-    {"vit_base_patch32_siglip_256", "vit_large_patch16_siglip_512", "vit_large_patch32_224", "vit_so400m_patch16_siglip_256", "vit_so400m_patch16_siglip_384",
-     "vit_so400m_patch16_siglip_512"}
+    {"vit_base_patch32_siglip_256", "vit_large_patch16_siglip_512", "vit_large_patch32_224",
+     "vit_so400m_patch16_siglip_256", "vit_so400m_patch16_siglip_384", "vit_so400m_patch16_siglip_512"}
 )  # fmt: skip
 """Models with another GELU or another head than their names tell."""
 
