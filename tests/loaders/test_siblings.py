@@ -171,4 +171,6 @@ def test_code_of_another_repository_that_lies_in_the_folder_is_taken(place: str,
     for name in ("configuration_own.py", "modeling_own.py"):
         (root / name).rename(root / place / name)
     report = run_trace(ModelRequest(root, Plan(), trust_remote_code=True))
-    assert report.class_name == "OwnModel" and clean(report)
+    assert report.class_name == "OwnModel" and not report.coverage.incomplete and not report.findings
+    said = assumed(report)["auto_map takes someone/code--modeling_own.OwnModel from another repository"]
+    assert said == f"{place.replace('/', '.')}modeling_own.OwnModel in the folder"

@@ -35,7 +35,9 @@ def import_class(root: Path, entry: str, *others: str) -> Any:
 
     `others` are entries that will be imported later, for one line to tell of all that is missing.
     """
-    entry = _in_folder(root, entry)
+    asked, entry = entry, _in_folder(root, entry)
+    if asked != entry:
+        current().note(f"auto_map takes {asked} from another repository", f"{entry} in the folder")
     file = find_file(root, entry)
     module_name, _, class_name = entry.rpartition(".")
     current().entries.extend((root, one) for one in (entry, *others))
@@ -132,22 +134,23 @@ def _told(error: BaseException, root: Path, doing: str, package: str) -> Analyze
         return _missing(error, root, package)
     if isinstance(error, PermissionError) and error.filename:
         return unreadable(error, str(error.filename))
-    hint = getattr(error, "hint", "") or (_OWN if isinstance(error, SyntaxError) or _lines(error, root) else _ODD)
-    if getattr(error, "hint", ""):
-        pass
-    elif isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
-        hint = wanted.group()
-    elif gone := current().gone_without(error):
-        hint = gone
-    elif isinstance(error, ImportError) and "transformers" in str(error):
-        import transformers
-
-        hint = f"the code was written for another version of transformers than {transformers.__version__}"
-    elif isinstance(error, OSError) and "huggingface.co" in str(error):
-        hint = f"the code loads {_asked_for(error)} by name, and nothing is fetched: let it name a folder on disk"
+    hint = getattr(error, "hint", "") or current().gone_without(error) or _hint(error, root)
     said = str(error).partition("\nException raised from")[0]  # torch appends where in C++
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint)
+
+
+def _hint(error: BaseException, root: Path) -> str:
+    """What to do about an error that does not say it itself."""
+    if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
+        return wanted.group()
+    if isinstance(error, ImportError) and "transformers" in str(error):
+        import transformers
+
+        return f"the code was written for another version of transformers than {transformers.__version__}"
+    if isinstance(error, OSError) and "huggingface.co" in str(error):
+        return f"the code loads {_asked_for(error)} by name, and nothing is fetched: let it name a folder on disk"
+    return _OWN if isinstance(error, SyntaxError) or _lines(error, root) else _ODD
 
 
 def unreadable(error: PermissionError, name: str) -> AnalyzerError:

@@ -7,6 +7,8 @@ from typing import Final
 
 import torch
 
+from analyzer.plans.stub_names import AUTO
+
 _PIP_NAMES: Final = {
     "attr": "attrs", "bs4": "beautifulsoup4", "causal_conv1d": "causal-conv1d", "cpm_kernels": "cpm-kernels",
     "Crypto": "pycryptodome", "cv2": "opencv-python", "dateutil": "python-dateutil", "docx": "python-docx",
@@ -44,20 +46,19 @@ def ways_out(tops: Sequence[str], *, stub: bool = True, named: bool = False) -> 
     >>> ways_out(["einops", "PIL"])
     'pip install einops pillow, or trace with them: --with einops --with pillow, or without them: --stub auto'
     """
+    bound = _OF_TORCH if _is_special() else frozenset()
+    names = [pip_name(top) for top in tops if top not in bound | _NOT_ON_PYPI]
+    left = [top for top in tops if top in bound | _NOT_ON_PYPI]
     them = "them" if len(tops) > 1 else "it"
-    bound = [top for top in tops if top in _OF_TORCH]
-    other = [top for top in tops if top in _NOT_ON_PYPI]
-    names = [pip_name(top) for top in tops if top not in other and not (bound and top in bound and _is_special())]
-    ways = []
-    if names:
+    where = "from elsewhere: not on PyPI" if set(left) - bound else f"as built for torch {torch.__version__}"
+    if not left:
         ways = [f"pip install {' '.join(names)}", f"trace with {them}: {' '.join(f'--with {one}' for one in names)}"]
-    left = [top for top in tops if pip_name(top) not in names]
-    if left:
-        where = f"as built for torch {torch.__version__}" if set(left) <= set(bound) else "from elsewhere: not on PyPI"
-        ways = [f"{ways[0]} ({', '.join(left)} {where})"] if ways else [f"install {', '.join(left)} {where}"]
+    elif names:
+        ways = [f"pip install {' '.join(names)} ({', '.join(left)} {where})"]
+    else:
+        ways = [f"install {', '.join(left)} {where}"]
     if stub:
-        way = "without" if names and not left else "trace without"
-        ways.append(f"{way} {them}: --stub {','.join(tops) if named else 'auto'}")
+        ways.append(f"{'trace ' if left else ''}without {them}: --stub {','.join(tops) if named else AUTO}")
     return ", or ".join(ways)
 
 

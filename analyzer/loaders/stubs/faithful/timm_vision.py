@@ -96,6 +96,11 @@ class AttentionPoolLatent(nn.Module):
         return made[:, 0]
 
 
+def _blocks(make: Make, depth: int, drop_path_rate: float) -> list[nn.Module]:
+    """Blocks that drop more and more samples."""
+    return [make(drop_path=drop_path_rate * at / max(depth - 1, 1)) for at in range(depth)]
+
+
 class VisionTransformer(nn.Module):
     """A vision transformer."""
 
@@ -134,8 +139,7 @@ class VisionTransformer(nn.Module):
             proj_bias=proj_bias, init_values=init_values, proj_drop=proj_drop_rate, attn_drop=attn_drop_rate,
             norm_layer=norm, act_layer=act, mlp_layer=mlp_layer,
         )  # fmt: skip
-        rates = [drop_path_rate * at / max(depth - 1, 1) for at in range(depth)]
-        self.blocks = nn.Sequential(*[block(drop_path=rate) for rate in rates])
+        self.blocks = nn.Sequential(*_blocks(block, depth, drop_path_rate))
         self.norm = norm(embed_dim) if final_norm and not pooled else nn.Identity()
         by_query = global_pool == "map"
         self.attn_pool = AttentionPoolLatent(embed_dim, num_heads, mlp_ratio, norm, act) if by_query else None
