@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from analyzer.loaders.remote_code.environment import environment
-from analyzer.loaders.stubs.faithful import axis_patterns, small_packages, timm, timm_vision, torchvision
+from analyzer.loaders.stubs.faithful import axis_patterns, kernels, small_packages, timm, timm_vision, torchvision
 from analyzer.loaders.stubs.faithful import einops as ours
 from analyzer.loaders.stubs.faithful import torchvision_functional as functional
 from tests.coverage.beside import BESIDE
@@ -341,3 +341,18 @@ def test_small_packages() -> None:
         registry.get("two")
     assert modules["loguru"]["logger"].opt(depth=1).info("a") is not None
     assert modules["termcolor"]["colored"]("a", "red") == "a"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gated_norm_is_a_norm_in_float32(dtype: torch.dtype) -> None:
+    norm = kernels.layernorm_gated()["rmsnorm_fn"]
+    x, gate, weight = torch.rand(2, 3, 8).to(dtype), torch.rand(2, 3, 8).to(dtype), torch.rand(8)
+    plain = nn.functional.rms_norm(x.float(), (8,), weight, 1e-6)
+    assert torch.allclose(norm(x, weight, None), plain.to(dtype))
+    gated = plain * nn.functional.silu(gate.float())
+    assert torch.allclose(norm(x, weight, None, z=gate), gated.to(dtype))
+    first = nn.functional.rms_norm(x.float() * nn.functional.silu(gate.float()), (8,), weight, 1e-6)
+    assert torch.allclose(norm(x, weight, None, z=gate, norm_before_gate=False), first.to(dtype))
+    parts = torch.cat([nn.functional.rms_norm(x[..., at : at + 4].float(), (4,), None, 1e-6) for at in (0, 4)], -1)
+    made = norm(x, weight, None, group_size=4)
+    assert torch.allclose(made, (parts * weight).to(dtype), atol=1e-5) and made.dtype == dtype

@@ -193,6 +193,56 @@ def test_code_that_went_on_without_a_package_is_told_of_it(tmp_path: Path) -> No
     assert not report.coverage.incomplete
 
 
+def test_calls_that_nothing_is_taken_of_are_let_through(tmp_path: Path) -> None:
+    imports = "from logs import get\nlogger = get(__name__)\nimport logs"
+    forward = "logger.debug('%s', x.shape)\nlogs.note(3)\nlogger.info(f'{x.dtype}')"
+    assert not Code(imports, forward=forward).trace(tmp_path, None, "auto").coverage.incomplete
+    for number, taken in enumerate(("y = logs.note(3)", "logs.fill_(x)", "print(logs.note(3))")):
+        (tmp_path / str(number)).mkdir()
+        report = Code(imports, forward=taken).trace(tmp_path / str(number), None, "auto")
+        assert "which is a stand-in" in report.coverage.incomplete
+
+
+KERNELS = """import triton
+import triton.language as tl
+class Tuner(triton.KernelInterface):
+    def __init__(self, fn): self.fn = fn
+    def run(self, *args, grid, **kwargs): self.fn[grid](*args, **kwargs)
+@triton.autotune(configs=[triton.Config({'BLOCK': 32}, num_warps=2)], key=['n'])
+@triton.heuristics({'EVEN': lambda args: True})
+@triton.jit
+def kernel(x, out, n, BLOCK: tl.constexpr): tl.store(out, tl.load(x))
+@Tuner
+@triton.jit
+def tuned(x, out): pass"""
+
+
+def test_kernels_that_are_launched_write_nothing(tmp_path: Path) -> None:
+    forward = "out = torch.empty_like(x)\nkernel[(triton.cdiv(x.numel(), 32),)](x, out, 3, BLOCK=32)\n"
+    forward += "tuned[(1,)](x, out)\nassert triton.next_power_of_2(33) == 64 and triton.cdiv(33, 32) == 2\nx = out"
+    report = Code(KERNELS, forward=forward).trace(tmp_path, None, "auto")
+    assert not report.coverage.incomplete and report.outputs == ("bfloat16",)
+    assert assumed(report)["the package triton"].startswith("stood in for by kernels that write nothing")
+
+
+def test_an_error_that_code_raises_for_a_missing_package_names_it(tmp_path: Path) -> None:
+    imports = "try:\n    from mamba_ssm.ops.triton.layernorm_gated import rmsnorm_fn\nexcept ImportError:\n"
+    imports += "    raise ImportError('it is required')"
+    said = listed(Code(imports), tmp_path)
+    assert "ImportError: it is required" in said and "pip install mamba-ssm" in said and "--stub auto" in said
+    (tmp_path / "b").mkdir()
+    forward = "x = rmsnorm_fn(x, self.proj.weight[0], None, z=x, group_size=8, norm_before_gate=False)"
+    report = Code(imports, forward=forward).trace(tmp_path / "b", None, "auto")
+    assert not report.coverage.incomplete and not report.findings
+
+
+def test_classes_of_stand_ins_that_call_no_constructor(tmp_path: Path) -> None:
+    imports = "import lib\nclass Own(lib.Base):\n    def __init__(self, part):\n        self.part = part\n"
+    imports += "        self.made = lib.Part()"
+    report = Code(imports, init="self.own = Own(nn.Linear(2, 2))").trace(tmp_path, None, "auto")
+    assert not report.coverage.incomplete and report.parameters == 32 * 32 * 2 + 32 + 6
+
+
 def test_faithful_stand_ins_are_traced(tmp_path: Path) -> None:
     imports = "from timm.models.layers import DropPath, Mlp, to_2tuple, trunc_normal_\nimport timm\n"
     imports += "from einops_exts import rearrange_many\nfrom easydict import EasyDict"

@@ -134,10 +134,17 @@ def _told(error: BaseException, root: Path, doing: str, package: str) -> Analyze
         return _missing(error, root, package)
     if isinstance(error, PermissionError) and error.filename:
         return unreadable(error, str(error.filename))
-    hint = getattr(error, "hint", "") or current().gone_without(error) or _hint(error, root)
+    hint = _said(error) or current().gone_without(error) or _hint(error, root)
     said = str(error).partition("\nException raised from")[0]  # torch appends where in C++
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint)
+
+
+def _said(error: BaseException) -> str:
+    """What an error says to do, or the missing package that it was raised for."""
+    cause = error.__cause__ or error.__context__
+    of_package = isinstance(error, ImportError) and isinstance(cause, ModuleNotFoundError)
+    return str(getattr(error, "hint", "") or (getattr(cause, "hint", "") if of_package else ""))
 
 
 def _hint(error: BaseException, root: Path) -> str:

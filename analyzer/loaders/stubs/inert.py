@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dis
 import sys
 import types
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import nn
+
+from analyzer.ir import walk
 
 _ROOT: Final = Path(__file__).parents[2]
 _STUBS: Final = str(Path(__file__).parent)
@@ -15,7 +19,7 @@ _RUNS: Final = str(_ROOT / "running")
 """What is called from here, with nothing of ours between, is called by the forward of a model."""
 _MAKES: Final = (str(_ROOT / "loaders"), str(_ROOT / "inputs"), "<frozen importlib")
 """What is called from here is called while modules are imported, models are built or inputs are made."""
-_COMPILERS: Final = ("triton", "numba.cuda", "cupy", "tilelang", "cutlass")
+_COMPILERS: Final = ("numba.cuda", "cupy", "tilelang", "cutlass")
 """Packages whose decorators make a kernel of a function, which is not run as the Python that it is written in."""
 _LIBRARIES: Final = frozenset(
     {"accelerate", "analyzer", "diffusers", "peft", "sentence_transformers", "torch", "transformers"}
@@ -83,8 +87,13 @@ class Inert(_Valueless):
         return made
 
     def __call__(self, *args: Any, **kwargs: object) -> Any:
-        """A module that stands for the result; what is decorated, as it is; in a run, raise StandInUsed."""
+        """A module that stands for the result; what is decorated, as it is; in a run, raise StandInUsed.
+
+        A call in a run whose result nobody takes, and that is given no tensor, as a logger's, is let through.
+        """
         if _in_a_run():
+            if _is_dropped(sys._getframe(1)) and not list(walk.leaves((args, kwargs), torch.Tensor)):
+                return None
             raise _called(self._name, self._why, self._hint)
         if len(args) == 1 and not kwargs and _is_decorated(args[0]) and not self._name.startswith(_COMPILERS):
             return args[0]
@@ -129,8 +138,13 @@ class StandInModule(_Valueless, nn.Module):
 
     _stands_for: tuple[str, str, str] = ("", "", "")
 
+    def __new__(cls, *_: object, **__: object) -> StandInModule:
+        """A module that is one before its own constructor is called, and where that calls no other."""
+        made = super().__new__(cls)
+        nn.Module.__init__(made)
+        return made
+
     def __init__(self, *args: Any, **kwargs: object) -> None:
-        super().__init__()
         if type(self) is StandInModule:
             self.__dict__["_stands_for"] = args
         elif _in_a_run():
@@ -193,6 +207,12 @@ def _used(words: str, why: str, hint: str) -> StandInUsed:
 def _is_decorated(value: object) -> bool:
     """Whether a value is a function or class in source, as decorators get them."""
     return isinstance(value, (types.FunctionType, type, classmethod, staticmethod, property))
+
+
+def _is_dropped(frame: types.FrameType) -> bool:
+    """Whether the call that a frame is at is a statement of its own."""
+    following = (one for one in dis.get_instructions(frame.f_code) if one.offset > frame.f_lasti)
+    return next((one.opname == "POP_TOP" for one in following), False)
 
 
 def _in_a_run() -> bool:

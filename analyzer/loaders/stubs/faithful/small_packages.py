@@ -99,27 +99,12 @@ class Quiet:
         return lambda *_, **__: self
 
 
-class Kernel:
-    """A kernel of a GPU, as of `cpm_kernels`: it writes nothing, so what it is to fill keeps its dtype and shape."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def __call__(self, *_: object, **__: object) -> None:
-        """Do nothing."""
-
-
-def _round_up(x: int, d: int) -> int:
-    return (x + d - 1) // d * d
-
-
 _SAME: Final[Callable[..., Any]] = lambda text, *_, **__: text  # noqa: E731 (a table's entry)
 MODULES: Final[dict[str, Names]] = {
     "easydict": {"EasyDict": AttributeDict},
     "addict": {"Dict": GrowingDict},
     "munch": {"Munch": AttributeDict},
     "fvcore.common.registry": {"Registry": Registry},
-    "cpm_kernels.kernels.base": {"LazyKernelCModule": Kernel, "KernelFunction": Kernel, "round_up": _round_up},
     "loguru": {"logger": Quiet()},
     "termcolor": {"colored": _SAME, "cprint": lambda *_, **__: None},
 }
