@@ -219,7 +219,7 @@ def tuned(x, out): pass"""
 
 def test_kernels_that_are_launched_write_nothing(tmp_path: Path) -> None:
     forward = "out = torch.empty_like(x)\nkernel[(triton.cdiv(x.numel(), 32),)](x, out, 3, BLOCK=32)\n"
-    forward += "tuned[(1,)](x, out)\nassert triton.next_power_of_2(33) == 64 and triton.cdiv(33, 32) == 2\nx = out"
+    forward += "tuned[(1,)](x, out)\nassert kernel.arg_names == ['x', 'out', 'n', 'BLOCK']\nassert triton.next_power_of_2(33) == 64 and triton.cdiv(33, 32) == 2\nx = out"
     report = Code(KERNELS, forward=forward).trace(tmp_path, None, "auto")
     assert not report.coverage.incomplete and report.outputs == ("bfloat16",)
     assert assumed(report)["the package triton"].startswith("stood in for by kernels that write nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,9 @@ Names = dict[str, Any]
 class Kernel:
     """A kernel of triton or cpm-kernels: made of anything, launched with anything."""
 
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
+    def __init__(self, fn: object = None, *_: object, **__: object) -> None:
+        self.fn, self.__name__ = fn, str(getattr(fn, "__name__", "kernel"))
+        self.arg_names = list(inspect.signature(fn).parameters) if inspect.isfunction(fn) else []
 
     def __call__(self, *_: object, **__: object) -> None:
         """Do nothing."""
@@ -54,7 +56,7 @@ def triton() -> Names:
     """What `triton` itself has."""
 
     def jit(function: object = None, **_: object) -> Any:
-        return Kernel() if function is not None else jit
+        return Kernel(function) if function is not None else jit
 
     def decorator(*_: object, **__: object) -> Callable[[Any], Any]:
         return lambda kernel: kernel
