@@ -58,6 +58,8 @@ class Loaded:
     """What the module holds, in the dtypes that loading gives them."""
     explains: Explains | None = field(default=None, compare=False)
     """What to do about an error of drift; None where nothing is known of where the model comes from."""
+    lacks: Callable[[BaseException], str] | None = field(default=None, compare=False)
+    """What to do about an error over a package without which the code went on; "" for any other."""
     parts: tuple[str, ...] = ()
     """Names of the children that are models of their own, such as the parts of a pipeline."""
 

@@ -85,7 +85,7 @@ _OPTIONS: Final = (
     click.option("--only", type=click.Choice(("text",)), help="Make up a text alone: no images, sounds, boxes."),
     click.option("--steps", metavar="S,S", help="Several calls: prefill,decode; forward,length=64; forward,image=448."),
     click.option("--twice", is_flag=True, help="Call it twice, as --steps forward,forward."),
-    click.option("--stub", "stubs", multiple=True, metavar="P,P", help="Stand in for missing packages: flash_attn."),
+    click.option("--stub", "stubs", multiple=True, metavar="P,P", help="Stand in for missing packages; auto: for all."),
     click.option("--trust-remote-code", is_flag=True, help="Run the Python code in MODEL_DIR."),
     click.option("--python", metavar="P", help="Trace in this interpreter, with its torch and transformers."),
     click.option("--with", "packages", multiple=True, metavar="REQ",

@@ -109,7 +109,8 @@ def load_request(request: ModelRequest) -> Loaded:
             answer(place, request.path, request.plan.device, loading=kind.module != "python_file")
         loaded = replace(loader(request, settings), explains=place.explained)
     said = tuple(Assumption("recipe", note) for note in (*request.plan.notes, *_unprepared(kind, request.plan)))
-    return replace(loaded, assumptions=(*said, *_pointers(request.path), *place.assumptions(), *loaded.assumptions))
+    assumptions = (*said, *_pointers(request.path), *place.assumptions(), *loaded.assumptions)
+    return replace(loaded, assumptions=assumptions, lacks=place.gone_without)
 
 
 def _pointers(root: Path) -> Iterator[Assumption]:

@@ -14,6 +14,21 @@ _HUB: Final = re.compile(r"^kernels-community/(?:\w+-)?flash-attn(\d?)(?:[@:].*)
 """Kernels that the package `kernels` would fetch."""
 
 
+def lend_named(settings: object, device: str, place: Environment) -> None:
+    """Stand in for the packages of kernels that config.json names, before code of the folder asks for them."""
+    if device == "cuda" and (package := _PACKAGES.get(_named(settings))):
+        place.finder.add(package)
+
+
+def _named(settings: object) -> str:
+    """The kernel that settings or a part of them name."""
+    if not isinstance(settings, dict):
+        return ""
+    found = (settings.get(key) for key in ("_attn_implementation", "attn_implementation"))
+    asked = next((one for one in found if isinstance(one, str) and one in _PACKAGES), "")
+    return asked or next(filter(None, map(_named, settings.values())), "")
+
+
 def lend(config: object, device: str, place: Environment) -> None:
     """Let a model with this config be built with the kernels that it asks for, those of packages for a GPU alone."""
     for part in _parts(config):

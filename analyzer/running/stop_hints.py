@@ -84,6 +84,8 @@ def hint(error: Exception | Interrupted, failed: Failure, graph: ModelGraph, loa
     said = _known(error, loaded) or str(getattr(error, "hint", ""))
     if said or isinstance(error, Interrupted):
         return said
+    if loaded.lacks is not None and (gone := loaded.lacks(error)):
+        return gone
     if not train and _NO_GRADIENT in str(error):
         return "a backward pass needs --train"
     where = " with --inputs FILE" if loaded.path else ""

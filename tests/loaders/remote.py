@@ -76,7 +76,7 @@ class Code:
         text = _MODELING.format(imports=self.imports, body=self.body, init=init, forward=forward)
         (root / "modeling_own.py").write_text(text)
         for name, content in self.files.items():
-            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(content)
         return root
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from analyzer.loaders.remote_code.environment import environment
-from analyzer.loaders.stubs.faithful import axis_patterns, small_packages, timm, torchvision
+from analyzer.loaders.stubs.faithful import axis_patterns, kernels, small_packages, timm, timm_vision, torchvision
 from analyzer.loaders.stubs.faithful import einops as ours
 from analyzer.loaders.stubs.faithful import torchvision_functional as functional
 from tests.coverage.beside import BESIDE
@@ -164,7 +164,7 @@ def test_layers_are_those_of_timm(
     rooms = (real_timm.layers, real_timm.models.vision_transformer)
     there = next(getattr(room, name) for room in rooms if hasattr(room, name))
     real = there(*args, **kwargs).to(dtype).eval()
-    made = timm._layers()[name](*args, **kwargs).to(dtype).eval()
+    made = timm.layers()[name](*args, **kwargs).to(dtype).eval()
     assert [(n, p.shape, p.dtype) for n, p in made.named_parameters()] == [
         (n, p.shape, p.dtype) for n, p in real.named_parameters()
     ]
@@ -185,13 +185,65 @@ def test_layers_are_those_of_timm(
 ])  # fmt: skip
 def test_positions_are_resampled_as_by_timm(how: dict[str, Any], dtype: torch.dtype, real_timm: Any) -> None:
     table = torch.rand(1, 16 + how.get("num_prefix_tokens", 1), 8).to(dtype)
-    there, here = real_timm.layers.resample_abs_pos_embed, timm._layers()["resample_abs_pos_embed"]
+    there, here = real_timm.layers.resample_abs_pos_embed, timm.layers()["resample_abs_pos_embed"]
     assert told(lambda: here(table, **how)) == told(lambda: there(table, **how))
+
+
+TOWERS = [
+    ("vit_base_patch16_224.augreg2_in21k_ft_in1k", {}),
+    ("vit_large_patch14_clip_224", {"num_classes": 0, "drop_rate": 0.1}),
+    ("vit_so400m_patch14_siglip_384.webli", {"num_classes": 0, "dynamic_img_size": True, "dynamic_img_pad": True}),
+    ("vit_small_patch14_reg4_dinov2", {"num_classes": 0, "dynamic_img_size": True}),
+    ("vit_tiny_patch16_384", {"global_pool": "avg"}),
+    ("vit_base_patch14_dinov2.lvd142m", {"global_pool": "avgmax", "drop_path_rate": 0.1}),
+]
+
+
+@needs_apart
+@pytest.mark.parametrize(("name", "given"), TOWERS)
+@torch.no_grad()
+def test_towers_are_those_of_timm(name: str, given: dict[str, Any], real_timm: Any) -> None:
+    small = {"embed_dim": 16, "depth": 2, "num_heads": 2, "img_size": 28 if "patch14" in name else 32, **given}
+    real = real_timm.create_model(name, **small).bfloat16().eval()
+    made = timm_vision.create_model(name, **small).bfloat16().eval()
+    for parameter in real.parameters():
+        nn.init.uniform_(parameter, -0.5, 0.5)
+    made.load_state_dict(real.state_dict())
+    size = (
+        (30, 44)
+        if "dynamic_img_pad" in given
+        else (28, 42)
+        if "dynamic_img_size" in given
+        else (small["img_size"],) * 2
+    )
+    x = torch.rand(2, 3, *size).bfloat16()
+    assert told(lambda: made(x)) == told(lambda: real(x))
+    for how in ({"n": 1}, {"n": [0], "norm": True}, {"n": 2, "reshape": True}) if len(set(size)) == 1 else ():
+        layers = [told(lambda one=one, how=how: one.get_intermediate_layers(x, **how)) for one in (made, real)]
+        assert [p for p in layers[0] if isinstance(p, tuple)] == [p for p in layers[1] if isinstance(p, tuple)]
+
+
+def held(model: nn.Module) -> list[object]:
+    """What tells how a model is built."""
+    parts = [
+        (type(one).__name__, getattr(one, "eps", 0)) for one in model.modules() if not isinstance(one, nn.Identity)
+    ]
+    return [*parts, *[(name, parameter.shape) for name, parameter in model.named_parameters()]]
+
+
+@needs_apart
+def test_names_of_towers_tell_what_timm_builds(real_timm: Any) -> None:
+    names = [name for name in real_timm.list_models("vit_*") if timm_vision.arguments(name) is not None]
+    assert len(names) > 20
+    for name in names:
+        with torch.device("meta"):
+            given = {"depth": 1, **({"num_classes": 0} if "clip" in name else {})}
+            assert held(timm_vision.create_model(name, **given)) == held(real_timm.create_model(name, **given)), name
 
 
 @needs_apart
 def test_functions_are_those_of_timm(real_timm: Any) -> None:
-    here = timm._layers()
+    here = timm.layers()
     for name in ("to_2tuple", "to_3tuple"):
         for value in (1, (1, 2), "ab", [3, 4]):
             assert here[name](value) == getattr(real_timm.layers, name)(value)
@@ -289,3 +341,18 @@ def test_small_packages() -> None:
         registry.get("two")
     assert modules["loguru"]["logger"].opt(depth=1).info("a") is not None
     assert modules["termcolor"]["colored"]("a", "red") == "a"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gated_norm_is_a_norm_in_float32(dtype: torch.dtype) -> None:
+    norm = kernels.layernorm_gated()["rmsnorm_fn"]
+    x, gate, weight = torch.rand(2, 3, 8).to(dtype), torch.rand(2, 3, 8).to(dtype), torch.rand(8)
+    plain = nn.functional.rms_norm(x.float(), (8,), weight, 1e-6)
+    assert torch.allclose(norm(x, weight, None), plain.to(dtype))
+    gated = plain * nn.functional.silu(gate.float())
+    assert torch.allclose(norm(x, weight, None, z=gate), gated.to(dtype))
+    first = nn.functional.rms_norm(x.float() * nn.functional.silu(gate.float()), (8,), weight, 1e-6)
+    assert torch.allclose(norm(x, weight, None, z=gate, norm_before_gate=False), first.to(dtype))
+    parts = torch.cat([nn.functional.rms_norm(x[..., at : at + 4].float(), (4,), None, 1e-6) for at in (0, 4)], -1)
+    made = norm(x, weight, None, group_size=4)
+    assert torch.allclose(made, (parts * weight).to(dtype), atol=1e-5) and made.dtype == dtype

@@ -55,7 +55,7 @@ def test_not_without_trust(own: Path) -> None:
 
 
 def test_code_in_another_repository_is_never_fetched(own: Path) -> None:
-    change(own / "config.json", "modeling_own.OwnModel", "someone/thing--modeling_own.OwnModel")
+    change(own / "config.json", "modeling_own.OwnModel", "someone/thing--modeling_other.OwnModel")
     said = fails(own)
     assert "another repository, someone/thing, which is not in the Hugging Face cache" in said
     assert "download someone/thing" in said

@@ -40,7 +40,7 @@ def test_an_inert_stand_in_may_be_imported_decorate_and_be_derived_from(tmp_path
     assert "decord" not in sys.modules
 
 
-@pytest.mark.parametrize("use", ["VideoReader(x)", "decord.cpu(0)", "list(decord.probes)", "Reader()"])
+@pytest.mark.parametrize("use", ["VideoReader(x)", "y = decord.cpu(0)", "list(decord.probes)", "Reader()"])
 def test_an_inert_stand_in_that_is_used_fails_by_name(use: str, tmp_path: Path) -> None:
     imports = "import decord\nfrom decord import VideoReader\nclass Reader(VideoReader):\n    pass"
     report = Code(imports, forward=use).trace(tmp_path, None, "decord")
@@ -108,6 +108,14 @@ def test_a_config_may_ask_for_a_kernel(name: str, llama: Path) -> None:
     wide = run_trace(ModelRequest(llama, Plan(dtype="float32")))
     assert [f.count for f in wide.findings if "FlashAttention only support" in f.message] == [2]
     assert not is_flash_attn_2_available()
+
+
+def test_a_kernel_that_config_json_names_is_there_for_guarded_imports(tmp_path: Path) -> None:
+    guarded = f"try:\n    {FLASH}\n    there = True\nexcept ImportError:\n    there = False"
+    for number, (said, there) in enumerate({"flash_attention_2": True, "eager": False}.items()):
+        (tmp_path / str(number)).mkdir()
+        code = Code(guarded, forward=f"assert there is {there}", config={"text": {"_attn_implementation": said}})
+        assert not code.trace(tmp_path / str(number)).coverage.incomplete
 
 
 @five

@@ -97,8 +97,12 @@ _ANSWERS: Final[dict[str, Callable[..., object]]] = {
     "memory_allocated": lambda *_, **__: 0,
     "max_memory_allocated": lambda *_, **__: 0,
     "memory_reserved": lambda *_, **__: 0,
-    "current_stream": lambda *_, **__: SimpleNamespace(wait_stream=lambda _: None, synchronize=lambda: None),
+    **dict.fromkeys(
+        ("current_stream", "default_stream"),
+        lambda *_, **__: SimpleNamespace(wait_stream=lambda _: None, synchronize=lambda: None),
+    ),
     "stream": lambda *_, **__: nullcontext(),
+    "device": lambda *_, **__: nullcontext(),
     **dict.fromkeys(
         ("empty_cache", "init", "ipc_collect", "manual_seed", "manual_seed_all", "reset_peak_memory_stats",
          "set_device", "synchronize"),

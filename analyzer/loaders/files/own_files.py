@@ -29,6 +29,9 @@ def own_module(root: Path, here: Path, name: str, wanted: Sequence[str] = ()) ->
     for folder in dict.fromkeys((root, here)):
         if folder.is_relative_to(root) and is_module(folder, name) and _is_meant(folder, name, wanted):
             return ".".join((*folder.relative_to(root).parts, name))
+    for folder in dict.fromkeys((root, here)) if rest and not is_installed(top) else ():
+        if folder.is_relative_to(root) and is_module(folder, top):
+            return ".".join((*folder.relative_to(root).parts, name))  # a file that is missing in the folder
     named_so = top == root.resolve().name and bool(rest)
     return rest if named_so and is_module(root, rest) and not is_installed(top) else None
 

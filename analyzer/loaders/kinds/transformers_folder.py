@@ -26,7 +26,7 @@ def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
     say("reading config and checkpoint headers")
     checkpoint = read_headers(root)
     stored = checkpoint.tensors
-    from analyzer.loaders.attention_packages import lend
+    from analyzer.loaders.attention_packages import lend, lend_named
     from analyzer.loaders.building import build
     from analyzer.loaders.checkpoint_names import reshaped
     from analyzer.loaders.classes import choose
@@ -39,6 +39,7 @@ def load(request: ModelRequest, settings: dict[str, object]) -> Loaded:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = read(root, _quantised(settings, plan), plan.device)
+        lend_named(settings, plan.device, current())
         cls, config, notes = choose(root, settings, trust=request.trust_remote_code)
         declared = _named(config) or _in_json(settings) or ""
         dtype, assumed = dtype_of(config, plan, stored, settings)

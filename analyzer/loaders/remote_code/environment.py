@@ -23,8 +23,9 @@ from analyzer.loaders.remote_code.last_finder import LastFinder
 from analyzer.loaders.remote_code.module_cleanup import forget, gathered
 from analyzer.loaders.remote_code.offline import offline
 from analyzer.loaders.remote_code.origin import Origin
-from analyzer.loaders.remote_code.own_imports import own_imports
+from analyzer.loaders.remote_code.own_imports import Package, own_imports
 from analyzer.loaders.stubs import Finder, standing_in
+from analyzer.loaders.stubs.inert import given_to
 from analyzer.loaders.stubs.packages import KERNELS, stood_for
 from analyzer.loaders.stubs.ways_out import ways_out
 from analyzer.plans.stub_names import AUTO
@@ -37,12 +38,14 @@ class Environment:
 
     stack: ExitStack
     finder: Finder
+    last: list[LastFinder] = field(default_factory=list)
+    """The one that knows what is missing."""
     stubs: tuple[str, ...] = ()
     """The packages that a person wants stand-ins for; AUTO for all that are missing."""
     entries: list[tuple[Path, str]] = field(default_factory=list)
     """Folders, and the modules in them that are imported, each as `module` or `module.Class`."""
-    packages: dict[str, Path] = field(default_factory=dict)
-    """Name under which a folder is imported as a package -> the folder."""
+    packages: dict[str, Package] = field(default_factory=dict)
+    """Name under which a folder is imported as a package -> the folder, and what prepares its modules."""
     roots: list[str] = field(default_factory=list)
     """Folders whose files are the model's own code."""
     noted: set[Assumption] = field(default_factory=set)
@@ -93,6 +96,17 @@ class Environment:
         found = [one for root, entry in self.entries for one in needed(root, [entry], self._is_missing)]
         return list(dict.fromkeys((*found, *tops)))
 
+    def gone_without(self, error: BaseException) -> str:
+        """What to do about an error over a stand-in, or in code that went on without packages over None; else ""."""
+        if (meant := given_to(error)) is not None:
+            return f"{meant}: {meant.hint}"
+        names = list(self.last[-1].guarded) if self.last else []
+        nothing = isinstance(error, NameError) or "NoneType" in str(error)
+        if not names or not nothing or not isinstance(error, (NameError, AttributeError, TypeError)):
+            return ""
+        verb = "is" if len(names) == 1 else "are"
+        return f"{', '.join(names)} {verb} not installed, and the code went on: {ways_out(names, named=True)}"
+
     def _is_missing(self, top: str) -> bool:
         return top not in self.finder.names and top not in sys.stdlib_module_names and not is_installed(top)
 
@@ -119,9 +133,10 @@ def environment(device: str, stubs: Sequence[str] = (), *, trust: bool = False) 
         stack.enter_context(offline())
         stack.enter_context(answered(trust))
         named = [name for name in stubs if name != AUTO]
-        made = Environment(stack, stack.enter_context(standing_in((*named, *installed))), tuple(stubs))
+        made = Environment(stack, stack.enter_context(standing_in((*named, *installed))), stubs=tuple(stubs))
         stack.callback(made.forget)
         last = LastFinder(made.finder, made.asks, lambda top: ways_out(made.missing(top)), auto=AUTO in stubs)
+        made.last.append(last)
         stack.enter_context(appended(sys.meta_path, last, what="sys.meta_path", why="It sees what nobody has found."))
         stack.enter_context(own_imports(made.packages, made.note))
         stack.enter_context(gathered(made.asks, made.libraries))

@@ -20,9 +20,10 @@ from analyzer.capture.patching import patched
 from analyzer.capture.source_lines import SourceLines
 from analyzer.errors import AnalyzerError
 from analyzer.foreign.hub_cache import cached, read_id, repository_of
-from analyzer.loaders.files.own_files import NEVER, is_module
+from analyzer.loaders.files.own_files import NEVER, is_module, source_of
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.hub_requests import missing_model
+from analyzer.loaders.stubs.inert import given_to
 from analyzer.loaders.stubs.ways_out import pip_name, ways_out
 from analyzer.loaders.versions.old_names.history import GoneError
 
@@ -37,6 +38,9 @@ def import_class(root: Path, entry: str, *others: str) -> Any:
 
     `others` are entries that will be imported later, for one line to tell of all that is missing.
     """
+    asked, entry = entry, _in_folder(root, entry)
+    if asked != entry:
+        current().note(f"auto_map takes {asked} from another repository", f"{entry} in the folder")
     root, entry = find_repository(root, entry)
     file = find_file(root, entry)
     module_name, _, class_name = entry.rpartition(".")
@@ -51,9 +55,21 @@ def import_class(root: Path, entry: str, *others: str) -> Any:
     return getattr(module, class_name)
 
 
+def _in_folder(root: Path, entry: str) -> str:
+    """An entry of another repository, `owner/name--module.Class`, as one of the folder where its file lies there too.
+
+    That is so where somebody has copied the code beside the config, into the folder or one in it of that name.
+    """
+    repository, two, own = entry.partition("--")
+    name = repository.rpartition("/")[2]
+    module = own.rpartition(".")[0]
+    places = ("", f"{name}.", f"{repository.replace('/', '.')}.") if two and module else ()
+    return next((f"{place}{own}" for place in places if source_of(root, f"{place}{module}") is not None), entry)
+
+
 def find_file(root: Path, entry: str) -> Path:
     """The file in folder `root` that an auto_map entry names. Raises AnalyzerError where it is not there."""
-    root, entry = find_repository(root, entry)
+    root, entry = find_repository(root, _in_folder(root, entry))
     module_name = entry.rpartition(".")[0]
     if not module_name:
         raise AnalyzerError(f"auto_map entry '{entry}' is not of the form module.Class", hint="correct config.json")
@@ -136,6 +152,8 @@ def _lines(error: BaseException, root: Path) -> list[tuple[str, int]]:
 
 
 def _told(error: BaseException, root: Path, doing: str, package: str) -> AnalyzerError:
+    if (meant := given_to(error)) is not None:
+        return _told(meant.with_traceback(error.__traceback__), root, doing, package)
     drifted = current().explained(error, building=True, sure=False)
     if isinstance(error, ModuleNotFoundError) and error.name and not drifted:
         missing = _missing(error, root, package)
@@ -144,14 +162,24 @@ def _told(error: BaseException, root: Path, doing: str, package: str) -> Analyze
         return unreadable(error, str(error.filename))
     if (asked := missing_model(error, _line(error, root))) is not None:
         return asked
-    is_own = isinstance(error, SyntaxError) or bool(_lines(error, root))
-    told = drifted or getattr(error, "hint", "")
-    hint = told or (_OWN if is_own else _ODD)
-    if not told and isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
-        hint = wanted.group()
+    hint = current().gone_without(error) or drifted or _said(error) or _hint(error, root)
     said = str(error).partition("\nException raised from")[0]  # torch appends where in C++
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return AnalyzerError(f"{_line(error, root)}: {what}, while {doing}", hint=hint)
+
+
+def _said(error: BaseException) -> str:
+    """What an error says to do, or the missing package that it was raised for."""
+    cause = error.__cause__ or error.__context__
+    of_package = isinstance(error, ImportError) and isinstance(cause, ModuleNotFoundError)
+    return str(getattr(error, "hint", "") or (getattr(cause, "hint", "") if of_package else ""))
+
+
+def _hint(error: BaseException, root: Path) -> str:
+    """What to do about an error that does not say it itself."""
+    if isinstance(error, ImportError) and (wanted := re.search(r"pip install [\w.-]*\w", str(error))):
+        return wanted.group()
+    return _OWN if isinstance(error, SyntaxError) or _lines(error, root) else _ODD
 
 
 def unreadable(error: PermissionError, name: str) -> AnalyzerError:
@@ -173,7 +201,7 @@ def _package(root: Path) -> str:
         current().forget()
         package = types.ModuleType(name)
         package.__path__ = [plain_path(root)]
-        current().packages[name] = Path(plain_path(root))
+        current().packages[name] = (Path(plain_path(root)), lend)
         vars(package)[_TEXTS] = {}
         current().stack.enter_context(
             patched(
@@ -210,7 +238,7 @@ def _missing(error: ModuleNotFoundError, root: Path, package: str) -> AnalyzerEr
     if top in sys.modules:
         return AnalyzerError(
             f"{where} imports {name}, which the installed {top} does not have",
-            hint=f"install another version of {top}, {_without(top)}",
+            hint=f"install another version of {top}" + ("" if top in NEVER else f", or trace without it: --stub {top}"),
         )
     missing = current().missing(top)
     if len(missing) > 1:

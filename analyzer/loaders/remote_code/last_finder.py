@@ -29,10 +29,12 @@ class LastFinder(MetaPathFinder):
 
     def __init__(self, stand_ins: Finder, asks: Asks, advice: Callable[[str], str], *, auto: bool) -> None:
         self._stand_ins, self._asks, self._advice, self._auto = stand_ins, asks, advice, auto
+        self.guarded: dict[str, None] = {}
+        """Packages without which the model's own code has gone on."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """A stand-in's spec with `auto`; without it raises ModuleNotFoundError with a `hint`. Else None."""
-        if path is not None or fullname in sys.stdlib_module_names or not self._is_needed():
+        if path is not None or fullname in sys.stdlib_module_names or not self._is_needed(fullname):
             return None
         if not self._auto:
             error = ModuleNotFoundError(f"No module named '{fullname}'", name=fullname)
@@ -41,7 +43,7 @@ class LastFinder(MetaPathFinder):
         self._stand_ins.add(fullname, hidden=True)
         return self._stand_ins.find_spec(fullname)
 
-    def _is_needed(self) -> bool:
+    def _is_needed(self, name: str) -> bool:
         """Whether an import statement asks, on behalf of the model's own code, and no caller goes on without it."""
         asking, frame = False, sys._getframe(2)
         while frame is not None and frame.f_code.co_filename.startswith(_BOOTSTRAP):
@@ -54,6 +56,7 @@ class LastFinder(MetaPathFinder):
             library = str(caller.f_globals.get("__name__")).partition(".")[0]
             own = own or self._asks(caller) == OWN or library in _LOADED
             if is_guarded(parsed(caller.f_code.co_filename), caller.f_lineno):
+                self.guarded |= {name: None} if own else {}
                 return False
         return own
 

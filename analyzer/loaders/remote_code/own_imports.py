@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +18,14 @@ from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
 from analyzer.loaders.files.own_files import is_module, own_module
 
+Package = tuple[Path, Callable[[Path, str], None]]
+"""A model's folder, and what is called with it and a module in it before that is imported."""
 _ABOVE: Final = {1: "transformers.models", 2: "transformers"}
 """Levels above the folder -> the package there, for code that was written inside of transformers."""
 
 
 @contextmanager
-def own_imports(packages: Mapping[str, Path], note: Note) -> Iterator[None]:
+def own_imports(packages: Mapping[str, Package], note: Note) -> Iterator[None]:
     """While this lasts, modules of `packages`, each of which is a folder, find the files beside them."""
     before: Any = builtins.__import__
 
@@ -31,9 +33,9 @@ def own_imports(packages: Mapping[str, Path], note: Note) -> Iterator[None]:
         name: str, globals: Any = None, locals: Any = None, fromlist: Sequence[str] | None = (), level: int = 0
     ) -> Any:
         package = str((globals or {}).get("__name__", "")).partition(".")[0]
-        root = packages.get(package)
-        if root is None:
+        if package not in packages:
             return before(name, globals, locals, fromlist, level)
+        root, prepare = packages[package]
         if level:
             depth = len(str(globals.get("__package__") or package).split("."))
             if level <= depth:
@@ -44,6 +46,8 @@ def own_imports(packages: Mapping[str, Path], note: Note) -> Iterator[None]:
         path = own_module(root, here, name, tuple(fromlist or ()))
         if path is None:
             return before(name, globals, locals, fromlist, 0)
+        if f"{package}.{path}" not in sys.modules:
+            prepare(root, path)
         made = before(f"{package}.{path}", globals, locals, fromlist or ("__name__",), 0)
         if fromlist:
             return made

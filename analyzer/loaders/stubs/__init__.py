@@ -14,7 +14,7 @@ from typing import Any
 
 from analyzer.capture.patching import GONE, patched, prepended, reset
 from analyzer.loaders.stubs.inert import Inert
-from analyzer.loaders.stubs.packages import populate, release
+from analyzer.loaders.stubs.packages import is_known, populate, release
 from analyzer.loaders.stubs.ways_out import ways_out
 
 __all__ = ["Finder", "standing_in"]
@@ -59,6 +59,8 @@ class Finder(MetaPathFinder, Loader):
         def missing(wanted: str) -> object:
             if wanted in ("__path__", "__file__", "__all__"):
                 raise AttributeError(wanted)
+            if is_known(f"{name}.{wanted}"):
+                return importlib.import_module(f"{name}.{wanted}")
             return Inert(f"{name}.{wanted}", why, hint) if wanted != "__version__" else Inert(name, why).__version__
 
         populate(module)

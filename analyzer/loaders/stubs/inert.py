@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dis
 import sys
 import types
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import nn
+
+from analyzer.ir import walk
 
 _ROOT: Final = Path(__file__).parents[2]
 _STUBS: Final = str(Path(__file__).parent)
@@ -15,7 +19,7 @@ _RUNS: Final = str(_ROOT / "running")
 """What is called from here, with nothing of ours between, is called by the forward of a model."""
 _MAKES: Final = (str(_ROOT / "loaders"), str(_ROOT / "inputs"), "<frozen importlib")
 """What is called from here is called while modules are imported, models are built or inputs are made."""
-_COMPILERS: Final = ("triton", "numba.cuda", "cupy", "tilelang", "cutlass")
+_COMPILERS: Final = ("numba.cuda", "cupy", "tilelang", "cutlass")
 """Packages whose decorators make a kernel of a function, which is not run as the Python that it is written in."""
 _LIBRARIES: Final = frozenset(
     {"accelerate", "analyzer", "diffusers", "peft", "sentence_transformers", "torch", "transformers"}
@@ -23,6 +27,10 @@ _LIBRARIES: Final = frozenset(
 """Packages whose questions about a module are not answered with stand-ins: they would take them for an answer."""
 _VERSION: Final = "9999.0"
 """The version that a stand-in says: code that asks for at least some version goes on."""
+
+
+_SHOWN: Final = ("Inert", "StandInModule")
+"""What other libraries call a stand-in that they cannot take."""
 
 
 class StandInUsed(Exception):
@@ -33,7 +41,32 @@ class StandInUsed(Exception):
         self.hint = hint
 
 
-class Inert:
+class _Valueless:
+    """What nothing is known of but its name: a value, a length or parts of it cannot be had."""
+
+    def _about(self) -> tuple[str, str, str]:
+        """Its name, why it is not there, and what to do."""
+        raise NotImplementedError
+
+    def _value(self, *_: object) -> Any:
+        raise used(*self._about())
+
+    __iter__ = __len__ = __int__ = __float__ = __index__ = __contains__ = _value
+    __lt__ = __le__ = __gt__ = __ge__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _value
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _value
+    __neg__ = __abs__ = __matmul__ = __rmatmul__ = _value
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __bool__(self) -> bool:
+        return True
+
+
+class Inert(_Valueless):
     """Any attribute is another one; called outside of a run, as constructors and decorators do, it gives a module.
 
     Called in a run it raises `StandInUsed` with its name and `why`; its value is never known, so that whatever needs
@@ -54,8 +87,13 @@ class Inert:
         return made
 
     def __call__(self, *args: Any, **kwargs: object) -> Any:
-        """A module that stands for the result; what is decorated, as it is; in a run, raise StandInUsed."""
+        """A module that stands for the result; what is decorated, as it is; in a run, raise StandInUsed.
+
+        A call in a run whose result nobody takes, and that is given no tensor, as a logger's, is let through.
+        """
         if _in_a_run():
+            if _is_dropped(sys._getframe(1)) and not list(walk.leaves((args, kwargs), torch.Tensor)):
+                return None
             raise _called(self._name, self._why, self._hint)
         if len(args) == 1 and not kwargs and _is_decorated(args[0]) and not self._name.startswith(_COMPILERS):
             return args[0]
@@ -85,28 +123,14 @@ class Inert:
     def __subclasscheck__(self, _: object) -> bool:
         return False
 
-    def __enter__(self) -> Inert:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def __bool__(self) -> bool:
-        return True
-
     def __repr__(self) -> str:
         return f"<stand-in for {self._name}>"
 
-    def _value(self, *_: object) -> Any:
-        raise _used(f"the value of {self._name} is needed, which is a stand-in", self._why, self._hint)
-
-    __iter__ = __len__ = __int__ = __float__ = __index__ = __contains__ = _value
-    __lt__ = __le__ = __gt__ = __ge__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _value
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _value
-    __neg__ = __abs__ = _value
+    def _about(self) -> tuple[str, str, str]:
+        return self._name, self._why, self._hint
 
 
-class StandInModule(nn.Module):
+class StandInModule(_Valueless, nn.Module):
     """What a constructor makes of a stand-in: a module without parameters, which may lie in a Sequential.
 
     Its public attributes are stand-ins too, for the model's own code. Run as a module it raises `StandInUsed`.
@@ -114,8 +138,13 @@ class StandInModule(nn.Module):
 
     _stands_for: tuple[str, str, str] = ("", "", "")
 
+    def __new__(cls, *_: object, **__: object) -> StandInModule:
+        """A module that is one before its own constructor is called, and where that calls no other."""
+        made = super().__new__(cls)
+        nn.Module.__init__(made)
+        return made
+
     def __init__(self, *args: Any, **kwargs: object) -> None:
-        super().__init__()
         if type(self) is StandInModule:
             self.__dict__["_stands_for"] = args
         elif _in_a_run():
@@ -143,18 +172,28 @@ class StandInModule(nn.Module):
     def __getitem__(self, _: object) -> Any:
         return Inert(*self._stands_for)
 
-    def __len__(self) -> int:
-        raise _used(f"the length of {self._stands_for[0]} is needed, which is a stand-in", *self._stands_for[1:])
-
-    def __iter__(self) -> Any:
-        return Inert(*self._stands_for).__iter__()
-
-    def __bool__(self) -> bool:
-        return True
+    def _about(self) -> tuple[str, str, str]:
+        return self._stands_for
 
     def extra_repr(self) -> str:
         """What it stands for."""
         return f"stand-in for {self._stands_for[0]}"
+
+
+def used(name: str, why: str, hint: str) -> StandInUsed:
+    """The error of a stand-in whose value is needed."""
+    return _used(f"the value of {name} is needed, which is a stand-in", why, hint)
+
+
+def given_to(error: BaseException) -> StandInUsed | None:
+    """What an error means that torch or Python raises over a stand-in which it was given; None of another error."""
+    if not isinstance(error, (TypeError, ValueError)) or not any(name in str(error) for name in _SHOWN):
+        return None
+    trace, found = error.__traceback__, None
+    while trace is not None:
+        held = [value for value in trace.tb_frame.f_locals.values() if isinstance(value, _Valueless)]
+        found, trace = (held[-1] if held else found), trace.tb_next
+    return used(*found._about()) if found is not None else None
 
 
 def _called(name: str, why: str, hint: str) -> StandInUsed:
@@ -168,6 +207,12 @@ def _used(words: str, why: str, hint: str) -> StandInUsed:
 def _is_decorated(value: object) -> bool:
     """Whether a value is a function or class in source, as decorators get them."""
     return isinstance(value, (types.FunctionType, type, classmethod, staticmethod, property))
+
+
+def _is_dropped(frame: types.FrameType) -> bool:
+    """Whether the call that a frame is at is a statement of its own."""
+    following = (one for one in dis.get_instructions(frame.f_code) if one.offset > frame.f_lasti)
+    return next((one.opname == "POP_TOP" for one in following), False)
 
 
 def _in_a_run() -> bool:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from analyzer.loaders.stubs.attention import FLASH_2, FLASH_3, XFORMERS, attend, rotate
-from analyzer.loaders.stubs.faithful import einops, small_packages, timm, torchvision
+from analyzer.loaders.stubs.faithful import einops, kernels, small_packages, timm, timm_vision, torchvision
 
 Names = dict[str, Any]
 Attended = Tensor | tuple[Tensor, Tensor, None]
@@ -117,6 +117,10 @@ def _xformers() -> Names:
     return {"memory_efficient_attention": memory_efficient_attention}
 
 
+def _vision() -> Names:
+    return {"VisionTransformer": timm_vision.VisionTransformer, "create_model": timm_vision.create_model}
+
+
 def _small(module: str) -> dict[str, Callable[[], Names]]:
     return {module: lambda: dict(small_packages.MODULES[module])}
 
@@ -134,12 +138,18 @@ PACKAGES: Final[dict[str, tuple[str, str, dict[str, Callable[[], Names]]]]] = {
         "einops": einops.functions, "einops.einops": einops.functions, "einops.layers.torch": einops.layers,
     }),
     "einops_exts": ("einops-exts", "0.0.4", {"einops_exts": einops.many}),
-    "timm": ("timm", "1.0.31", timm.modules()),
+    "timm": ("timm", "1.0.31", {
+        **timm.modules(), **dict.fromkeys(("timm", "timm.models"), _vision),
+        "timm.models.vision_transformer": lambda: timm.layers() | _vision(),
+    }),
     "torchvision": ("torchvision", "0.26.0", torchvision.modules()),
     "easydict": ("easydict", "1.13", _small("easydict")),
     "addict": ("addict", "2.4.0", _small("addict")),
     "munch": ("munch", "4.0.0", _small("munch")),
     "fvcore": ("fvcore", "0.1.5", _small("fvcore.common.registry")),
+    "cpm_kernels": ("cpm-kernels", "1.0.11", {"cpm_kernels.kernels.base": kernels.cpm_kernels}),
+    "triton": ("triton", "3.5.0", {"triton": kernels.triton, "triton.testing": kernels.timings}),
+    "mamba_ssm": ("mamba-ssm", "2.2.6", {"mamba_ssm.ops.triton.layernorm_gated": kernels.layernorm_gated}),
     "loguru": ("loguru", "0.7.3", _small("loguru")),
     "termcolor": ("termcolor", "3.1.0", _small("termcolor")),
 }  # fmt: skip
@@ -148,6 +158,8 @@ PACKAGES: Final[dict[str, tuple[str, str, dict[str, Callable[[], Names]]]]] = {
 
 KERNELS: Final = frozenset({"flash_attn", "flash_attn_interface", "xformers"})
 """Packages of kernels that no abstract tensor can be given: they are stood in for where they are installed too."""
+_LAUNCHED: Final = frozenset({"cpm_kernels", "triton"})
+"""Packages whose kernels are launched over what is to be filled."""
 
 
 def populate(module: types.ModuleType) -> None:
@@ -163,7 +175,15 @@ def stood_for(package: str) -> str:
     if known is None:
         return "an inert stand-in"
     what = "dtype contract" if package in KERNELS else "documented shapes and dtypes"
+    if package in _LAUNCHED:
+        return f"stood in for by kernels that write nothing, as those of {known[0]} {known[1]} are launched"
     return f"stood in for by the {what} of {known[0]} {known[1]}"
+
+
+def is_known(module: str) -> bool:
+    """Whether something is known of a module, or of one in it."""
+    known = PACKAGES.get(module.split(".")[0])
+    return known is not None and any(f"{one}.".startswith(f"{module}.") for one in known[2])
 
 
 def release(package: str) -> tuple[str, str] | None:

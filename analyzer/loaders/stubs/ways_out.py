@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import torch
+
+from analyzer.plans.stub_names import AUTO
+
 _PIP_NAMES: Final = {
     "attr": "attrs", "bs4": "beautifulsoup4", "causal_conv1d": "causal-conv1d", "cpm_kernels": "cpm-kernels",
     "Crypto": "pycryptodome", "cv2": "opencv-python", "dateutil": "python-dateutil", "docx": "python-docx",
@@ -21,6 +25,8 @@ _NOT_ON_PYPI: Final = frozenset({
     "aoss_client", "apex", "clip", "detectron2", "flash_attn_interface", "petrel_client", "triton_pre_mlir",
 })  # fmt: skip
 """Packages that PyPI does not have, or has another one of that name."""
+_OF_TORCH: Final = frozenset({"torchaudio", "torchvision"})
+"""Packages that are built for one torch: those on PyPI for the one on PyPI."""
 
 
 def pip_name(top: str) -> str:
@@ -32,18 +38,30 @@ def pip_name(top: str) -> str:
     return _PIP_NAMES.get(top, top)
 
 
-def ways_out(tops: Sequence[str], *, stub: bool = True) -> str:
+def ways_out(tops: Sequence[str], *, stub: bool = True, named: bool = False) -> str:
     """The ways to do without, or with, packages that are missing; `stub` says whether stand-ins are still one.
+
+    With `named` the stand-ins are asked for by name, as for packages that code can do without.
 
     >>> ways_out(["einops", "PIL"])
     'pip install einops pillow, or trace with them: --with einops --with pillow, or without them: --stub auto'
     """
+    bound = _OF_TORCH if _is_special() else frozenset()
+    names = [pip_name(top) for top in tops if top not in bound | _NOT_ON_PYPI]
+    left = [top for top in tops if top in bound | _NOT_ON_PYPI]
     them = "them" if len(tops) > 1 else "it"
-    names = [pip_name(top) for top in tops if top not in _NOT_ON_PYPI]
-    other = [top for top in tops if top in _NOT_ON_PYPI]
-    ways = [f"pip install {' '.join(names)}", f"trace with {them}: {' '.join(f'--with {one}' for one in names)}"]
-    if not names:
-        ways = ["install it from its own page" if len(tops) == 1 else "install them from their own pages"]
-    elif other:
-        ways[0] += f" ({', '.join(other)} from elsewhere: not on PyPI)"
-    return ", or ".join([*ways, f"without {them}: --stub auto"] if stub else ways)
+    where = "from elsewhere: not on PyPI" if set(left) - bound else f"as built for torch {torch.__version__}"
+    if not left:
+        ways = [f"pip install {' '.join(names)}", f"trace with {them}: {' '.join(f'--with {one}' for one in names)}"]
+    elif names:
+        ways = [f"pip install {' '.join(names)} ({', '.join(left)} {where})"]
+    else:
+        ways = [f"install {', '.join(left)} {where}"]
+    if stub:
+        ways.append(f"{'trace ' if left else ''}without {them}: --stub {','.join(tops) if named else AUTO}")
+    return ", or ".join(ways)
+
+
+def _is_special() -> bool:
+    """Whether the installed torch is none of those that packages on PyPI are built for."""
+    return "+" in torch.__version__

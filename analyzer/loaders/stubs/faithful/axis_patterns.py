@@ -129,18 +129,26 @@ def transform(tensor: Tensor, text: str, how: Reduction, sizes: dict[str, int]) 
     _check(before, after, how, sizes)
     known = lengths_of(pattern.left, tensor.shape, sizes)
     known |= {axis: int(axis.split()[0]) for axis in after if axis[0].isdigit()}
-    if any(len(group) != 1 for group in pattern.left):
-        tensor = tensor.reshape([known[axis] for axis in before])
+    tensor = _reordered(_regrouped(tensor, pattern.left, [(axis,) for axis in before], known), before, after)
+    kept = sum(axis in after for axis in before)
+    if kept < len(before):
+        tensor = _reduce(tensor, how, tuple(range(kept, len(before))))
+    tensor = _add(tensor, {at: known[axis] for at, axis in enumerate(after) if axis not in before}, len(after))
+    return _regrouped(tensor, pattern.right, pattern.right, known)
+
+
+def _regrouped(tensor: Tensor, side: Axes, groups: Sequence[Sequence[str]], known: dict[str, int]) -> Tensor:
+    """The tensor with a dimension for each of the groups, if a side of its pattern has any but single axes."""
+    if all(len(group) == 1 for group in side):
+        return tensor
+    return tensor.reshape([prod(known[axis] for axis in group) for group in groups])
+
+
+def _reordered(tensor: Tensor, before: Sequence[str], after: Sequence[str]) -> Tensor:
+    """The tensor with the axes that stay in their new order, and those that go behind them."""
     kept = [axis for axis in after if axis in before]
     order = [before.index(axis) for axis in (*kept, *(axis for axis in before if axis not in after))]
-    if order != sorted(order):
-        tensor = tensor.permute(order)
-    if len(kept) < len(before):
-        tensor = _reduce(tensor, how, tuple(range(len(kept), len(before))))
-    tensor = _add(tensor, {at: known[axis] for at, axis in enumerate(after) if axis not in before}, len(after))
-    if any(len(group) != 1 for group in pattern.right):
-        tensor = tensor.reshape([prod(known[axis] for axis in group) for group in pattern.right])
-    return tensor
+    return tensor.permute(order) if order != sorted(order) else tensor
 
 
 def _check(before: Sequence[str], after: Sequence[str], how: Reduction, sizes: dict[str, int]) -> None:

@@ -23,16 +23,16 @@ _PARTS: Final = ("", ".attention", ".drop", ".helpers", ".layer_scale", ".mlp", 
 def modules() -> dict[str, Callable[[], Names]]:
     """Modules of timm -> what makes their names."""
     return {
-        **{room + part: _layers for room, part in product(_ROOMS, _PARTS)},
-        "timm.models.vision_transformer": _layers,
-        "timm.models._manipulate": _layers,
-        "timm.models.helpers": _layers,
+        **{room + part: layers for room, part in product(_ROOMS, _PARTS)},
+        "timm.models._manipulate": layers,
+        "timm.models.helpers": layers,
         "timm.data": lambda: dict(functions.MEANS),
         "timm.data.constants": lambda: dict(functions.MEANS),
     }
 
 
-def _layers() -> Names:
+def layers() -> Names:
+    """The layers and functions by name."""
     classes = (
         Attention, Block, DropPath, GroupNorm1, LayerNorm, LayerNorm2d, LayerScale, Mlp, PatchEmbed, RmsNorm,
     )  # fmt: skip
