@@ -28,7 +28,7 @@ def _is(value: object) -> Callable[[], object]:
 
 def _no_init_weights(_enable: bool = True) -> AbstractContextManager[object]:
     found: Any = importlib.import_module("transformers.initialization")
-    return found.no_init_weights() if _enable else nullcontext()  # type: ignore[no-any-return]
+    return found.no_init_weights() if _enable else nullcontext()
 
 
 _MASKS: Final = "analyzer.loaders.versions.old_names.masks"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from analyzer.loaders.versions.old_names.defaults import OF_CLASSES
-from analyzer.loaders.versions.old_names.lending import Attribute, Lender
+from analyzer.loaders.versions.old_names.lending import Attribute, Lender, settable
 
 DEFAULTS: Final[dict[str, Any]] = {
     **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id", "decoder_start_token_id")),
@@ -37,6 +37,8 @@ _ROPE: Final = ("rope_theta", "partial_rotary_factor")
 _GIVEN: Final = "_rope_scaling_given"
 """Attribute of a config: what it was given as `rope_scaling`."""
 _AUTOSET: Final = "_attn_implementation_autoset"
+_TAKEN: Final = ("per_layer_config", "per_layer_attributes", "is_heterogeneous")
+"""Properties that older releases had not, so that own configs may have keys of these names."""
 _SAID: Final = "which the installed transformers"
 
 
@@ -54,6 +56,9 @@ def lend(lender: Lender) -> None:
     lender.lend(config, _AUTOSET, Attribute(_AUTOSET, _is_set, lender, f"config.{_AUTOSET}"))
     if isinstance(inspect.getattr_static(config, "rope_scaling", None), property):
         lender.put(config, "rope_scaling", _rope_scaling(config.rope_scaling, lender))
+    for name in _TAKEN:
+        if isinstance(found := inspect.getattr_static(config, name, None), property):
+            lender.put(config, name, settable(found, name, lender))
     if hasattr(config, "__post_init__"):
         lender.put(config, "__post_init__", _post_init(config.__post_init__, lender))
         lender.put(config, "__init_subclass__", _made(config.__init_subclass__.__func__, lender))

@@ -18,7 +18,7 @@ from analyzer.ir.findings import Note
 _PASSED_ON: Final = (
     "torch/nn/modules/module.py", "torch/utils/_contextlib.py", "transformers/utils/deprecation.py",
     "transformers/utils/generic.py", "transformers/modeling_layers.py", "transformers/utils/output_capturing.py",
-    "/functools.py",
+    "huggingface_hub/dataclasses.py", "/functools.py",
 )  # fmt: skip
 """Files through which a call of the model's code reaches a library's class."""
 _OURS: Final = str(Path(__file__).parents[3]) + os.sep
@@ -72,10 +72,26 @@ def caller(depth: int) -> Any:
     while frame is not None and (
         str(frame.f_code.co_filename).replace("\\", "/").endswith(_PASSED_ON)
         or str(frame.f_code.co_filename).startswith(_OURS)
-        or frame.f_code.co_name.startswith("__getattr")
+        or frame.f_code.co_name.startswith(("__getattr", "__setattr"))
     ):
         frame = frame.f_back
     return frame
+
+
+def settable(now: property, name: str, lender: Lender) -> property:
+    """A property of the library that own code may set for itself: it uses the name for something else."""
+
+    def get(self: Any) -> Any:
+        return vars(self)[name] if name in vars(self) else now.__get__(self, type(self))
+
+    def put(self: Any, value: Any) -> None:
+        if lender.is_asked():
+            lender.note(f"{type(self).__name__}.{name}, which the installed transformers keeps for itself", "its own")
+            vars(self)[name] = value
+        else:
+            now.__set__(self, value)
+
+    return property(get, put)
 
 
 class Attribute:

@@ -22,6 +22,8 @@ _SWITCHES: Final = ("output_attentions", "output_hidden_states", "return_dict", 
 """What may be left out where a class does not take it: it asks for more results, or is worked out there now."""
 _GIVES_UP: Final = ("output_attentions",)
 """What cannot be given where a class does not take it."""
+_CAUSAL: Final = ("GPT2Attention", "GPT2Block")
+"""Classes that hid what comes later from each token themselves, whatever mask they were given."""
 _LAST_TUPLES: Final = (4, 54)
 """From this release on most layers give a tensor."""
 
@@ -45,6 +47,8 @@ def old_style(cls: type, known: list[Old], original: Any, lender: Lender) -> Cal
             taken["position_embeddings"] = rotary.embeddings(self, given, lender)
         if "attention_mask" in now:  # some have to be given it, who left it out before
             taken.setdefault("attention_mask", None)
+        if cls.__name__ in _CAUSAL and given.get("encoder_hidden_states") is None:
+            taken["attention_mask"] = _causal(given["hidden_states"], taken)
         if given.get("output_hidden_states") and cls.__name__.endswith("Encoder"):
             result = _with_hidden_states(original, self, taken)
         else:
@@ -92,6 +96,17 @@ def _translated(cls: type, given: dict[str, Any], now: Any, lender: Lender) -> d
             raise StandInUsed(f"{cls.__name__}.forward({name}=): the installed transformers does not take it")
     lender.note(f"{cls.__name__} called as in an older transformers", "what is gone left out, the result as then")
     return taken
+
+
+def _causal(states: torch.Tensor, taken: dict[str, Any]) -> torch.Tensor:
+    """The mask that is given, with what comes later hidden."""
+    length, cache = states.shape[-2], taken.get("cache")
+    past = int(cache.get_seq_length()) if cache is not None else 0
+    lowest = torch.finfo(states.dtype).min
+    hidden = torch.full((length, past + length), lowest, dtype=states.dtype, device=states.device).triu(past + 1)
+    mask = _both(taken.get("attention_mask"), hidden[None, None])
+    assert mask is not None
+    return mask.clamp(min=lowest)
 
 
 def _both(first: torch.Tensor | None, second: torch.Tensor | None) -> torch.Tensor | None:
