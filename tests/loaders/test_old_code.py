@@ -88,8 +88,8 @@ def test_a_gone_class_that_is_used_names_itself_and_its_release(tmp_path: Path) 
 
 @five
 def test_a_gone_value_has_no_stand_in(tmp_path: Path) -> None:
-    imports = "from transformers.models.llama.modeling_llama import LLAMA_ATTENTION_CLASSES"
-    with pytest.raises(AnalyzerError, match=r"modeling_own.py:6 imports LLAMA_ATTENTION_CLASSES .* 4\.44 had it"):
+    imports = "from transformers.modeling_utils import TORCH_INIT_FUNCTIONS"
+    with pytest.raises(AnalyzerError, match=r"modeling_own.py:6 imports TORCH_INIT_FUNCTIONS .* 4\.57 had it"):
         Code(imports).trace(tmp_path)
 
 

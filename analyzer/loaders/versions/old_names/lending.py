@@ -59,6 +59,12 @@ class Lender:
         """Whether the model's own code calls the function that asks this, through torch and decorators at most."""
         return (frame := caller(2)) is not None and self.asks(frame) == OWN
 
+    def is_read(self, cls: type) -> bool:
+        """Whether a model of the library reads an object of the model's own class `cls`, as the function's caller."""
+        frame = caller(2)
+        file = str(frame.f_code.co_filename).replace("\\", "/") if frame is not None else ""
+        return "/transformers/models/" in file and self.owns(cls)
+
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
@@ -101,7 +107,7 @@ class Attribute:
         self._name, self._value, self._lender, self._said = name, value, lender, said
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        if not self._lender.is_asked():
+        if not self._lender.is_asked() and (instance is None or not self._lender.is_read(type(instance))):
             raise AttributeError(f"'{owner.__name__}' object has no attribute '{self._name}'")
         found = self._value(instance)
         shown = f"{found}" if len(f"{found}") < 60 else type(found).__name__

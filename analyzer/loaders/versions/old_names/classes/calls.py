@@ -142,21 +142,26 @@ def _with_hidden_states(original: Any, self: Any, taken: dict[str, Any]) -> Any:
 
 def _as_before(result: Any, given: dict[str, Any], before: Old, cls: type, lender: Lender) -> Any:
     """The result in as many parts as older code takes apart, or as its release gave."""
-    cache = next((given[name] for name in _CACHES if given.get(name) is not None), None)
     if hasattr(result, "to_tuple"):
         return result.to_tuple() if given.get("return_dict") is False else result
+    cache = next((given[name] for name in _CACHES if given.get(name) is not None), None)
     parts, is_first = _taken_apart(caller(2))
     if isinstance(result, torch.Tensor):
         if not before.gave_tuple or not (parts or is_first or _is_old(given, lender)):
             return result
-        made: tuple[Any, ...] = (result, cache) if given.get("use_cache") else (result,)
-    elif isinstance(result, tuple):
-        made = result
-        if len(made) == 2 and parts == 0 and "head_mask" in before.names and not given.get("output_attentions"):
-            made = made[:1]
-    else:
+        result = (result, cache) if given.get("use_cache") else (result,)
+    elif not isinstance(result, tuple):
         return result
-    return made if not parts else (*made, *[None] * (parts - len(made) - 1), *[cache] * (parts > len(made)))[:parts]
+    elif len(result) == 2 and parts == 0 and "head_mask" in before.names and not given.get("output_attentions"):
+        result = result[:1]  # no weights were given unless they were asked for
+    return _in_parts(result, parts, cache)
+
+
+def _in_parts(made: tuple[Any, ...], parts: int, cache: Any) -> tuple[Any, ...]:
+    """As many parts as are taken apart: the last is the cache, those between are None."""
+    if not parts or len(made) >= parts:
+        return made[:parts] if parts else made
+    return (*made, *[None] * (parts - len(made) - 1), cache)
 
 
 def _is_old(given: dict[str, Any], lender: Lender) -> bool:
