@@ -59,6 +59,8 @@ def lend(lender: Lender) -> None:
     for name in _TAKEN:
         if isinstance(found := inspect.getattr_static(config, name, None), property):
             lender.put(config, name, settable(found, name, lender))
+    if hasattr(config, "standardize_rope_params"):
+        lender.put(config, "standardize_rope_params", _standardize(config.standardize_rope_params, lender))
     if hasattr(config, "__post_init__"):
         lender.put(config, "__post_init__", _post_init(config.__post_init__, lender))
         lender.put(config, "__init_subclass__", _made(config.__init_subclass__.__func__, lender))
@@ -138,16 +140,34 @@ def _post_init(original: Any, lender: Lender) -> object:
     return __post_init__
 
 
+def _standardize(original: Any, lender: Lender) -> object:
+    """Rewriting rope's keys asks for others, which own classes may set only afterwards."""
+
+    def standardize_rope_params(self: Any) -> None:
+        try:
+            original(self)
+        except AttributeError as error:
+            if not lender.owns(type(self)):
+                raise
+            lender.note(f"rope_parameters of {type(self).__name__}, {_SAID} rewrites", f"left as they are: {error}")
+
+    return standardize_rope_params
+
+
 def _made(original: Any, lender: Lender) -> object:
-    """Annotated lists and dicts of own classes stay attributes of the class: no dataclass has such fields."""
+    """What a dataclass makes of an own class is undone: annotated lists stay, and the constructor of an own base."""
 
     def __init_subclass__(cls: Any, *args: Any, **kwargs: Any) -> None:
+        has_own = "__init__" in vars(cls)
         notes = cls.__annotations__ if lender.owns(cls) else {}
         kept = {name: notes.pop(name) for name in list(notes) if isinstance(vars(cls).get(name), (list, dict, set))}
         try:
             original(cls, *args, **kwargs)
         finally:
             notes.update(kept)
+        giving: Any = next((one for one in cls.__mro__[1:] if "__init__" in vars(one)), None)
+        if not has_own and lender.owns(cls) and lender.owns(giving):
+            cls.__init__ = giving.__init__
 
     return classmethod(__init_subclass__)
 

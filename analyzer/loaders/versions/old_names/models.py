@@ -134,6 +134,7 @@ def _as_of_class(original: Any, lender: Lender) -> object:
         cls = type(self)
         for one in cls.__mro__:  # its layers are made after this
             classes.adapt(sys.modules.get(one.__module__), lender)
+        _pass_on(self.config, lender)
         said = {name: inspect.getattr_static(cls, name) for name in _CHOICES if hasattr(type(self), name)}
         answers = {name: True for name, value in said.items() if isinstance(value, property)}
         old = inspect.getattr_static(cls, "_supports_flash_attn_2", None)
@@ -147,6 +148,16 @@ def _as_of_class(original: Any, lender: Lender) -> object:
             return original(self, *args, **kwargs)
 
     return adjust
+
+
+def _pass_on(config: Any, lender: Lender) -> None:
+    """What a config of own code says of attention counts for its parts as well, as from 4.46 on."""
+    chosen = config._attn_implementation if lender.owns(type(config)) else None
+    for name in (getattr(config, "sub_configs", None) or {}) if isinstance(chosen, str) else ():
+        part = getattr(config, name, None)
+        if chosen and getattr(part, "_attn_implementation", chosen) is None:
+            lender.note(f"{name}._attn_implementation, which the installed transformers leaves open", chosen)
+            part._attn_implementation = chosen  # type: ignore[union-attr]
 
 
 def _from_config(original: Any, lender: Lender) -> Any:

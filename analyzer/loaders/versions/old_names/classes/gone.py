@@ -80,13 +80,13 @@ def _rotary(module: Any, name: str, lender: Lender) -> tuple[object, str] | None
 
 
 def _mask(module: Any, name: str, _: Lender) -> tuple[object, str] | None:
-    made = {
+    made: dict[str, object] = {
         "_prepare_4d_causal_attention_mask_with_cache_position": (
             masks._prepare_4d_causal_attention_mask_with_cache_position
         ),
         "_make_causal_mask": masks.AttentionMaskConverter._make_causal_mask,
         "_expand_mask": masks.AttentionMaskConverter._expand_mask,
     }
-    if name not in made or module.__name__.endswith(_OF_BOOLS):
-        return None
-    return made[name], "the tool's own copy"
+    if module.__name__.endswith(_OF_BOOLS):
+        made = {"_make_causal_mask": masks.causal_bools, "_expand_mask": masks.expanded_bools}
+    return (made[name], "the tool's own copy") if name in made else None
