@@ -59,6 +59,8 @@ def lend(lender: Lender) -> None:
     for name in _TAKEN:
         if isinstance(found := inspect.getattr_static(config, name, None), property):
             lender.put(config, name, settable(found, name, lender))
+    if not hasattr(config, "__getattr__"):
+        lender.put(config, "__getattr__", _for_models(lender))
     if hasattr(config, "standardize_rope_params"):
         lender.put(config, "standardize_rope_params", _standardize(config.standardize_rope_params, lender))
     if hasattr(config, "__post_init__"):
@@ -138,6 +140,40 @@ def _post_init(original: Any, lender: Lender) -> object:
                 self.__dict__[name] = value
 
     return __post_init__
+
+
+def _for_models(lender: Lender) -> object:
+    """What a model of the library reads of an own config, and no older config had: as its own config makes it."""
+
+    def __getattr__(self: Any, name: str) -> Any:
+        missing = AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        module = lender.reading_model() if not name.startswith("_") else None
+        if module is None or not lender.owns(type(self)):
+            raise missing
+        made = _same_config(self, module)
+        if made is None or not hasattr(made, name):
+            raise missing
+        what = f"{type(self).__name__}.{name}, {_SAID} reads of it"
+        lender.note(what, f"as {type(made).__name__} makes it of the other keys")
+        return getattr(made, name)
+
+    return __getattr__
+
+
+def _same_config(config: Any, module: Any) -> Any:
+    """The library's config for the models of a module, of the keys of an own one; None if there is none."""
+    import transformers
+
+    base: Any = getattr(transformers, "PretrainedConfig")  # noqa: B009 (a lazy module: mypy knows no such name)
+    kinds = [
+        one for one in vars(module).values() if isinstance(one, type) and issubclass(one, base) and one is not base
+    ]
+    if not kinds:
+        return None
+    keys = copy.deepcopy({name: value for name, value in vars(config).items() if not name.startswith("_")})
+    keys["rope_scaling"] = copy.deepcopy(config.__dict__.get(_GIVEN))
+    keys.pop("rope_parameters", None)
+    return kinds[0](**keys)
 
 
 def _standardize(original: Any, lender: Lender) -> object:

@@ -61,9 +61,11 @@ class Lender:
 
     def is_read(self, cls: type) -> bool:
         """Whether a model of the library reads an object of the model's own class `cls`, as the function's caller."""
-        frame = caller(2)
-        file = str(frame.f_code.co_filename).replace("\\", "/") if frame is not None else ""
-        return "/transformers/models/" in file and self.owns(cls)
+        return _module_of_model(caller(2)) is not None and self.owns(cls)
+
+    def reading_model(self) -> Any:
+        """The module of a model of the library that reads an attribute, as the function's caller; else None."""
+        return _module_of_model(caller(2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,11 @@ def caller(depth: int) -> Any:
     ):
         frame = frame.f_back
     return frame
+
+
+def _module_of_model(frame: Any) -> Any:
+    name = str(frame.f_globals.get("__name__", "")) if frame is not None else ""
+    return sys.modules.get(name) if name.startswith("transformers.models.") else None
 
 
 def settable(now: property, name: str, lender: Lender) -> property:
