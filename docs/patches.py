@@ -60,6 +60,7 @@ STATE = {
     "analyzer/loaders/remote_code/environment.py: _NOW": "The environment that lasts now; empty outside of a trace. "
     "Calls that come back to us through a library have no other way to it.",
     "analyzer/loaders/files/own_files.py: _defined()": "A cache of what modules define, by their text; 64 at most.",
+    "analyzer/loaders/versions/old_names/classes/signatures.py: _read()": _OF_DATA,
     "analyzer/loaders/versions/old_names/history.py: _read()": _OF_DATA,
     "analyzer/loaders/limits/sizes.py: limit_of()": "A cache of the row that a key of a config belongs to.",
     "analyzer/watched.py: _WRITER": "The pipe to the process that waits: set once, in the command's own process.",

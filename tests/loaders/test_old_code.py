@@ -90,8 +90,8 @@ def test_a_gone_class_that_is_used_names_itself_and_its_release(tmp_path: Path) 
 
 @five
 def test_a_gone_value_has_no_stand_in(tmp_path: Path) -> None:
-    imports = "from transformers.models.llama.modeling_llama import LLAMA_ATTENTION_CLASSES"
-    with pytest.raises(AnalyzerError, match=r"modeling_own.py:6 imports LLAMA_ATTENTION_CLASSES .* 4\.44 had it"):
+    imports = "from transformers.modeling_utils import TORCH_INIT_FUNCTIONS"
+    with pytest.raises(AnalyzerError, match=r"modeling_own.py:6 imports TORCH_INIT_FUNCTIONS .* 4\.57 had it"):
         Code(imports).trace(tmp_path)
 
 
@@ -157,3 +157,14 @@ def test_masks_are_those_of_old(dtype: torch.dtype) -> None:
     assert masks._prepare_4d_causal_attention_mask_for_sdpa(torch.ones(1, 3), (1, 3), embeds, 0) is None
     near = masks._create_4d_causal_attention_mask((1, 3), dtype, "cpu", sliding_window=1)
     assert near is not None and near[0, 0, 2].tolist() == [torch.tensor(hidden).to(dtype).item(), 0, 0]
+
+
+@five
+def test_masks_of_truth_values_are_those_of_old(tmp_path: Path) -> None:
+    """What transformers 4.34's BLOOM gives for three tokens, one being kept from before, and for a padded row."""
+    assert masks.causal_bools((1, 3), "cpu", 1)[0, 0].int().tolist() == [[0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]]
+    assert masks.expanded_bools(torch.tensor([[0, 1]]), 2)[0, 0].int().tolist() == [[1, 0], [1, 0]]
+    imports = "from transformers.models.bloom.modeling_bloom import _expand_mask, _make_causal_mask"
+    hidden = "hidden = _make_causal_mask(input_ids.shape, x.device, 0) | _expand_mask(attention_mask, x.shape[1])"
+    report = Code(imports, forward=f"{hidden}\nx = x + hidden[:, 0].to(x.dtype).sum(-1, keepdim=True)").trace(tmp_path)
+    assert not report.coverage.incomplete and not report.findings

@@ -16,7 +16,8 @@ from typing import Final, TypeAlias
 from analyzer.loaders.versions.old_names.history import FILE, Past, dump
 
 _LEFT_OUT: Final = re.compile(
-    r"\.(commands|cli|data|benchmark|sagemaker|onnx|pipelines|kernels|agents|tools|quantizers|distributed)\."
+    r"\.(commands|cli|data|benchmark|sagemaker|pipelines|kernels|agents|tools|quantizers|distributed)\."
+    r"|\.onnx\.(convert|features)\."
     r"|\.(trainer|training_args|testing_utils|optimization|debug_utils|hf_argparser|convert_|tokenization|processing)"
     r"|(\b|_)(tf|flax|jax|fast|keras)_|image_processing|feature_extraction|modular_|dummy_|\.integrations\.\w+\."
     r"|continuous_batching|core_model_loading|conversion_mapping|modelcard|hyperparameter|\.models\.\w+\.(?!modeling_)"

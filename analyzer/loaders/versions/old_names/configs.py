@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from analyzer.loaders.versions.old_names.defaults import OF_CLASSES
-from analyzer.loaders.versions.old_names.lending import Attribute, Lender
+from analyzer.loaders.versions.old_names.lending import Attribute, Lender, settable
 
 DEFAULTS: Final[dict[str, Any]] = {
     **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id", "decoder_start_token_id")),
@@ -37,6 +37,8 @@ _ROPE: Final = ("rope_theta", "partial_rotary_factor")
 _GIVEN: Final = "_rope_scaling_given"
 """Attribute of a config: what it was given as `rope_scaling`."""
 _AUTOSET: Final = "_attn_implementation_autoset"
+_TAKEN: Final = ("per_layer_config", "per_layer_attributes", "is_heterogeneous")
+"""Properties that older releases had not, so that own configs may have keys of these names."""
 _SAID: Final = "which the installed transformers"
 
 
@@ -54,6 +56,13 @@ def lend(lender: Lender) -> None:
     lender.lend(config, _AUTOSET, Attribute(_AUTOSET, _is_set, lender, f"config.{_AUTOSET}"))
     if isinstance(inspect.getattr_static(config, "rope_scaling", None), property):
         lender.put(config, "rope_scaling", _rope_scaling(config.rope_scaling, lender))
+    for name in _TAKEN:
+        if isinstance(found := inspect.getattr_static(config, name, None), property):
+            lender.put(config, name, settable(found, name, lender))
+    if not hasattr(config, "__getattr__"):
+        lender.put(config, "__getattr__", _for_models(lender))
+    if hasattr(config, "standardize_rope_params"):
+        lender.put(config, "standardize_rope_params", _standardize(config.standardize_rope_params, lender))
     if hasattr(config, "__post_init__"):
         lender.put(config, "__post_init__", _post_init(config.__post_init__, lender))
         lender.put(config, "__init_subclass__", _made(config.__init_subclass__.__func__, lender))
@@ -133,16 +142,68 @@ def _post_init(original: Any, lender: Lender) -> object:
     return __post_init__
 
 
+def _for_models(lender: Lender) -> object:
+    """What a model of the library reads of an own config, and no older config had: as its own config makes it."""
+
+    def __getattr__(self: Any, name: str) -> Any:
+        missing = AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        module = lender.reading_model() if not name.startswith("_") else None
+        if module is None or not lender.owns(type(self)):
+            raise missing
+        made = _same_config(self, module)
+        if made is None or not hasattr(made, name):
+            raise missing
+        what = f"{type(self).__name__}.{name}, {_SAID} reads of it"
+        lender.note(what, f"as {type(made).__name__} makes it of the other keys")
+        return getattr(made, name)
+
+    return __getattr__
+
+
+def _same_config(config: Any, module: Any) -> Any:
+    """The library's config for the models of a module, of the keys of an own one; None if there is none."""
+    import transformers
+
+    base: Any = getattr(transformers, "PretrainedConfig")  # noqa: B009 (a lazy module: mypy knows no such name)
+    kinds = [
+        one for one in vars(module).values() if isinstance(one, type) and issubclass(one, base) and one is not base
+    ]
+    if not kinds:
+        return None
+    keys = copy.deepcopy({name: value for name, value in vars(config).items() if not name.startswith("_")})
+    keys["rope_scaling"] = copy.deepcopy(config.__dict__.get(_GIVEN))
+    keys.pop("rope_parameters", None)
+    return kinds[0](**keys)
+
+
+def _standardize(original: Any, lender: Lender) -> object:
+    """Rewriting rope's keys asks for others, which own classes may set only afterwards."""
+
+    def standardize_rope_params(self: Any) -> None:
+        try:
+            original(self)
+        except AttributeError as error:
+            if not lender.owns(type(self)):
+                raise
+            lender.note(f"rope_parameters of {type(self).__name__}, {_SAID} rewrites", f"left as they are: {error}")
+
+    return standardize_rope_params
+
+
 def _made(original: Any, lender: Lender) -> object:
-    """Annotated lists and dicts of own classes stay attributes of the class: no dataclass has such fields."""
+    """What a dataclass makes of an own class is undone: annotated lists stay, and the constructor of an own base."""
 
     def __init_subclass__(cls: Any, *args: Any, **kwargs: Any) -> None:
+        has_own = "__init__" in vars(cls)
         notes = cls.__annotations__ if lender.owns(cls) else {}
         kept = {name: notes.pop(name) for name in list(notes) if isinstance(vars(cls).get(name), (list, dict, set))}
         try:
             original(cls, *args, **kwargs)
         finally:
             notes.update(kept)
+        giving: Any = next((one for one in cls.__mro__[1:] if "__init__" in vars(one)), None)
+        if not has_own and lender.owns(cls) and lender.owns(giving):
+            cls.__init__ = giving.__init__
 
     return classmethod(__init_subclass__)
 

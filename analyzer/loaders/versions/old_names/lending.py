@@ -18,7 +18,7 @@ from analyzer.ir.findings import Note
 _PASSED_ON: Final = (
     "torch/nn/modules/module.py", "torch/utils/_contextlib.py", "transformers/utils/deprecation.py",
     "transformers/utils/generic.py", "transformers/modeling_layers.py", "transformers/utils/output_capturing.py",
-    "/functools.py",
+    "huggingface_hub/dataclasses.py", "/functools.py",
 )  # fmt: skip
 """Files through which a call of the model's code reaches a library's class."""
 _OURS: Final = str(Path(__file__).parents[3]) + os.sep
@@ -59,6 +59,14 @@ class Lender:
         """Whether the model's own code calls the function that asks this, through torch and decorators at most."""
         return (frame := caller(2)) is not None and self.asks(frame) == OWN
 
+    def is_read(self, cls: type) -> bool:
+        """Whether a model of the library reads an object of the model's own class `cls`, as the function's caller."""
+        return _module_of_model(caller(2)) is not None and self.owns(cls)
+
+    def reading_model(self) -> Any:
+        """The module of a model of the library that reads an attribute, as the function's caller; else None."""
+        return _module_of_model(caller(2))
+
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
@@ -72,10 +80,31 @@ def caller(depth: int) -> Any:
     while frame is not None and (
         str(frame.f_code.co_filename).replace("\\", "/").endswith(_PASSED_ON)
         or str(frame.f_code.co_filename).startswith(_OURS)
-        or frame.f_code.co_name.startswith("__getattr")
+        or frame.f_code.co_name.startswith(("__getattr", "__setattr"))
     ):
         frame = frame.f_back
     return frame
+
+
+def _module_of_model(frame: Any) -> Any:
+    name = str(frame.f_globals.get("__name__", "")) if frame is not None else ""
+    return sys.modules.get(name) if name.startswith("transformers.models.") else None
+
+
+def settable(now: property, name: str, lender: Lender) -> property:
+    """A property of the library that own code may set for itself: it uses the name for something else."""
+
+    def get(self: Any) -> Any:
+        return vars(self)[name] if name in vars(self) else now.__get__(self, type(self))
+
+    def put(self: Any, value: Any) -> None:
+        if lender.is_asked():
+            lender.note(f"{type(self).__name__}.{name}, which the installed transformers keeps for itself", "its own")
+            vars(self)[name] = value
+        else:
+            now.__set__(self, value)
+
+    return property(get, put)
 
 
 class Attribute:
@@ -85,7 +114,7 @@ class Attribute:
         self._name, self._value, self._lender, self._said = name, value, lender, said
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        if not self._lender.is_asked():
+        if not self._lender.is_asked() and (instance is None or not self._lender.is_read(type(instance))):
             raise AttributeError(f"'{owner.__name__}' object has no attribute '{self._name}'")
         found = self._value(instance)
         shown = f"{found}" if len(f"{found}") < 60 else type(found).__name__

@@ -160,3 +160,21 @@ def _prepare_4d_causal_attention_mask_with_cache_position(
     hidden = (mask[:, :, :, :length] + attention_mask[:, None, None, :].to(mask.device)) == 0
     mask[:, :, :, :length] = mask[:, :, :, :length].masked_fill(hidden, lowest)
     return mask
+
+
+def causal_bools(input_ids_shape: Sequence[int], device: Any, past_key_values_length: int) -> torch.Tensor:
+    """`_make_causal_mask` of BLOOM and Falcon: True where a token comes later."""
+    batch, queries = input_ids_shape
+    mask = torch.empty((queries, queries + past_key_values_length), dtype=torch.bool, device=device)
+    places = torch.arange(queries, device=device)
+    mask[:, past_key_values_length:] = places[:, None] < places[None, :]
+    if past_key_values_length > 0:
+        mask[:, :past_key_values_length] = False
+    return mask[None, None, :, :].expand(batch, 1, queries, queries + past_key_values_length)
+
+
+def expanded_bools(mask: torch.Tensor, tgt_length: int) -> torch.Tensor:
+    """`_expand_mask` of BLOOM and Falcon: True where a token pads."""
+    batch, keys = mask.shape
+    wanted = tgt_length if tgt_length is not None else keys
+    return (~(mask[:, None, None, :].to(torch.bool))).expand(batch, 1, wanted, keys)

@@ -11,7 +11,7 @@ import torch
 from analyzer.capture.emulation.cuda import Asks
 from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
-from analyzer.loaders.versions.old_names import caches, configs, models
+from analyzer.loaders.versions.old_names import caches, configs, masking, models
 from analyzer.loaders.versions.old_names.lending import Lender
 from analyzer.loaders.versions.old_names.outputs import as_declared
 
@@ -32,7 +32,7 @@ def restored(note: Note, asks: Asks, release: tuple[int, ...] = ()) -> Iterator[
     if not is_five():
         yield  # these have them
         return
-    from transformers import cache_utils, modeling_rope_utils
+    from transformers import cache_utils, masking_utils, modeling_rope_utils
 
     with ExitStack() as stack:
         lender = Lender(stack, note, asks, release)
@@ -44,6 +44,7 @@ def restored(note: Note, asks: Asks, release: tuple[int, ...] = ()) -> Iterator[
         for kind, made in caches.FROM_LEGACY.items():
             lender.lend(getattr(cache_utils, kind), "from_legacy_cache", caches.from_legacy(kind, made, note))
         caches.changed(cache_utils, lender)
+        masking.lend(masking_utils, lender)
         stack.enter_context(as_declared(note))
         rope = modeling_rope_utils.ROPE_INIT_FUNCTIONS
         if "default" not in rope:

@@ -11,13 +11,18 @@ from typing import Any, Final
 import torch
 
 from analyzer.loaders.versions.old_names import classes
-from analyzer.loaders.versions.old_names.lending import Attribute, Lender
+from analyzer.loaders.versions.old_names.lending import Attribute, Lender, settable
 
 _FLAGS: Final = (
     "_supports_cache_class", "_supports_static_cache", "_supports_quantized_cache", "_supports_flash_attn_2",
 )  # fmt: skip
 """What a class of models said of itself, False unless it said otherwise."""
 _CHOICES: Final = ("_supports_sdpa", "_supports_flash_attn", "_supports_flex_attn")
+_TAKEN: Final = (
+    "tp_size", "fsdp_size", "supports_context_parallel", "can_record_outputs", "is_activation_checkpointing",
+    "is_distributed_loading_by_transformers", "supports_tp_plan", "supports_pp_plan",
+)  # fmt: skip
+"""Properties that the installed release has and older ones had not, so that own code may have them as attributes."""
 _LACKS: Final = "which the installed transformers lacks"
 
 
@@ -34,6 +39,10 @@ def lend(lender: Lender) -> None:
         lender.lend(model, name, Attribute(name, lambda _: False, lender, f"PreTrainedModel.{name}"))
     for name, chosen in _CLASS_METHODS.items():
         lender.lend(model, name, classmethod(_noting(chosen, name, lender)))
+    for name in _TAKEN:
+        if isinstance(found := inspect.getattr_static(model, name, None), property):
+            lender.put(model, name, settable(found, name, lender))
+    lender.put(model, "_from_config", classmethod(_from_config(model._from_config.__func__, lender)))
     if hasattr(model, "get_expanded_tied_weights_keys"):
         lender.put(model, "get_expanded_tied_weights_keys", _expanded(model.get_expanded_tied_weights_keys, lender))
         lender.put(model, "tie_weights", _tie_weights(model.tie_weights, lender))
@@ -125,6 +134,7 @@ def _as_of_class(original: Any, lender: Lender) -> object:
         cls = type(self)
         for one in cls.__mro__:  # its layers are made after this
             classes.adapt(sys.modules.get(one.__module__), lender)
+        _pass_on(self.config, lender)
         said = {name: inspect.getattr_static(cls, name) for name in _CHOICES if hasattr(type(self), name)}
         answers = {name: True for name, value in said.items() if isinstance(value, property)}
         old = inspect.getattr_static(cls, "_supports_flash_attn_2", None)
@@ -138,6 +148,29 @@ def _as_of_class(original: Any, lender: Lender) -> object:
             return original(self, *args, **kwargs)
 
     return adjust
+
+
+def _pass_on(config: Any, lender: Lender) -> None:
+    """What a config of own code says of attention counts for its parts as well, as from 4.46 on."""
+    chosen = config._attn_implementation if lender.owns(type(config)) else None
+    for name in (getattr(config, "sub_configs", None) or {}) if isinstance(chosen, str) else ():
+        part = getattr(config, name, None)
+        if chosen and getattr(part, "_attn_implementation", chosen) is None:
+            lender.note(f"{name}._attn_implementation, which the installed transformers leaves open", chosen)
+            part._attn_implementation = chosen  # type: ignore[union-attr]
+
+
+def _from_config(original: Any, lender: Lender) -> Any:
+    """`from_config` with the switch that named flash attention before `attn_implementation` did."""
+
+    def from_config(cls: Any, config: Any, **kwargs: Any) -> Any:
+        if "use_flash_attention_2" in kwargs:
+            lender.note("from_config(use_flash_attention_2=), which the installed transformers lacks", "as before")
+            if kwargs.pop("use_flash_attention_2"):
+                kwargs["attn_implementation"] = "flash_attention_2"
+        return original(cls, config, **kwargs)
+
+    return from_config
 
 
 def _expanded(original: Any, lender: Lender) -> object:

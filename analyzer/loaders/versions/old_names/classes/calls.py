@@ -22,6 +22,8 @@ _SWITCHES: Final = ("output_attentions", "output_hidden_states", "return_dict", 
 """What may be left out where a class does not take it: it asks for more results, or is worked out there now."""
 _GIVES_UP: Final = ("output_attentions",)
 """What cannot be given where a class does not take it."""
+_CAUSAL: Final = ("GPT2Attention", "GPT2Block")
+"""Classes that hid what comes later from each token themselves, whatever mask they were given."""
 _LAST_TUPLES: Final = (4, 54)
 """From this release on most layers give a tensor."""
 
@@ -45,6 +47,8 @@ def old_style(cls: type, known: list[Old], original: Any, lender: Lender) -> Cal
             taken["position_embeddings"] = rotary.embeddings(self, given, lender)
         if "attention_mask" in now:  # some have to be given it, who left it out before
             taken.setdefault("attention_mask", None)
+        if cls.__name__ in _CAUSAL and given.get("encoder_hidden_states") is None:
+            taken["attention_mask"] = _causal(given["hidden_states"], taken)
         if given.get("output_hidden_states") and cls.__name__.endswith("Encoder"):
             result = _with_hidden_states(original, self, taken)
         else:
@@ -94,6 +98,17 @@ def _translated(cls: type, given: dict[str, Any], now: Any, lender: Lender) -> d
     return taken
 
 
+def _causal(states: torch.Tensor, taken: dict[str, Any]) -> torch.Tensor:
+    """The mask that is given, with what comes later hidden."""
+    length, cache = states.shape[-2], taken.get("cache")
+    past = int(cache.get_seq_length()) if cache is not None else 0
+    lowest = torch.finfo(states.dtype).min
+    hidden = torch.full((length, past + length), lowest, dtype=states.dtype, device=states.device).triu(past + 1)
+    mask = _both(taken.get("attention_mask"), hidden[None, None])
+    assert mask is not None
+    return mask.clamp(min=lowest)
+
+
 def _both(first: torch.Tensor | None, second: torch.Tensor | None) -> torch.Tensor | None:
     if first is None or second is None:
         return second if first is None else first
@@ -127,21 +142,26 @@ def _with_hidden_states(original: Any, self: Any, taken: dict[str, Any]) -> Any:
 
 def _as_before(result: Any, given: dict[str, Any], before: Old, cls: type, lender: Lender) -> Any:
     """The result in as many parts as older code takes apart, or as its release gave."""
-    cache = next((given[name] for name in _CACHES if given.get(name) is not None), None)
     if hasattr(result, "to_tuple"):
         return result.to_tuple() if given.get("return_dict") is False else result
+    cache = next((given[name] for name in _CACHES if given.get(name) is not None), None)
     parts, is_first = _taken_apart(caller(2))
     if isinstance(result, torch.Tensor):
         if not before.gave_tuple or not (parts or is_first or _is_old(given, lender)):
             return result
-        made: tuple[Any, ...] = (result, cache) if given.get("use_cache") else (result,)
-    elif isinstance(result, tuple):
-        made = result
-        if len(made) == 2 and parts == 0 and "head_mask" in before.names and not given.get("output_attentions"):
-            made = made[:1]
-    else:
+        result = (result, cache) if given.get("use_cache") else (result,)
+    elif not isinstance(result, tuple):
         return result
-    return made if not parts else (*made, *[None] * (parts - len(made) - 1), *[cache] * (parts > len(made)))[:parts]
+    elif len(result) == 2 and parts == 0 and "head_mask" in before.names and not given.get("output_attentions"):
+        result = result[:1]  # no weights were given unless they were asked for
+    return _in_parts(result, parts, cache)
+
+
+def _in_parts(made: tuple[Any, ...], parts: int, cache: Any) -> tuple[Any, ...]:
+    """As many parts as are taken apart: the last is the cache, those between are None."""
+    if not parts or len(made) >= parts:
+        return made[:parts] if parts else made
+    return (*made, *[None] * (parts - len(made) - 1), cache)
 
 
 def _is_old(given: dict[str, Any], lender: Lender) -> bool:

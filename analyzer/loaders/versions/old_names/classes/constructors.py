@@ -29,16 +29,26 @@ def old_style(cls: type, known: list[Old], original: Any, lender: Lender) -> Cal
         before = next((one for one in known if len(args) <= len(one.names)), known[-1])
         given = dict(zip(before.names, args, strict=False)) | kwargs
         gone = {name: value for name, value in given.items() if name not in now}
-        parts = {name: value for name, value in gone.items() if isinstance(value, nn.Module)}
-        if others := [name for name, value in gone.items() if name not in parts and value not in _SAME]:
-            raise StandInUsed(f"{cls.__name__}({others[0]}=): the installed transformers does not take it")
-        taken = {name: value for name, value in given.items() if name in now}
-        if "layer_idx" in now and now["layer_idx"].default is inspect.Parameter.empty:
-            taken.setdefault("layer_idx", 0)
-        original(self, **taken)
-        for name, part in parts.items():
-            setattr(self, name, part)
+        _refuse_others(cls, gone)
+        original(self, **_translated(given, now))
+        for name, part in gone.items():
+            if isinstance(part, nn.Module):
+                setattr(self, name, part)
         if gone:
             lender.note(f"{cls.__name__} made as in an older transformers", f"{', '.join(sorted(gone))} as then")
 
     return __init__
+
+
+def _refuse_others(cls: type, gone: dict[str, Any]) -> None:
+    """Raise StandInUsed for an argument that asks for what is no longer there."""
+    for name, value in gone.items():
+        if not isinstance(value, nn.Module) and value not in _SAME:
+            raise StandInUsed(f"{cls.__name__}({name}=): the installed transformers does not take it")
+
+
+def _translated(given: dict[str, Any], now: Any) -> dict[str, Any]:
+    taken = {name: value for name, value in given.items() if name in now}
+    if "layer_idx" in now and now["layer_idx"].default is inspect.Parameter.empty:
+        taken.setdefault("layer_idx", 0)
+    return taken

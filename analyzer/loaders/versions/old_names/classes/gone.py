@@ -12,6 +12,8 @@ from analyzer.loaders.versions.old_names.classes import rotary
 from analyzer.loaders.versions.old_names.lending import Lender
 
 _TOWERS: Final = re.compile(r"(CLIP|Siglip|Siglip2|ChineseCLIP|AltCLIP|XCLIP)(Text|Vision)Transformer")
+_OF_BOOLS: Final = ("bloom", "falcon")
+"""Models whose masks were of truth values."""
 _SCALED: Final = {"LinearScaling": "linear", "DynamicNTKScaling": "dynamic"}
 
 
@@ -77,7 +79,14 @@ def _rotary(module: Any, name: str, lender: Lender) -> tuple[object, str] | None
     return None
 
 
-def _mask(_: Any, name: str, __: Lender) -> tuple[object, str] | None:
-    if name != "_prepare_4d_causal_attention_mask_with_cache_position":
-        return None
-    return masks._prepare_4d_causal_attention_mask_with_cache_position, "the tool's own copy"
+def _mask(module: Any, name: str, _: Lender) -> tuple[object, str] | None:
+    made: dict[str, object] = {
+        "_prepare_4d_causal_attention_mask_with_cache_position": (
+            masks._prepare_4d_causal_attention_mask_with_cache_position
+        ),
+        "_make_causal_mask": masks.AttentionMaskConverter._make_causal_mask,
+        "_expand_mask": masks.AttentionMaskConverter._expand_mask,
+    }
+    if module.__name__.endswith(_OF_BOOLS):
+        made = {"_make_causal_mask": masks.causal_bools, "_expand_mask": masks.expanded_bools}
+    return (made[name], "the tool's own copy") if name in made else None
