@@ -99,8 +99,17 @@ def _lengthened(text: torch.Tensor, token: int, inputs: Inputs, facts: Facts) ->
         if isinstance(value, torch.Tensor) and value.shape == (1, old) and name != "input_ids":
             change[name] = torch.ones_like(text) if "mask" in name else torch.zeros_like(text)
     if "mm_token_type_ids" in facts.names:
-        change["mm_token_type_ids"] = (text == token).long()
+        change["mm_token_type_ids"] = _kinds(text, token, facts)
     return change
+
+
+def _kinds(text: torch.Tensor, token: int, facts: Facts) -> torch.Tensor:
+    """The kind of each token, as processors number them: 0 for text, 1 for an image, 2 for a clip, 3 for a sound."""
+    made = (text == token).long()
+    for number, kind in enumerate(("image", "video", "audio"), 1):
+        if (known := facts.token(kind)) is not None:
+            made[text == known] = number
+    return made
 
 
 def _no_cache(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:

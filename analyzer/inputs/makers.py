@@ -39,7 +39,8 @@ def together(name: str, facts: Facts, given: dict[str, Any]) -> dict[str, Any]:
     made = {"image": processors.image, "sound": processors.sound}[kind](facts) if kind else {}
     if name in made and not (name == "input_features" and _counts_frames(facts)):
         return {**made}
-    return {name: make(name, facts, given)}
+    grid = "video_grid_thw" if modality_of(name) == "video" and "video_grid_thw" in facts.names else ""
+    return {name: make(name, facts, given), **({grid: make(grid, facts, given)} if grid else {})}
 
 
 def make(name: str, facts: Facts, given: dict[str, Any]) -> Any:
