@@ -67,13 +67,19 @@ def _described(name: str, said: Documented | None, facts: Facts, given: dict[str
     """As what an argument is called, or documented, says."""
     is_documented = said is not None and bool(said.dims)
     if (kind := modality_of(name)) and name not in _PROCESSED and not is_documented:
-        return _OF_KIND[kind](facts)
+        return _picture_or(facts, name) or _OF_KIND[kind](facts)
     masked = given.get(name.removesuffix("attention_mask") + "input_ids")
     if name.endswith("_attention_mask") and isinstance(masked, torch.Tensor):
         return fill(name, tuple(masked.shape), facts, said.kind if said else "")
     if said is not None and is_documented:
         return documented.make(name, said, facts)
     return _by_kind(name, facts, given)
+
+
+def _picture_or(facts: Facts, name: str) -> Any:
+    """A picture, where a method that people call takes one as it is; else None."""
+    annotation = facts.signature.parameters[name].annotation if name in facts.names else ""
+    return plain(name, annotation, driven=facts.call.method != "forward") if modality_of(name) == "image" else None
 
 
 def _are_squares(said: Documented | None) -> bool:
@@ -111,8 +117,11 @@ def _by_annotation(name: str, facts: Facts) -> Any:
     if "LongTensor" in annotation or "IntTensor" in annotation:
         return torch.zeros((1, facts.length), dtype=torch.long)
     if "Tensor" not in annotation and not name.endswith(("embeds", "embeddings", "_states")):
+        driven = facts.call.method != "forward"
+        if (made := plain(name, parameter.annotation, driven=driven)) is not None:
+            return made
         unknown = parameter.annotation is parameter.empty and facts.is_required(name)
-        return of_first_layer(facts) if unknown else plain(parameter.annotation)
+        return of_first_layer(facts) if unknown and not driven else None
     width = facts.find("hidden_size", "d_model", default=None)
     if width is None and (made := of_first_layer(facts)) is not None:
         return made
