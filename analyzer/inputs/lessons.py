@@ -14,7 +14,7 @@ import torch
 
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.makers import together
-from analyzer.inputs.placing import placed
+from analyzer.inputs.placing import asserted, placed
 from analyzer.inputs.sizes import (
     Change,
     Inputs,
@@ -57,9 +57,10 @@ def _none(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) 
 
 
 def _guarded(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
-    """The model refuses under a test of arguments: one that was not given, or without one that was."""
+    """The model refuses under a test of arguments, or asserts one: one not given, or without one that was."""
     frame, line = frames(error)[-1]
-    names = [name for name in dict.fromkeys(guards(frame, line)) if name in facts.names]
+    asserted = read(frame, line) if isinstance(error, AssertionError) else []
+    names = [name for name in dict.fromkeys((*asserted, *guards(frame, line))) if name in facts.names]
     for name in names:
         if inputs.get(name) is None:
             yield _added(name, facts, inputs)
@@ -163,6 +164,7 @@ def _added(name: str, facts: Facts, inputs: Inputs) -> Change:
 Lesson = Callable[[re.Match[str], BaseException, Facts, Inputs], Iterator[Change]]
 LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"value tensor of shape \[(?P<features>\d+).*indexing result of shape \[(?P<there>\d+)", placed),
+    (r"^AssertionError", asserted),
     (r"(?i)tokens?:? (?P<tokens>\d+),? *(?:and )?(?:\w+ )?features:? (?P<features>\d+)", _tokens),
     (r"(?i)tokens? \((?P<tokens>\d+)\) and features \((?P<features>\d+)\)(?:.* token id (?P<id>\d+))?", _tokens),
     (r"(?i)specif|provid|missing|requir|must be|can(?:no|')t be|need|expected|should|None", _named),

@@ -101,7 +101,7 @@ def _by_kind(name: str, facts: Facts, given: dict[str, object]) -> Any:
         masked = given.get(name.removesuffix("_mask"), given.get("input_features"))
         shape = tuple(masked.shape[:2]) if isinstance(masked, torch.Tensor) and masked.dim() > 1 else (1, facts.length)
         return fill(name, shape, facts)
-    if name.endswith("_ids"):
+    if name.endswith(("_ids", "_idx", "_indices")):
         return torch.zeros((1, facts.length), dtype=torch.long)
     if name.endswith("_flags"):
         return torch.ones((1, 1), dtype=torch.long)

@@ -135,6 +135,23 @@ class PlacesByMask(nn.Module):
         return states
 
 
+class Wants(nn.Module):
+    """Asserts without a word that something is given."""
+
+    def forward(self, input_ids: Any, spans_idx: Any = None) -> Any:
+        assert spans_idx is not None
+        return input_ids + spans_idx
+
+
+class Asserts(nn.Module):
+    """Asserts that something has a shape of its own."""
+
+    def forward(self, input_ids: Any, spans_idx: Any) -> Any:
+        batch = input_ids.shape[0]
+        assert spans_idx.shape == (batch, 3, 2)
+        return input_ids[0][spans_idx]
+
+
 class Square(nn.Module):
     """Takes images of one size, and a mask with them."""
 

@@ -17,6 +17,7 @@ from analyzer.running.forward import capture
 from analyzer.running.traceback_frames import frames, read
 from tests.inputs.own import Config, loaded_with
 from tests.inputs.stopping import (
+    Asserts,
     Caching,
     Calls,
     Coded,
@@ -36,6 +37,7 @@ from tests.inputs.stopping import (
     Square,
     Tokens,
     Unnamed,
+    Wants,
     three,
 )
 
@@ -68,6 +70,8 @@ CASES: dict[str, tuple[nn.Module, dict[str, Any]]] = {
     "guarded by one for each text": (Speaks(), {"input_ids": X(1, 16).long()}),
     "computing": (Computes(), {"input_ids": X(1, 16).long()}),
     "sizes of all that are as large": (Square(), {"pixel_values": X(1, 3, 8, 8), "pixel_mask": X(1, 8, 8).long()}),
+    "asserted": (Asserts(), {"input_ids": IDS, "spans_idx": IDS}),
+    "guarded by an assertion": (Wants(), {"input_ids": X(1, 16).long()}),
     "placed": (Places(), {"input_ids": IDS, "pixel_values": X(1, 3, 2, 3), "attention_mask": IDS}),
     "placed by kind": (PlacesByKind(), {"input_ids": IDS, "pixel_values": X(1, 3, 2, 3), "token_type_ids": IDS}),
     "placed by mask": (PlacesByMask(), {"input_ids": IDS, "pixel_values": X(1, 3, 2, 3), "seen_mask": IDS.bool()}),
