@@ -97,6 +97,9 @@ def _as_long(made: torch.Tensor, facts: Facts, text: torch.Tensor | None) -> tor
 
 def _by_kind(name: str, facts: Facts, given: dict[str, object]) -> Any:
     """What names of one ending have in common."""
+    beside = given.get(name.removesuffix("_masks") + "s")
+    if name.endswith("_masks") and isinstance(beside, torch.Tensor) and beside.dim() > 1:
+        return fill(name, tuple(beside.shape[:-1]), facts)  # of each image, crop and patch
     if name.endswith("_mask") or name == "padding_mask":
         masked = given.get(name.removesuffix("_mask"), given.get("input_features"))
         shape = tuple(masked.shape[:2]) if isinstance(masked, torch.Tensor) and masked.dim() > 1 else (1, facts.length)

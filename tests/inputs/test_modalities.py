@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import transformers as hf
+from torch import nn
 
 from analyzer.cli import main
+from analyzer.inputs.facts import Facts
 from analyzer.inputs.learning import learned
+from analyzer.inputs.makers import make
 from analyzer.inputs.modalities import modality_of
 from analyzer.ir.plan import Plan
 from analyzer.loaders import load_request
@@ -98,3 +102,13 @@ def test_only_and_inputs_exclude_each_other(tmp_path: Path, capsys: pytest.Captu
     assert "--only says what is made up" in capsys.readouterr().err
     assert main(["trace", str(tmp_path), "--only", "text", "--in-process"]) == 0
     assert "input bbox" not in capsys.readouterr().out
+
+
+def test_masks_of_images_have_a_value_for_each_patch() -> None:
+    class Cut(nn.Module):
+        def forward(self, images: Any, image_masks: Any) -> Any:
+            return images * image_masks[..., None]
+
+    patches = torch.zeros(1, 3, 4, 5)
+    made = make("image_masks", Facts(Cut(), None, torch.float32), {"images": patches})
+    assert made.shape == (1, 3, 4) and Cut()(patches, made).shape == patches.shape
