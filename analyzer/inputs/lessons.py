@@ -7,7 +7,7 @@ likeliest first: argument -> its new value, or None to leave it out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import torch
@@ -41,10 +41,22 @@ def changes(error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Chan
 
 
 def _named(match: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
-    """The words name an argument that was not given."""
-    for name in re.findall(r"\w+", match.string):
-        if name in facts.names and inputs.get(name) is None:
-            yield _added(name, facts, inputs)
+    """The words name arguments that were not given: all of them, or one."""
+    words = dict.fromkeys(re.findall(r"\w+", match.string))
+    missing = [name for name in words if name in facts.names and inputs.get(name) is None]
+    if " or " not in match.string:
+        yield from _all(missing, facts, inputs)
+    for name in missing:
+        yield _added(name, facts, inputs)
+
+
+def _all(names: Sequence[str], facts: Facts, inputs: Inputs) -> Iterator[Change]:
+    """Several arguments at once."""
+    change: Change = {}
+    for name in names:
+        change |= _added(name, facts, {**inputs, **change})
+    if len(names) > 1:
+        yield change
 
 
 def _none(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
@@ -61,6 +73,7 @@ def _guarded(_: re.Match[str], error: BaseException, facts: Facts, inputs: Input
     frame, line = frames(error)[-1]
     asserted = read(frame, line) if isinstance(error, AssertionError) else []
     names = [name for name in dict.fromkeys((*asserted, *guards(frame, line))) if name in facts.names]
+    yield from _all([name for name in names if name in asserted and inputs.get(name) is None], facts, inputs)
     for name in names:
         if inputs.get(name) is None:
             yield _added(name, facts, inputs)

@@ -16,6 +16,10 @@ from analyzer.inputs.token_ids import features_of_image, opened_token
 _PROCESSED: Final = ("pixel_values", "input_features", "input_values")
 """What the processors of transformers make, by its name."""
 _TEXT: Final = "input_ids"
+_STARTS: Final = ("_start_idx", "_start_index")
+_SIZES: Final = ("batch_size",)
+_COUNTS: Final = (*_STARTS, *_SIZES, "_len", "_lens", "_lengths")
+"""Ends of names of a number for each example."""
 _BOUNDS: Final = ("_bound", "_bounds")
 """Ends of names of where an image begins and ends in a text."""
 
@@ -104,6 +108,8 @@ def _by_kind(name: str, facts: Facts, given: dict[str, object]) -> Any:
         masked = given.get(name.removesuffix("_mask"), given.get("input_features"))
         shape = tuple(masked.shape[:2]) if isinstance(masked, torch.Tensor) and masked.dim() > 1 else (1, facts.length)
         return fill(name, shape, facts)
+    if name.endswith(_COUNTS):
+        return _count(name, facts, given)
     if name.endswith(("_ids", "_idx", "_indices")):
         return torch.zeros((1, facts.length), dtype=torch.long)
     if name.endswith("_flags"):
@@ -111,6 +117,17 @@ def _by_kind(name: str, facts: Facts, given: dict[str, object]) -> Any:
     if name.endswith(_BOUNDS):
         return torch.tensor([[[1, 1 + features_of_image(facts)]]])
     return _by_annotation(name, facts)
+
+
+def _count(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor:
+    """A number for each example: where it starts, how many there are, how long it is."""
+    if name.endswith(_STARTS):
+        return torch.zeros(1, dtype=torch.long)
+    if name.endswith(_SIZES):
+        return torch.ones(1, dtype=torch.long)
+    sounds = [value for key, value in given.items() if modality_of(key) == "sound" and isinstance(value, torch.Tensor)]
+    whole = sounds[0].shape[-1] if sounds and not name.endswith("_len") else facts.length // 2
+    return torch.tensor([whole])
 
 
 def _by_annotation(name: str, facts: Facts) -> Any:

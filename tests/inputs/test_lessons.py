@@ -33,6 +33,7 @@ from tests.inputs.stopping import (
     PlacesByKind,
     PlacesByMask,
     Refuses,
+    Several,
     Speaks,
     Square,
     Tokens,
@@ -45,6 +46,7 @@ X = torch.zeros
 IDS = X(1, 4).long()
 CASES: dict[str, tuple[nn.Module, dict[str, Any]]] = {
     "named": (Named(), {"input_ids": X(1, 16).long()}),
+    "guarded by several": (Several(), {"input_values": X(1, 100)}),
     "none": (Unnamed(), {"input_ids": X(1, 16).long()}),
     "tokens": (Tokens(), {"input_ids": IDS, "attention_mask": IDS, "pixel_values": X(1, 3, 4, 4)}),
     "sizes": (Calls(lambda x: F.linear(x, X(8, 32))), {"x": X(1, 5, 16)}),
