@@ -118,7 +118,7 @@ def _invent(facts: Facts) -> dict[str, Any]:
     values = choose(facts)
     if unknown := next((name for name, value in values.items() if value is None), None):
         raise AnalyzerError(
-            f"cannot make up the argument '{unknown}' of {type(facts.model).__name__}.forward",
+            f"cannot make up the argument '{unknown}' of {type(facts.model).__name__}.{facts.call.method}",
             hint=f"write a file {DEFAULT_NAME}: {template(facts, values)}, and pass it with --inputs {DEFAULT_NAME}",
         )
     return values

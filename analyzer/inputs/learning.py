@@ -32,6 +32,8 @@ TRIES: Final = 24
 OPERATIONS: Final = 80_000
 """How many operations all of these captures may have together, more or less: a model that is large is tried less."""
 
+_BESIDE: Final = ("pixel", "image", "video", "audio", "feature_")
+"""Beginnings of names of what belongs to an image, a clip or a sound."""
 LONGEST: Final = 1 << 16
 """Tokens; a mask over more of them has more than 4 G elements."""
 
@@ -194,7 +196,7 @@ def _usual(loaded: Loaded, plan: Plan) -> Loaded | None:
 
 def _text_alone(loaded: Loaded) -> Loaded | None:
     """The same without images and sound, where there is a text beside them."""
-    others = [name for name in loaded.inputs if modality_of(name) or name.startswith(("pixel", "image", "feature_"))]
+    others = [name for name in loaded.inputs if modality_of(name) or name.startswith(_BESIDE)]
     if "input_ids" not in loaded.inputs or not others:
         return None
     inputs = {name: value for name, value in loaded.inputs.items() if name not in others}

@@ -7,14 +7,14 @@ likeliest first: argument -> its new value, or None to leave it out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import torch
 
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.makers import together
-from analyzer.inputs.placing import placed
+from analyzer.inputs.placing import asserted, placed
 from analyzer.inputs.sizes import (
     Change,
     Inputs,
@@ -41,10 +41,22 @@ def changes(error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Chan
 
 
 def _named(match: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
-    """The words name an argument that was not given."""
-    for name in re.findall(r"\w+", match.string):
-        if name in facts.names and inputs.get(name) is None:
-            yield _added(name, facts, inputs)
+    """The words name arguments that were not given: all of them, or one."""
+    words = dict.fromkeys(re.findall(r"\w+", match.string))
+    missing = [name for name in words if name in facts.names and inputs.get(name) is None]
+    if " or " not in match.string:
+        yield from _all(missing, facts, inputs)
+    for name in missing:
+        yield _added(name, facts, inputs)
+
+
+def _all(names: Sequence[str], facts: Facts, inputs: Inputs) -> Iterator[Change]:
+    """Several arguments at once."""
+    change: Change = {}
+    for name in names:
+        change |= _added(name, facts, {**inputs, **change})
+    if len(names) > 1:
+        yield change
 
 
 def _none(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
@@ -57,9 +69,11 @@ def _none(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) 
 
 
 def _guarded(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
-    """The model refuses under a test of arguments: one that was not given, or without one that was."""
+    """The model refuses under a test of arguments, or asserts one: one not given, or without one that was."""
     frame, line = frames(error)[-1]
-    names = [name for name in dict.fromkeys(guards(frame, line)) if name in facts.names]
+    asserted = read(frame, line) if isinstance(error, AssertionError) else []
+    names = [name for name in dict.fromkeys((*asserted, *guards(frame, line))) if name in facts.names]
+    yield from _all([name for name in names if name in asserted and inputs.get(name) is None], facts, inputs)
     for name in names:
         if inputs.get(name) is None:
             yield _added(name, facts, inputs)
@@ -99,8 +113,17 @@ def _lengthened(text: torch.Tensor, token: int, inputs: Inputs, facts: Facts) ->
         if isinstance(value, torch.Tensor) and value.shape == (1, old) and name != "input_ids":
             change[name] = torch.ones_like(text) if "mask" in name else torch.zeros_like(text)
     if "mm_token_type_ids" in facts.names:
-        change["mm_token_type_ids"] = (text == token).long()
+        change["mm_token_type_ids"] = _kinds(text, token, facts)
     return change
+
+
+def _kinds(text: torch.Tensor, token: int, facts: Facts) -> torch.Tensor:
+    """The kind of each token, as processors number them: 0 for text, 1 for an image, 2 for a clip, 3 for a sound."""
+    made = (text == token).long()
+    for number, kind in enumerate(("image", "video", "audio"), 1):
+        if (known := facts.token(kind)) is not None:
+            made[text == known] = number
+    return made
 
 
 def _no_cache(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
@@ -154,6 +177,7 @@ def _added(name: str, facts: Facts, inputs: Inputs) -> Change:
 Lesson = Callable[[re.Match[str], BaseException, Facts, Inputs], Iterator[Change]]
 LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"value tensor of shape \[(?P<features>\d+).*indexing result of shape \[(?P<there>\d+)", placed),
+    (r"^AssertionError", asserted),
     (r"(?i)tokens?:? (?P<tokens>\d+),? *(?:and )?(?:\w+ )?features:? (?P<features>\d+)", _tokens),
     (r"(?i)tokens? \((?P<tokens>\d+)\) and features \((?P<features>\d+)\)(?:.* token id (?P<id>\d+))?", _tokens),
     (

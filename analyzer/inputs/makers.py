@@ -16,6 +16,10 @@ from analyzer.inputs.token_ids import features_of_image, opened_token
 _PROCESSED: Final = ("pixel_values", "input_features", "input_values")
 """What the processors of transformers make, by its name."""
 _TEXT: Final = "input_ids"
+_STARTS: Final = ("_start_idx", "_start_index")
+_SIZES: Final = ("batch_size",)
+_COUNTS: Final = (*_STARTS, *_SIZES, "_len", "_lens", "_lengths")
+"""Ends of names of a number for each example."""
 _BOUNDS: Final = ("_bound", "_bounds")
 """Ends of names of where an image begins and ends in a text."""
 
@@ -39,7 +43,8 @@ def together(name: str, facts: Facts, given: dict[str, Any]) -> dict[str, Any]:
     made = {"image": processors.image, "sound": processors.sound}[kind](facts) if kind else {}
     if name in made and not (name == "input_features" and _counts_frames(facts)):
         return {**made}
-    return {name: make(name, facts, given)}
+    grid = "video_grid_thw" if modality_of(name) == "video" and "video_grid_thw" in facts.names else ""
+    return {name: make(name, facts, given), **({grid: make(grid, facts, given)} if grid else {})}
 
 
 def make(name: str, facts: Facts, given: dict[str, Any]) -> Any:
@@ -66,13 +71,19 @@ def _described(name: str, said: Documented | None, facts: Facts, given: dict[str
     """As what an argument is called, or documented, says."""
     is_documented = said is not None and bool(said.dims)
     if (kind := modality_of(name)) and name not in _PROCESSED and not is_documented:
-        return _OF_KIND[kind](facts)
+        return _picture_or(facts, name) or _OF_KIND[kind](facts)
     masked = given.get(name.removesuffix("attention_mask") + "input_ids")
     if name.endswith("_attention_mask") and isinstance(masked, torch.Tensor):
         return fill(name, tuple(masked.shape), facts, said.kind if said else "")
     if said is not None and is_documented:
         return documented.make(name, said, facts)
     return _by_kind(name, facts, given)
+
+
+def _picture_or(facts: Facts, name: str) -> Any:
+    """A picture, where a method that people call takes one as it is; else None."""
+    annotation = facts.signature.parameters[name].annotation if name in facts.names else ""
+    return plain(name, annotation, driven=facts.call.method != "forward") if modality_of(name) == "image" else None
 
 
 def _are_squares(said: Documented | None) -> bool:
@@ -90,17 +101,33 @@ def _as_long(made: torch.Tensor, facts: Facts, text: torch.Tensor | None) -> tor
 
 def _by_kind(name: str, facts: Facts, given: dict[str, object]) -> Any:
     """What names of one ending have in common."""
+    beside = given.get(name.removesuffix("_masks") + "s")
+    if name.endswith("_masks") and isinstance(beside, torch.Tensor) and beside.dim() > 1:
+        return fill(name, tuple(beside.shape[:-1]), facts)  # of each image, crop and patch
     if name.endswith("_mask") or name == "padding_mask":
         masked = given.get(name.removesuffix("_mask"), given.get("input_features"))
         shape = tuple(masked.shape[:2]) if isinstance(masked, torch.Tensor) and masked.dim() > 1 else (1, facts.length)
         return fill(name, shape, facts)
-    if name.endswith("_ids"):
+    if name.endswith(_COUNTS):
+        return _count(name, facts, given)
+    if name.endswith(("_ids", "_idx", "_indices")):
         return torch.zeros((1, facts.length), dtype=torch.long)
     if name.endswith("_flags"):
         return torch.ones((1, 1), dtype=torch.long)
     if name.endswith(_BOUNDS):
         return torch.tensor([[[1, 1 + features_of_image(facts)]]])
     return _by_annotation(name, facts)
+
+
+def _count(name: str, facts: Facts, given: dict[str, Any]) -> torch.Tensor:
+    """A number for each example: where it starts, how many there are, how long it is."""
+    if name.endswith(_STARTS):
+        return torch.zeros(1, dtype=torch.long)
+    if name.endswith(_SIZES):
+        return torch.ones(1, dtype=torch.long)
+    sounds = [value for key, value in given.items() if modality_of(key) == "sound" and isinstance(value, torch.Tensor)]
+    whole = sounds[0].shape[-1] if sounds and not name.endswith("_len") else facts.length // 2
+    return torch.tensor([whole])
 
 
 def _by_annotation(name: str, facts: Facts) -> Any:
@@ -110,8 +137,11 @@ def _by_annotation(name: str, facts: Facts) -> Any:
     if "LongTensor" in annotation or "IntTensor" in annotation:
         return torch.zeros((1, facts.length), dtype=torch.long)
     if "Tensor" not in annotation and not name.endswith(("embeds", "embeddings", "_states")):
+        driven = facts.call.method != "forward"
+        if (made := plain(name, parameter.annotation, driven=driven)) is not None:
+            return made
         unknown = parameter.annotation is parameter.empty and facts.is_required(name)
-        return of_first_layer(facts) if unknown else plain(parameter.annotation)
+        return of_first_layer(facts) if unknown and not driven else None
     width = facts.find("hidden_size", "d_model", default=None)
     if width is None and (made := of_first_layer(facts)) is not None:
         return made

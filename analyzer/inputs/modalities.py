@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any, Final, Literal, TypeAlias
 
@@ -74,11 +75,35 @@ def of_first_layer(facts: Facts) -> torch.Tensor | None:
     return torch.zeros((1, first.in_channels, *size), dtype=facts.dtype)
 
 
-_PLAIN: Final[dict[str, Any]] = {"str": "a short text", "bool": False, "int": 1, "float": 1.0}
+_PLAIN: Final[dict[str, Any]] = {"str": "What is this?", "bool": False, "int": 1, "float": 1.0}
 """What stands for an argument that is no tensor, by its annotation."""
+_SPOKEN: Final = re.compile(r"(user_)?(prompt|question|query|text|message|instruction)s?")
+_PICTURE: Final = re.compile(r"\bImage\.Image\b|\bPIL\b")
+_GREY: Final = (127, 127, 127)
 
 
-def plain(annotation: object) -> Any:
-    """A text, a number or a truth value, where the annotation asks for one; else None."""
+def plain(name: str, annotation: object, *, driven: bool) -> Any:
+    """A text, a number, a truth value or a picture, where the annotation asks for one; else None.
+
+    Of a method that people call in the place of a forward, the name may ask for a text or a picture as well.
+    """
     said = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    bare = driven and annotation is inspect.Parameter.empty
+    if _PICTURE.search(str(annotation)) or (bare and modality_of(name) == "image"):
+        return _picture()
+    if bare and _SPOKEN.fullmatch(name):
+        return _PLAIN["str"]
     return _PLAIN.get(said.removeprefix("Optional[").rstrip("]"))
+
+
+def _picture() -> Any:
+    """A grey picture as files are opened; None without Pillow."""
+    try:
+        from PIL import Image
+    except ImportError:
+        return None
+    return Image.new("RGB", (_SIDE, _SIDE), _GREY)
+
+
+_SIDE: Final = 224
+"""Pixels that a picture is wide and high."""

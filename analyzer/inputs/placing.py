@@ -1,4 +1,4 @@
-"""The lesson of features that are put where ids are of one kind: that many of these ids, wherever the source looks."""
+"""Lessons that read the source for what it compares: ids that features are put at, and shapes that are asserted."""
 
 from __future__ import annotations
 
@@ -24,6 +24,19 @@ def placed(match: re.Match[str], error: BaseException, _: Facts, inputs: Inputs)
             given = inputs.get(name)
             if isinstance(given, torch.Tensor) and given.dim() == 2 and not given.is_floating_point():
                 yield _with(name, given, int(match["features"]), wanted, inputs)
+
+
+def asserted(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """The source asserts the shape of an input: that shape."""
+    for frame, line in reversed(frames(error)):
+        tree = statement(frame, line)
+        for node in ast.walk(tree) if tree else ():
+            if isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute) and node.left.attr == "shape":
+                name = node.left.value.id if isinstance(node.left.value, ast.Name) else ""
+                shape = [_value(frame, one) for one in getattr(node.comparators[0], "elts", ())]
+                given = inputs.get(name)
+                if isinstance(given, torch.Tensor) and shape and all(type(size) is int for size in shape):
+                    yield {name: given.new_zeros(shape)}
 
 
 def _compared(frame: FrameType, line: int) -> Iterator[tuple[str, int]]:

@@ -22,6 +22,7 @@ ALLOWED = {
     "running/real_runs/real_run.py: setattr(part)": "a part of a model that the tool has built or copied",
     "running/process_state.py: sys.path": "puts back what was there",
     "running/process_state.py: os.environ": "puts back what was there",
+    "inputs/token_ids.py: setattr(model)": "the one model that was built: ids that its own chat would set on it",
     "__main__.py: os.environ": "the command's own process, so that Pythons that it starts import nothing of strangers",
     "__main__.py: sys.path": "the command's own process, before it imports anything",
     "own_process.py: sys.unraisablehook": "the command's own process: no library is heard",

@@ -135,6 +135,36 @@ class PlacesByMask(nn.Module):
         return states
 
 
+class Several(nn.Module):
+    """Wants several at once, each a number for an example."""
+
+    def forward(
+        self, input_values: Any, audio_start_idx: Any = None, audio_token_len: Any = None, audio_lens: Any = None
+    ) -> Any:
+        assert audio_start_idx is not None and audio_token_len is not None and audio_lens is not None, (
+            "lengths must be provided"
+        )
+        start, length = int(audio_start_idx[0]), int(audio_token_len[0])
+        return input_values[:, : int(audio_lens[0])][:, start : start + length].sum() / length
+
+
+class Wants(nn.Module):
+    """Asserts without a word that something is given."""
+
+    def forward(self, input_ids: Any, spans_idx: Any = None) -> Any:
+        assert spans_idx is not None
+        return input_ids + spans_idx
+
+
+class Asserts(nn.Module):
+    """Asserts that something has a shape of its own."""
+
+    def forward(self, input_ids: Any, spans_idx: Any) -> Any:
+        batch = input_ids.shape[0]
+        assert spans_idx.shape == (batch, 3, 2)
+        return input_ids[0][spans_idx]
+
+
 class Square(nn.Module):
     """Takes images of one size, and a mask with them."""
 

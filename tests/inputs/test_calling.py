@@ -95,6 +95,18 @@ class Prepares(nn.Module):
         return self.language_model.embedding(input_ids) + self.patches(pixel_values).mean()
 
 
+class Sees(nn.Module):
+    """Is shown a picture and asked a question."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4)
+
+    def chat(self, image, question, history=None):  # type: ignore[no-untyped-def]
+        pixels = torch.tensor(list(image.resize((8, 8)).convert("RGB").tobytes())).float()
+        return self.patches(pixels.reshape(1, 8, 8, 3).permute(0, 3, 1, 2)) + len(question.split())
+
+
 class Layers(nn.Module):
     """Says nothing of what it takes."""
 
@@ -115,6 +127,7 @@ MODELS: dict[str, tuple[nn.Module, set[str]]] = {
     "gathered": (Gathers(), {"input_ids"}),
     "driven": (Chats(), {"input_ids", "pixel_values"}),
     "prepared": (Prepares(), {"input_ids", "pixel_values"}),
+    "shown": (Sees(), {"image", "question"}),
     "an image": (Layers(nn.Conv2d(3, 8, 4)), {"x"}),
     "a grey image": (Layers(nn.Conv2d(1, 8, 4)), {"x"}),
     "a sound": (Layers(nn.Conv1d(1, 8, 4)), {"x"}),

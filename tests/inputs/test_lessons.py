@@ -17,6 +17,7 @@ from analyzer.running.forward import capture
 from analyzer.running.traceback_frames import frames, read
 from tests.inputs.own import Config, loaded_with
 from tests.inputs.stopping import (
+    Asserts,
     Caching,
     Calls,
     Coded,
@@ -32,10 +33,12 @@ from tests.inputs.stopping import (
     PlacesByKind,
     PlacesByMask,
     Refuses,
+    Several,
     Speaks,
     Square,
     Tokens,
     Unnamed,
+    Wants,
     three,
 )
 
@@ -43,6 +46,7 @@ X = torch.zeros
 IDS = X(1, 4).long()
 CASES: dict[str, tuple[nn.Module, dict[str, Any]]] = {
     "named": (Named(), {"input_ids": X(1, 16).long()}),
+    "guarded by several": (Several(), {"input_values": X(1, 100)}),
     "none": (Unnamed(), {"input_ids": X(1, 16).long()}),
     "tokens": (Tokens(), {"input_ids": IDS, "attention_mask": IDS, "pixel_values": X(1, 3, 4, 4)}),
     "sizes": (Calls(lambda x: F.linear(x, X(8, 32))), {"x": X(1, 5, 16)}),
@@ -68,6 +72,8 @@ CASES: dict[str, tuple[nn.Module, dict[str, Any]]] = {
     "guarded by one for each text": (Speaks(), {"input_ids": X(1, 16).long()}),
     "computing": (Computes(), {"input_ids": X(1, 16).long()}),
     "sizes of all that are as large": (Square(), {"pixel_values": X(1, 3, 8, 8), "pixel_mask": X(1, 8, 8).long()}),
+    "asserted": (Asserts(), {"input_ids": IDS, "spans_idx": IDS}),
+    "guarded by an assertion": (Wants(), {"input_ids": X(1, 16).long()}),
     "placed": (Places(), {"input_ids": IDS, "pixel_values": X(1, 3, 2, 3), "attention_mask": IDS}),
     "placed by kind": (PlacesByKind(), {"input_ids": IDS, "pixel_values": X(1, 3, 2, 3), "token_type_ids": IDS}),
     "placed by mask": (PlacesByMask(), {"input_ids": IDS, "pixel_values": X(1, 3, 2, 3), "seen_mask": IDS.bool()}),

@@ -41,6 +41,7 @@ def test_input_dtypes(llama: Path) -> None:
 UNKNOWN = {
     "beside a text": ("self, input_ids, batch: 'Batch'", "self.embed(input_ids) + batch[..., None]"),
     "in a dict": ("self, data, batch: 'Batch'", "self.embed(data['input_ids']) + batch[..., None]"),
+    "of a method": ("self, input_ids, batch: 'Batch'", "self.embed(input_ids) + batch[..., None]"),
     "optional ones left out": ("self, batch: 'Batch', input_ids=None", "self.embed(batch)"),
 }
 
@@ -50,12 +51,13 @@ def test_the_template_of_an_argument_that_cannot_be_made_up_works_as_printed(
     name: str, own: Path, tmp_path: Path
 ) -> None:
     takes, gives = UNKNOWN[name]
-    body = f"    def forward({takes}):\n        return {gives}\n"
+    method = "generate" if name == "of a method" else "forward"
+    body = f"    def {method}({takes}):\n        return {gives}\n"
     file = own / "modeling_own.py"
     file.write_text(re.sub(r"(?s)    def forward\(.*", body, file.read_text()))
     with pytest.raises(AnalyzerError) as caught:
         load(own, Plan(), trust_remote_code=True)
-    assert "argument 'batch' of OwnModel.forward" in caught.value.message
+    assert f"argument 'batch' of OwnModel.{method}" in caught.value.message
     written, _, where = caught.value.hint.partition(", and pass it with ")
     given = tmp_path / where.removeprefix("--inputs ")
     given.write_text("\n".join(re.findall(r'"([^"]*)"', written)))

@@ -91,6 +91,15 @@ def test_nothing_of_the_folder_runs_without_trust(llama: Path, tmp_path: Path) -
     assert not mark.exists() and loaded.processed == {}
 
 
+@pytest.mark.parametrize("size", ['{"shortest_edge": 1000000}', '{"height": 9000, "width": 9000}', "100000"])
+def test_a_size_that_nobody_has_the_memory_for_is_not_asked_for(size: str, tmp_path: Path) -> None:
+    body = "    def forward(self, pixel_values):\n        return self.patches(pixel_values.to(self.dtype))\n"
+    files = {"preprocessor_config.json": f'{{"image_processor_type": "ViTImageProcessor", "size": {size}}}'}
+    loaded = load(folder(tmp_path / "own", body, files), Plan(), trust_remote_code=True)
+    assert loaded.processed == {} and loaded.inputs["pixel_values"].shape == (1, 3, 16, 16)
+    assert {one.what for one in loaded.assumptions} >= {"the folder's processor"}
+
+
 def test_a_text_alone_asks_no_processor(tmp_path: Path) -> None:
     body = "    def forward(self, input_ids, pixel_values=None):\n        states = self.embedding(input_ids)\n"
     body += "        return states if pixel_values is None else states + self.patches(pixel_values).mean()\n"

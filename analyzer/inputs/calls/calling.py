@@ -35,6 +35,8 @@ class Call:
     """None where it is `model(**inputs)`."""
     packed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Argument that is a dict -> its keys, which are inputs of their own."""
+    method: str = "forward"
+    """What the method is called that people call."""
 
 
 class Given(dict[str, Any]):
@@ -60,7 +62,7 @@ def _driven(model: nn.Module) -> Call:
     if not own:
         return Call(inspect.Signature())
     inner = _unpacked(model, getattr(model, own[0]), 0)
-    return Call(inner.signature, inner.doc, partial(_drive, own[0], inner.run), inner.packed)
+    return Call(inner.signature, inner.doc, partial(_drive, own[0], inner.run), inner.packed, own[0])
 
 
 def _drive(name: str, packing: Run | None, model: nn.Module, inputs: dict[str, Any]) -> Any:

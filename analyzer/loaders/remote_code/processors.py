@@ -32,6 +32,10 @@ _SOUNDS: Final = ("audio", "audios", "raw_speech", "sound")
 _SIZE: Final = 448
 """Pixels that an image is wide and high."""
 _RATE: Final = 16_000
+_LARGEST: Final = 4096
+"""Pixels that an image may be wide or high, as for a config."""
+_MOST: Final = _LARGEST * _LARGEST
+"""Pixels that it may have."""
 _CALLS: Final = ("__call__", "process", "preprocess")
 _PREPARATIONS: Final = (OSError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, ImportError)
 
@@ -46,6 +50,8 @@ def processed_by(root: Path, *, trust: bool) -> tuple[dict[str, Any], str]:
     entries = entries if isinstance(entries, dict) else {}
     if not settings:
         return {}, ""
+    if too_large(settings):
+        return {}, "it makes images too large to be made here"
     why = ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -67,6 +73,25 @@ def _settings(root: Path) -> dict[str, Any]:
             maps = {**_mapping(held.get("auto_map")), **_mapping(found.get("auto_map"))}
             found = {**held, **found, "auto_map": maps}
     return found
+
+
+def too_large(settings: Mapping[str, Any]) -> bool:
+    """Whether settings ask for images that nobody has the memory for: a stranger's folder may say any size.
+
+    >>> too_large({"size": {"shortest_edge": 224}}), too_large({"size": {"shortest_edge": 65536}})
+    (False, True)
+    """
+    edges = [size for key in ("size", "crop_size") for size in _edges(settings.get(key))]
+    counts = [value for value in settings.values() if type(value) in (int, float)]
+    return any(size > _LARGEST for size in edges) or any(count > _MOST for count in counts)
+
+
+def _edges(size: object) -> list[float]:
+    """The edges that a size has; with a longest one, both are numbers of pixels, as of images of any form."""
+    if isinstance(size, dict) and "longest_edge" in size:
+        return [value / _LARGEST for value in size.values() if isinstance(value, (int, float))]
+    values = size.values() if isinstance(size, dict) else [size]
+    return [value for value in values if isinstance(value, (int, float))]
 
 
 def _mapping(value: object) -> dict[str, Any]:
