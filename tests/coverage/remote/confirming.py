@@ -1,8 +1,9 @@
-"""`python -m tests.coverage.remote.confirming DIR [PATTERN]`: really runs a small model of each code with findings.
+"""`python -m tests.coverage.remote.confirming DIR [PATTERN]`: really runs a small model of each traced code.
 
 The class is built from the same code with small numbers, saved, loaded by from_pretrained and run on the CPU. An error
 has to be raised with the same words at the same line; a warning's line has to give the dtypes that the trace gives,
-operation by operation. The folders' code is run for real: only what you would load yourself.
+operation by operation. Codes without findings are run as well: all of their operations are compared. What is known
+is not run again. The folders' code is run for real: only what you would load yourself.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from analyzer.loaders.remote_code.environment import environment
 from analyzer.propagate import propagate
 from tests.coverage.__main__ import warm_up
 from tests.coverage.remote.__main__ import read
-from tests.coverage.remote.confirmed import KEPT
+from tests.coverage.remote.confirmed import KEPT, confirmed
 from tests.coverage.remote.mirrors import codes, lay_out
 from tests.coverage.remote.small import sizes
-from tests.coverage.remote.tracing import Row
+from tests.coverage.remote.tracing import AT_ONCE, HINTED, Row
 from tests.coverage.running import forked, limit_memory
-from tests.truth.compare import compare_ops
+from tests.truth.compare import SEQUENCE, compare_ops
 from tests.truth.running import How, Run, real_run, traced_run
 from tests.versions import asked
 
@@ -55,35 +56,38 @@ class Small:
 
 
 def main() -> None:
-    """Run each code with findings that is asked for, and keep a line for each finding."""
+    """Run each traced code that is asked for, and keep a line for it and one for each finding."""
     options = argparse.ArgumentParser()
     options.add_argument("mirrors", type=Path)
     options.add_argument("pattern", nargs="?", default="")
     options.add_argument("--rows", type=Path, default=Path("build") / "remote.jsonl")
+    options.add_argument("--again", action="store_true", help="what is known, too")
     given = options.parse_args()
     torch.set_num_threads(1)
     logging.set_verbosity(logging.CRITICAL)
     warm_up()
-    rows = read(given.rows)
+    rows, known = read(given.rows), confirmed()
     for code in codes():
         row = rows.get(code.title)
-        if row is None or not (row.errors or row.warnings) or not re.search(given.pattern, code.title):
+        if row is None or row.outcome not in (AT_ONCE, HINTED) or not re.search(given.pattern, code.title):
+            continue
+        if code.title in known and not given.again:
             continue
         with tempfile.TemporaryDirectory() as place:
             if lay_out(code, given.mirrors, Path(place)) is None:
                 said, *_ = forked(partial(_said, row, Path(place)))  # a real model may take long, or end the process
             else:
                 said = ""
-        told = json.loads(said) if said else dict.fromkeys(findings(row), "the real run did not end")
+        told = json.loads(said) if said else dict.fromkeys(asked_of(row), "the real run did not end")
         for finding, words in told.items():
             print(f"{code.title} {finding}: {words}", flush=True)
             with KEPT.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"name": f"{code.title} {finding}", "said": words}) + "\n")
+                file.write(json.dumps({"name": f"{code.title} {finding}".strip(), "said": words}) + "\n")
 
 
-def findings(row: Row) -> list[str]:
-    """The texts of what was found, each once."""
-    return list(dict.fromkeys((*row.errors, *row.warnings)))
+def asked_of(row: Row) -> list[str]:
+    """What is looked into: "" for the run as a whole, and the texts of what was found, each once."""
+    return ["", *dict.fromkeys((*row.errors, *row.warnings))]
 
 
 def _said(row: Row, folder: Path) -> str:
@@ -91,24 +95,30 @@ def _said(row: Row, folder: Path) -> str:
     try:
         return json.dumps(confirm(row, folder))
     except Exception as error:
-        return json.dumps(dict.fromkeys(findings(row), f"could not be run: {type(error).__name__}: {error}"[:200]))
+        return json.dumps(dict.fromkeys(asked_of(row), f"could not be run: {type(error).__name__}: {error}"[:200]))
 
 
 def confirm(row: Row, folder: Path) -> dict[str, str]:
     """Finding -> what a small real model does there, in words."""
+    if "--with" in row.hint:
+        return dict.fromkeys(asked_of(row), f"not run: needs {row.hint}")
     plan = Plan(device="cpu")
     stubs = stood_in(row.hint)
-    wanted = {_key(text) for text in findings(row)}
+    wanted = {_key(text) for text in asked_of(row) if text}
     with environment("cpu", stubs, trust=True):
         best: Small | None = None
         for settings in sizes(json.loads((folder / "config.json").read_text())):
             (folder / "config.json").write_text(json.dumps(settings))
             with suppress(AnalyzerError):
                 small = _reported(folder, plan)
+                if small.captured.stop is not None:
+                    continue
                 if best is None or len(small.found & wanted) > len(best.found & wanted):
                     best, kept = small, settings
+                if wanted <= small.found:
+                    break
         if best is None:
-            return dict.fromkeys(findings(row), "no small model of it is traced")
+            return dict.fromkeys(asked_of(row), "no small model of it is traced")
         (folder / "config.json").write_text(json.dumps(kept))
         return _compared(row, folder, plan, best)
 
@@ -123,11 +133,11 @@ def _reported(folder: Path, plan: Plan) -> Small:
 def _compared(row: Row, folder: Path, plan: Plan, small: Small) -> dict[str, str]:
     model, how = _real(small.loaded, folder)
     if model is None:
-        return dict.fromkeys(findings(row), how)
+        return dict.fromkeys(asked_of(row), how)
     real = _named(real_run(model, small.loaded.inputs, How()), folder)
     loaded = loaders.load(folder, plan, trust_remote_code=True)
     traced, _ = traced_run(replace(loaded, inputs=small.loaded.inputs), plan)
-    return {text: _verdict(text, real, traced, small) + how for text in findings(row)}
+    return {text: _verdict(text, real, traced, small) + how for text in asked_of(row)}
 
 
 def _named(run: Run, folder: Path) -> Run:
@@ -138,7 +148,9 @@ def _named(run: Run, folder: Path) -> Run:
 
 
 def _verdict(text: str, real: Run, traced: Run, small: Small) -> str:
-    """What the two runs say of one finding."""
+    """What the two runs say of one finding, "" for all of both."""
+    if not text:
+        return _whole(real, traced)
     place = text.rpartition(" at ")[2]
     if _key(text) not in small.found:
         return "not found in a small model on the CPU"
@@ -152,6 +164,24 @@ def _verdict(text: str, real: Run, traced: Run, small: Small) -> str:
     if wrong or not count:
         return f"NOT CONFIRMED: {wrong[0] if wrong else 'nothing is really run at the line'}"
     return f"the {count} operations at the line really give these dtypes"
+
+
+def _whole(real: Run, traced: Run) -> str:
+    """Both runs side by side, up to the first error."""
+    if (real.raised is None) != (traced.raised is None):
+        error = real.raised or traced.raised
+        assert error is not None
+        who = "the real one" if real.raised else "the trace"
+        return f"DIFFERS: {who} alone raises {error.words} at {error.place}"
+    way, wrong, unseen = compare_ops(_plain(real), _plain(traced))
+    if wrong:
+        return f"DIFFERS: {wrong[0]}"
+    order = "" if way == SEQUENCE else f", {len(unseen)} of one run alone"
+    return f"{len(real.ops)} operations give the same dtypes{order}"
+
+
+def _plain(run: Run) -> Run:
+    return Run(tuple(replace(op, forms=()) for op in run.ops), run.raised)
 
 
 def _at(run: Run, place: str) -> Run:
