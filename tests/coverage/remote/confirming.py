@@ -146,15 +146,28 @@ def _reported(folder: Path, plan: Plan) -> Small:
 
 
 def _compared(row: Row, folder: Path, plan: Plan, small: Small) -> dict[str, str]:
-    model, how = _real(small.loaded, folder)
-    if model is None:
+    real, how = _really(small, folder)
+    if real is None:
         return dict.fromkeys(asked_of(row), how)
-    run = small.loaded.run
-    driven = model if run is None else Driven(model, run)
-    real = _named(real_run(driven, small.loaded.inputs, How()), folder)
     loaded = loaders.load(folder, plan, trust_remote_code=True)
     traced, _ = traced_run(replace(loaded, inputs=small.loaded.inputs), plan)
     return {text: _verdict(text, real, traced, small) + how for text in asked_of(row)}
+
+
+def _really(small: Small, folder: Path) -> tuple[Run | None, str]:
+    """The real run, and how the model was made where not by from_pretrained; why there is none."""
+    why = ""
+    for make, how in ((_loaded, ""), (_constructed, ", built by its constructor")):
+        try:
+            model = _real(make, small.loaded, folder)
+        except Exception as error:
+            why = f"cannot be built for real: {type(error).__name__}: {error}"[:200]
+            continue
+        real = _named(real_run(model, small.loaded.inputs, How()), folder)
+        if not (real.raised and "meta" in real.raised.words):
+            return real, how
+        why = f"the real from_pretrained leaves plain tensors on meta: {real.raised.words}"[:200]
+    return None, why
 
 
 def _named(run: Run, folder: Path) -> Run:
@@ -219,20 +232,14 @@ def stood_in(hint: str) -> tuple[str, ...]:
     return tuple(name for flag, names in pairwise(words) if flag == "--stub" for name in names.split(","))
 
 
-def _real(loaded: Loaded, folder: Path) -> tuple[nn.Module | None, str]:
-    """The same class with real weights, as from_pretrained loads it; how it was made where it does not, or why not."""
-    cls, config = type(loaded.module), loaded.module.config
+def _real(make: Callable[[Any, Any, Path], nn.Module], loaded: Loaded, folder: Path) -> nn.Module:
+    """The same class with real weights, called as its trace calls it."""
     size = sum(one.numel() for one in loaded.module.parameters())
     if size > MOST:
-        return None, f"not run: {size / 1e9:.1f} G parameters"
+        raise ValueError(f"{size / 1e9:.1f} G parameters")
     torch.manual_seed(0)
-    why = ""
-    for make, how in ((_loaded, ""), (_constructed, ", built by its constructor")):
-        try:
-            return make(cls, config, folder).eval(), how
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"[:150]
-    return None, f"the real class cannot be built: {why}"
+    model = make(type(loaded.module), loaded.module.config, folder).eval()
+    return model if loaded.run is None else Driven(model, loaded.run)
 
 
 def _loaded(cls: Any, config: Any, folder: Path) -> nn.Module:
