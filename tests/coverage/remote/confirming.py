@@ -1,8 +1,9 @@
-"""`python -m tests.coverage.remote.confirming DIR [PATTERN]`: really runs a small model of each code with findings.
+"""`python -m tests.coverage.remote.confirming DIR [PATTERN]`: really runs a small model of each traced code.
 
 The class is built from the same code with small numbers, saved, loaded by from_pretrained and run on the CPU. An error
 has to be raised with the same words at the same line; a warning's line has to give the dtypes that the trace gives,
-operation by operation. The folders' code is run for real: only what you would load yourself.
+operation by operation. Codes without findings are run as well: all of their operations are compared. What is known
+is not run again. The folders' code is run for real: only what you would load yourself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import json
 import re
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +22,7 @@ from typing import Any, Final
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from analyzer import loaders, rules
@@ -31,17 +34,19 @@ from analyzer.loaders.remote_code.environment import environment
 from analyzer.propagate import propagate
 from tests.coverage.__main__ import warm_up
 from tests.coverage.remote.__main__ import read
-from tests.coverage.remote.confirmed import KEPT
+from tests.coverage.remote.confirmed import KEPT, confirmed
 from tests.coverage.remote.mirrors import codes, lay_out
 from tests.coverage.remote.small import sizes
-from tests.coverage.remote.tracing import Row
+from tests.coverage.remote.tracing import AT_ONCE, HINTED, Row
 from tests.coverage.running import forked, limit_memory
-from tests.truth.compare import compare_ops
+from tests.truth.compare import SEQUENCE, compare_ops
 from tests.truth.running import How, Run, real_run, traced_run
 from tests.versions import asked
 
-MOST: Final = 400_000_000
+MOST: Final = 800_000_000
 """Parameters; a larger model is not run."""
+FROM_PRETRAINED: Final = PreTrainedModel.from_pretrained.__func__
+"""The real one: while a model's code is there, another one answers for models that it names."""
 SAME: Final = "raises the same at the same line"
 
 
@@ -54,36 +59,50 @@ class Small:
     found: frozenset[str]
 
 
+class Driven(nn.Module):
+    """A model that is called as its trace calls it."""
+
+    def __init__(self, model: nn.Module, run: Callable[[nn.Module, dict[str, Any]], Any]) -> None:
+        super().__init__()
+        self.model, self._run = model, run
+
+    def forward(self, **inputs: Any) -> Any:
+        return self._run(self.model, inputs)
+
+
 def main() -> None:
-    """Run each code with findings that is asked for, and keep a line for each finding."""
+    """Run each traced code that is asked for, and keep a line for it and one for each finding."""
     options = argparse.ArgumentParser()
     options.add_argument("mirrors", type=Path)
     options.add_argument("pattern", nargs="?", default="")
     options.add_argument("--rows", type=Path, default=Path("build") / "remote.jsonl")
+    options.add_argument("--again", action="store_true", help="what is known, too")
     given = options.parse_args()
     torch.set_num_threads(1)
     logging.set_verbosity(logging.CRITICAL)
     warm_up()
-    rows = read(given.rows)
+    rows, known = read(given.rows), confirmed()
     for code in codes():
         row = rows.get(code.title)
-        if row is None or not (row.errors or row.warnings) or not re.search(given.pattern, code.title):
+        if row is None or row.outcome not in (AT_ONCE, HINTED) or not re.search(given.pattern, code.title):
+            continue
+        if code.title in known and not given.again:
             continue
         with tempfile.TemporaryDirectory() as place:
             if lay_out(code, given.mirrors, Path(place)) is None:
                 said, *_ = forked(partial(_said, row, Path(place)))  # a real model may take long, or end the process
             else:
                 said = ""
-        told = json.loads(said) if said else dict.fromkeys(findings(row), "the real run did not end")
+        told = json.loads(said) if said else dict.fromkeys(asked_of(row), "the real run did not end")
         for finding, words in told.items():
             print(f"{code.title} {finding}: {words}", flush=True)
             with KEPT.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"name": f"{code.title} {finding}", "said": words}) + "\n")
+                file.write(json.dumps({"name": f"{code.title} {finding}".strip(), "said": words}) + "\n")
 
 
-def findings(row: Row) -> list[str]:
-    """The texts of what was found, each once."""
-    return list(dict.fromkeys((*row.errors, *row.warnings)))
+def asked_of(row: Row) -> list[str]:
+    """What is looked into: "" for the run as a whole, and the texts of what was found, each once."""
+    return ["", *dict.fromkeys((*row.errors, *row.warnings))]
 
 
 def _said(row: Row, folder: Path) -> str:
@@ -91,24 +110,30 @@ def _said(row: Row, folder: Path) -> str:
     try:
         return json.dumps(confirm(row, folder))
     except Exception as error:
-        return json.dumps(dict.fromkeys(findings(row), f"could not be run: {type(error).__name__}: {error}"[:200]))
+        return json.dumps(dict.fromkeys(asked_of(row), f"could not be run: {type(error).__name__}: {error}"[:200]))
 
 
 def confirm(row: Row, folder: Path) -> dict[str, str]:
     """Finding -> what a small real model does there, in words."""
+    if "--with" in row.hint:
+        return dict.fromkeys(asked_of(row), f"not run: needs {row.hint}")
     plan = Plan(device="cpu")
     stubs = stood_in(row.hint)
-    wanted = {_key(text) for text in findings(row)}
+    wanted = {_key(text) for text in asked_of(row) if text}
     with environment("cpu", stubs, trust=True):
         best: Small | None = None
         for settings in sizes(json.loads((folder / "config.json").read_text())):
             (folder / "config.json").write_text(json.dumps(settings))
             with suppress(AnalyzerError):
                 small = _reported(folder, plan)
+                if small.captured.stop is not None:
+                    continue
                 if best is None or len(small.found & wanted) > len(best.found & wanted):
                     best, kept = small, settings
+                if wanted <= small.found:
+                    break
         if best is None:
-            return dict.fromkeys(findings(row), "no small model of it is traced")
+            return dict.fromkeys(asked_of(row), "no small model of it is traced")
         (folder / "config.json").write_text(json.dumps(kept))
         return _compared(row, folder, plan, best)
 
@@ -121,13 +146,28 @@ def _reported(folder: Path, plan: Plan) -> Small:
 
 
 def _compared(row: Row, folder: Path, plan: Plan, small: Small) -> dict[str, str]:
-    model, how = _real(small.loaded, folder)
-    if model is None:
-        return dict.fromkeys(findings(row), how)
-    real = _named(real_run(model, small.loaded.inputs, How()), folder)
+    real, how = _really(small, folder)
+    if real is None:
+        return dict.fromkeys(asked_of(row), how)
     loaded = loaders.load(folder, plan, trust_remote_code=True)
     traced, _ = traced_run(replace(loaded, inputs=small.loaded.inputs), plan)
-    return {text: _verdict(text, real, traced, small) + how for text in findings(row)}
+    return {text: _verdict(text, real, traced, small) + how for text in asked_of(row)}
+
+
+def _really(small: Small, folder: Path) -> tuple[Run | None, str]:
+    """The real run, and how the model was made where not by from_pretrained; why there is none."""
+    why = ""
+    for make, how in ((_loaded, ""), (_constructed, ", built by its constructor")):
+        try:
+            model = _real(make, small.loaded, folder)
+        except Exception as error:
+            why = f"cannot be built for real: {type(error).__name__}: {error}"[:200]
+            continue
+        real = _named(real_run(model, small.loaded.inputs, How()), folder)
+        if not (real.raised and "meta" in real.raised.words):
+            return real, how
+        why = f"the real from_pretrained leaves plain tensors on meta: {real.raised.words}"[:200]
+    return None, why
 
 
 def _named(run: Run, folder: Path) -> Run:
@@ -138,7 +178,9 @@ def _named(run: Run, folder: Path) -> Run:
 
 
 def _verdict(text: str, real: Run, traced: Run, small: Small) -> str:
-    """What the two runs say of one finding."""
+    """What the two runs say of one finding, "" for all of both."""
+    if not text:
+        return _whole(real, traced)
     place = text.rpartition(" at ")[2]
     if _key(text) not in small.found:
         return "not found in a small model on the CPU"
@@ -152,6 +194,24 @@ def _verdict(text: str, real: Run, traced: Run, small: Small) -> str:
     if wrong or not count:
         return f"NOT CONFIRMED: {wrong[0] if wrong else 'nothing is really run at the line'}"
     return f"the {count} operations at the line really give these dtypes"
+
+
+def _whole(real: Run, traced: Run) -> str:
+    """Both runs side by side, up to the first error."""
+    if (real.raised is None) != (traced.raised is None):
+        error = real.raised or traced.raised
+        assert error is not None
+        who = "the real one" if real.raised else "the trace"
+        return f"DIFFERS: {who} alone raises {error.words} at {error.place}"
+    way, wrong, unseen = compare_ops(_plain(real), _plain(traced))
+    if wrong:
+        return f"DIFFERS: {wrong[0]}"
+    order = "" if way == SEQUENCE else f", {len(unseen)} of one run alone"
+    return f"{len(real.ops)} operations give the same dtypes{order}"
+
+
+def _plain(run: Run) -> Run:
+    return Run(tuple(replace(op, forms=()) for op in run.ops), run.raised)
 
 
 def _at(run: Run, place: str) -> Run:
@@ -172,22 +232,19 @@ def stood_in(hint: str) -> tuple[str, ...]:
     return tuple(name for flag, names in pairwise(words) if flag == "--stub" for name in names.split(","))
 
 
-def _real(loaded: Loaded, folder: Path) -> tuple[nn.Module | None, str]:
-    """The same class with real weights, as from_pretrained loads it; how it was made where it does not, or why not."""
-    cls, config = type(loaded.module), loaded.module.config
+def _real(make: Callable[[Any, Any, Path], nn.Module], loaded: Loaded, folder: Path) -> nn.Module:
+    """The same class with real weights, called as its trace calls it."""
     size = sum(one.numel() for one in loaded.module.parameters())
     if size > MOST:
-        return None, f"not run: {size / 1e9:.1f} G parameters"
+        raise ValueError(f"{size / 1e9:.1f} G parameters")
     torch.manual_seed(0)
-    for make in (_loaded, _constructed):
-        with suppress(Exception):
-            return make(cls, config, folder).eval(), "" if make is _loaded else ", built by its constructor"
-    return None, "the real class cannot be built"
+    model = make(type(loaded.module), loaded.module.config, folder).eval()
+    return model if loaded.run is None else Driven(model, loaded.run)
 
 
 def _loaded(cls: Any, config: Any, folder: Path) -> nn.Module:
     torch.save(cls(config).state_dict(), folder / "pytorch_model.bin")
-    return cls.from_pretrained(folder, config=config, **asked(None))
+    return FROM_PRETRAINED(cls, folder, config=config, **asked(None))
 
 
 def _constructed(cls: Any, config: Any, folder: Path) -> nn.Module:

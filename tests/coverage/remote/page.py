@@ -25,13 +25,9 @@ def body(codes: Sequence[Code], rows: Mapping[str, Row], real: Mapping[str, str]
         for code, row in known
         for text in dict.fromkeys((*row.errors, *row.warnings))
     ]
-    everything = [
-        [code.family, code.name, row.model, row.outcome, f"`{row.hint}`" if row.hint else "", row.ops, len(row.errors),
-         len(row.warnings), row.seconds, row.mib, _from(code.folder), _from(code.config) if code.config else ""]
-        for code, row in known
-    ]  # fmt: skip
-    heads = ["family", "name", "class", "traced", "hint", "operations", "errors", "warnings", "s", "MiB", "from",
-             "its config.json"]  # fmt: skip
+    everything = [_line(code, row, real.get(code.title, "")) for code, row in known]
+    heads = ["family", "name", "class", "traced", "hint", "operations", "errors", "warnings", "really run, small",
+             "s", "MiB", "from", "its config.json"]  # fmt: skip
     return "\n".join(
         [
             sums([row for _, row in known], len({code.family for code, _ in known})),
@@ -43,6 +39,14 @@ def body(codes: Sequence[Code], rows: Mapping[str, Row], real: Mapping[str, str]
             table(heads, everything),
         ]
     )
+
+
+def _line(code: Code, row: Row, real: str) -> list[object]:
+    hint = f"`{row.hint}`" if row.hint else ""
+    config = _from(code.config) if code.config else ""
+    found = len(row.errors), len(row.warnings)
+    return [code.family, code.name, row.model, row.outcome, hint, row.ops, *found, cell(real), row.seconds, row.mib,
+            _from(code.folder), config]  # fmt: skip
 
 
 def sums(rows: Sequence[Row], families: int) -> str:
