@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from analyzer.capture.emulation.cuda import stay
@@ -59,8 +60,10 @@ class _Here(TorchFunctionMode):
         self._large = None if are_real() else LargeTensors(torch.get_default_device().type)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
-        done, args, kwargs = stay(name, args, kwargs or {})
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        if func is _AS_LINEAR and _fills_nothing(**kwargs):
+            return kwargs["tensor"]
+        done, args, kwargs = stay(name, args, kwargs)
         if not done and self._small:
             done, args, kwargs = _stay_without_data(name, args, kwargs)
         if done:
@@ -71,6 +74,15 @@ class _Here(TorchFunctionMode):
                 return func(*args, **{**kwargs, "device": "cpu"})
             return shape
         return self._large.run(func, name, args, kwargs) if self._large else func(*args, **kwargs)
+
+
+_AS_LINEAR: Final = nn.init.kaiming_uniform_
+"""What `nn.Linear` fills its weight with: a quarter of the time that a model of many experts takes to be built."""
+
+
+def _fills_nothing(tensor: torch.Tensor, mode: str, nonlinearity: str, **_: object) -> bool:
+    """Whether a weight has no values to be filled, and is filled as `nn.Linear` asks for it, which never raises."""
+    return tensor.is_meta and tensor.dim() > 1 and mode == "fan_in" and nonlinearity == "leaky_relu"
 
 
 def _stay_without_data(name: str, args: Any, kwargs: dict[str, Any]) -> tuple[bool, Any, dict[str, Any]]:

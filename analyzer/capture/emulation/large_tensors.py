@@ -11,7 +11,7 @@ import torch
 from analyzer.capture.tensor import LARGE
 from analyzer.ir import walk
 
-TOGETHER: Final = 1 << 28
+TOGETHER: Final = 1 << 27
 """Bytes that all tensors of more than a megabyte may take, as a constructor may make a table for each layer."""
 _SOME: Final = 1 << 20
 _FEW: Final = 1 << 18
