@@ -38,7 +38,7 @@ def quantise(built: Built, found: Quantisation, dtype: str, stored: Mapping[str,
     reasons, places = dict(built.reasons), dict(built.places)
     names = sorted(reasons)
     for path, module in _replace(model, scheme, found, dtype).items():
-        _tell(path, module, f"in {scheme.module} of {found.method}", _inside(path, names), reasons, places)
+        _tell(path, module, f"in {scheme.module} of {found.method}", inside(path, names), reasons, places)
     saved, unused = match(model, dict(stored))
     held = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     taken = consumed(unused, scheme, held)
@@ -48,7 +48,7 @@ def quantise(built: Built, found: Quantisation, dtype: str, stored: Mapping[str,
     )
 
 
-def _inside(path: str, names: Sequence[str]) -> Sequence[str]:
+def inside(path: str, names: Sequence[str]) -> Sequence[str]:
     """Of sorted names, those that lie in the module at a path. O(log n)."""
     return names[bisect_left(names, f"{path}.") : bisect_left(names, f"{path}{_AFTER_DOT}")]
 
