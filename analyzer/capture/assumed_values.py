@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import prod
 from typing import Any, Final
 
 import torch
 
-from analyzer.capture.tensor import Abstract, small
+from analyzer.capture.tensor import LARGE, Abstract, small
 from analyzer.ir.findings import Assumption
 from analyzer.ir.graph import Place
 
@@ -64,7 +65,7 @@ class Inventions:
         mask, guess = tensor.dtype == torch.bool, guessed(tensor)
         if mask and (guess is None or not guess.any()):  # a mask that selects nothing would stop most code
             self.note("a mask that depends on floats", "all true", place)
-            return torch.ones(tensor.shape, dtype=torch.bool)
+            return _filled(tensor)
         value = "as if every float were one" if guess is not None else "ones" if _ones(tensor.dtype) else "zeros"
         self.note("a mask that depends on floats" if mask else "values that shapes depend on", value, place)
         return plausible(tensor)
@@ -94,7 +95,15 @@ def plausible(tensor: Abstract) -> torch.Tensor:
         return guess
     if tensor.sparse is not None:
         return tensor.sparse.to(tensor.dtype)
-    return (torch.ones if _ones(tensor.dtype) else torch.zeros)(tensor.shape, dtype=tensor.dtype)
+    return _filled(tensor)
+
+
+def _filled(tensor: Abstract) -> torch.Tensor:
+    """Ones or zeros; a large tensor has but one of them, which stands at every place."""
+    make = torch.ones if _ones(tensor.dtype) else torch.zeros
+    if prod(tensor.shape) * tensor.itemsize > LARGE:
+        return make((), dtype=tensor.dtype).expand(tensor.shape)
+    return make(tensor.shape, dtype=tensor.dtype)
 
 
 def guessed(tensor: Abstract) -> torch.Tensor | None:

@@ -17,6 +17,9 @@ from analyzer.ir.graph import Ref, Spec
 SMALL: Final = 1 << 18
 """Elements up to which a value that depends on no weight is computed for real (design D2)."""
 
+LARGE: Final = 1 << 26
+"""Bytes beyond which no tensor gets memory, whatever the model's code says of its device."""
+
 CARRIER: Final = "AutocastIPU"
 """The dispatch key that every abstract tensor carries for `capture.autocast`; no device that torch knows uses it."""
 

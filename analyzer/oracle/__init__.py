@@ -27,6 +27,7 @@ from analyzer.oracle.operands import (
     Way,
     chosen,
     elements,
+    fewer,
     numel,
     real,
 )
@@ -200,6 +201,8 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
     if any(argument.name == "workspace" for argument in function._schema.arguments):
         return Unanswered("it wants the workspace that its forward filled, and may crash on any other")
     size = max(elements((args, kwargs)), _given(function, args, kwargs))
+    if size > EXACT_LIMIT and not elements((args, kwargs)):  # what makes a tensor of nothing
+        args, kwargs = fewer((args, kwargs))
     first = ""
     for way in _ways(function, mixed, size):
         result = _try(function, args, kwargs, way)
@@ -279,8 +282,8 @@ def _ways(function: Any, mixed: bool, size: int) -> tuple[Way, ...]:
     """The cheapest first; a mixture in its exact shape if it may be, as the words can depend on sizes."""
     if _pivots(function):
         return (ONE_BASED,)
-    if size > EXACT_LIMIT and not is_view(function):
-        return SHRUNK, ALIGNED
+    if size > EXACT_LIMIT:
+        return (SHRUNK, UNTOUCHED) if is_view(function) else (SHRUNK, ALIGNED)
     return (EXACT, SHRUNK, REGULAR) if mixed else (SHRUNK, EXACT, REGULAR)
 
 
@@ -324,7 +327,10 @@ def _given(function: Any, args: Any, kwargs: Any) -> int:
     try:
         with torch.no_grad(), torch._C._DisableTorchDispatch(), torch._C._ExcludeDispatchKeyGuard(_AUTOCAST):
             made = [real(_in("bfloat16", a), {}, NOWHERE) for a in args]
-            return numel(function(*made, **{name: real(_in("bfloat16", a), {}, NOWHERE) for name, a in kwargs}))
+            named = {name: real(_in("bfloat16", a), {}, NOWHERE) for name, a in kwargs}
+            if any(argument.name == "device" for argument in function._schema.arguments):
+                named["device"] = torch.device("meta")
+            return numel(function(*made, **named))
     except META_ERRORS:
         return 0
 

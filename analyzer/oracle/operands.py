@@ -15,7 +15,7 @@ from analyzer.ir.graph import DtypeArg, Spec
 
 KEPT_SIZE: Final = 16
 """Sizes up to this one are kept; larger ones become 17, 18, ..., or 32, 48, ..., equal sizes staying equal."""
-LARGE: Final = 1 << 28
+LARGE: Final = 1 << 22
 """Elements beyond which the size that a call names is shrunken as those of its operands are."""
 _PUTS: Final = ("aten.index_put.", "aten.index_put_.", "aten._index_put_impl_.", "aten._unsafe_index_put.")
 
@@ -44,6 +44,14 @@ def real(arg: Any, sizes: dict[int, int], way: Way) -> Any:
     if kind is int and way.step:
         return sizes.get(arg, arg)
     return arg
+
+
+def fewer(arg: Any) -> Any:
+    """The arguments of a call that makes a large tensor, with small numbers for the large ones, in their order."""
+    found = {n for n in walk.leaves(arg, object) if type(n) in (int, float)}
+    large: list[Any] = sorted(n for n in found if n > KEPT_SIZE)  # type: ignore[operator]
+    small = {n: type(n)(KEPT_SIZE + 1 + at) for at, n in enumerate(large)}
+    return walk.changed(arg, object, lambda n: small.get(n, n) if type(n) in (int, float) else n)
 
 
 def elements(arg: object) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from analyzer.ir.findings import Finding
 from analyzer.ir.flow import Flow
@@ -12,7 +13,7 @@ from analyzer.ir.inventory import Held, Inventory
 from analyzer.ir.plan import Plan
 from analyzer.ir.reason import Reason
 from analyzer.report.arguments import plain_argument
-from analyzer.report.json_value import JsonObject
+from analyzer.report.json_value import Json, JsonObject
 
 if TYPE_CHECKING:
     from analyzer.report import Report
@@ -22,18 +23,36 @@ FORWARD: Final = "forward"
 """What the phase of a forward pass is called; within the program it is ""."""
 
 
-def plain_report(report: Report) -> JsonObject:
-    """The report, first what it is about, then its stage, then the other stages of a recipe where there are any."""
+class Rows:
+    """A long list of objects, each of which is made when it is asked for: of a large model all take a gigabyte."""
+
+    def __init__(self, rows: Iterable[JsonObject]) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[JsonObject]:
+        return iter(self._rows)
+
+    @classmethod
+    def later(cls, rows: Iterable[JsonObject]) -> Json:
+        """The rows, in the place of a list of them."""
+        return cast("Json", cls(rows))
+
+
+def plain_report(report: Report, rows: Callable[[Iterable[JsonObject]], Json] = list) -> JsonObject:
+    """The report, first what it is about, then its stage, then the other stages of a recipe where there are any.
+
+    `rows` is what the long lists become, of tensors, nodes and edges.
+    """
     data: JsonObject = {
         "schema": SCHEMA,
         "versions": report.versions,
         "model": {"path": report.path, "class": report.class_name, "parameters": report.parameters},
-        **_stage(report),
+        **_stage(report, rows),
         "complete": report.complete,
         "findings": [{**_finding(one, f), "stage": one.plan.stage or None} for one, f in report.found()],
         "look": asdict(report.look),
     }
-    return {**data, "stages": [_stage(one) for one in report.others]} if report.others else data
+    return {**data, "stages": [_stage(one, rows) for one in report.others]} if report.others else data
 
 
 def plain_plan(plan: Plan) -> JsonObject:
@@ -41,7 +60,7 @@ def plain_plan(plan: Plan) -> JsonObject:
     return {**asdict(plan), "line": plan.line()}
 
 
-def _stage(report: Report) -> JsonObject:
+def _stage(report: Report, rows: Callable[[Iterable[JsonObject]], Json]) -> JsonObject:
     graph, inventory = report.graph, report.flow.inventory
     return {
         "plan": plain_plan(report.plan),
@@ -57,12 +76,12 @@ def _stage(report: Report) -> JsonObject:
         },
         "outputs": list(report.outputs),
         "modules": dict(inventory.classes),
-        "tensors": [_held(held) for held in inventory.tensors],
+        "tensors": rows(_held(held) for held in inventory.tensors),
         "inventory": _inventory(inventory),
         "flow": _flow(report.flow),
         "graph": {
-            "nodes": [_node(n) for n in graph],
-            "edges": _edges(graph),
+            "nodes": rows(_node(n) for n in graph),
+            "edges": rows(_edges(graph)),
             "outputs": [plain_argument(ref) for ref in graph.outputs],
             "follows": [[plain_argument(ref), plain_argument(other)] for ref, other in graph.follows.items()],
             "scripts": {n.id: asdict(n.script) for n in graph if n.script is not None},
@@ -165,9 +184,9 @@ def _place(place: Place) -> JsonObject:
     return {"file": place.file, "line": place.line}
 
 
-def _edges(graph: ModelGraph) -> list[JsonObject]:
-    return [
+def _edges(graph: ModelGraph) -> Iterator[JsonObject]:
+    return (
         {"from": ref.id, "output": ref.index, "to": node.id, "position": position, "dtype": graph.spec(ref).dtype}
         for node in graph
         for position, ref in enumerate(node.operands())
-    ]
+    )

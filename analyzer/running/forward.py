@@ -20,6 +20,7 @@ from analyzer.capture.calls.function_calls import Calls
 from analyzer.capture.calls.module_calls import ModuleCalls
 from analyzer.capture.emulation.compiled import uncompiled
 from analyzer.capture.emulation.inference_mode import unmarked
+from analyzer.capture.emulation.weight_files import unread
 from analyzer.capture.module_inventory import inventory_of
 from analyzer.capture.patching import patched
 from analyzer.capture.source_lines import SourceLines
@@ -78,7 +79,7 @@ def _capture(loaded: Loaded, plan: Plan, guessing: bool, own: Recorder | None = 
     result: Any = None
     stop: Stop | None = None
     recorder.graph.left.extend(left_by_loading())
-    with restored(loaded.module), _swapped(loaded, tracer), unmarked(), uncompiled():
+    with restored(loaded.module), _swapped(loaded, tracer), unmarked(), uncompiled(), unread():
         inputs = _abstract_inputs(loaded.inputs, recorder)
         run = loaded.run or _forward
         mode: Callable[[], AbstractContextManager[Any]] = torch.no_grad

@@ -14,7 +14,7 @@ from torch import nn
 from analyzer import loaders
 from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
-from analyzer.loaders.quantised import consumed, read
+from analyzer.loaders.quantised import consumed, inside, read
 from analyzer.loaders.quantised.layouts import LAYOUTS
 from analyzer.loaders.quantised.replaced_modules import chosen
 from analyzer.loaders.quantised.schemes import SCHEMES
@@ -159,6 +159,13 @@ def test_a_model_that_transformers_will_not_cast_is_refused_in_its_words(
     with pytest.raises(ValueError, match="new `dtype`") as raised:
         real.to(torch.float16)
     assert str(raised.value) in str(caught.value)
+
+
+def test_what_lies_inside_of_a_module_is_found_among_sorted_names() -> None:
+    names = sorted(["a", "a.b", "a.b.c", "a.b-1.c", "a.b/c", "a.bc", "a.b.c.d", "a.b0.c", "b.a.b.c", "a.b.\u00ff"])
+
+    for path in ("a", "a.b", "b", "c", "a.b.c"):
+        assert list(inside(path, names)) == [name for name in names if name.startswith(f"{path}.")]
 
 
 def test_packed_names_belong_to_their_weights() -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import Phase, assume, given, settings
 
 from analyzer.errors import AnalyzerError
+from analyzer.escaping import as_json
 from analyzer.ir.findings import Coverage
 from analyzer.ir.flow import Flow
 from analyzer.ir.graph import DtypeArg, ModelGraph, Place, Ref, Script, Spec
@@ -76,6 +77,15 @@ def test_a_report_with_stages_is_read_back(tmp_path: Path) -> None:
     assert again.graph == first.graph and again.findings == first.findings
     assert _save(again, tmp_path / "b.json") == data and again == made
     assert FORMATS[".dot"](again) == FORMATS[".dot"](made)
+
+
+def test_a_report_is_written_by_and_by_as_it_would_be_at_once() -> None:
+    flow, found = many_layers(600, faulty=True)
+    empty = Flow(ModelGraph(), Plan(), {}, {}, {}, Inventory())
+    for made in (report(flow, found), replace(report(flow, found), others=(report(flow, ()), report(empty, ())))):
+        parts = (f" {as_json(key)}: {as_json(part, None, readable=True)}" for key, part in made.to_json().items())
+        assert FORMATS[".json"](made).decode() == "{\n" + ",\n".join(parts) + "\n}\n"
+    assert len(flow.graph) > 1000
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ class Calls(TorchFunctionMode):
                 known = not tracer.strict and _NOT_IN_NUMPY in str(error)
                 if not known or caught(error, sys._getframe(1), self._places.until):
                     raise
-                said, made = oracle.words(error), host(value.detach().float(), *args[1:], **kwargs)
+                said, made = oracle.words(error), host(_in_float32(value.detach()), *args[1:], **kwargs)
         with tracer.named(name):
             tracer.calling = func, args, kwargs
             repair = composite_calls.Repair("float32", (), made)
@@ -163,6 +163,14 @@ dtypes (aten/src/ATen/native/MaxPooling.cpp)."""
 _RECURRENT: Final = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
 """Functions that read the sizes of a packed sequence's steps where no dispatcher sees it: their second argument, if the
 fourth holds the weights."""
+
+
+def _in_float32(value: torch.Tensor) -> torch.Tensor:
+    """The value in float32; one number that stands at every place of a large tensor stays one."""
+    if any(value.stride()) or not value.dim():
+        return value.float()
+    return value[(0,) * value.dim()].float().expand(value.shape)
+
 
 _HOST: Final = {
     "numpy": torch.Tensor.numpy,

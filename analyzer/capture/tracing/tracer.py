@@ -195,7 +195,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if ("device" in kwargs and not made) or grows(made, args, _MOST):
             sizes = {id(t): torch.empty_like(plausible(t), device="meta") for t in made}
             with suppress(RuntimeError):  # on meta, of what depends on values
-                where = {"device": torch.device("meta")} if "device" in kwargs else {}
+                makes = not made and "device" in signature(func).names
+                where = {"device": torch.device("meta")} if makes or "device" in kwargs else {}
                 shapes = func(*_values(args, sizes), **{k: _values(v, sizes) for k, v in kwargs.items()} | where)
                 if any(not small(t) if not made else t.numel() > _MOST for t in results(shapes)):
                     return False, None

@@ -26,7 +26,7 @@ from analyzer.ir.flow import Flow
 from analyzer.ir.graph import Place
 from analyzer.ir.plan import Plan
 from analyzer.oracle.operator_dtypes import is_missing, is_of_dtype
-from analyzer.running.real_runs.real_run import NO_REPAIRS, Ran, copied, run_really
+from analyzer.running.real_runs.real_run import NO_REPAIRS, Ran, run_really
 
 _COARSER: Final = 2
 """How many digits less than the narrowest dtype the runs have that say how far apart rounding alone takes two runs."""
@@ -230,10 +230,10 @@ def _in_float64(model: Model, digits: int = 0, seed: int = 0) -> dict[str, torch
     """
     drawn = 0 if digits else seed
     for integers in (False, True):
-        wide = in_float64(copied(model.loaded), integers=integers)
         within = partial(computing_in_float64, digits, seed, integers=integers)
+        changed = partial(in_float64, integers=integers)
         with _quiet():
-            ran = run_really(wide, model.plan, within=within, seed=drawn)
+            ran = run_really(model.loaded, model.plan, within=within, seed=drawn, changed=changed)
         if not ran.failed:
             break
     if ran.failed:

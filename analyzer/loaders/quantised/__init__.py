@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from torch import nn
 
@@ -35,8 +36,9 @@ def quantise(built: Built, found: Quantisation, dtype: str, stored: Mapping[str,
     if plan.to is not None and scheme.frozen_dtype:
         raise AnalyzerError(f"model.to({plan.to}): {scheme.frozen_dtype}", hint="load it in that dtype with --dtype")
     reasons, places = dict(built.reasons), dict(built.places)
+    names = sorted(reasons)
     for path, module in _replace(model, scheme, found, dtype).items():
-        _tell(path, module, f"in {scheme.module} of {found.method}", reasons, places)
+        _tell(path, module, f"in {scheme.module} of {found.method}", inside(path, names), reasons, places)
     saved, unused = match(model, dict(stored))
     held = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     taken = consumed(unused, scheme, held)
@@ -46,12 +48,24 @@ def quantise(built: Built, found: Quantisation, dtype: str, stored: Mapping[str,
     )
 
 
-def _tell(path: str, module: nn.Module, where: str, reasons: dict[str, Reason], places: dict[str, Place]) -> None:
-    """Write down of each tensor of a replaced module why it has its dtype, and the line that made the module."""
-    gone = [name for name in reasons if name.startswith(f"{path}.")]
+def inside(path: str, names: Sequence[str]) -> Sequence[str]:
+    """Of sorted names, those that lie in the module at a path. O(log n)."""
+    return names[bisect_left(names, f"{path}.") : bisect_left(names, f"{path}{_AFTER_DOT}")]
+
+
+_AFTER_DOT: Final = chr(ord(".") + 1)
+
+
+def _tell(
+    path: str, module: nn.Module, where: str, gone: Sequence[str], reasons: dict[str, Reason], places: dict[str, Place]
+) -> None:
+    """Write down of each tensor of a replaced module why it has its dtype, and the line that made the module.
+
+    `gone` are the tensors of the module that it replaces.
+    """
     place = places.get(f"{path}.weight") or next((places[name] for name in gone if name in places), None)
     for name in gone:
-        del reasons[name]
+        reasons.pop(name, None)
     for leaf, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
         made = str(tensor.dtype).removeprefix("torch.")
         reasons[f"{path}.{leaf}"] = Reason(f"{made} {where}", "quantised")

@@ -74,9 +74,9 @@ class Ran:
 
 def run_really(
     loaded: Loaded, plan: Plan, *, within: Context = nullcontext, seed: int = _SEED,
-    repairs: Mapping[Place, str] = NO_REPAIRS, lends: bool = False,
+    repairs: Mapping[Place, str] = NO_REPAIRS, lends: bool = False, changed: Callable[[Loaded], Loaded] | None = None,
 ) -> Ran:  # fmt: skip
-    """One run of a copy of what was loaded with real tensors, `within` a context.
+    """One run of a copy of what was loaded with real tensors, `within` a context; the copy is `changed` first.
 
     A call that is refused at a place of `repairs` is made again with its floats in the dtype given there, as a trace
     does it. With `lends`, what the CPU has no half-precision kernel for computes in float32. A run that asks for a
@@ -84,9 +84,10 @@ def run_really(
     or too much memory, and for a model that cannot be copied.
     """
     contexts = [within, *([LentKernels] if lends else [])]
-    ran = _run(copied(loaded), plan, contexts, seed, repairs)
+    change = changed or (lambda copy: copy)
+    ran = _run(change(copied(loaded)), plan, contexts, seed, repairs)
     if ran.failed and any(word in ran.words for word in _AWAY):
-        return _run(copied(loaded), plan, [*contexts, _Staying], seed, repairs)
+        return _run(change(copied(loaded)), plan, [*contexts, _Staying], seed, repairs)
     return ran
 
 
