@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ SETTINGS: Final = frozenset({
     "sentence_bert_config.json", "config_sentence_transformers.json", "hf_quant_config.json",
 })  # fmt: skip
 """What the libraries read by themselves, whole, while a model is built."""
+_OPTIONAL: Final = "generation_config.json"
 _OPENED: Final = (".json", ".txt", ".model", ".py", ".jinja", ".tiktoken", ".safetensors", ".bin", ".pt", ".pth")
 """Suffixes of files that a library may open."""
 _LARGE: Final = (".safetensors", ".bin", ".pt", ".pth")
@@ -43,10 +45,25 @@ def check_folder(root: Path) -> None:
         _check_file(file)
         if entry.is_symlink() and not entry.name.endswith(_LARGE):
             _check_link(file, real, blobs)
-        if entry.name in SETTINGS and file.exists():
-            parse_json(read_small(file), file)
+        if entry.name in SETTINGS and file.exists() and not is_passed_over(file):
+            found = parse_json(read_small(file), file)
+            if entry.name == _OPTIONAL and not isinstance(found, dict):
+                raise AnalyzerError(f"{file} holds no object", hint="from_pretrained stops there: correct or remove it")
         elif entry.name.endswith(".py") and is_pointer_file(file):
             raise pointer_error(file)
+
+
+def is_passed_over(file: Path) -> bool:
+    """Whether a settings file is one that `from_pretrained` goes on without where it is no JSON."""
+    if file.name != _OPTIONAL or not file.is_file():
+        return False
+    try:
+        json.loads(read_small(file))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return True
+    except RecursionError:
+        return False
+    return False
 
 
 def _entries(folder: Path, depth: int) -> Iterator[os.DirEntry[str]]:

@@ -13,6 +13,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.foreign import check_folder
 from analyzer.foreign.hub_cache import LENT
 from analyzer.foreign.lfs_pointers import how_to_bring, is_pointer_file
+from analyzer.foreign.model_folder import is_passed_over
 from analyzer.foreign.other_formats import told_of_config, told_of_file, told_of_folder
 from analyzer.ir.findings import Assumption
 from analyzer.ir.plan import Plan
@@ -109,14 +110,16 @@ def load_request(request: ModelRequest) -> Loaded:
             answer(place, request.path, request.plan.device, loading=kind.module != "python_file")
         loaded = replace(loader(request, settings), explains=place.explained)
     said = tuple(Assumption("recipe", note) for note in (*request.plan.notes, *_unprepared(kind, request.plan)))
-    assumptions = (*said, *_pointers(request.path), *place.assumptions(), *loaded.assumptions)
+    assumptions = (*said, *_not_read(request.path), *place.assumptions(), *loaded.assumptions)
     return replace(loaded, assumptions=assumptions, lacks=place.gone_without)
 
 
-def _pointers(root: Path) -> Iterator[Assumption]:
-    """The files of a vocabulary that are not there but as pointers; of settings and code that is an error."""
+def _not_read(root: Path) -> Iterator[Assumption]:
+    """The files of a vocabulary that are not there but as pointers, and settings that loading passes over."""
     files = sorted(root.iterdir()) if root.is_dir() else []
     for file in files:
+        if is_passed_over(file):
+            yield Assumption(f"{file.name} is no JSON", "from_pretrained goes on without it", file.name)
         if file.suffix in LENT and is_pointer_file(file):
             yield Assumption(f"{file.name} is a git-lfs pointer, not the file", how_to_bring(file), file.name)
 

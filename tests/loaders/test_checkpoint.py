@@ -91,6 +91,9 @@ def test_an_index_is_checked_against_its_shards(tmp_path: Path) -> None:
     assert not read_headers(tmp_path).complete
     (tmp_path / "b.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     assert list(read_headers(tmp_path).tensors) == ["a"]
+    index.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    read = read_headers(tmp_path)
+    assert not read.complete and "git-lfs pointer" in read.remarks[0].what
 
 
 @pytest.mark.parametrize("zipped", [True, False])

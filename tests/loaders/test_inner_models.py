@@ -16,7 +16,7 @@ from analyzer.errors import AnalyzerError
 from analyzer.ir.plan import Plan
 from analyzer.loaders import load
 from tests.hub_caches import cache, store, store_folder
-from tests.loaders.remote import Code
+from tests.loaders.remote import Code, change
 from tests.versions import FIVE, asked
 
 IMPORTS = """
@@ -146,6 +146,14 @@ def test_what_is_missing_is_named_with_its_line_and_the_command(way: str, hub: P
     said = str(caught.value)
     assert "the code loads org/tower, which is not in the Hugging Face cache" in said, said
     assert "modeling_own.py:" in said and "download org/tower '*.json' '*.py'" in said and "as tower" in said
+
+
+def test_what_a_config_class_loads_is_named_not_the_model_itself(hub: Path, tmp_path: Path) -> None:
+    root = Code().write(tmp_path)
+    asks = "import transformers; transformers.AutoConfig.from_pretrained('org/tower')\n        self.width"
+    change(root / "configuration_own.py", "self.width", asks)
+    with pytest.raises(AnalyzerError, match=r"configuration_own.py:\d+: the code loads org/tower, which is not in"):
+        load(root, Plan(), trust_remote_code=True)
 
 
 def test_weights_that_the_code_reads_itself_are_named(hub: Path, tmp_path: Path) -> None:

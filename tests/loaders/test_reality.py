@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers as t
 
+from analyzer.errors import AnalyzerError
 from analyzer.inputs.learning import learned
 from analyzer.ir.plan import Plan
 from analyzer.loaders import load
@@ -149,3 +150,17 @@ def test_a_405b_model_builds_fast(tmp_path: Path) -> None:
     assert time.monotonic() - start < 20
     assert sum(p.numel() for p in loaded.module.parameters()) > 405e9
     assert {p.dtype for p in loaded.module.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("text", ["{,", "version https://git-lfs.github.com/spec/v1", "[1]", "[" * 100_000])
+def test_settings_of_generation_that_are_broken_stop_what_they_stop_for_real(text: str, tmp_path: Path) -> None:
+    t.LlamaForCausalLM(t.LlamaConfig(**TEXT)).save_pretrained(tmp_path)
+    (tmp_path / "generation_config.json").write_text(text)
+    try:
+        t.LlamaForCausalLM.from_pretrained(tmp_path)
+    except (TypeError, RecursionError):
+        with pytest.raises(AnalyzerError, match="generation_config"):
+            load(tmp_path, Plan())
+    else:
+        said = load(tmp_path, Plan()).assumptions
+        assert any("generation_config.json is no JSON" in one.what for one in said)

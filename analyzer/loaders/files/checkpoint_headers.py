@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from analyzer.errors import AnalyzerError
 from analyzer.foreign import opened, read_small
-from analyzer.foreign.lfs_pointers import how_to_bring
+from analyzer.foreign.lfs_pointers import how_to_bring, is_pointer_file
 from analyzer.ir.dtypes import DTYPES, is_float, width
 from analyzer.ir.findings import Assumption
 
@@ -109,6 +109,8 @@ def first_float(stored: dict[str, Stored]) -> str | None:
 
 
 def _sharded(root: Path, index: Path, read: Callable[[Path], _Entries | None]) -> Checkpoint:
+    if is_pointer_file(index):
+        return Checkpoint({}, False, (_pointer(index),))
     weight_map, told = _index(index)
     tensors: dict[str, Stored] = {}
     complete, pointers = True, []

@@ -23,11 +23,11 @@ _IN_LOADING: Final = "weights are never read: let the constructor make the modul
 _WEIGHTS: Final = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
 
-def missing_model(error: BaseException, where: str) -> AnalyzerError | None:
-    """The error for a request of the line `where` that nobody answered; None for any other error."""
+def missing_model(error: BaseException, where: str, root: str) -> AnalyzerError | None:
+    """The error for a request of the line `where` below `root` that nobody answered; None for any other error."""
     if not is_missing(error):
         return None
-    found = [_asked(one) for one in _chain(error)]
+    found = [_asked(one, root) for one in _chain(error)]
     name, file = max(found, key=lambda one: (bool(one[0]), bool(one[1])))
     wanted = read_id(name)
     if wanted is None and name.startswith((".", "/")):
@@ -88,10 +88,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         one = one.__cause__ or one.__context__
 
 
-def _asked(error: BaseException) -> tuple[str, str]:
-    """The outermost name and file that functions of libraries were asked for on the way to an error."""
+def _asked(error: BaseException, root: str) -> tuple[str, str]:
+    """The name and file that the innermost line below `root` asked functions of libraries for."""
     name, file = "", ""
     for frame, _ in walk_tb(error.__traceback__):
+        if frame.f_code.co_filename.startswith(root):
+            name, file = "", ""
+            continue
         given = frame.f_locals
         name = name or next((one for key in _ASKED if isinstance(one := given.get(key), str)), "")
         file = file or next((one for key in _FILE if isinstance(one := given.get(key), str)), "")

@@ -160,7 +160,7 @@ def _told(error: BaseException, root: Path, doing: str, package: str) -> Analyze
         return AnalyzerError(missing.message, hint=f"{missing.hint}{current().also(error.name or '')}")
     if isinstance(error, PermissionError) and error.filename:
         return unreadable(error, str(error.filename))
-    if (asked := missing_model(error, _line(error, root))) is not None:
+    if (asked := missing_model(error, _line(error, root), plain_path(root))) is not None:
         return asked
     hint = current().gone_without(error) or drifted or _said(error) or _hint(error, root)
     said = str(error).partition("\nException raised from")[0]  # torch appends where in C++
