@@ -220,6 +220,7 @@ def kernel(x, out, n, BLOCK: tl.constexpr): tl.store(out, tl.load(x))
 def tuned(x, out): pass"""
 
 
+@pytest.mark.skipif(is_installed("triton"), reason="triton is there, and asks for a GPU when a kernel is tuned")
 def test_kernels_that_are_launched_write_nothing(tmp_path: Path) -> None:
     forward = "out = torch.empty_like(x)\nkernel[(triton.cdiv(x.numel(), 32),)](x, out, 3, BLOCK=32)\n"
     forward += "tuned[(1,)](x, out)\nassert kernel.arg_names[:3] == ['x', 'out', 'n']\nx = out\n"
