@@ -220,7 +220,6 @@ def kernel(x, out, n, BLOCK: tl.constexpr): tl.store(out, tl.load(x))
 def tuned(x, out): pass"""
 
 
-@pytest.mark.skipif(is_installed("triton"), reason="triton is there, and asks for a GPU when a kernel is tuned")
 def test_kernels_that_are_launched_write_nothing(tmp_path: Path) -> None:
     forward = "out = torch.empty_like(x)\nkernel[(triton.cdiv(x.numel(), 32),)](x, out, 3, BLOCK=32)\n"
     forward += "tuned[(1,)](x, out)\nassert kernel.arg_names[:3] == ['x', 'out', 'n']\nx = out\n"
@@ -228,6 +227,25 @@ def test_kernels_that_are_launched_write_nothing(tmp_path: Path) -> None:
     report = Code(KERNELS, forward=forward).trace(tmp_path, None, "auto")
     assert not report.coverage.incomplete and report.outputs == ("bfloat16",)
     assert assumed(report)["the package triton"].startswith("stood in for by kernels that write nothing")
+
+
+def test_an_installed_package_of_kernels_is_stood_in_for_in_own_code_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "site"
+    there.mkdir()
+    (there / "cpm_kernels.py").write_text("real = True")
+    monkeypatch.syspath_prepend(str(there))
+    imports = "from cpm_kernels.kernels.base import round_up\nimport cpm_kernels.kernels as k, importlib"
+    forward = "assert round_up(3, 32) == 32 and k.base.round_up is round_up\n"
+    forward += "assert importlib.import_module('cpm_kernels').real"
+    report = Code(imports, forward=forward).trace(tmp_path)
+    assert not report.coverage.incomplete, report.coverage.incomplete
+    assert assumed(report)["the package cpm_kernels"].startswith("stood in for by kernels that write nothing")
+    (tmp_path / "b").mkdir()
+    code = Code("import cpm_kernels", forward="assert cpm_kernels.real")
+    assert not code.trace(tmp_path / "b", Plan(device="cpu")).coverage.incomplete
+    del sys.modules["cpm_kernels"]
 
 
 def test_an_error_that_code_raises_for_a_missing_package_names_it(tmp_path: Path) -> None:
