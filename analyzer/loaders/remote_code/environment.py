@@ -24,9 +24,9 @@ from analyzer.loaders.remote_code.module_cleanup import forget, gathered
 from analyzer.loaders.remote_code.offline import offline
 from analyzer.loaders.remote_code.origin import Origin
 from analyzer.loaders.remote_code.own_imports import Package, own_imports
-from analyzer.loaders.stubs import Finder, standing_in
+from analyzer.loaders.stubs import OWN_NAME, Finder, standing_in
 from analyzer.loaders.stubs.inert import given_to
-from analyzer.loaders.stubs.packages import KERNELS, stood_for
+from analyzer.loaders.stubs.packages import KERNELS, LAUNCHED, stood_for
 from analyzer.loaders.stubs.ways_out import ways_out
 from analyzer.plans.stub_names import AUTO
 from analyzer.running.process_state import left_as_found
@@ -138,7 +138,10 @@ def environment(device: str, stubs: Sequence[str] = (), *, trust: bool = False) 
         last = LastFinder(made.finder, made.asks, lambda top: ways_out(made.missing(top)), auto=AUTO in stubs)
         made.last.append(last)
         stack.enter_context(appended(sys.meta_path, last, what="sys.meta_path", why="It sees what nobody has found."))
-        stack.enter_context(own_imports(made.packages, made.note))
+        launched = [name for name in LAUNCHED if device == "cuda" and name not in named and find_spec(name)]
+        for name in launched:
+            made.finder.add(f"{OWN_NAME}{name}", hidden=True)
+        stack.enter_context(own_imports(made.packages, made.note, launched))
         stack.enter_context(gathered(made.asks, made.libraries))
         stack.enter_context(answering(device, made.asks, made.note))
         why = "What the model's own code compiles stays the Python that it is written in."

@@ -242,7 +242,7 @@ def _missing(error: ModuleNotFoundError, root: Path, package: str) -> AnalyzerEr
         )
     missing = current().missing(top)
     if len(missing) > 1:
-        what = f"{root.name} needs the packages {', '.join(missing)}, which are not installed ({where} asks first)"
+        what = f"{root.name} needs {len(missing)} packages that are not installed, {where} the first"
         return AnalyzerError(what, hint=ways_out(missing))
     return AnalyzerError(f"{where} needs the package {top}, which is not installed", hint=ways_out(missing))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from typing import Any, Final
 from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
 from analyzer.loaders.files.own_files import is_module, own_module
+from analyzer.loaders.stubs import OWN_NAME
 
 Package = tuple[Path, Callable[[Path, str], None]]
 """A model's folder, and what is called with it and a module in it before that is imported."""
@@ -25,8 +26,11 @@ _ABOVE: Final = {1: "transformers.models", 2: "transformers"}
 
 
 @contextmanager
-def own_imports(packages: Mapping[str, Package], note: Note) -> Iterator[None]:
-    """While this lasts, modules of `packages`, each of which is a folder, find the files beside them."""
+def own_imports(packages: Mapping[str, Package], note: Note, stood_in: Collection[str] = ()) -> Iterator[None]:
+    """While this lasts, modules of `packages`, each of which is a folder, find the files beside them.
+
+    In the place of the installed packages `stood_in` they alone get stand-ins.
+    """
     before: Any = builtins.__import__
 
     def import_(
@@ -45,7 +49,8 @@ def own_imports(packages: Mapping[str, Package], note: Note) -> Iterator[None]:
         here = Path(str(globals.get("__file__") or root / "_")).parent
         path = own_module(root, here, name, tuple(fromlist or ()))
         if path is None:
-            return before(name, globals, locals, fromlist, 0)
+            own = f"{OWN_NAME}{name}" if name.partition(".")[0] in stood_in else name
+            return before(own, globals, locals, fromlist, 0)
         if f"{package}.{path}" not in sys.modules:
             prepare(root, path)
         made = before(f"{package}.{path}", globals, locals, fromlist or ("__name__",), 0)

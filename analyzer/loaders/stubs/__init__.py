@@ -17,7 +17,10 @@ from analyzer.loaders.stubs.inert import Inert
 from analyzer.loaders.stubs.packages import is_known, populate, release
 from analyzer.loaders.stubs.ways_out import ways_out
 
-__all__ = ["Finder", "standing_in"]
+__all__ = ["OWN_NAME", "Finder", "standing_in"]
+
+OWN_NAME = "_stood_in_"
+"""Before the name of an installed package: its stand-in, for the model's own code alone."""
 
 
 class Finder(MetaPathFinder, Loader):
@@ -49,7 +52,9 @@ class Finder(MetaPathFinder, Loader):
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Fill in what is known."""
-        name, top = module.__name__, module.__name__.split(".")[0]
+        real = module.__name__
+        name = real.removeprefix(OWN_NAME)
+        top = name.split(".")[0]
         self.imported.add(top)
         said = release(top)
         why, hint = f"the package {top} is not there", f"{ways_out([top], stub=False)}, or give inputs that do without"
@@ -60,10 +65,10 @@ class Finder(MetaPathFinder, Loader):
             if wanted in ("__path__", "__file__", "__all__"):
                 raise AttributeError(wanted)
             if is_known(f"{name}.{wanted}"):
-                return importlib.import_module(f"{name}.{wanted}")
+                return importlib.import_module(f"{real}.{wanted}")
             return Inert(f"{name}.{wanted}", why, hint) if wanted != "__version__" else Inert(name, why).__version__
 
-        populate(module)
+        populate(module, name)
         module.__getattr__ = missing  # type: ignore[method-assign]
 
     def find_distributions(self, context: object = None) -> Iterator[metadata.Distribution]:

@@ -158,15 +158,15 @@ PACKAGES: Final[dict[str, tuple[str, str, dict[str, Callable[[], Names]]]]] = {
 
 KERNELS: Final = frozenset({"flash_attn", "flash_attn_interface", "xformers"})
 """Packages of kernels that no abstract tensor can be given: they are stood in for where they are installed too."""
-_LAUNCHED: Final = frozenset({"cpm_kernels", "triton"})
-"""Packages whose kernels are launched over what is to be filled."""
+LAUNCHED: Final = frozenset({"cpm_kernels", "triton"})
+"""Packages whose kernels are launched over what is to be filled: the model's own code gets stand-ins on a GPU."""
 
 
-def populate(module: types.ModuleType) -> None:
-    """Give a stand-in module the functions that are known of it."""
-    known = PACKAGES.get(module.__name__.split(".")[0])
-    if known is not None and module.__name__ in known[2]:
-        module.__dict__.update(known[2][module.__name__]())
+def populate(module: types.ModuleType, name: str) -> None:
+    """Give a stand-in of the module `name` the functions that are known of it."""
+    known = PACKAGES.get(name.split(".")[0])
+    if known is not None and name in known[2]:
+        module.__dict__.update(known[2][name]())
 
 
 def stood_for(package: str) -> str:
@@ -175,7 +175,7 @@ def stood_for(package: str) -> str:
     if known is None:
         return "an inert stand-in"
     what = "dtype contract" if package in KERNELS else "documented shapes and dtypes"
-    if package in _LAUNCHED:
+    if package in LAUNCHED:
         return f"stood in for by kernels that write nothing, as those of {known[0]} {known[1]} are launched"
     return f"stood in for by the {what} of {known[0]} {known[1]}"
 
