@@ -20,12 +20,13 @@ from analyzer.ir.plan import Plan
 from analyzer.loaders import load_request
 from analyzer.loaders.request import ModelRequest
 
+_ROPE = "rope_parameters" if int(hf.__version__.partition(".")[0]) >= 5 else "rope_scaling"
 PLAN = Plan(device="cpu", dtype="float32")
 
 
 def _clips() -> Any:
     text = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "num_key_value_heads": 2, "vocab_size": 300, "rope_parameters": {"rope_type": "default",
+            "num_key_value_heads": 2, "vocab_size": 300, _ROPE: {"rope_type": "default",
             "mrope_section": [2, 3, 3], "rope_theta": 10000.0}, "max_position_embeddings": 4096}  # fmt: skip
     vision = {"depth": 1, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 1}
     return hf.Qwen2VLConfig(
@@ -63,8 +64,8 @@ def test_what_a_class_takes_is_fed_and_the_real_model_takes_it(name: str, tmp_pa
     loaded, captured = taught(make(), tmp_path)
     assert captured.stop is None
     assert {modality_of(one) for one in loaded.inputs} - {""} == kinds
-    cls = getattr(hf, make().architectures[0])
-    real = cls(make()).eval()
+    cls: Any = type(loaded.module)
+    real = cls(cls.config_class.from_pretrained(tmp_path)).eval()
     real(**loaded.inputs)
     told = {one.what for one in captured.coverage.assumptions if one.kind == "input"}
     assert told == {f"input {one}" for one in loaded.inputs}  # as they became

@@ -15,16 +15,14 @@ from tests.inputs.remote_folders import assumed, folder, real, traced
 IMAGES = '{"image_processor_type": "OwnImages", "side": 8, "auto_map": {"AutoImageProcessor": "images_own.OwnImages"}}'
 IMAGES_PY = """import numpy as np
 import torch
-from transformers import BaseImageProcessor, BatchFeature
 
-class OwnImages(BaseImageProcessor):
-    def __init__(self, side=4, **kwargs):
-        super().__init__(**kwargs)
+class OwnImages:
+    def __init__(self, side=4):
         self.side = side
-    def preprocess(self, images, return_tensors=None, **kwargs):
+    def __call__(self, images, return_tensors=None):
         pixels = np.stack([np.asarray(one)[: self.side, : self.side] / 255 for one in images])
         made = {"pixel_values": [torch.from_numpy(pixels).float().permute(0, 3, 1, 2)], "sizes": np.array([[2, 2]])}
-        return BatchFeature(made)
+        return made
 """
 BOTH = '{"marker": "<picture_img>", "auto_map": {"AutoProcessor": "both_own.OwnProcessor"}}'
 BOTH_PY = """import torch

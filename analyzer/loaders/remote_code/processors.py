@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ _PARTS: Final = {
 }
 """Argument of a processor -> the entries of auto_map that may give it."""
 _TYPES: Final = ("image_processor_type", "feature_extractor_type")
+_NAMES: Final = re.compile(r"[A-Z]\w{1,80}(ImageProcessor|FeatureExtractor)(Pil)?")
 _TEXTS: Final = ("text", "texts", "prompt", "prompts", "input_str")
 _IMAGES: Final = ("images", "image", "imgs")
 _SOUNDS: Final = ("audio", "audios", "raw_speech", "sound")
@@ -140,12 +142,14 @@ def _made_part(root: Path, name: str, entries: Mapping[str, Any], settings: Mapp
 
 
 def _of_transformers(settings: Mapping[str, Any]) -> Any:
+    """The class that a folder names, under the name that it has today, and without torchvision if there are two."""
     import transformers
 
-    for key in _TYPES:
-        named = settings.get(key)
-        cls = getattr(transformers, named, None) if isinstance(named, str) else None
-        if isinstance(cls, type) and cls.__name__.endswith(("Processor", "Extractor", "ProcessorFast")):
+    named = next((value for key in _TYPES if isinstance(value := settings.get(key), str)), "")
+    plain = named.removesuffix("Fast").replace("FeatureExtractor", "ImageProcessor")
+    for name in (f"{plain}Pil", plain, named):
+        cls = getattr(transformers, name, None) if _NAMES.fullmatch(name) else None
+        if isinstance(cls, type) and hasattr(cls, "from_pretrained"):
             return cls
     return None
 
