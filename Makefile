@@ -1,6 +1,6 @@
 # Every target sets itself up; comments after ## are the help.
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz truth coverage goldens bench format docs gallery
+.PHONY: help demo test fuzz truth coverage versions goldens bench format docs gallery
 BIN := .venv/bin
 
 help: ## list the targets
@@ -29,6 +29,9 @@ coverage: .venv/.installed ## trace every architecture from a bare config, into 
 	$(BIN)/python -m tests.coverage --tasks
 	$(BIN)/python -m tests.coverage.confirming
 	$(BIN)/python -m tests.coverage --tasks
+
+versions: .venv/.installed ## four models with each release of transformers, into docs/versions.md (half an hour)
+	$(BIN)/python -m tests.releases
 
 goldens: .venv/.installed ## remake the expected outputs of the renderers; review the diff
 	UPDATE_GOLDENS=1 $(BIN)/pytest -q tests -k golden
