@@ -1,6 +1,6 @@
 # Every target sets itself up; comments after ## are the help.
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz truth coverage remote goldens bench format docs gallery
+.PHONY: help demo test fuzz truth coverage remote versions goldens bench format docs gallery
 BIN := .venv/bin
 
 help: ## list the targets
@@ -35,6 +35,9 @@ remote: .venv/.installed ## trace public remote codes from git mirrors in MIRROR
 	$(BIN)/python -m tests.coverage.remote $(MIRRORS)
 	$(BIN)/python -m tests.coverage.remote.confirming $(MIRRORS)
 	$(BIN)/python -m tests.coverage.remote $(MIRRORS)
+
+versions: .venv/.installed ## four models with each release of transformers, into docs/versions.md (half an hour)
+	$(BIN)/python -m tests.releases
 
 goldens: .venv/.installed ## remake the expected outputs of the renderers; review the diff
 	UPDATE_GOLDENS=1 $(BIN)/pytest -q tests -k golden

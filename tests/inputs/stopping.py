@@ -38,6 +38,19 @@ class Tokens(nn.Module):
         return input_ids * attention_mask
 
 
+class Whole(nn.Module):
+    """Wants one token for a whole image, in the words of transformers up to 4.47."""
+
+    def forward(self, input_ids: Any, attention_mask: Any = None, pixel_values: Any = None) -> Any:
+        count, images = (input_ids == 7).sum(), pixel_values.shape[0]
+        if count != images:
+            raise ValueError(
+                f"The input provided to the model are wrong. The number of image tokens is {count} while"
+                f" the number of image given to the model is {images}. This prevents correct indexing."
+            )
+        return input_ids * attention_mask
+
+
 class Calls(nn.Module):
     """Calls a function of torch on its one float input."""
 

@@ -48,6 +48,15 @@ def test_the_rules_for_large_operands_are_those_of_the_kernel(name: str, monkeyp
     assert [str(d) for d in wrong if d.op in traced._RULES] == []
 
 
+def test_a_norm_fills_its_memory_in_order_also_of_what_was_turned_over_an_axis_of_one() -> None:
+    turned = torch.ones(16, 1, 8).permute(1, 0, 2)
+    call = torch.ops.aten.native_layer_norm.default
+    real = call(turned, [8], None, None, 1e-5)
+    args = (turned.to("meta"), [8], None, None, 1e-5)
+    made = [*call(*args)]
+    assert [stride for _, stride in traced.forms(call, args, {}, made)] == [one.stride() for one in real]
+
+
 def test_an_image_in_channels_last_stays_so_through_a_large_convolution() -> None:
     x = torch.empty(1, 8, 96, 96, device="meta").to(memory_format=torch.channels_last)
     weight = torch.empty(8, 8, 3, 3, device="meta")
