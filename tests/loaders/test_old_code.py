@@ -168,3 +168,36 @@ def test_masks_of_truth_values_are_those_of_old(tmp_path: Path) -> None:
     hidden = "hidden = _make_causal_mask(input_ids.shape, x.device, 0) | _expand_mask(attention_mask, x.shape[1])"
     report = Code(imports, forward=f"{hidden}\nx = x + hidden[:, 0].to(x.dtype).sum(-1, keepdim=True)").trace(tmp_path)
     assert not report.coverage.incomplete and not report.findings
+
+
+LAYER = """self.inner = LlamaConfig(hidden_size=32, num_attention_heads=2, num_hidden_layers=1, intermediate_size=8)
+self.layer = LlamaDecoderLayer(self.inner, 0)"""
+CALLED = """places = torch.arange(x.shape[1])[None]
+x = self.layer(x, attention_mask=None, position_ids=places, past_key_value=None, output_attentions=False)[0]"""
+
+
+@five
+def test_a_layer_called_as_before_gives_a_tuple_and_is_given_back(tmp_path: Path) -> None:
+    from transformers.models.llama import modeling_llama
+
+    kept = {name: vars(modeling_llama.LlamaDecoderLayer)[name] for name in ("__init__", "forward")}
+    imports = (
+        "from transformers import LlamaConfig\nfrom transformers.models.llama.modeling_llama import LlamaDecoderLayer"
+    )
+    report = Code(imports, init=LAYER, forward=CALLED).trace(tmp_path)
+    assert not report.findings and not report.coverage.incomplete
+    assert not [node for node in report.graph.ops() if node.op == "aten.select.int"], "[0] is of a tuple"
+    said = assumed(report)
+    assert said["LlamaDecoderLayer called as in an older transformers"]
+    assert [what for what in said if "without position_embeddings" in what]
+    assert {name: vars(modeling_llama.LlamaDecoderLayer)[name] for name in kept} == kept
+    assert not hasattr(transformers.PretrainedConfig, "rope_theta")
+
+
+@five
+@pytest.mark.parametrize("asked", ["output_attentions=True", "layer_head_mask=x"])
+def test_what_a_layer_cannot_give_any_more_stops_by_its_name(asked: str, tmp_path: Path) -> None:
+    imports = "from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer\nimport transformers"
+    init = "self.layer = WhisperEncoderLayer(transformers.WhisperConfig(d_model=32, encoder_attention_heads=2))"
+    report = Code(imports, init=init, forward=f"x = self.layer(x, None, {asked})[0]").trace(tmp_path)
+    assert f"WhisperEncoderLayer.forward({asked.partition('=')[0]}=)" in str(report.coverage.incomplete)

@@ -29,10 +29,10 @@ class Parts(MutableSequence[Any]):
         return [getattr(one, self._part) for one in self._held()][index]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        setattr(self._held()[index], self._part, value)
+        vars(self._held()[index])[self._part] = value
 
     def __delitem__(self, index: Any) -> None:
-        setattr(self._held()[index], self._part, None)
+        vars(self._held()[index])[self._part] = None
 
     def insert(self, index: int, value: Any) -> None:
         """Put a tensor behind the others, in a layer that lacks it or a new one; nowhere else."""
@@ -49,7 +49,7 @@ class Parts(MutableSequence[Any]):
             self._layers.append(layer)
         if isinstance(value, torch.Tensor):
             layer.dtype, layer.device, layer.is_initialized = value.dtype, value.device, True
-        setattr(layer, self._part, value)
+        vars(layer)[self._part] = value
 
 
 class Settable:

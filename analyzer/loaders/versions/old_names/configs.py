@@ -37,7 +37,7 @@ _ROPE: Final = ("rope_theta", "partial_rotary_factor")
 _GIVEN: Final = "_rope_scaling_given"
 """Attribute of a config: what it was given as `rope_scaling`."""
 _AUTOSET: Final = "_attn_implementation_autoset"
-_TAKEN: Final = ("per_layer_config", "per_layer_attributes", "is_heterogeneous")
+TAKEN: Final = ("per_layer_config", "per_layer_attributes", "is_heterogeneous")
 """Properties that older releases had not, so that own configs may have keys of these names."""
 _SAID: Final = "which the installed transformers"
 
@@ -56,7 +56,7 @@ def lend(lender: Lender) -> None:
     lender.lend(config, _AUTOSET, Attribute(_AUTOSET, _is_set, lender, f"config.{_AUTOSET}"))
     if isinstance(inspect.getattr_static(config, "rope_scaling", None), property):
         lender.put(config, "rope_scaling", _rope_scaling(config.rope_scaling, lender))
-    for name in _TAKEN:
+    for name in TAKEN:
         if isinstance(found := inspect.getattr_static(config, name, None), property):
             lender.put(config, name, settable(found, name, lender))
     if not hasattr(config, "__getattr__"):

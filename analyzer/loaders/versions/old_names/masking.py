@@ -10,7 +10,7 @@ from typing import Any, Final
 from analyzer.loaders.versions.old_names.lending import Lender
 
 _CAUSAL: Final = ("config", "input_embeds", "attention_mask", "cache_position", "past_key_values", "position_ids")
-_FUNCTIONS: Final = (
+FUNCTIONS: Final = (
     "create_causal_mask", "create_sliding_window_causal_mask", "create_chunked_causal_mask",
     "create_bidirectional_mask", "create_masks_for_generate",
 )  # fmt: skip
@@ -19,7 +19,7 @@ _RENAMED: Final = {"input_embeds": "inputs_embeds", "past_key_values": "cache"}
 
 def lend(masking_utils: Any, lender: Lender) -> None:
     """Let own code call the functions as then."""
-    for name in _FUNCTIONS:
+    for name in FUNCTIONS:
         if (found := vars(masking_utils).get(name)) is not None:
             lender.put(masking_utils, name, _as_then(found, lender))
 

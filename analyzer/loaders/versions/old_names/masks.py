@@ -56,19 +56,23 @@ class AttentionMaskConverter:
     ) -> torch.Tensor:  # fmt: skip
         batch, queries = input_ids_shape
         lowest = torch.finfo(dtype).min
-        places = torch.arange(past_key_values_length + queries, device=device)
-        now = places[past_key_values_length:, None]
-        hidden = places[None] > now
+        mask = torch.full((queries, queries), lowest, device=device)
+        places = torch.arange(queries, device=device)
+        mask.masked_fill_(places < (places + 1).view(queries, 1), 0)
+        mask = mask.to(dtype)
+        if past_key_values_length > 0:
+            past = torch.zeros(queries, past_key_values_length, dtype=dtype, device=device)
+            mask = torch.cat([past, mask], dim=-1)
         if sliding_window is not None:
-            hidden = hidden | (places[None] < now - sliding_window)
-        mask = torch.zeros(queries, len(places), dtype=dtype, device=device).masked_fill(hidden, lowest)
-        return mask[None, None].expand(batch, 1, queries, len(places))
+            far = past_key_values_length - sliding_window - 1
+            mask.masked_fill_(torch.tril(torch.ones_like(mask, dtype=torch.bool), diagonal=far), lowest)
+        return mask[None, None].expand(batch, 1, queries, queries + past_key_values_length)
 
     @staticmethod
     def _expand_mask(mask: torch.Tensor, dtype: torch.dtype, tgt_len: int | None = None) -> torch.Tensor:
         batch, keys = mask.shape
         wide = mask[:, None, None, :].expand(batch, 1, tgt_len if tgt_len is not None else keys, keys).to(dtype)
-        inverted = torch.tensor(1.0, dtype=dtype) - wide
+        inverted = 1.0 - wide
         return inverted.masked_fill(inverted.to(torch.bool), torch.finfo(dtype).min)
 
     @staticmethod

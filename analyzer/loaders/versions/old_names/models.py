@@ -13,12 +13,12 @@ import torch
 from analyzer.loaders.versions.old_names import classes
 from analyzer.loaders.versions.old_names.lending import Attribute, Lender, settable
 
-_FLAGS: Final = (
+FLAGS: Final = (
     "_supports_cache_class", "_supports_static_cache", "_supports_quantized_cache", "_supports_flash_attn_2",
 )  # fmt: skip
 """What a class of models said of itself, False unless it said otherwise."""
 _CHOICES: Final = ("_supports_sdpa", "_supports_flash_attn", "_supports_flex_attn")
-_TAKEN: Final = (
+TAKEN: Final = (
     "tp_size", "fsdp_size", "supports_context_parallel", "can_record_outputs", "is_activation_checkpointing",
     "is_distributed_loading_by_transformers", "supports_tp_plan", "supports_pp_plan",
 )  # fmt: skip
@@ -31,15 +31,15 @@ def lend(lender: Lender) -> None:
     import transformers
 
     model: Any = transformers.PreTrainedModel
-    for name, value in _METHODS.items():
+    for name, value in METHODS.items():
         lender.lend(model, name, _noting(value, name, lender))
-    for name, plain in _PLAIN.items():
+    for name, plain in PLAIN.items():
         lender.lend(model, name, plain)
-    for name in _FLAGS:
+    for name in FLAGS:
         lender.lend(model, name, Attribute(name, lambda _: False, lender, f"PreTrainedModel.{name}"))
-    for name, chosen in _CLASS_METHODS.items():
+    for name, chosen in CLASS_METHODS.items():
         lender.lend(model, name, classmethod(_noting(chosen, name, lender)))
-    for name in _TAKEN:
+    for name in TAKEN:
         if isinstance(found := inspect.getattr_static(model, name, None), property):
             lender.put(model, name, settable(found, name, lender))
     lender.put(model, "_from_config", classmethod(_from_config(model._from_config.__func__, lender)))
@@ -88,13 +88,13 @@ def _tie_or_clone_weights(self: object, output_embeddings: Any, input_embeddings
     output_embeddings.weight = input_embeddings.weight
 
 
-_METHODS: Final[dict[str, Any]] = {
+METHODS: Final[dict[str, Any]] = {
     "get_head_mask": _get_head_mask,
     "get_extended_attention_mask": _get_extended_attention_mask,
     "invert_attention_mask": _invert_attention_mask,
     "_tie_or_clone_weights": _tie_or_clone_weights,
 }
-_PLAIN: Final[dict[str, object]] = {"warnings_issued": {}, "is_parallelizable": False, "framework": "pt"}
+PLAIN: Final[dict[str, object]] = {"warnings_issued": {}, "is_parallelizable": False, "framework": "pt"}
 
 
 def _autoset(cls: Any, config: Any, use_flash_attention_2: bool = False, *_: object, **__: object) -> object:
@@ -120,7 +120,7 @@ def _check_flash(cls: Any, config: Any, *_: object, hard_check_only: bool = Fals
     return config
 
 
-_CLASS_METHODS: Final[dict[str, Any]] = {
+CLASS_METHODS: Final[dict[str, Any]] = {
     "_autoset_attn_implementation": _autoset,
     "_check_and_enable_sdpa": _check_sdpa,
     "_check_and_enable_flash_attn_2": _check_flash,
@@ -138,7 +138,8 @@ def _as_of_class(original: Any, lender: Lender) -> object:
         said = {name: inspect.getattr_static(cls, name) for name in _CHOICES if hasattr(type(self), name)}
         answers = {name: True for name, value in said.items() if isinstance(value, property)}
         old = inspect.getattr_static(cls, "_supports_flash_attn_2", None)
-        if old and not isinstance(old, Attribute) and not said.get("_supports_flash_attn"):
+        wants_flash = "flash" in str(self.config._attn_implementation)
+        if wants_flash and old and not isinstance(old, Attribute) and not said.get("_supports_flash_attn"):
             answers["_supports_flash_attn"] = True
         with ExitStack() as stack:
             for name, answer in answers.items():

@@ -22,7 +22,7 @@ _SWITCHES: Final = ("output_attentions", "output_hidden_states", "return_dict", 
 """What may be left out where a class does not take it: it asks for more results, or is worked out there now."""
 _GIVES_UP: Final = ("output_attentions",)
 """What cannot be given where a class does not take it."""
-_CAUSAL: Final = ("GPT2Attention", "GPT2Block")
+CAUSAL: Final = ("GPT2Attention", "GPT2Block")
 """Classes that hid what comes later from each token themselves, whatever mask they were given."""
 _LAST_TUPLES: Final = (4, 54)
 """From this release on most layers give a tensor."""
@@ -47,7 +47,7 @@ def old_style(cls: type, known: list[Old], original: Any, lender: Lender) -> Cal
             taken["position_embeddings"] = rotary.embeddings(self, given, lender)
         if "attention_mask" in now:  # some have to be given it, who left it out before
             taken.setdefault("attention_mask", None)
-        if cls.__name__ in _CAUSAL and given.get("encoder_hidden_states") is None:
+        if cls.__name__ in CAUSAL and given.get("encoder_hidden_states") is None:
             taken["attention_mask"] = _causal(given["hidden_states"], taken)
         if given.get("output_hidden_states") and cls.__name__.endswith("Encoder"):
             result = _with_hidden_states(original, self, taken)

@@ -33,7 +33,7 @@ def old_style(cls: type, known: list[Old], original: Any, lender: Lender) -> Cal
         original(self, **_translated(given, now))
         for name, part in gone.items():
             if isinstance(part, nn.Module):
-                setattr(self, name, part)
+                self.add_module(name, part)
         if gone:
             lender.note(f"{cls.__name__} made as in an older transformers", f"{', '.join(sorted(gone))} as then")
 

@@ -14,6 +14,13 @@ from analyzer.loaders.versions.old_names.lending import Lender
 _TOWERS: Final = re.compile(r"(CLIP|Siglip|Siglip2|ChineseCLIP|AltCLIP|XCLIP)(Text|Vision)Transformer")
 _OF_BOOLS: Final = ("bloom", "falcon")
 """Models whose masks were of truth values."""
+_BY_POSITIONS: Final = masks._prepare_4d_causal_attention_mask_with_cache_position
+MASKS: Final[dict[str, object]] = {
+    _BY_POSITIONS.__name__: _BY_POSITIONS,
+    "_make_causal_mask": (masks.AttentionMaskConverter._make_causal_mask, masks.causal_bools),
+    "_expand_mask": (masks.AttentionMaskConverter._expand_mask, masks.expanded_bools),
+}
+"""Function of a model's module -> what does the same: with numbers, and with truth values."""
 _SCALED: Final = {"LinearScaling": "linear", "DynamicNTKScaling": "dynamic"}
 
 
@@ -80,13 +87,7 @@ def _rotary(module: Any, name: str, lender: Lender) -> tuple[object, str] | None
 
 
 def _mask(module: Any, name: str, _: Lender) -> tuple[object, str] | None:
-    made: dict[str, object] = {
-        "_prepare_4d_causal_attention_mask_with_cache_position": (
-            masks._prepare_4d_causal_attention_mask_with_cache_position
-        ),
-        "_make_causal_mask": masks.AttentionMaskConverter._make_causal_mask,
-        "_expand_mask": masks.AttentionMaskConverter._expand_mask,
-    }
-    if module.__name__.endswith(_OF_BOOLS):
-        made = {"_make_causal_mask": masks.causal_bools, "_expand_mask": masks.expanded_bools}
-    return (made[name], "the tool's own copy") if name in made else None
+    made: Any = MASKS.get(name)
+    if isinstance(made, tuple):
+        made = made[module.__name__.endswith(_OF_BOOLS)]
+    return (made, "the tool's own copy") if made is not None else None

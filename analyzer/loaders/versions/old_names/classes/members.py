@@ -10,7 +10,7 @@ import torch
 from analyzer.loaders.versions.old_names import masks
 from analyzer.loaders.versions.old_names.lending import Attribute, Lender
 
-_OF_CONFIG: Final = {
+OF_CONFIG: Final = {
     "num_heads": "num_attention_heads", "num_key_value_heads": "num_key_value_heads", "hidden_size": "hidden_size",
     "max_position_embeddings": "max_position_embeddings", "rope_theta": "rope_theta",
 }  # fmt: skip
@@ -21,7 +21,7 @@ _TOWERS: Final = {
     **dict.fromkeys(("CLIPTextModel", "SiglipTextModel"), "text_model"),
 }
 """Class that holds its layers itself -> what held them."""
-_FEATURES: Final = ("get_text_features", "get_image_features", "get_audio_features")
+FEATURES: Final = ("get_text_features", "get_image_features", "get_audio_features")
 """Methods that gave a tensor and give an output now."""
 
 
@@ -29,7 +29,7 @@ def lend(cls: type, model: str, lender: Lender) -> None:
     """Give one class of a model what it had."""
     name = cls.__name__
     if name.endswith("Attention") and model not in _BERTS:
-        for attribute, key in _OF_CONFIG.items():
+        for attribute, key in OF_CONFIG.items():
             lender.lend(
                 cls, attribute, Attribute(attribute, _from_config(attribute, key), lender, f"{name}.{attribute}")
             )
@@ -42,7 +42,7 @@ def lend(cls: type, model: str, lender: Lender) -> None:
     if name in _TOWERS:
         tower = _TOWERS[name]
         lender.lend(cls, tower, Attribute(tower, _itself, lender, f"{name}.{tower}"))
-    for method in [one for one in _FEATURES if one in vars(cls)]:
+    for method in [one for one in FEATURES if one in vars(cls)]:
         lender.put(cls, method, _pooled(vars(cls)[method], f"{name}.{method}", lender))
     if name.endswith("Model"):
         lender.lend(cls, "_update_causal_mask", _update_causal_mask)
