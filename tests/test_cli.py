@@ -185,7 +185,7 @@ def test_exit_codes_of_a_run_that_stopped_early(
     stubs.severities, stubs.incomplete = severities, "out of pictures"
     assert cli.main(["trace", str(model), "--out", str(model / "a.json"), *more]) == code
     err = capsys.readouterr().err
-    assert err.count("\n") == lines and ("exits with 0): out of pictures" in err) == bool(lines)
+    assert err.count("\n") == lines and ("incomplete: out of pictures" in err) == bool(lines)
     assert (model / "a.json").exists()
 
 

@@ -44,5 +44,5 @@ def verdict(
     if allowed or not (incomplete or ended):
         return CLEAN
     if ended is None:
-        complain(f"incomplete (--allow-incomplete exits with 0): {incomplete}")
+        complain(f"incomplete: {incomplete} (--allow-incomplete exits with 0)")
     return FAILED

@@ -15,7 +15,7 @@ from analyzer.printable import logged, shown
 
 LONGEST: Final = 300
 """Characters of a complaint, unless --debug wants it whole."""
-_HEAD: Final = 180
+_HEAD: Final = 140
 _CUT: Final = " ... "
 
 

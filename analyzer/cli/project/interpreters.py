@@ -16,7 +16,7 @@ from typing import Final
 from analyzer.check.suppressions import PYTHON, analyzer_table
 from analyzer.cli.git_blobs import git
 from analyzer.errors import AnalyzerError
-from analyzer.foreign import is_file
+from analyzer.foreign import is_file, read_small_text
 
 _FILE: Final = "pyproject.toml"
 _INTERPRETERS: Final = (Path("bin", "python"), Path("Scripts", "python.exe"))
@@ -42,7 +42,7 @@ def project_python(model: Path) -> str:
     """
     for folder in _above(Path.cwd(), model):
         file = folder / _FILE
-        table = analyzer_table(file) if is_file(file) else None
+        table = _table(file) if is_file(file) else None
         if table is None:
             continue
         said = table.get(PYTHON) if isinstance(table, dict) else None
@@ -80,6 +80,15 @@ def _above(folder: Path, model: Path) -> Iterator[Path]:
     if not root.is_dir():
         root = root.parent / root.name
     yield from (one for one in (folder, *folder.parents) if not one.resolve().is_relative_to(root))
+
+
+def _table(file: Path) -> object:
+    """[tool.analyzer] of a file; None for one that cannot be read or has nothing for analyze, be it broken or not."""
+    try:
+        text = read_small_text(file)
+    except (AnalyzerError, OSError):
+        return None
+    return analyzer_table(file) if "analyzer" in text else None
 
 
 def _check_owners(*files: Path) -> None:

@@ -108,6 +108,16 @@ def test_what_is_no_interpreter_is_told(said: str, words: str, project: Path) ->
         project_python(Path("model"))
 
 
+@pytest.mark.parametrize(("text", "words"), [("[broken", ""), ("[tool.analyzer]\nbroken", "cannot be read")])
+def test_a_broken_file_counts_only_where_it_is_for_analyze(text: str, words: str, project: Path) -> None:
+    (project / "pyproject.toml").write_text(text)
+    if not words:
+        assert project_python(Path("model")) == ""
+        return
+    with pytest.raises(AnalyzerError, match=words):
+        project_python(Path("model"))
+
+
 def test_the_trace_runs_in_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     venv = project / ".venv"
     shutil.rmtree(venv)
