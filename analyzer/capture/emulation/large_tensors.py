@@ -42,8 +42,15 @@ class LargeTensors:
             return shape
         given = [t for t in walk.leaves((args, kwargs), torch.Tensor) if type(t) in _PLAIN]
         here = [t for t in given if t.device.type == "cpu"]
-        if not here and not self._is_made_here(name, kwargs):
-            return func(*args, **kwargs)
+        if here or self._is_made_here(name, kwargs):
+            return self._run_here(func, name, args, kwargs, given, here)
+        return func(*args, **kwargs)
+
+    def _run_here(
+        self, func: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any], given: list[torch.Tensor],
+        here: list[torch.Tensor],
+    ) -> Any:  # fmt: skip
+        """What a call gives that is made, or has operands, on the CPU: those are `here`, of all that are `given`."""
         if self._spilled and len(here) < len(given) and any(t.dim() for t in here):
             return self._without_values(func, name, args, kwargs)
         if _writes_into(name, args, _is_large):
