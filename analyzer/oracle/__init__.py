@@ -195,9 +195,7 @@ def _key(arg: Any, view: bool, clamp: bool) -> Any:
 def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
     floats = _floats((args, kwargs))
     mixed = len(floats) > 1
-    controls = ("float32", *sorted(floats - {"float32"}, reverse=True)) if mixed else ("float32",)
-    if function.namespace == "kernels":  # some of them take halves alone
-        controls = (*controls, "bfloat16")
+    controls = _controls(function, floats)
     if any(argument.name == "workspace" for argument in function._schema.arguments):
         return Unanswered("it wants the workspace that its forward filled, and may crash on any other")
     size = max(elements((args, kwargs)), _given(function, args, kwargs))
@@ -216,6 +214,13 @@ def _put(function: Any, args: tuple[Arg, ...], kwargs: Kwargs) -> Answer:
     return _of_any_kind(function, args, kwargs, size > EXACT_LIMIT) or Unanswered(
         first or "too large to try", refused=bool(first) and size <= EXACT_LIMIT
     )
+
+
+def _controls(function: Any, floats: set[str]) -> tuple[str, ...]:
+    """The dtypes, one for all floats, in which a refused call is tried again."""
+    own = sorted(floats - {"float32"}, reverse=True) if len(floats) > 1 else []
+    halves = ["bfloat16"] if function.namespace == "kernels" else []  # some of them take halves alone
+    return "float32", *own, *halves
 
 
 def _is_lacking(function: Any, args: tuple[Arg, ...], kwargs: Kwargs, said: str, way: Way) -> bool:

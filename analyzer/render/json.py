@@ -50,8 +50,8 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _holds_rows(value: object) -> bool:
-    """Whether an object, such as the graph or a stage, has a long list among its values or in one of them."""
-    return isinstance(value, dict) and any(isinstance(part, Rows) or _holds_rows(part) for part in value.values())
+    """Whether an object, such as a stage or its graph, has a long list among its values."""
+    return isinstance(value, dict) and any(isinstance(part, Rows) for part in value.values())
 
 
 def _text(value: object) -> str:

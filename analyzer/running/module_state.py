@@ -19,13 +19,17 @@ def restored(module: nn.Module) -> Iterator[None]:
     Lists, dicts and sets that are attributes get their old members back. O(attributes).
     """
     before = [(part, dict(vars(part))) for part in module.modules()]
-    members = [(value, value.copy()) for _, facts in before for value in facts.values() if type(value) in _MUTABLE]
+    held = [value for _, facts in before for value in facts.values() if type(value) in _MUTABLE]
+    members = [(value, value.copy()) for value in held if value]
+    empty = [value for value in held if not value]  # the hooks of most modules: copies of them all take 100 MB
     try:
         yield
     finally:
         for part, facts in before:
             part.__dict__.clear()
             part.__dict__.update(facts)
+        for value in empty:
+            value.clear()
         for value, old in members:
             _refill(value, old)
 

@@ -140,6 +140,7 @@ STAY = {
     "inputs/__init__.py _shown": "writes text, with the separators of the container",
     "ir/plan.py _shown": "writes text, with the keys",
     "ir/text.py _arg": "writes text, with the brackets of the container",
+    "render/json.py _texts": "writes text, with the brackets of the container",
     "loaders/attention_packages.py _parts": "goes down the sub-configs of a config; a dict is none",
     "loaders/exported/program_text.py _checked": "checks each text by its key, and leaves out what nothing needs",
     "loaders/exported/nesting.py _tree": "checks a description of containers, which is no container itself",

@@ -42,16 +42,24 @@ class LargeTensors:
             return shape
         given = [t for t in walk.leaves((args, kwargs), torch.Tensor) if type(t) in _PLAIN]
         here = [t for t in given if t.device.type == "cpu"]
-        if not here and not self._is_made_here(name, kwargs):
-            return func(*args, **kwargs)
-        if self._spilled and any(t.is_meta for t in given) and any(t.dim() for t in here):
-            return self._without_values(func, name, args, kwargs)
-        if _writes(name) and args and _is_large(args[0]):
-            return None if name == "__setitem__" else args[0]  # it has values that nobody will read
-        if _most(here, args, kwargs) > _FEW and self._is_too_much(made := _on_meta(func, args, kwargs)):
-            self._spilled = True
-            return made
+        if here or self._is_made_here(name, kwargs):
+            return self._run_here(func, name, args, kwargs, given, here)
         return func(*args, **kwargs)
+
+    def _run_here(
+        self, func: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any], given: list[torch.Tensor],
+        here: list[torch.Tensor],
+    ) -> Any:  # fmt: skip
+        """What a call gives that is made, or has operands, on the CPU: those are `here`, of all that are `given`."""
+        if self._spilled and len(here) < len(given) and any(t.dim() for t in here):
+            return self._without_values(func, name, args, kwargs)
+        if _writes_into(name, args, _is_large):
+            return _written(name, args)  # it has values that nobody will read
+        made = _on_meta(func, args, kwargs) if _most(here, args, kwargs) > _FEW else None
+        if not self._is_too_much(made):
+            return func(*args, **kwargs)
+        self._spilled = True
+        return made
 
     def _is_made_here(self, name: str, kwargs: dict[str, Any]) -> bool:
         device = kwargs.get("device")
@@ -82,19 +90,33 @@ class LargeTensors:
 
     def _without_values(self, func: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> Any:
         """A call in which a tensor on the CPU meets one that only stands on the meta device because it is large."""
-        if _writes(name) and args and isinstance(args[0], torch.Tensor) and not args[0].is_meta:
-            return None if name == "__setitem__" else args[0]
+        if _writes_into(name, args, _is_here):
+            return _written(name, args)
         made = _on_meta(func, args, kwargs)
         if made is None:
             return func(*args, **kwargs)
-        return args[0] if _writes(name) and name != "__setitem__" else made
+        return _written(name, args) if _writes_into(name, args, torch.is_tensor) else made
 
 
-def _writes(name: str) -> bool:
-    """Whether a method, by its name, writes into what it is called on."""
+def _writes_into(name: str, args: Any, which: Callable[[Any], bool]) -> bool:
+    """Whether a method, by its name, writes into what it is called on, and that is one of which `which` is true."""
     if name.startswith("__"):
-        return name == "__setitem__" or (name.startswith("__i") and name not in ("__invert__", "__index__", "__int__"))
-    return name.endswith("_")
+        writes = name == "__setitem__" or (name.startswith("__i") and name not in _NO_WRITES)
+    else:
+        writes = name.endswith("_")
+    return writes and bool(args) and which(args[0])
+
+
+_NO_WRITES: Final = ("__invert__", "__index__", "__int__")
+
+
+def _written(name: str, args: Any) -> Any:
+    """What a method that writes gives back."""
+    return None if name == "__setitem__" else args[0]
+
+
+def _is_here(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and not value.is_meta
 
 
 def _is_large(value: object) -> bool:
