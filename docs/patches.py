@@ -59,6 +59,7 @@ STATE = {
     "analyzer/loaders/quantised/layer.py: named()": "A cache of classes: modules of one class stay so.",
     "analyzer/loaders/remote_code/environment.py: _NOW": "The environment that lasts now; empty outside of a trace. "
     "Calls that come back to us through a library have no other way to it.",
+    "analyzer/render/layout_engine.py: engine()": "Where the layout engine lies: it stays there while a command runs.",
     "analyzer/loaders/files/own_files.py: _defined()": "A cache of what modules define, by their text; 64 at most.",
     "analyzer/loaders/versions/old_names/classes/signatures.py: _read()": _OF_DATA,
     "analyzer/loaders/versions/old_names/history.py: _read()": _OF_DATA,

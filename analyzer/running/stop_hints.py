@@ -81,11 +81,9 @@ def hint(error: Exception | Interrupted, failed: Failure, graph: ModelGraph, loa
     An input is named only where the failing call or line reads it, or something that no parameter went into; one that
     was made up also where what is read was computed from it, as sizes travel far.
     """
-    said = _known(error, loaded) or str(getattr(error, "hint", ""))
+    said = _known(error, loaded) or str(getattr(error, "hint", "")) or _lacking(error, loaded)
     if said or isinstance(error, Interrupted):
         return said
-    if loaded.lacks is not None and (gone := loaded.lacks(error)):
-        return gone
     if not train and _NO_GRADIENT in str(error):
         return "a backward pass needs --train"
     where = " with --inputs FILE" if loaded.path else ""
@@ -107,6 +105,11 @@ def _known(error: BaseException, loaded: Loaded) -> str:
         how = ": say what runs with run(model, inputs) in --inputs FILE" if loaded.path else ""
         return f"{type(loaded.module).__name__} defines no forward{how}"
     return loaded.explains(error, sure=True) if loaded.explains is not None else ""
+
+
+def _lacking(error: BaseException, loaded: Loaded) -> str:
+    """What to do about an error over a package without which the code went on."""
+    return loaded.lacks(error) if loaded.lacks is not None else ""
 
 
 def _own(error: BaseException, loaded: Loaded, computed: Sequence[str], own: str) -> str:

@@ -130,6 +130,8 @@ STAY = {
     "oracle/__init__.py _key": "hot",
     "propagate.py _filled": "hot",
     "oracle/operands.py real": "a tuple of sizes is one end, which is made smaller as a whole",
+    "loaders/attention_packages.py _named": "it ends at the first that is found, and reads keys of dicts alone",
+    "loaders/stubs/faithful/small_packages.py _taken": "a dict of its own kind is an end, and others become one",
     "report/arguments.py plain_argument": "a dict is an end there: it is how a file spells a reference",
     "report/arguments.py read_argument": "a dict is an end there: it is how a file spells a reference",
     "report/records.py _reader": "goes down an annotation, not data",
