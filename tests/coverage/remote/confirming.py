@@ -243,8 +243,12 @@ def _real(make: Callable[[Any, Any, Path], nn.Module], loaded: Loaded, folder: P
 
 
 def _loaded(cls: Any, config: Any, folder: Path) -> nn.Module:
-    torch.save(cls(config).state_dict(), folder / "pytorch_model.bin")
-    return FROM_PRETRAINED(cls, folder, config=config, **asked(None))
+    saved = folder / "saved"  # beside a published index of other files
+    saved.mkdir(exist_ok=True)
+    (saved / "config.json").write_bytes((folder / "config.json").read_bytes())
+    torch.save(cls(config).state_dict(), saved / "pytorch_model.bin")
+    model: nn.Module = FROM_PRETRAINED(cls, saved, config=config, **asked(None))
+    return model
 
 
 def _constructed(cls: Any, config: Any, folder: Path) -> nn.Module:
