@@ -56,8 +56,11 @@ def _loaded(path: Path | None, file: Any) -> Any:
     except (RuntimeError, ValueError):  # of an old format, or too large to be mapped
         if path.stat().st_size <= LARGE:
             return _TORCH_LOAD(path, map_location="cpu", weights_only=True)
-        with torch.serialization.skip_data():
-            return _TORCH_LOAD(path, map_location="meta", weights_only=True)
+        from torch._subclasses.fake_tensor import FakeTensorMode  # its import takes long
+
+        with FakeTensorMode():
+            found = _TORCH_LOAD(path, map_location="cpu", weights_only=True)
+        return walk.changed(found, torch.Tensor, _without_values, mappings=True)
 
 
 def _path_of(file: Any) -> Path | None:
@@ -78,6 +81,10 @@ def _small_or_none(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor itself, or one without values where it is large."""
     if tensor.is_meta or tensor.layout != torch.strided or tensor.numel() * tensor.itemsize <= LARGE:
         return tensor
+    return _without_values(tensor)
+
+
+def _without_values(tensor: torch.Tensor) -> torch.Tensor:
     made: torch.Tensor = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     return torch.nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else made
 
