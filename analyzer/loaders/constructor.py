@@ -25,7 +25,7 @@ _FACTORIES: Final = frozenset(
     {"arange", "empty", "eye", "full", "linspace", "logspace", "ones", "rand", "randn", "randint", "randperm",
      "scalar_tensor", "tensor", "as_tensor", "from_numpy", "tril_indices", "triu_indices", "zeros"}
 )  # fmt: skip
-_NO_DATA: Final = ("meta tensor", "'meta'", "on meta", "meta device", "Meta")
+_NO_DATA: Final = ("meta tensor", "'meta'", "on meta", "device meta", "meta device", "Meta")
 """What torch says when a tensor without data is asked for it."""
 
 

@@ -111,6 +111,13 @@ def test_a_guarded_import_goes_its_own_way(tmp_path: Path) -> None:
         (Code(init="self.pad, self.decodes = config.pad_token_id, config.is_decoder"), "config.pad_token_id"),
         (Code(init="self.longest, self.beams = config.max_length + 1, config.num_beams"), "config.max_length"),
         (Code(OUTPUT, forward=OWN_OUTPUT), "Own2Output(past_key_values=)"),
+        (
+            Code(
+                OUTPUT.replace("past_key_values", "cache_params"),
+                forward=OWN_OUTPUT.replace("past_key_values", "cache_params"),
+            ),
+            "Own2Output(cache_params=)",
+        ),
         (Code(body='_tied_weights_keys = ["proj.weight"]'), "_tied_weights_keys as a list"),
         (
             Code(

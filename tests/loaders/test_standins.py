@@ -16,6 +16,7 @@ from analyzer.loaders.remote_code.environment import environment
 from analyzer.loaders.request import ModelRequest
 from analyzer.plans.stub_names import parse_stubs
 from tests.loaders.remote import FIVE, Code, assumed, change, five
+from tests.versions import asked
 
 FLASH = "from flash_attn import flash_attn_func"
 SOURCE = "cuda, from source: Dao-AILab/flash-attention, csrc/flash_attn/flash_api.cpp"
@@ -157,6 +158,20 @@ def test_code_that_asks_for_a_gpu_is_told_what_the_plan_means(device: str, dtype
     told = assumed(report).get("torch.cuda.is_available()")
     assert told == ("True, as on the plan's device" if device == "cuda" else None)
     assert not torch.cuda.is_available()
+
+
+def test_constructors_that_mix_a_tensor_with_what_has_no_data(tmp_path: Path) -> None:
+    init = "self.table = torch.Tensor([0.5, 0.25]).to(None).unsqueeze(1) * torch.arange(8)[None, :]"
+    root = Code(init=init).write(tmp_path)
+    loaded = load(root, Plan(), trust_remote_code=True)
+    assert loaded.module.table.shape == (2, 8) and loaded.module.table.dtype == torch.bfloat16
+    cls = type(loaded.module)
+    cls(loaded.module.config).save_pretrained(tmp_path / "saved")
+    if FIVE:
+        with pytest.raises(RuntimeError, match="device meta"):
+            cls.from_pretrained(tmp_path / "saved")
+    else:
+        assert cls.from_pretrained(tmp_path / "saved", **asked("bfloat16")).table.dtype == torch.bfloat16
 
 
 def test_constructors_that_read_values(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Outputs that remote code declares with `past_key_values`, which transformers 5 renames `cache` as they are made."""
+"""Outputs that remote code declares with names of a cache that transformers 5 renames `cache` as they are made."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Final
 from analyzer.capture.patching import patched
 from analyzer.ir.findings import Note
 
-_OLD: Final = "past_key_values"
+_OLD: Final = frozenset({"past_key_values", "cache_params"})
 _RENAMING: Final = "transformers 5"
 
 
 @contextmanager
 def as_declared(note: Note) -> Iterator[None]:
-    """While this lasts, a class of outputs with that field, and none called `cache`, is made and read by its own name.
+    """While this lasts, a class of outputs with such a field, and none called `cache`, is made and read by its own name.
 
     The installed release would stop it: `__init__() got an unexpected keyword argument 'cache'`.
     """
@@ -29,16 +29,17 @@ def as_declared(note: Note) -> Iterator[None]:
     making, naming = kind.__setattr__, outputs._replace_old_cache_name
 
     def __setattr__(cls: Any, name: str, value: object) -> None:
-        if name == "__init__" and _OLD in getattr(cls, "__dataclass_fields__", {}):
-            note(f"{cls.__name__}({_OLD}=), which the installed transformers renames", "taken as declared")
+        declared = sorted(_OLD.intersection(getattr(cls, "__dataclass_fields__", {})))
+        if name == "__init__" and declared:
+            note(f"{cls.__name__}({declared[0]}=), which the installed transformers renames", "taken as declared")
             type.__setattr__(cls, name, value)
         else:
             making(cls, name, value)
 
     def own_name(self: Any, name: str) -> object:
-        return name if name == _OLD and _OLD in self.__dataclass_fields__ else naming(self, name)
+        return name if name in _OLD and name in self.__dataclass_fields__ else naming(self, name)
 
-    why = "Remote code declares outputs with `past_key_values`, which the installed release renames `cache`."
+    why = "Remote code declares outputs with `past_key_values` or `cache_params`, which transformers 5 renames `cache`."
     with (
         patched(
             kind, "__setattr__", __setattr__, what="__setattr__ of the metaclass of transformers' ModelOutput", why=why,
