@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 def check(flow: Flow) -> Iterator[Hit]:
     """Every promotion; those that meet are one, under the first."""
+    products = sum(base(node) in PRODUCTS and not node.phase for node in flow.graph.ops())
     for region in spread(flow, lambda node: bool(_narrow(flow, node))):
         if region.refused or _is_stream(flow, region):
             continue
@@ -62,7 +63,7 @@ def check(flow: Flow) -> Iterator[Hit]:
         key = cause(flow, first, _wide(flow, region, first))
         origins = _origins(flow, region)
         severity = _severity(flow, region, origins)
-        message = f"{short(narrow)} becomes {short(region.wide)} here, {_end(flow, region, severity)}"
+        message = f"{short(narrow)} becomes {short(region.wide)} here, {_end(flow, region, severity, products)}"
         extra = region.bytes(flow, narrow)
         ops = len(region.computing)
         yield Hit(
@@ -157,14 +158,14 @@ def _is_embedded(flow: Flow, start: Ref) -> bool:
     return True
 
 
-def _end(flow: Flow, region: Region, severity: Severity) -> str:
+def _end(flow: Flow, region: Region, severity: Severity, every: int) -> str:
+    """How far a promotion reaches, also in how many of the model's products."""
     ops, products = len(region.computing), len(region.products)
     if severity == "note" and region.strays:
         return f"on purpose: {_run(ops)} wide"
     if severity == "note" and not region.open:
         return "and is cast back in the same module"
     said = f"so {_run(ops)} wide"
-    every = sum(base(node) in PRODUCTS and not node.phase for node in flow.graph.ops())
     said += f", {products:,} of {every:,} product{'s' * (every > 1)} among them" if products else ""
     if not region.results:
         return said

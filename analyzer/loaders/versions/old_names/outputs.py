@@ -15,7 +15,7 @@ _RENAMING: Final = "transformers 5"
 
 @contextmanager
 def as_declared(note: Note) -> Iterator[None]:
-    """While this lasts, a class of outputs with such a field, and none called `cache`, is made and read by its own name.
+    """While this lasts, a class of outputs with such a field, and none called `cache`, is made as it is declared.
 
     The installed release would stop it: `__init__() got an unexpected keyword argument 'cache'`.
     """
