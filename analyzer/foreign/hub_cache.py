@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +60,8 @@ class HubId:
 
 
 def _command() -> str:
+    from importlib import metadata  # not for what only asks where a cache lies: it brings sockets along
+
     try:
         release = metadata.version("huggingface_hub").split(".")
         return "hf" if tuple(map(int, release[:2])) >= _RENAMED else "huggingface-cli"

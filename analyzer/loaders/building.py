@@ -26,7 +26,7 @@ from analyzer.loaders.constructor import construct
 from analyzer.loaders.files.checkpoint_headers import Stored
 from analyzer.loaders.limits import check_limits
 from analyzer.loaders.remote_code.importing import plain_path, user_code
-from analyzer.loaders.versions import installed
+from analyzer.loaders.versions.installed import installed
 from analyzer.running.real_runs.real_tensors import are_real
 
 _PLUMBING: Final = tuple(

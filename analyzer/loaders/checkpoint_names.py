@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from analyzer.loaders.files.checkpoint_headers import Stored
-from analyzer.loaders.versions import installed
+from analyzer.loaders.versions.installed import installed
 
 
 def match(model: Any, stored: Mapping[str, Stored]) -> tuple[dict[str, Stored], list[str]]:

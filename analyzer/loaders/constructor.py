@@ -15,7 +15,7 @@ from analyzer.capture.emulation.large_tensors import LargeTensors
 from analyzer.capture.emulation.weight_files import unread
 from analyzer.ir.findings import Note
 from analyzer.loaders.default_dtype import default_dtype
-from analyzer.loaders.versions import installed
+from analyzer.loaders.versions.installed import installed
 from analyzer.running.real_runs.real_tensors import are_real
 
 Made = TypeVar("Made")

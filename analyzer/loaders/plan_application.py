@@ -13,7 +13,7 @@ from analyzer.errors import AnalyzerError, NoMatch, did_you_mean
 from analyzer.ir.plan import Plan, Training, names
 from analyzer.ir.reason import UNKNOWN, Reason
 from analyzer.loaders.building import retype
-from analyzer.loaders.versions import installed
+from analyzer.loaders.versions.installed import installed
 
 
 def apply_plan(model: nn.Module, plan: Plan, reasons: dict[str, Reason]) -> dict[str, Reason]:

@@ -13,7 +13,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from analyzer.capture.patching import reset
 from analyzer.worker.confinement import scrubbed
 from analyzer.worker.named_models import HUB
 from analyzer.worker.worker_main import converse, quiet
@@ -54,6 +53,8 @@ def main() -> None:
 
 def _caches(scratch: Path) -> None:
     """Have libraries that were imported before look into this worker's own caches."""
+    from analyzer.capture.patching import reset  # beside torch, which is imported by now
+
     for module, name, folder in _PLACES:
         if hasattr(sys.modules.get(module), name):
             reset(

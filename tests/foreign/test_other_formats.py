@@ -134,7 +134,7 @@ def test_an_archive_is_unpacked_by_what_is_said(suffix: str, tmp_path: Path, mon
     assert located(Path(words[-1])).joinpath("config.json").read_text() == CONFIG
 
 
-@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "modeling_x.py"])
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "modeling_x.py"])
 @pytest.mark.parametrize("inside", ["", "deep/"])
 @posix
 def test_a_pointer_in_place_of_a_file_is_told_with_the_command(name: str, inside: str, tmp_path: Path) -> None:

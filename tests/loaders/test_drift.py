@@ -20,8 +20,7 @@ SAYS = {"transformers_version": "4.44.2"}
 COMMAND = ("analyze", "trace", "own model", "--trust-remote-code")
 AGAIN = "config.json names 4.44.2: analyze trace 'own model' --trust-remote-code --with transformers==4.44.2"
 OWN = ("raised by the model's own code", "the model's own error")
-LLAMA = "from transformers.models.llama.modeling_llama import LlamaAttention\nfrom transformers import LlamaConfig"
-ATTENTION = "self.at = LlamaAttention(LlamaConfig(hidden_size=32, num_attention_heads=2, num_key_value_heads=2), 0)"
+ACTIVATION = "from transformers.activations import get_activation"
 CACHE = "from transformers import DynamicCache"
 
 
@@ -43,8 +42,8 @@ def _told(code: Code, folder: Path, **known: object) -> str:
         (Code(CACHE, forward="DynamicCache().gone_tokens"), "has no DynamicCache.gone_tokens"),
         (Code(CACHE, forward="DynamicCache(gone=1)"), "takes other arguments for DynamicCache.__init__"),
         (Code(CACHE, forward="cache = DynamicCache()\ncache()"), "has another DynamicCache"),
-        (Code(LLAMA, init=ATTENTION, forward="self.at(x, None, None)"), "raises it in its own code"),
-        (Code(body="def tie_weights(self, gone): pass"), "calls OwnModel.tie_weights with arguments that it does not"),
+        (Code(ACTIVATION, init="get_activation('gone')"), "raises it in its own code"),
+        (Code(body="def init_weights(self, gone): 1"), "calls OwnModel.init_weights with arguments that it does not"),
         (
             Code("from transformers.activations import ACT2CLS", init="ACT2CLS['gone']"),
             "has no 'gone' in ACT2CLS",
@@ -60,7 +59,7 @@ def test_drift_is_told_with_the_release_of_the_config_and_a_command(code: Code, 
 @pytest.mark.parametrize(
     ("code", "had"),
     [
-        (Code("from transformers.models.llama.modeling_llama import LLAMA_ATTENTION_CLASSES"), "4.44"),
+        (Code("from transformers.modeling_utils import TORCH_INIT_FUNCTIONS"), "4.57"),
         (Code(forward="self.prune_heads"), "4.57"),
     ],
 )

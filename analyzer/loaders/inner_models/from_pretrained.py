@@ -19,7 +19,7 @@ from analyzer.loaders.constructor import construct
 from analyzer.loaders.files.checkpoint_headers import first_float, read_headers
 from analyzer.loaders.limits import check_limits
 from analyzer.loaders.remote_code.environment import Environment
-from analyzer.loaders.versions import installed
+from analyzer.loaders.versions.installed import installed
 
 _POPPED: Final = frozenset({
     "state_dict", "from_tf", "from_flax", "proxies", "output_loading_info", "use_auth_token", "_from_pipeline",

@@ -140,7 +140,7 @@ def _in_json(settings: Mapping[str, object]) -> str | None:
 
 
 def _named(config: object) -> str | None:
-    from analyzer.loaders.versions import installed
+    from analyzer.loaders.versions.installed import installed
 
     for attribute in dict.fromkeys(("dtype", installed.FLOAT_ATTRIBUTE)):  # to read another one warns on stderr
         value = getattr(config, attribute, None) if config is not None else None

@@ -107,7 +107,7 @@ def _run(
 ) -> Ran:  # fmt: skip
     module, places = loaded.module, SourceLines(loaded.module, loaded.root)
     run, inputs = _prepared(loaded, plan)
-    untouched = {name: (id(buffer), buffer._version) for name, buffer in module.named_buffers()}
+    untouched = _states(module)
     repairing = _Repairing(repairs, places)
     torch.manual_seed(seed)
     try:
@@ -178,13 +178,24 @@ def _kept(
 ) -> dict[str, torch.Tensor]:
     """The tensors by which two runs are compared: results, buffers that were written, gradients."""
     found = {f"output {number}": tensor.detach() for number, tensor in enumerate(leaves(result))}
+    now = _states(module)
     for name, buffer in module.named_buffers():
-        if untouched.get(name) != (id(buffer), buffer._version):
+        if untouched.get(name) != now[name]:
             found[f"buffer {name}"] = buffer.detach()
     if plan.train:
         graded = ((name, parameter.grad) for name, parameter in module.named_parameters())
         found |= {f"gradient of {name}": grad.detach() for name, grad in graded if grad is not None}
     return found
+
+
+def _states(module: nn.Module) -> dict[str, tuple[int, int]]:
+    """Which tensor each buffer is, and how often its memory was written: a copied view counts for itself alone."""
+    buffers = dict(module.named_buffers())
+    memories: dict[int, dict[int, int]] = {}
+    for buffer in buffers.values():
+        memories.setdefault(buffer.untyped_storage().data_ptr(), {})[id(buffer)] = buffer._version
+    writes = {memory: sum(versions.values()) for memory, versions in memories.items()}
+    return {name: (id(buffer), writes[buffer.untyped_storage().data_ptr()]) for name, buffer in buffers.items()}
 
 
 class _Staying(TorchFunctionMode):

@@ -54,7 +54,7 @@ def of_text(tree: ast.Module, file: str) -> Iterator[Wanted]:
 
     >>> text = "import transformers as t\nfrom transformers.utils import a\nb = lambda: t.utils.c"
     >>> [(one.module, one.name, one.at_once) for one in of_text(ast.parse(text), "x.py")]
-    [('transformers.utils', 'a', True), ('transformers.utils', 'c', False)]
+    [('transformers.utils', 'a', True), ('transformers.utils', 'c', False), ('transformers', 'utils', False)]
     """
     nodes = list(_reached(tree))
     modules = dict(_modules([node for node, _ in nodes]))
