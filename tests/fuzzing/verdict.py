@@ -12,8 +12,8 @@ from typing import Final
 from unicodedata import category
 from xml.etree import ElementTree
 
-LINE: Final = 300
-"""Characters that a line on stderr may have."""
+LINE: Final = 800
+"""Characters that a line on stderr may have: 300, or more where what to do takes more."""
 _SLACK: Final = 1 << 30
 """Bytes that a worker may take between two looks at its memory."""
 _BY_DESIGN: Final = ("analyze: not confined",)
