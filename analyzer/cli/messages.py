@@ -17,9 +17,11 @@ LONGEST: Final = 300
 """Characters of a complaint, unless --debug wants it whole or what to do takes more."""
 LONGEST_WITH_ADVICE: Final = 800
 """Characters of a complaint whose advice, such as a file to write, takes more than a usual line."""
-_LEAST_WORDS: Final = 120
+_LEAST_WORDS: Final = 180
 """How much stays of what happened, however long the advice is."""
 _CUT: Final = " ... "
+_TAIL: Final = 40
+"""Characters of what happened that stay behind the cut; what comes first says what is wrong and where."""
 
 
 @contextmanager
@@ -61,8 +63,7 @@ def shortened(line: str) -> str:
     room = max(LONGEST - len(advice), _LEAST_WORDS)
     if len(words) <= room:
         return line
-    head = (room - len(_CUT)) // 2
-    return f"{words[:head]}{_CUT}{words[head + len(_CUT) - room :]}{advice}"
+    return f"{words[: room - len(_CUT) - _TAIL]}{_CUT}{words[-_TAIL:]}{advice}"
 
 
 def _advice(line: str) -> int:

@@ -95,7 +95,7 @@ def test_a_full_place_for_temporary_files(
 def test_a_long_line_keeps_what_to_do(advice: str) -> None:
     line = shortened(f"analyze: {LONG}{advice}")
     assert line.startswith("analyze: xxx") and line.endswith(advice) and " ... " in line
-    assert len(line) == max(LONGEST, len(advice) + 120) <= LONGEST_WITH_ADVICE
+    assert len(line) == max(LONGEST, len(advice) + 180) <= LONGEST_WITH_ADVICE
 
 
 @pytest.mark.parametrize("text", [
