@@ -1,4 +1,4 @@
-"""Bad input is one line of at most 300 characters, beside what to do, that a terminal and a log obey nothing of; --debug says all."""
+"""Bad input is one line, of 300 characters unless advice takes more, that no terminal obeys; --debug says all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def _line(capsys: pytest.CaptureFixture[str]) -> str:
     err = capsys.readouterr().err
     assert err.startswith("analyze: ") and err.endswith("\n") and err.count("\n") == 1, err
     line = err[:-1]
-    assert len(line) <= (LONGEST_WITH_ADVICE if line.endswith(")") else LONGEST) and line.isprintable() and "##vso" not in line
+    assert len(line) <= (LONGEST_WITH_ADVICE if line.endswith(")") else LONGEST)
+    assert line.isprintable() and "##vso" not in line
     return line
 
 
