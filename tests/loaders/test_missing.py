@@ -103,7 +103,7 @@ def test_one_line_lists_them_all_with_the_ways_out(tmp_path: Path) -> None:
     assert "pip install decord PIL_ opencv-python" in said and "--stub auto" in said
     assert "--with decord --with PIL_ --with opencv-python" in said
     assert not sys.modules.get("decord") and len(f"analyze: {said}") <= LONGEST
-    many = ["pytorch_metric_learning", "matplotlib", "shapely", "transformers_stream_generator", "anndata"]
+    many = ["pytorch_metric_learning", "matplotlib", "shapely", "vector_quantize_pytorch", "anndata"]
     line = shortened(f"analyze: own-model needs {'packages, ' * 40} ({ways_out(many)})")
     assert ways_out(many) in line and ways_out(many).count("--with ") == 5 and len(line) <= LONGEST_WITH_ADVICE
 
