@@ -15,7 +15,7 @@ from analyzer.printable import logged, shown
 
 LONGEST: Final = 300
 """Characters of a complaint, unless --debug wants it whole or what to do takes more."""
-LONGEST_WITH_ADVICE: Final = 800
+LONGEST_WITH_ADVICE: Final = 2000
 """Characters of a complaint whose advice, such as a file to write, takes more than a usual line."""
 _LEAST_WORDS: Final = 180
 """How much stays of what happened, however long the advice is."""

@@ -12,7 +12,7 @@ from typing import Final
 from unicodedata import category
 from xml.etree import ElementTree
 
-LINE: Final = 800
+LINE: Final = 2000
 """Characters that a line on stderr may have: 300, or more where what to do takes more."""
 _SLACK: Final = 1 << 30
 """Bytes that a worker may take between two looks at its memory."""
