@@ -1,4 +1,4 @@
-"""Remakes the lists in docs/kinds.md of what old remote code is lent by name: `python docs/old_names.py`."""
+"""Remakes the lists in docs/remote-code.md of what old remote code is lent by name: `python docs/old_names.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from analyzer.loaders.versions.old_names import aliases, caches, configs, defaults, masking, models
 from analyzer.loaders.versions.old_names.classes import calls, gone, members, signatures
 
-PAGE = Path(__file__).with_name("kinds.md")
+PAGE = Path(__file__).with_name("remote-code.md")
 START, END = "<!-- lent names: python docs/old_names.py -->\n", "<!-- /lent names -->\n"
 
 

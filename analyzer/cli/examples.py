@@ -23,6 +23,7 @@ Examples:
   analyze trace model --recipe args.yaml --stage train
   analyze trace model --autocast cuda:bfloat16 --scope run
   analyze trace model --steps prefill,decode --out report.json
+  analyze trace model --trust-remote-code --stub auto
   analyze trace model --trust-remote-code --with transformers==4.44.2
 """,
     "draw": """

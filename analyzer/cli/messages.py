@@ -14,9 +14,14 @@ import click
 from analyzer.printable import logged, shown
 
 LONGEST: Final = 300
-"""Characters of a complaint, unless --debug wants it whole."""
-_HEAD: Final = 140
+"""Characters of a complaint, unless --debug wants it whole or what to do takes more."""
+LONGEST_WITH_ADVICE: Final = 2000
+"""Characters of a complaint whose advice, such as a file to write, takes more than a usual line."""
+_LEAST_WORDS: Final = 180
+"""How much stays of what happened, however long the advice is."""
 _CUT: Final = " ... "
+_TAIL: Final = 40
+"""Characters of what happened that stay behind the cut; what comes first says what is wrong and where."""
 
 
 @contextmanager
@@ -38,11 +43,42 @@ def say(text: str) -> None:
 
 
 def complain(text: str, whole: bool = False) -> None:
-    """One line on stderr, cut in its middle unless it is wanted whole: what happened and what to do are at its ends."""
+    """One line on stderr; a long one is cut, unless it is wanted whole, where it says what happened, not what to do."""
     line = logged(f"analyze: {shown(' '.join(text.split()))}")
-    if len(line) > LONGEST and not (whole or _debugging()):
-        line = f"{line[:_HEAD]}{_CUT}{line[_HEAD + len(_CUT) - LONGEST :]}"
-    _write(f"{line}\n")
+    _write(f"{line if whole or _debugging() else shortened(line)}\n")
+
+
+def shortened(line: str) -> str:
+    """The line with its words cut in their middle, and the advice that it ends with, in brackets, whole.
+
+    >>> len(shortened("x" * 999)), shortened("x" * 999 + " (run: analyze trace model)")[-31:]
+    (300, 'xxxx (run: analyze trace model)')
+    """
+    if len(line) <= LONGEST:
+        return line
+    words = line[: _advice(line)]
+    advice = line[len(words) :]
+    if len(advice) > LONGEST_WITH_ADVICE - _LEAST_WORDS:
+        words, advice = line, ""
+    room = max(LONGEST - len(advice), _LEAST_WORDS)
+    if len(words) <= room:
+        return line
+    return f"{words[: room - len(_CUT) - _TAIL]}{_CUT}{words[-_TAIL:]}{advice}"
+
+
+def _advice(line: str) -> int:
+    """Where the brackets begin that a line ends with, one or several in a row; its length if it ends with none."""
+    begin = len(line)
+    while line.endswith(")", 0, begin):
+        depth = 0
+        for at in range(begin - 1, -1, -1):
+            depth += (line[at] == ")") - (line[at] == "(")
+            if not depth:
+                break
+        if depth or line[at - 1 : at] != " ":
+            break
+        begin = at - 1
+    return begin
 
 
 def complain_of_fault(error: Exception, before: str = "", kind: str = "", whole: bool = False) -> None:

@@ -38,7 +38,7 @@ def how_to_bring(file: Path, *others: str) -> str:
         return repository.download(*names)
     top = next((folder for folder in whole.parents if (folder / ".git").exists()), None)
     if top is None:
-        return "download the file itself: this is what a checkout without git-lfs holds"
+        return "download the file itself, or clone with git-lfs"
     inside = ",".join((whole.parent.relative_to(top) / name).as_posix() for name in names)
     return f"git -C {shlex.quote(str(top))} lfs pull --include {shlex.quote(inside)}"
 

@@ -65,6 +65,7 @@ LOADERS: Final = (
 
 _OTHERS: Final = ("adapter_folder", "exported_program", "timm_folder")
 """Modules of kinds that run no code which loads a model of transformers by name."""
+_INDEX: Final = ".index.json"
 _KINDS: Final = "give the folder that holds it, or a file *.pt2 or *.py"
 
 
@@ -115,13 +116,16 @@ def load_request(request: ModelRequest) -> Loaded:
 
 
 def _not_read(root: Path) -> Iterator[Assumption]:
-    """The files of a vocabulary that are not there but as pointers, and settings that loading passes over."""
+    """The files of a vocabulary that are not there but as pointers, and settings that loading passes over.
+
+    The index of weights is told with the weights.
+    """
     files = sorted(root.iterdir()) if root.is_dir() else []
     for file in files:
-        if is_passed_over(file):
-            yield Assumption(f"{file.name} is no JSON", "from_pretrained goes on without it", file.name)
-        if file.suffix in LENT and is_pointer_file(file):
+        if file.suffix in LENT and not file.name.endswith(_INDEX) and is_pointer_file(file):
             yield Assumption(f"{file.name} is a git-lfs pointer, not the file", how_to_bring(file), file.name)
+        elif is_passed_over(file):
+            yield Assumption(f"{file.name} is no JSON", "from_pretrained goes on without it", file.name)
 
 
 def _config(root: Path, settings: object) -> dict[str, object]:

@@ -33,7 +33,7 @@ def check_part(root: Path, entry: dict[str, Any], *, trust: bool) -> str:
         raise AnalyzerError(f"{root / 'modules.json'} has no type of a module: {kind!r}", hint="save the model again")
     own = kind.partition(".")[0] != "sentence_transformers"
     if own and not trust:
-        raise AnalyzerError(f"{root} comes with its own code ({kind})", hint=_TRUST)
+        raise AnalyzerError(f"{root} comes with its own code: modules.json names {kind}", hint=_TRUST)
     if kind.rpartition(".")[2] not in _PARTS and not trust:
         raise AnalyzerError(f"{root / 'modules.json'} names {kind}, which may load more", hint=_TRUST)
     return kind

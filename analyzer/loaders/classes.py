@@ -64,7 +64,7 @@ def _refuse(root: Path, entry: str, *, known: bool) -> None:
         if known:
             return
         raise
-    raise AnalyzerError(f"{root} comes with its own code (auto_map in config.json)", hint=_TRUST)
+    raise AnalyzerError(f"{root} comes with its own code: config.json has an auto_map", hint=_TRUST)
 
 
 def _config(root: Path, settings: dict[str, object], entry: str | None, *later: str) -> Any:

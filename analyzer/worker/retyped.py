@@ -17,6 +17,8 @@ def retyped(request: TraceRequest) -> tuple[str, ...]:
 
     >>> retyped(TraceRequest("m", {"to": "bfloat16", "train": True}, trust_remote_code=True))
     ('analyze', 'trace', 'm', '--trust-remote-code', '--to', 'bfloat16', '--train')
+    >>> retyped(TraceRequest("m", text_only=True))
+    ('analyze', 'trace', 'm', '--only', 'text')
     """
     return ("analyze", "trace", request.model, *_options(request))
 
@@ -33,6 +35,8 @@ def _options(request: TraceRequest) -> Iterator[str]:
             yield "--train"
         elif name == "autocast_adapter_dtype":
             yield "--no-autocast-adapter-dtype"
+    if request.text_only:
+        yield from ("--only", "text")
     single = {"--stage": request.stage, "--plan": request.plan_file, "--inputs": request.inputs,
               "--steps": request.steps, "--python": request.python}  # fmt: skip
     lists = {"--recipe": request.recipes, "--stub": request.stubs, "--with": request.packages}

@@ -134,7 +134,7 @@ def test_an_archive_is_unpacked_by_what_is_said(suffix: str, tmp_path: Path, mon
     assert located(Path(words[-1])).joinpath("config.json").read_text() == CONFIG
 
 
-@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "modeling_x.py"])
+@pytest.mark.parametrize("name", ["config.json", "processor_config.json", "modeling_x.py"])
 @pytest.mark.parametrize("inside", ["", "deep/"])
 @posix
 def test_a_pointer_in_place_of_a_file_is_told_with_the_command(name: str, inside: str, tmp_path: Path) -> None:
@@ -164,6 +164,14 @@ def test_pointers_of_weights_are_a_remark(llama: Path) -> None:
     told = [one for one in load(llama, Plan()).assumptions if "git-lfs" in one.what]
     assert sorted(one.where for one in told) == ["m-1.safetensors", "tokenizer.json"]
     assert all(f"lfs pull --include {one.where}" in one.value for one in told)
+
+
+def test_an_index_and_settings_of_generation_that_are_pointers_are_told_once(llama: Path) -> None:
+    names = ["generation_config.json", "model.safetensors.index.json"]
+    for name in names:
+        (llama / name).write_text(POINTER)
+    told = [one for one in load(llama, Plan()).assumptions if one.where in names]
+    assert sorted(one.where for one in told) == names and all("git-lfs pointer" in one.what for one in told)
 
 
 def test_a_part_of_a_cached_model_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

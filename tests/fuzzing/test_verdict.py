@@ -54,6 +54,7 @@ FAULTS = [
     (replace(REFUSED, err=f"{REFUSED.err}{REFUSED.err}"), "lines"),
     (replace(CLEAN, err="UserWarning: something\n"), "lines"),
     (replace(REFUSED, err=f"analyze: {'x' * 400}\n"), "long line"),
+    (replace(REFUSED, err=f"analyze: x ({'x' * 2000})\n"), "long line"),
     (replace(REFUSED, err="analyze: \x1b[31mred\n"), "characters"),
     (replace(CLEAN, out="a \u202e b\n"), "characters"),
     (replace(CLEAN, out="  ::error::x\n"), "characters"),

@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 
 LINE: Final = 300
 """Characters that a line on stderr may have."""
+_ADVICE: Final = 2000
+"""Those of one that ends with what to do, in brackets."""
 _SLACK: Final = 1 << 30
 """Bytes that a worker may take between two looks at its memory."""
 _BY_DESIGN: Final = ("analyze: not confined",)
@@ -150,7 +152,11 @@ def _untidy(seen: Seen, _: Bounds) -> str:
 
 
 def _long(seen: Seen, _: Bounds) -> str:
-    return next((f"a long line: {line[:120]}" for line in _lines(seen.err) if len(line) > LINE), "")
+    return next((f"a long line: {line[:120]}" for line in _lines(seen.err) if len(line) > _most(line)), "")
+
+
+def _most(line: str) -> int:
+    return _ADVICE if line.endswith(")") else LINE
 
 
 def _obeyed(seen: Seen, _: Bounds) -> str:

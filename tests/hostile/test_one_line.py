@@ -1,4 +1,4 @@
-"""Bad input is one line of at most 300 characters that a terminal and a log obey nothing of; --debug says all."""
+"""Bad input is one line, of 300 characters unless advice takes more, that no terminal obeys; --debug says all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analyzer.cli import main
-from analyzer.cli.messages import LONGEST
+from analyzer.cli.messages import LONGEST, LONGEST_WITH_ADVICE, shortened
 from tests.worker.models import written
 
 LONG = "x" * 5000
@@ -19,7 +19,8 @@ def _line(capsys: pytest.CaptureFixture[str]) -> str:
     err = capsys.readouterr().err
     assert err.startswith("analyze: ") and err.endswith("\n") and err.count("\n") == 1, err
     line = err[:-1]
-    assert len(line) <= LONGEST and line.isprintable() and "##vso" not in line
+    assert len(line) <= (LONGEST_WITH_ADVICE if line.endswith(")") else LONGEST)
+    assert line.isprintable() and "##vso" not in line
     return line
 
 
@@ -85,3 +86,21 @@ def test_a_full_place_for_temporary_files(
     monkeypatch.setattr("tempfile.TMP_MAX", 100)
     assert main(["trace", written(tmp_path), "--out", str(out)]) == 2
     assert "no temporary folder can be made" in _line(capsys) and not out.exists()
+
+
+@pytest.mark.parametrize("advice", [
+    " (pip install timm, or trace without it: --stub auto)",
+    " (give yours with --inputs FILE) (--allow-incomplete exits with 0)",
+    f" (write a file: def inputs(config): return {{{', '.join(['torch.ones(1, 16)'] * 30)}}})",
+])  # fmt: skip
+def test_a_long_line_keeps_what_to_do(advice: str) -> None:
+    line = shortened(f"analyze: {LONG}{advice}")
+    assert line.startswith("analyze: xxx") and line.endswith(advice) and " ... " in line
+    assert len(line) == max(LONGEST, len(advice) + 180) <= LONGEST_WITH_ADVICE
+
+
+@pytest.mark.parametrize("text", [
+    f"{LONG}()", f"({LONG})", f"a ({LONG})", ")" * 5000, "(" * 5000, " ()" * 5000, f"{LONG} a) (b)"[:-1],
+])  # fmt: skip
+def test_a_long_line_without_short_advice_is_cut(text: str) -> None:
+    assert len(shortened(text)) == LONGEST

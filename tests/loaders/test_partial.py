@@ -63,4 +63,4 @@ def test_inputs_that_were_made_up_are_named_only_where_the_line_reads_them(
     code.write_text(head + lines)
     assert cli.main(["trace", str(own), "--trust-remote-code", "--device", "cpu"]) == 2
     end = f"{hint}) (--allow-incomplete exits with 0)\n"
-    assert capsys.readouterr().err.endswith(end[-100:])  # a long line is cut in its middle
+    assert capsys.readouterr().err.endswith(end)

@@ -25,8 +25,8 @@ _NOT_ON_PYPI: Final = frozenset({
     "aoss_client", "apex", "clip", "detectron2", "flash_attn_interface", "petrel_client", "triton_pre_mlir",
 })  # fmt: skip
 """Packages that PyPI does not have, or has another one of that name."""
-_LONGEST: Final = 90
-"""Characters of all `--with`, so that the command's line is shown whole."""
+_WITHOUT_WHEELS: Final = frozenset({"causal_conv1d", "flash_attn", "mamba_ssm", "transformers_stream_generator"})
+"""Packages that PyPI has as source alone, which `--with` does not build."""
 _OF_TORCH: Final = frozenset({"torchaudio", "torchvision"})
 """Packages that are built for one torch: those on PyPI for the one on PyPI."""
 
@@ -47,6 +47,8 @@ def ways_out(tops: Sequence[str], *, stub: bool = True, named: bool = False) -> 
 
     >>> ways_out(["einops", "PIL"])
     'pip install einops pillow, or trace with them: --with einops --with pillow, or without them: --stub auto'
+    >>> ways_out(["mamba_ssm"])
+    'pip install mamba-ssm, or trace without it: --stub auto'
     """
     bound = _OF_TORCH if _is_special() else frozenset()
     names = [pip_name(top) for top in tops if top not in bound | _NOT_ON_PYPI]
@@ -55,14 +57,15 @@ def ways_out(tops: Sequence[str], *, stub: bool = True, named: bool = False) -> 
     where = "from elsewhere: not on PyPI" if set(left) - bound else f"as built for torch {torch.__version__}"
     if not left:
         flags = " ".join(f"--with {one}" for one in names)
-        flags = flags if len(flags) <= _LONGEST else f"a --with for each of the {len(names)}"
-        ways = [f"pip install {' '.join(names)}", f"trace with {them}: {flags}"]
+        ways = [f"pip install {' '.join(names)}"]
+        if _WITHOUT_WHEELS.isdisjoint(tops):
+            ways.append(f"trace with {them}: {flags}")
     elif names:
-        ways = [f"pip install {' '.join(names)} ({', '.join(left)} {where})"]
+        ways = [f"pip install {' '.join(names)} and get {', '.join(left)} {where}"]
     else:
-        ways = [f"install {', '.join(left)} {where}"]
+        ways = [f"get {', '.join(left)} {where}"]
     if stub:
-        ways.append(f"{'trace ' if left else ''}without {them}: --stub {','.join(tops) if named else AUTO}")
+        ways.append(f"{'' if len(ways) > 1 else 'trace '}without {them}: --stub {','.join(tops) if named else AUTO}")
     return ", or ".join(ways)
 
 

@@ -1,4 +1,4 @@
-"""docs/kinds.md lists what is lent by name, as the tables have it."""
+"""docs/remote-code.md lists what is lent by name, as the tables have it."""
 
 from __future__ import annotations
 
