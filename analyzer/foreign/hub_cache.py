@@ -16,7 +16,7 @@ from typing import Final
 from analyzer.errors import AnalyzerError
 from analyzer.foreign.files import is_folder, read_small
 
-_ID: Final = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(?P<revision>[\w.-]+(?:/[\w.-]+)*))?", re.ASCII)
+_ID: Final = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(?P<revision>\w[\w.-]*(?:/[\w.-]+)*))?", re.ASCII)
 _LINK: Final = re.compile(r"(?:https?:/+(?:www\.)?(?:huggingface\.co|hf\.co)|hf:/+)/?(?:models/)?(?P<rest>.+)")
 """An address of the hub, whose `//` may have become `/` on its way through a path."""
 _LONGEST: Final = 96

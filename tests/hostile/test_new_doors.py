@@ -13,12 +13,13 @@ import pytest
 
 from analyzer.cli.project import beside, project_python
 from analyzer.errors import AnalyzerError
-from analyzer.foreign.hub_cache import HubId, commits, repository_of, snapshot
+from analyzer.foreign.hub_cache import HubId, commits, read_id, repository_of, snapshot
 from analyzer.foreign.model_place import located
 from analyzer.foreign.other_formats import told_of_file, told_of_folder
 from analyzer.loaders.files.import_guards import is_guarded
 from analyzer.loaders.files.needed_imports import needed
 from analyzer.loaders.files.own_files import own_module
+from analyzer.loaders.remote_code.importing import find_file
 from analyzer.loaders.remote_code.origin import Origin
 from analyzer.plans.stub_names import parse_stubs
 from analyzer.worker.named_models import named_models
@@ -214,6 +215,19 @@ def test_a_release_that_is_none_stands_in_no_command(said: str) -> None:
 def import_gone() -> None:
     """Import what no transformers has."""
     from transformers import nothing_of_this_name  # type: ignore[attr-defined]  # noqa: F401
+
+
+@pytest.mark.parametrize("module", ["/etc/evil", "a/../../b", "..x", "a..b", "m\0", "a\\b", "a" * 3000, ""])
+def test_an_entry_of_auto_map_names_a_module_below_the_folder(module: str, tmp_path: Path) -> None:
+    with pytest.raises(AnalyzerError, match=r"is not of the form module\.Class"):
+        find_file(tmp_path, f"{module}.Model")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "modeling-x.py").write_text("")
+    assert find_file(tmp_path, "deep.modeling-x.Model") == tmp_path / "deep" / "modeling-x.py"
+
+
+def test_a_revision_is_no_option() -> None:
+    assert read_id("org/name@--token=x") is None and read_id("org/name@v1/x-y") == HubId("org/name", "v1/x-y")
 
 
 def test_auto_in_capitals_is_a_slip() -> None:
