@@ -116,6 +116,23 @@ def test_a_submodule_names_no_interpreter_of_the_repository_around_it(
 
 
 @with_git
+@pytest.mark.parametrize(("kept", "named"), [(".Venv", ".venv"), ("e\u0301", "\u00e9")])
+def test_a_name_that_is_spelled_otherwise_is_the_same(
+    kept: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As macOS and Windows, which find the committed file by it."""
+    _repository(tmp_path)
+    _environment(tmp_path / kept)
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    if not (tmp_path / named).exists():
+        _environment(tmp_path / named)
+    (tmp_path / "pyproject.toml").write_text(f'[tool.analyzer]\npython = "{named}/bin/python"\n')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AnalyzerError, match="came with the repository"):
+        project_python(Path("model"))
+
+
+@with_git
 @pytest.mark.parametrize("brought", ["commit", "archive", "nobody"])
 def test_nobody_is_told_to_start_an_environment_of_a_stranger(
     brought: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -116,12 +117,23 @@ def _check_commits(file: Path, python: Path) -> None:
         top = Path(git(file.parent, *_TOP).strip())
         inside = [place for place in places if place.is_relative_to(top)]
         kept = any(git(file.parent, "ls-files", "-z", "--", str(place)) for place in inside)
-        kept = kept or any(map(_is_kept, places.difference(inside)))
+        kept = kept or any(map(_is_kept, places.difference(inside))) or _otherwise_spelled(top, inside)
     except AnalyzerError as error:
         message = f"{file} names an interpreter, and git does not say that it is yours: {error.message}"
         raise AnalyzerError(message, hint=_HINT) from error
     if kept:
         raise AnalyzerError(f"{file} names an interpreter that came with the repository: {python}", hint=_HINT)
+
+
+def _otherwise_spelled(top: Path, places: Iterable[Path]) -> bool:
+    """Whether git keeps places under names that are the same on systems which tell neither case nor accents apart."""
+    kept = [_folded(name) for name in git(top, "ls-files", "-z").split("\0")]
+    wanted = {_folded(os.path.relpath(place, top)).replace(os.sep, "/") for place in places}
+    return any(name == one or name.startswith(f"{one}/") for one in wanted for name in kept)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _is_kept(place: Path) -> bool:
