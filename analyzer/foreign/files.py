@@ -73,6 +73,15 @@ def is_folder(place: Path) -> bool:
         return False
 
 
+def as_argument(path: str) -> str:
+    """A path as a command takes it: one that begins with a dash is no option.
+
+    >>> as_argument("-m"), as_argument("a/-m")
+    ('./-m', 'a/-m')
+    """
+    return f"./{path}" if path.startswith("-") else path
+
+
 def _unreadable(file: Path, error: OSError | ValueError) -> AnalyzerError:
     if isinstance(error, IsADirectoryError) or getattr(error, "errno", None) == errno.ENXIO:  # ENXIO: a socket
         return AnalyzerError(f"{file} is no regular file", hint="not a folder, a device or a pipe")

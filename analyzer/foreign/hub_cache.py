@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +15,12 @@ from typing import Final
 from analyzer.errors import AnalyzerError
 from analyzer.foreign.files import is_folder, read_small
 
-_ID: Final = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(?P<revision>[\w.-]+(?:/[\w.-]+)*))?", re.ASCII)
+_ID: Final = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(?P<revision>\w[\w.-]*(?:/[\w.-]+)*))?", re.ASCII)
 _LINK: Final = re.compile(r"(?:https?:/+(?:www\.)?(?:huggingface\.co|hf\.co)|hf:/+)/?(?:models/)?(?P<rest>.+)")
 """An address of the hub, whose `//` may have become `/` on its way through a path."""
 _LONGEST: Final = 96
 """Characters of an id, as the hub has it."""
-_COMMIT: Final = re.compile(r"[\w.-]+", re.ASCII)
+_COMMIT: Final = re.compile(r"\w[\w.-]*", re.ASCII)
 _PREFIX: Final = "models--"
 _CACHED: Final = re.compile(rf"/{_PREFIX}(?P<name>[^/]+)/snapshots/[^/]+/(?P<file>.+)")
 _SHORTEST: Final = 4
@@ -53,10 +55,16 @@ class HubId:
         Names that stand alone are patterns for every release of the command; what follows `--include` is one pattern
         for some, and a list of them for others.
         """
-        quote = '"' if sys.platform == "win32" else "'"
-        wanted = " ".join(f"{quote}{file}{quote}" for file in files or _SMALL_FILES)
+        wanted = " ".join(map(_quoted, files or _SMALL_FILES))
         revision = f" --revision {self.revision}" if self.revision else ""
         return f"{_command()} download {self.name} {wanted}{revision}"
+
+
+def _quoted(file: str) -> str:
+    """A name or pattern as a shell takes it, which a stranger may have chosen."""
+    if sys.platform == "win32":
+        return subprocess.list2cmdline([file]) if '"' in file else f'"{file}"'
+    return shlex.quote(file) if "'" in file else f"'{file}'"
 
 
 def _command() -> str:
@@ -125,8 +133,11 @@ def snapshot(place: Path, revision: str = "") -> Path | None:
 
 def commits(place: Path) -> list[str]:
     """The commits of which a repository's folder of a cache has a snapshot, sorted."""
-    folder = place / "snapshots"
-    return sorted(one.name for one in folder.iterdir() if is_folder(one)) if is_folder(folder) else []
+    try:
+        there = [one for one in (place / "snapshots").iterdir() if _COMMIT.fullmatch(one.name)]
+    except OSError:
+        return []
+    return sorted(one.name for one in there if is_folder(one))
 
 
 def refs(place: Path) -> dict[str, str]:
@@ -141,7 +152,7 @@ def repository_of(folder: Path) -> HubId | None:
     for inner in (folder, *folder.parents):
         if inner.parent.name == "snapshots" and inner.parents[1].name.startswith(_PREFIX):
             found = read_id(inner.parents[1].name)
-            return found and HubId(found.name, inner.name)
+            return HubId(found.name, inner.name) if found and _COMMIT.fullmatch(inner.name) else None
     return None
 
 

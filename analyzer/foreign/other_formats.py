@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from analyzer.errors import AnalyzerError
-from analyzer.foreign.files import is_file, is_folder, read_small
+from analyzer.foreign.files import as_argument, is_file, is_folder, read_small
 from analyzer.foreign.hub_cache import repository_of
 
 MARKERS: Final = ("config.json", "adapter_config.json", "modules.json", "model_index.json")
@@ -73,15 +75,16 @@ def told_of_file(file: Path) -> AnalyzerError | None:
     if name.endswith((".zip", *_TAR)):
         stem = file.name[: len(file.name) - len(next(end for end in (".zip", *_TAR) if name.endswith(end)))]
         tool = "zipfile" if name.endswith(".zip") else "tarfile"
-        target = str(file.parent / (stem or "model"))
+        target = as_argument(str(file.parent / (stem or "model")))
+        words = _words("python", "-m", tool, "-e", as_argument(str(file)), target)
         return AnalyzerError(
             f"{file} is an archive, not a model folder",
-            hint=f"unpack it and give the folder: {_words('python', '-m', tool, '-e', str(file), target)}",
+            hint=f"unpack it and give the folder: {words}",
         )
     if name.endswith(_OTHER_ARCHIVES):
         return AnalyzerError(f"{file} is an archive, not a model folder", hint="unpack it and give the folder")
     if is_file(file.parent / "config.json") and not name.endswith((".gguf", ".onnx")):
-        words = _words("analyze", "trace", str(file.parent))
+        words = _traced(file.parent)
         return AnalyzerError(f"{file} is a file, not a model folder", hint=f"give the folder that holds it: {words}")
     for one in FORMATS:
         if one.found([file.name]):
@@ -103,7 +106,7 @@ def told_of_folder(folder: Path) -> AnalyzerError:
         if name := one.found([*files, *folders]):
             return _of_format(folder, one, name)
     if _is_model(folder.absolute().parent) and folder.name not in ("..", ""):
-        words = _words("analyze", "trace", str(folder.parent))
+        words = _traced(folder.parent)
         return AnalyzerError(what, hint=f"the folder above is a model: {words}")
     archives = [name for name in files if name.lower().endswith((".zip", *_TAR))]
     if archives and (error := told_of_file(folder / archives[0])):
@@ -129,7 +132,7 @@ def told_of_config(folder: Path, settings: Mapping[str, object]) -> AnalyzerErro
 def _of_format(folder: Path, one: Format, name: str) -> AnalyzerError:
     """What is said of a folder that holds a file of another format; Meta's own lies beside its twin as a rule."""
     if _is_model(folder.absolute().parent):
-        words = _words("analyze", "trace", str(folder.parent))
+        words = _traced(folder.parent)
         return AnalyzerError(f"{folder} holds {one.what} ({name})", hint=f"the folder above is a model: {words}")
     return AnalyzerError(f"{folder} holds {one.what} ({name})", hint=one.hint)
 
@@ -138,7 +141,7 @@ def _checkpoints(folder: Path, inner: Sequence[str], _: object) -> AnalyzerError
     steps = {int(found[1]): name for name in inner if (found := _STEPS.fullmatch(name))}
     if not steps:
         return None
-    last = _words("analyze", "trace", str(folder / steps[max(steps)]))
+    last = _traced(folder / steps[max(steps)])
     said = f"{folder} is the output of a training, with {_some([steps[step] for step in sorted(steps)])}"
     return AnalyzerError(said, hint=f"give one of them: {last}")
 
@@ -149,14 +152,14 @@ def _cache(folder: Path, _: object, folders: Sequence[str]) -> AnalyzerError | N
     ids = [name.removeprefix("models--").replace("--", "/", 1) for name in found]
     if not ids:
         return None
-    hint = f"give one of them: {_words('analyze', 'trace', str(folder / found[0]))}"
+    hint = f"give one of them: {_traced(folder / found[0])}"
     return AnalyzerError(f"{folder} is a cache of several models: {_some(ids)}", hint=hint)
 
 
 def _several(folder: Path, inner: Sequence[str], _: object) -> AnalyzerError | None:
     if not inner:
         return None
-    words = _words("analyze", "trace", str(folder / inner[0]))
+    words = _traced(folder / inner[0])
     if len(inner) == 1:
         return AnalyzerError(f"no config.json in {folder}, but in {inner[0]}", hint=f"give that folder: {words}")
     return AnalyzerError(f"{folder} holds {len(inner)} models: {_some(inner)}", hint=f"give one of them: {words}")
@@ -166,11 +169,13 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join((*names[:_NAMED], *(("...",) if len(names) > _NAMED else ())))
 
 
+def _traced(model: Path) -> str:
+    """The command that traces another folder."""
+    return _words("analyze", "trace", as_argument(str(model)))
+
+
 def _words(*words: str) -> str:
     """A command to copy."""
-    import shlex
-    import subprocess
-
     return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 

@@ -27,6 +27,8 @@ def parse_stubs(names: Iterable[str]) -> tuple[str, ...]:
         if not plain.isidentifier():
             hint = "give packages as they are imported: --stub flash_attn,decord"
             raise AnalyzerError(f"--stub '{name}' is no package's name", hint=hint)
+        if plain != AUTO and plain.lower() == AUTO:
+            raise AnalyzerError(f"--stub {plain} is no package's name", hint=f"--stub {AUTO} stands in for all")
         if plain in _NEVER:
             raise AnalyzerError(f"--stub {plain}: nothing can stand in for it", hint="it is needed as it is")
         found.append(plain)

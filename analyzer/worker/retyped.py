@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from analyzer.foreign.files import as_argument
 from analyzer.worker.protocol import TraceRequest
 
 _PLAIN: Final = {"device": "--device", "dtype": "--dtype", "to": "--to", "adapter": "--adapter",
@@ -20,7 +21,7 @@ def retyped(request: TraceRequest) -> tuple[str, ...]:
     >>> retyped(TraceRequest("m", text_only=True))
     ('analyze', 'trace', 'm', '--only', 'text')
     """
-    return ("analyze", "trace", request.model, *_options(request))
+    return ("analyze", "trace", as_argument(request.model), *_options(request))
 
 
 def _options(request: TraceRequest) -> Iterator[str]:

@@ -49,11 +49,13 @@ def is_guarded(tree: ast.AST, line: int) -> bool:
 
 def _path(node: ast.AST, line: int) -> Iterator[ast.AST]:
     """The nodes around a line, from the outside in."""
-    for child in ast.iter_child_nodes(node):
+    waiting = list(ast.iter_child_nodes(node))[::-1]
+    while waiting:  # not by calling itself: a long chain of elif is as deep
+        child = waiting.pop()
         first, last = getattr(child, "lineno", line), getattr(child, "end_lineno", None)
         if first <= line <= (last if last is not None else line):
             yield child
-            yield from _path(child, line)
+            waiting += list(ast.iter_child_nodes(child))[::-1]
 
 
 def _within(body: Sequence[ast.stmt], line: int) -> bool:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from analyzer.errors import AnalyzerError
+from analyzer.foreign import read_small
 from analyzer.loaders.files.import_guards import asks, goes_on, suppresses
 from analyzer.loaders.files.own_files import own_module, source_of
 
@@ -22,6 +24,8 @@ _CALLED: Final = frozenset({
 """Functions and methods that are called from outside of the folder, beside those with two underscores."""
 _FILES: Final = 500
 """Files that are read, at most."""
+_LARGEST: Final = 4 << 20
+"""Bytes of a file that is read; the longest of transformers has 300,000."""
 _KERNELS: Final = frozenset({
     "apex", "bitsandbytes", "causal_conv1d", "deepspeed", "fla", "flash_attn", "flash_attn_interface", "mamba_ssm",
     "transformer_engine", "triton", "xformers",
@@ -62,7 +66,7 @@ def needed(root: Path, entries: Sequence[str], is_missing: Callable[[str], bool]
     before: tuple[int, ...] = ()
     while before != (now := (len(files), len(used), len(found), len(todo))):
         before = now
-        for module in [one for one in todo if one not in files][:_FILES]:
+        for module in [one for one in todo if one not in files][: _FILES - len(files)]:
             files[module] = _read(root, module, is_missing)
         for file in list(files.values()):
             for scope in file.scopes:
@@ -121,11 +125,11 @@ def _read(root: Path, module: str, is_missing: Callable[[str], bool]) -> _File:
     if place is None:
         return _File(module, root / "_", (), frozenset())
     try:
-        tree = ast.parse(place.read_text(encoding="utf-8", errors="replace"))
-    except (SyntaxError, ValueError, RecursionError, OSError):
+        tree = ast.parse(read_small(place, _LARGEST).decode("utf-8", "replace"))
+        reader = _Reader(is_missing)
+        reader.body(tree.body, reader.top, "always")
+    except (SyntaxError, ValueError, RecursionError, AnalyzerError):
         return _File(module, place, (), frozenset())
-    reader = _Reader(is_missing)
-    reader.body(tree.body, reader.top, "always")
     return _File(module, place, tuple(reader.scopes), frozenset(reader.guarded))
 
 
@@ -155,14 +159,22 @@ class _Reader:
         elif isinstance(node, (ast.With, ast.AsyncWith)) and suppresses(node):
             self.guarded |= _tops(node.body)
         elif isinstance(node, ast.If):
-            scope.names |= _names(node.test)
-            if asks(node.test):
-                self.guarded |= _tops(node.body)
-            else:
-                self.body(node.body, scope, _under(where))
-            self.body(node.orelse, scope, _under(where))
+            self._if(node, scope, where)
         else:
             self._other(node, scope, where)
+
+    def _if(self, node: ast.If, scope: _Scope, where: Where) -> None:
+        """An `if` with each `elif`, which is one more `if` in the last's `else`."""
+        one: ast.If | None = node
+        while one is not None:
+            scope.names |= _names(one.test)
+            if asks(one.test):
+                self.guarded |= _tops(one.body)
+            else:
+                self.body(one.body, scope, _under(where))
+            following = one.orelse[0] if len(one.orelse) == 1 else None
+            last, one = one, following if isinstance(following, ast.If) else None
+        self.body(last.orelse, scope, _under(where))
 
     def _other(self, node: ast.AST, scope: _Scope, where: Where) -> None:
         for child in ast.iter_child_nodes(node):
@@ -223,13 +235,15 @@ _CLASS: Final = "class"
 def _tops(statements: Sequence[ast.stmt]) -> set[str]:
     """Packages that statements import, not counting those in functions."""
     found: set[str] = set()
-    for node in statements:
+    waiting: list[ast.AST] = list(statements)
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             found.add((node.module or "").partition(".")[0])
-        elif not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-            found |= _tops([child for child in ast.walk(node) if child is not node and isinstance(child, ast.stmt)])
+        elif not isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.expr)):
+            waiting += ast.iter_child_nodes(node)
     return found
 
 

@@ -73,10 +73,9 @@ def _is_meant(folder: Path, name: str, wanted: Sequence[str]) -> bool:
 def _defined(text: str) -> frozenset[str]:
     """Names that a module gives a value at its top level; `*` where it takes all of another one, or cannot be read."""
     try:
-        tree = ast.parse(text)
+        return frozenset(_bound(ast.parse(text)))
     except (SyntaxError, ValueError, RecursionError):
         return frozenset({"*"})
-    return frozenset(_bound(tree))
 
 
 def _bound(node: ast.AST) -> Iterator[str]:

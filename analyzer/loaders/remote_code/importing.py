@@ -29,6 +29,10 @@ from analyzer.loaders.versions.old_names.history import GoneError
 
 _OWN: Final = "the error is raised by the model's own code"
 _ODD: Final = "a value in one of its files may be of the wrong type: --debug shows where"
+_LONGEST: Final = 200
+"""Characters of an entry that are told, and of the module that one may name."""
+_MODULE: Final = re.compile(rf"(?=.{{1,{_LONGEST}}}$)[^./\\\0]+(?:\.[^./\\\0]+)*")
+"""A module below a folder: no path, which would lead out of it."""
 _TEXTS: Final = "_texts"
 """Attribute of the package: file -> what it held when it was imported."""
 
@@ -71,8 +75,10 @@ def find_file(root: Path, entry: str) -> Path:
     """The file in folder `root` that an auto_map entry names. Raises AnalyzerError where it is not there."""
     root, entry = find_repository(root, _in_folder(root, entry))
     module_name = entry.rpartition(".")[0]
-    if not module_name:
-        raise AnalyzerError(f"auto_map entry '{entry}' is not of the form module.Class", hint="correct config.json")
+    if not _MODULE.fullmatch(module_name):
+        raise AnalyzerError(
+            f"auto_map entry '{entry[:_LONGEST]}' is not of the form module.Class", hint="correct config.json"
+        )
     file = root.joinpath(*module_name.split(".")).with_suffix(".py")
     if not file.is_file():
         raise AnalyzerError(f"auto_map names {entry}, but {file} is missing", hint=_copy(root))

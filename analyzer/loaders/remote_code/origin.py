@@ -16,7 +16,7 @@ from analyzer.loaders.remote_code.failing_code import Failing
 
 OLDEST: Final = ((4, 36), "4.36.2")
 """The first transformers that a worker runs with, and its last patch."""
-_RELEASE: Final = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(\.?(?:dev|rc)\d*)?")
+_RELEASE: Final = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(\.?(?:dev|rc)\d{0,4})?", re.ASCII)
 _LONGEST: Final = 110
 """Characters of a command; a longer one would be cut where it is shown."""
 
