@@ -39,6 +39,23 @@ def asserted(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) 
                     yield {name: given.new_zeros(shape)}
 
 
+def looked_for(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """A list made of a text lacks a token that is looked for: the text with it as its last, else as its first."""
+    frame, line = frames(error)[-1]
+    tree, text = statement(frame, line), inputs.get("input_ids")
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree else []
+    wanted = [_value(frame, one) for call in calls if _is_method(call, "index") for one in call.args[:1]]
+    for token in wanted:
+        if type(token) is int and isinstance(text, torch.Tensor) and text.dim() == 2 and token not in text:
+            row = text[0].tolist()
+            yield _rows("input_ids", text, [*row, token], inputs)
+            yield _rows("input_ids", text, [token, *row], inputs)
+
+
+def _is_method(call: ast.Call, name: str) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr == name
+
+
 def _compared(frame: FrameType, line: int) -> Iterator[tuple[str, int]]:
     """Names that the index of a statement compares for being equal, with what: itself, or where it was given a value.
 
@@ -82,8 +99,13 @@ def _value(frame: FrameType, node: ast.expr) -> Any:
 
 def _with(name: str, given: torch.Tensor, count: int, wanted: int, inputs: Inputs) -> Change:
     """An input with that many places, and all that is as long as it."""
-    length, kept = given.shape[1], [value for value in given[0].tolist() if value != wanted]
-    row = [*kept[:1], *[wanted] * count, *kept[1:]]
+    kept = [value for value in given[0].tolist() if value != wanted]
+    return _rows(name, given, [*kept[:1], *[wanted] * count, *kept[1:]], inputs)
+
+
+def _rows(name: str, given: torch.Tensor, row: list[int], inputs: Inputs) -> Change:
+    """An input with that row, and all that is as long as it."""
+    length = given.shape[1]
     change: Change = {name: torch.tensor([row], dtype=given.dtype)}
     for other, value in inputs.items():
         if other != name and isinstance(value, torch.Tensor) and value.shape == (1, length):
