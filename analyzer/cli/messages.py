@@ -17,6 +17,8 @@ LONGEST: Final = 300
 """Characters of a complaint, unless --debug wants it whole."""
 _HEAD: Final = 140
 _CUT: Final = " ... "
+_FILE: Final = "def inputs(config):"
+"""What a line holds that prints a file to begin with, which would not work without its middle."""
 
 
 @contextmanager
@@ -38,9 +40,12 @@ def say(text: str) -> None:
 
 
 def complain(text: str, whole: bool = False) -> None:
-    """One line on stderr, cut in its middle unless it is wanted whole: what happened and what to do are at its ends."""
+    """One line on stderr: what happened and what to do are at its ends.
+
+    It is cut in its middle unless it is wanted whole, or prints a file.
+    """
     line = logged(f"analyze: {shown(' '.join(text.split()))}")
-    if len(line) > LONGEST and not (whole or _debugging()):
+    if len(line) > LONGEST and not (whole or _FILE in line or _debugging()):
         line = f"{line[:_HEAD]}{_CUT}{line[_HEAD + len(_CUT) - LONGEST :]}"
     _write(f"{line}\n")
 

@@ -14,7 +14,7 @@ from analyzer.inputs.calls.source_reading import handed_on, keys_read
 
 Run = Callable[[nn.Module, dict[str, Any]], Any]
 """How a person runs a model on inputs of their own."""
-_DRIVERS: Final = ("generate", "chat", "predict", "inference", "prepare_inputs_embeds")
+_DRIVERS: Final = ("generate", "chat", "predict", "inference", "prepare_inputs_embeds", "encode_image")
 """Methods that people call of a class without a forward, the likeliest first."""
 _EMBEDDED: Final = "inputs_embeds"
 _DEEPEST: Final = 4
@@ -49,20 +49,30 @@ class Given(dict[str, Any]):
             raise AttributeError(name) from None
 
 
-def call_of(model: nn.Module) -> Call:
-    """What a person would call of a model."""
+def call_of(model: nn.Module, driver: str = "") -> Call:
+    """What a person would call of a model; of a class without a forward this method, or the likeliest one."""
     if type(model).forward is nn.Module.forward and "forward" not in vars(model):
-        return _driven(model)
+        return _driven(model, driver)
     return _unpacked(model, model.forward, _DEEPEST)
 
 
-def _driven(model: nn.Module) -> Call:
-    """Of a class without a forward: the first method of its own that people call instead."""
-    own = [name for name in _DRIVERS if _is_own(model, name)]
-    if not own:
+def drivers(model: nn.Module) -> list[str]:
+    """The methods of its own that people call of a class without a forward; none where there is a forward."""
+    has_forward = type(model).forward is not nn.Module.forward or "forward" in vars(model)
+    return [] if has_forward else [name for name in _DRIVERS if _is_own(model, name)]
+
+
+def driver_of(run: Run | None) -> str:
+    """The method that a run calls; "" where it calls the model."""
+    return str(run.args[0]) if isinstance(run, partial) and run.func is _drive else ""
+
+
+def _driven(model: nn.Module, driver: str) -> Call:
+    name = driver or next(iter(drivers(model)), "")
+    if not name:
         return Call(inspect.Signature())
-    inner = _unpacked(model, getattr(model, own[0]), 0)
-    return Call(inner.signature, inner.doc, partial(_drive, own[0], inner.run), inner.packed, own[0])
+    inner = _unpacked(model, getattr(model, name), 0)
+    return Call(inner.signature, inner.doc, partial(_drive, name, inner.run), inner.packed, name)
 
 
 def _drive(name: str, packing: Run | None, model: nn.Module, inputs: dict[str, Any]) -> Any:
