@@ -14,7 +14,7 @@ from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.inputs import planned, told
 from analyzer.inputs.calls.calling import driver_of, drivers
-from analyzer.inputs.facts import Facts, Feed
+from analyzer.inputs.facts import Facts
 from analyzer.inputs.lessons import changes
 from analyzer.inputs.makers import choose
 from analyzer.inputs.modalities import modality_of

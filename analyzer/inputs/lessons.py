@@ -14,7 +14,7 @@ import torch
 
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.makers import together
-from analyzer.inputs.placing import asserted, looked_for, placed
+from analyzer.inputs.placing import asserted, counted, looked_for, placed
 from analyzer.inputs.sizes import (
     Change,
     Inputs,
@@ -180,6 +180,7 @@ Lesson = Callable[[re.Match[str], BaseException, Facts, Inputs], Iterator[Change
 LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"value tensor of shape \[(?P<features>\d+).*indexing result of shape \[(?P<there>\d+)", placed),
     (r"^AssertionError", asserted),
+    (r"^AssertionError", counted),
     (r"^ValueError: .*not in list", looked_for),
     (r"(?i)tokens?:? (?P<tokens>\d+),? *(?:and )?(?:\w+ )?features:? (?P<features>\d+)", _tokens),
     (r"(?i)tokens? \((?P<tokens>\d+)\) and features \((?P<features>\d+)\)(?:.* token id (?P<id>\d+))?", _tokens),

@@ -6,14 +6,16 @@ import ast
 import re
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from analyzer.capture.refusals.conditions import parsed
 from analyzer.inputs.facts import Facts
-from analyzer.inputs.sizes import Change, Inputs
+from analyzer.inputs.sizes import Change, Inputs, tensors
 from analyzer.running.traceback_frames import frames, statement
+
+_MOST_DIMENSIONS: Final = 8
 
 
 def placed(match: re.Match[str], error: BaseException, _: Facts, inputs: Inputs) -> Iterator[Change]:
@@ -39,17 +41,29 @@ def asserted(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) 
                     yield {name: given.new_zeros(shape)}
 
 
+def counted(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """The source asserts how many dimensions a tensor has: more in front of an input that has as many as that one."""
+    frame, line = frames(error)[-1]
+    tree = statement(frame, line)
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute) and node.left.attr == "ndim":
+            there, wanted = _value(frame, node.left), _value(frame, node.comparators[0])
+            for name, given in tensors(inputs, error):
+                if type(wanted) is int and given.dim() == there and there < wanted <= _MOST_DIMENSIONS:
+                    yield {name: given[(None,) * (wanted - there)]}
+
+
 def looked_for(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
-    """A list made of a text lacks a token that is looked for: the text with it as its last, else as its first."""
+    """A list made of a text lacks tokens that are looked for: the text with them at its end, else at its beginning."""
     frame, line = frames(error)[-1]
     tree, text = statement(frame, line), inputs.get("input_ids")
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree else []
     wanted = [_value(frame, one) for call in calls if _is_method(call, "index") for one in call.args[:1]]
-    for token in wanted:
-        if type(token) is int and isinstance(text, torch.Tensor) and text.dim() == 2 and token not in text:
-            row = text[0].tolist()
-            yield _rows("input_ids", text, [*row, token], inputs)
-            yield _rows("input_ids", text, [token, *row], inputs)
+    if isinstance(text, torch.Tensor) and text.dim() == 2:
+        row = text[0].tolist()
+        lacking = [token for token in dict.fromkeys(wanted) if type(token) is int and token not in row]
+        for made in ([*row, *lacking], [*lacking, *row]) if lacking else ():
+            yield _rows("input_ids", text, made, inputs)
 
 
 def _is_method(call: ast.Call, name: str) -> bool:

@@ -43,8 +43,8 @@ def inputs_of(model: nn.Module, config: object, request: ModelRequest, dtype: st
             )
             notes += [Assumption("the folder's processor", f"not used: {why}")] if why else []
             if request.trust_remote_code and _TOKENIZER not in processed and _takes_tokenizer(model):
-                made, said = of_folder(request.path)
-                processed = {**processed, _TOKENIZER: made}
+                tokenizer, said = of_folder(request.path)
+                processed = {**processed, _TOKENIZER: tokenizer}
                 notes += [Assumption("the folder's tokenizer", said)] if said else []
             return made_up(model, config, plan, dtype, Wishes(tuple(notes), processed, request.text_only))
         except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError, ArithmeticError) as error:

@@ -38,10 +38,23 @@ def of_folder(root: Path) -> tuple[Any, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return tokenizer(root), ""
+            return _tokenizer(root), ""
     except (Exception, SystemExit) as error:  # whatever a stranger's tokenizer raises
         said = f"{type(error).__name__}: {error}".partition("\n")[0]
         return _of_few_words(), f"one of 4 words, as the folder's cannot be made: {said}"
+
+
+def _tokenizer(root: Path) -> Any:
+    """As the folder names it, else as its tokenizer.json alone has it."""
+    import transformers
+
+    try:
+        return tokenizer(root)
+    except (Exception, SystemExit):
+        if not (root / "tokenizer.json").is_file():
+            raise
+        plain: Any = transformers.PreTrainedTokenizerFast
+        return plain.from_pretrained(str(root))
 
 
 def _of_few_words() -> Any:
