@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from analyzer.errors import AnalyzerError, suggest
-from analyzer.inputs.calls.calling import Run
+from analyzer.inputs.calls.calling import Run, drivers
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.labels import make_labels
 from analyzer.inputs.makers import choose
@@ -62,7 +62,10 @@ def made_up(model: nn.Module, config: object, plan: Plan, dtype: str, wishes: Wi
     wishes = wishes or Wishes()
     facts = Facts(model, config, getattr(torch, dtype), wishes.processed, "text" if wishes.text_only else "all")
     opened = set_tokens(facts)
-    values, run = session(facts) or (_invent(facts), facts.call.run)
+    values, run = session(facts) or ({}, None)
+    if not values:
+        facts, values = _made(facts)
+        run = facts.call.run
     notes = [
         *wishes.notes,
         *opened,
@@ -114,6 +117,16 @@ def cast_floats(value: object, dtype: torch.dtype) -> Any:
     return walk.changed(value, torch.Tensor, cast, exact=True)
 
 
+def _made(facts: Facts) -> tuple[Facts, dict[str, Any]]:
+    """Arguments of the first method that people call of which all can be made up, or else of the first."""
+    for name in drivers(facts.model):
+        other = replace(facts, driver=name)
+        values = choose(other)
+        if all(value is not None for value in values.values()):
+            return other, values
+    return facts, _invent(facts)
+
+
 def _invent(facts: Facts) -> dict[str, Any]:
     values = choose(facts)
     if unknown := next((name for name, value in values.items() if value is None), None):
@@ -129,7 +142,9 @@ def _shown(value: object) -> str:
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
     if isinstance(value, dict):
         return ", ".join(f"{key} {_shown(one)}" for key, one in value.items())
-    return "; ".join(map(_shown, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return "; ".join(map(_shown, value))
+    return str(value) if isinstance(value, (str, int, float, tuple)) else type(value).__name__
 
 
 def override(values: dict[str, object], dtypes: dict[str, str]) -> dict[str, Any]:

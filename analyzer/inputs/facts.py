@@ -43,11 +43,13 @@ class Facts:
     processed: Mapping[str, Any] = field(default_factory=dict)
     """What the folder's own processor makes of an image, a sound and a text, as it gives it."""
     feed: Feed = "all"
+    driver: str = ""
+    """The method that is called of a class without a forward, where it is not the first."""
 
     @cached_property
     def call(self) -> Call:
         """What a person would call."""
-        return call_of(self.model)
+        return call_of(self.model, self.driver)
 
     @property
     def signature(self) -> inspect.Signature:

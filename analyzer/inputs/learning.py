@@ -13,6 +13,7 @@ import torch
 from analyzer.capture import Captured, Loaded
 from analyzer.errors import AnalyzerError, Interrupted
 from analyzer.inputs import planned, told
+from analyzer.inputs.calls.calling import driver_of, drivers
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.lessons import changes
 from analyzer.inputs.makers import choose
@@ -102,7 +103,8 @@ def _learned(loaded: Loaded, plan: Plan, runs: _Runs) -> tuple[Loaded, Captured]
     if captured.stop is None or not loaded.invented:
         return loaded, captured
     best = _climb(loaded, captured, plan, runs)
-    for less in (_usual(loaded, plan), _text_alone(loaded)):
+    others = (_other(loaded, plan, name) for name in drivers(loaded.module) if name != driver_of(loaded.run))
+    for less in (_usual(loaded, plan), _text_alone(loaded), *others):
         if best[1].stop is not None and less is not None:
             tried = _climb(less, runs(less), plan, runs)
             best = tried if tried[1].stop is None else best
@@ -177,7 +179,9 @@ def _shape(words: str) -> str:
 
 def _facts(loaded: Loaded) -> Facts:
     config, dtype = getattr(loaded.module, "config", None), getattr(torch, loaded.invented)
-    return Facts(loaded.module, config, dtype, loaded.processed, "text" if loaded.text_only else "all")
+    return Facts(
+        loaded.module, config, dtype, loaded.processed, "text" if loaded.text_only else "all", driver_of(loaded.run)
+    )
 
 
 def _usual(loaded: Loaded, plan: Plan) -> Loaded | None:
@@ -192,6 +196,19 @@ def _usual(loaded: Loaded, plan: Plan) -> Loaded | None:
     if any(value is None for value in values.values()) or _key({**values, **labels}) == _key(loaded.inputs):
         return None
     return _without(loaded, {**values, **labels}, "as what was made up for it does not fit")
+
+
+def _other(loaded: Loaded, plan: Plan, name: str) -> Loaded | None:
+    """The same with another method that people call of the class, where its arguments can be made up."""
+    facts = replace(_facts(loaded), driver=name)
+    try:
+        values = planned(choose(facts), plan)
+    except AnalyzerError:  # a dtype that the plan gives to what this method does not take
+        return None
+    if any(value is None for value in values.values()):
+        return None
+    note = Assumption("what is called", f"{name}, as {driver_of(loaded.run)} does not run to its end on made-up inputs")
+    return replace(loaded, inputs=values, run=facts.call.run, spare=(), assumptions=(*loaded.assumptions, note))
 
 
 def _text_alone(loaded: Loaded) -> Loaded | None:

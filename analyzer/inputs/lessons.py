@@ -14,7 +14,7 @@ import torch
 
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.makers import together
-from analyzer.inputs.placing import asserted, placed
+from analyzer.inputs.placing import asserted, counted, looked_for, placed
 from analyzer.inputs.sizes import (
     Change,
     Inputs,
@@ -22,11 +22,13 @@ from analyzer.inputs.sizes import (
     codebooks,
     fewer,
     larger,
+    listed,
     multiplied,
     rank,
     rows,
     sizes,
     tensors,
+    unasked,
     viewed,
 )
 from analyzer.running.traceback_frames import assigned, frames, givers, guards, read
@@ -178,6 +180,8 @@ Lesson = Callable[[re.Match[str], BaseException, Facts, Inputs], Iterator[Change
 LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"value tensor of shape \[(?P<features>\d+).*indexing result of shape \[(?P<there>\d+)", placed),
     (r"^AssertionError", asserted),
+    (r"^AssertionError", counted),
+    (r"^ValueError: .*not in list", looked_for),
     (r"(?i)tokens?:? (?P<tokens>\d+),? *(?:and )?(?:\w+ )?features:? (?P<features>\d+)", _tokens),
     (r"(?i)tokens? \((?P<tokens>\d+)\) and features \((?P<features>\d+)\)(?:.* token id (?P<id>\d+))?", _tokens),
     (
@@ -186,7 +190,7 @@ LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     ),  # of an age in which one token stood for a whole image
     (r"(?i)specif|provid|missing|requir|must be|can(?:no|')t be|need|expected|should|None", _named),
     (r"NoneType|None", _none),
-    (r"^(?!.*NoneType)(?:Value|Type|Assertion|NotImplemented)Error", _guarded),
+    (r"^(?!.*(?:NoneType|not in list))(?:Value|Type|Assertion|NotImplemented)Error", _guarded),
     (r"(?i)cache|get_seq_length|layer_types|AttributeError|IndexError", _no_cache),
     (r"shape '\[(?P<shape>[-\d, ]+)\]' is invalid for input of size (?P<size>\d+)", fewer),
     (r"(?i)too small|than actual input|less than|smaller than|at least|stride|empty|zero|negative|is invalid", larger),
@@ -195,6 +199,8 @@ LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"(?:multiplied \(\d+x|reduction dim, but got \[\d+, )(?P<got>\d+)\]? (?:and|X) \[?(?P<wanted>\d+)", multiplied),
     (r"expected input with shape \[\*, (?P<width>\d+)\]", rows),
     (r"size of tensor a .* must match the size of tensor b", codebooks),
+    (r"values to unpack|number of dimensions|expected \dD", listed),
+    (r"number of dimensions", unasked),
     (r"values to unpack|same number of dimensions", rank),
     (r"\d+", sizes),
     (r"(?i)dimension|expected \dD|\dD tensor|rank|dim", rank),
@@ -203,6 +209,6 @@ LESSONS: Final[tuple[tuple[str, Lesson], ...]] = (
     (r"(?i)division|by zero", _ones),
     (r"(?i)bool", _booleans),
     (r"(?i)out of range|out of bounds|index \d+", _within),
-    (r"", _computing),
+    (r"^(?!.*not in list)", _computing),
 )
 """Expression for the words of an error -> the lesson that reads it; in the order in which they are tried."""

@@ -22,7 +22,7 @@ _NAMES: Final[tuple[tuple[Modality, re.Pattern[str]], ...]] = (
     ("boxes", re.compile(r"bbox|boxes|input_boxes")),
     (
         "image",
-        re.compile(r"(pixel|image)_(values|inputs?|tensors?|pixel_values)|images?|imgs?|pixels"),
+        re.compile(r"(pixel|image)_(values|inputs?|tensors?|pixel_values)|(batch_)?images?|imgs?|pixels"),
     ),
 )
 _SECOND: Final = 16_000
@@ -89,7 +89,7 @@ def plain(name: str, annotation: object, *, driven: bool) -> Any:
     """
     said = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
     bare = driven and annotation is inspect.Parameter.empty
-    if _PICTURE.search(str(annotation)) or (bare and modality_of(name) == "image"):
+    if _PICTURE.search(str(annotation)) or (bare and modality_of(name) == "image" and not name.startswith("batch_")):
         return _picture()
     if bare and _SPOKEN.fullmatch(name):
         return _PLAIN["str"]

@@ -6,14 +6,16 @@ import ast
 import re
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from analyzer.capture.refusals.conditions import parsed
 from analyzer.inputs.facts import Facts
-from analyzer.inputs.sizes import Change, Inputs
+from analyzer.inputs.sizes import Change, Inputs, tensors
 from analyzer.running.traceback_frames import frames, statement
+
+_MOST_DIMENSIONS: Final = 8
 
 
 def placed(match: re.Match[str], error: BaseException, _: Facts, inputs: Inputs) -> Iterator[Change]:
@@ -37,6 +39,35 @@ def asserted(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) 
                 given = inputs.get(name)
                 if isinstance(given, torch.Tensor) and shape and all(type(size) is int for size in shape):
                     yield {name: given.new_zeros(shape)}
+
+
+def counted(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """The source asserts how many dimensions a tensor has: more in front of an input that has as many as that one."""
+    frame, line = frames(error)[-1]
+    tree = statement(frame, line)
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute) and node.left.attr == "ndim":
+            there, wanted = _value(frame, node.left), _value(frame, node.comparators[0])
+            for name, given in tensors(inputs, error):
+                if type(wanted) is int and given.dim() == there and there < wanted <= _MOST_DIMENSIONS:
+                    yield {name: given[(None,) * (wanted - there)]}
+
+
+def looked_for(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """A list made of a text lacks tokens that are looked for: the text with them at its end, else at its beginning."""
+    frame, line = frames(error)[-1]
+    tree, text = statement(frame, line), inputs.get("input_ids")
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree else []
+    wanted = [_value(frame, one) for call in calls if _is_method(call, "index") for one in call.args[:1]]
+    if isinstance(text, torch.Tensor) and text.dim() == 2:
+        row = text[0].tolist()
+        lacking = [token for token in dict.fromkeys(wanted) if type(token) is int and token not in row]
+        for made in ([*row, *lacking], [*lacking, *row]) if lacking else ():
+            yield _rows("input_ids", text, made, inputs)
+
+
+def _is_method(call: ast.Call, name: str) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr == name
 
 
 def _compared(frame: FrameType, line: int) -> Iterator[tuple[str, int]]:
@@ -82,8 +113,13 @@ def _value(frame: FrameType, node: ast.expr) -> Any:
 
 def _with(name: str, given: torch.Tensor, count: int, wanted: int, inputs: Inputs) -> Change:
     """An input with that many places, and all that is as long as it."""
-    length, kept = given.shape[1], [value for value in given[0].tolist() if value != wanted]
-    row = [*kept[:1], *[wanted] * count, *kept[1:]]
+    kept = [value for value in given[0].tolist() if value != wanted]
+    return _rows(name, given, [*kept[:1], *[wanted] * count, *kept[1:]], inputs)
+
+
+def _rows(name: str, given: torch.Tensor, row: list[int], inputs: Inputs) -> Change:
+    """An input with that row, and all that is as long as it."""
+    length = given.shape[1]
     change: Change = {name: torch.tensor([row], dtype=given.dtype)}
     for other, value in inputs.items():
         if other != name and isinstance(value, torch.Tensor) and value.shape == (1, length):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from analyzer.inputs.facts import Facts
-from analyzer.running.traceback_frames import frames, suspects
+from analyzer.running.traceback_frames import frames, read, suspects
 
 Change = dict[str, Any]
 Inputs = dict[str, Any]
@@ -118,6 +118,27 @@ def rank(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -
             yield {name: torch.stack([value, value], dim=1)}
 
 
+def listed(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
+    """What is in a list has too few or too many dimensions: each a batch of its own, or none."""
+    lists = {name: value for name, value in inputs.items() if isinstance(value, list) and value}
+    for name in suspects(error, list(lists)):
+        held = lists[name]
+        if all(isinstance(one, torch.Tensor) for one in held):
+            yield {name: [one[None] for one in held]}
+            yield from [{name: [one[0] for one in held]}] if all(one.shape[:1] == (1,) for one in held) else []
+
+
+def unasked(_: re.Match[str], error: BaseException, facts: Facts, inputs: Inputs) -> Iterator[Change]:
+    """A line reads what the model made in place of an argument that nobody gave: the same with another rank."""
+    for frame, line in reversed(frames(error)):
+        for name in dict.fromkeys(read(frame, line)):
+            made = frame.f_locals.get(name)
+            is_left = name in facts.names and inputs.get(name) is None and not facts.is_required(name)
+            if is_left and isinstance(made, torch.Tensor) and made.dtype == torch.long and made.dim() > 0:
+                given = torch.arange(made.shape[-1])
+                yield {name: given if made.dim() > 1 else given[None]}
+
+
 def larger(_: re.Match[str], error: BaseException, __: Facts, inputs: Inputs) -> Iterator[Change]:
     """What came in is too small: images twice as large and more, and many times as much of what has a length."""
     for step in range(1, 4):
@@ -160,7 +181,9 @@ def _as_long(name: str, axis: int, size: int, inputs: Inputs) -> Change:
 
 
 def _along(value: torch.Tensor, axes: Sequence[int], size: int) -> list[int]:
-    """Those of some axes, the batch's left out, along which a tensor has a size."""
+    """Those of some axes, the batch's left out, along which a tensor has a size; a row of integers has no batch."""
+    if value.dim() == 1 and not value.is_floating_point():
+        return [0] if value.shape[0] == size and 1 in axes else []
     return [n for n in axes if 0 < n < value.dim() and value.shape[n] == size]
 
 

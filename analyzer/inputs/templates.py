@@ -14,6 +14,9 @@ UNKNOWN: Final = "torch.ones(1, 16, dtype=torch.long)"
 """What stands for an argument of which nothing is known."""
 
 
+_PICTURE: Final = "__import__('PIL.Image').Image.new('RGB', (224, 224))"
+
+
 class _Code(str):
     """Python that stands in a container as it is."""
 
@@ -39,4 +42,6 @@ def _written(value: object) -> _Code:
     if isinstance(value, torch.Tensor):
         made = "zeros" if value.is_floating_point() else "ones"
         return _Code(f"torch.{made}({', '.join(map(str, value.shape))}, dtype={value.dtype})")
-    return _Code(UNKNOWN if value is None else repr(value))
+    if value is None or isinstance(value, (str, int, float)):
+        return _Code(UNKNOWN if value is None else repr(value))
+    return _Code("None" if not hasattr(value, "getpixel") else _PICTURE)

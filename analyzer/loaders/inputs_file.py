@@ -14,13 +14,15 @@ from torch import nn
 from analyzer.capture.patching import patched
 from analyzer.errors import AnalyzerError, suggest
 from analyzer.inputs import DEFAULT_NAME, Inputs, Wishes, given, made_up
-from analyzer.inputs.calls.calling import Run, call_of
+from analyzer.inputs.calls.calling import Run, call_of, drivers
 from analyzer.ir.findings import Assumption
+from analyzer.loaders.inner_models.tokenizers import of_folder
 from analyzer.loaders.remote_code.environment import current
 from analyzer.loaders.remote_code.importing import plain_path, user_code
 from analyzer.loaders.remote_code.processors import processed_by
 from analyzer.loaders.request import ModelRequest
 
+_TOKENIZER: Final = "tokenizer"
 _WANTED: Final = "define inputs(config) returning the keyword arguments of forward as a dict"
 
 
@@ -40,6 +42,10 @@ def inputs_of(model: nn.Module, config: object, request: ModelRequest, dtype: st
                 ({}, "") if request.text_only else processed_by(request.path, trust=request.trust_remote_code)
             )
             notes += [Assumption("the folder's processor", f"not used: {why}")] if why else []
+            if request.trust_remote_code and _TOKENIZER not in processed and _takes_tokenizer(model):
+                tokenizer, said = of_folder(request.path)
+                processed = {**processed, _TOKENIZER: tokenizer}
+                notes += [Assumption("the folder's tokenizer", said)] if said else []
             return made_up(model, config, plan, dtype, Wishes(tuple(notes), processed, request.text_only))
         except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError, ArithmeticError) as error:
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -48,6 +54,12 @@ def inputs_of(model: nn.Module, config: object, request: ModelRequest, dtype: st
     signature, driven = _called(model)
     values, run = read_inputs_file(file, config, signature)
     return given(model, config, plan, dtype, values, run or driven)
+
+
+def _takes_tokenizer(model: nn.Module) -> bool:
+    """Whether what is called of a model, or may be, takes a tokenizer."""
+    calls = (call_of(model, name) for name in drivers(model) or [""])
+    return any(_TOKENIZER in call.signature.parameters for call in calls)
 
 
 def _called(model: nn.Module) -> tuple[inspect.Signature, Run | None]:

@@ -62,6 +62,38 @@ class Calls(nn.Module):
         return self.call(x)
 
 
+class Searches(nn.Module):
+    """Looks for a token in the list that it makes of a text."""
+
+    def forward(self, input_ids: Any) -> Any:
+        return input_ids[:, input_ids[0].tolist().index(9) :].float() + 1
+
+
+class Lists(nn.Module):
+    """Takes apart the shape of each image in a list."""
+
+    def forward(self, images: Any) -> Any:
+        batch, _channels, height, width = images[0].shape
+        return images[0].sum(1).view(batch, height, width) + 1
+
+
+class Counts(nn.Module):
+    """Asserts how many dimensions its input has."""
+
+    def forward(self, images: Any) -> Any:
+        assert images.ndim == 5
+        return images.flatten(0, 1) + 1
+
+
+class Positions(nn.Module):
+    """Makes positions itself, with one dimension more than it can use."""
+
+    def forward(self, input_ids: Any, position_ids: Any = None) -> Any:
+        if position_ids is None:
+            position_ids = torch.arange(input_ids.shape[1])[None]
+        return torch.cat([position_ids[None].float(), input_ids.float()])
+
+
 class Indexes(nn.Module):
     """Looks its input up in a table."""
 

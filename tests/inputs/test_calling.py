@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from analyzer.inputs.calls.calling import call_of
+from analyzer.inputs.calls.calling import call_of, drivers
 from analyzer.inputs.facts import Facts
 from analyzer.inputs.makers import choose
 from tests.inputs.own import Config
@@ -161,3 +161,16 @@ def test_a_forward_that_says_its_arguments_is_called_as_ever() -> None:
 
 def test_a_tensor_is_no_dict() -> None:
     assert list(call_of(Layers(nn.ReLU())).signature.parameters) == ["x"]
+
+
+def test_a_shell_is_called_by_the_forward_of_its_one_part() -> None:
+    class Shell(nn.Module):
+        def __init__(self, parts: int) -> None:
+            super().__init__()
+            self.inner, self.other = nn.Linear(8, 8), nn.Linear(8, 8) if parts > 1 else nn.Identity()
+
+    shell, given = Shell(1), torch.ones(1, 8)
+    call = call_of(shell)
+    assert call.run is not None
+    assert torch.equal(call.run(shell, {"input": given}), shell.inner(given))
+    assert not drivers(Shell(2))

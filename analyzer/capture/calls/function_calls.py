@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from analyzer import oracle
 from analyzer.capture.assumed_values import Inventions
 from analyzer.capture.calls import composite_calls, higher_order, jagged_attention
+from analyzer.capture.calls.device_demands import is_demanded
 from analyzer.capture.calls.dtype_reads import Following
 from analyzer.capture.emulation.cuda import stay
 from analyzer.capture.refusals import replay
@@ -41,6 +42,8 @@ class Calls(TorchFunctionMode):
         name = getattr(func, "__name__", "") or str(func)
         name = name.partition(".")[0]  # of an overload, as exported programs call them
         if name in _QUIET:
+            if is_demanded(func, self._tracer.kernels.device, sys._getframe(1)):
+                return True
             return self._attribute(func, args, kwargs)
         host = _HOST.get(name)
         if host is not None and args and type(args[0]) is Abstract:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final
 
 from torch import nn
@@ -14,8 +15,9 @@ from analyzer.inputs.calls.source_reading import handed_on, keys_read
 
 Run = Callable[[nn.Module, dict[str, Any]], Any]
 """How a person runs a model on inputs of their own."""
-_DRIVERS: Final = ("generate", "chat", "predict", "inference", "prepare_inputs_embeds")
+_DRIVERS: Final = ("generate", "chat", "predict", "inference", "prepare_inputs_embeds", "encode_image")
 """Methods that people call of a class without a forward, the likeliest first."""
+_FORWARD: Final = ".forward"
 _EMBEDDED: Final = "inputs_embeds"
 _DEEPEST: Final = 4
 """How many times a forward is followed that hands all on."""
@@ -49,25 +51,44 @@ class Given(dict[str, Any]):
             raise AttributeError(name) from None
 
 
-def call_of(model: nn.Module) -> Call:
-    """What a person would call of a model."""
-    if type(model).forward is nn.Module.forward and "forward" not in vars(model):
-        return _driven(model)
+def call_of(model: nn.Module, driver: str = "") -> Call:
+    """What a person would call of a model; of a class without a forward this method, or the likeliest one."""
+    if not _has_forward(model):
+        return _driven(model, driver)
     return _unpacked(model, model.forward, _DEEPEST)
 
 
-def _driven(model: nn.Module) -> Call:
-    """Of a class without a forward: the first method of its own that people call instead."""
-    own = [name for name in _DRIVERS if _is_own(model, name)]
-    if not own:
+def drivers(model: nn.Module) -> list[str]:
+    """The methods of its own that people call of a class without a forward; none where there is a forward."""
+    return [] if _has_forward(model) else [*(name for name in _DRIVERS if _is_own(model, name)), *_inside(model)]
+
+
+def _inside(model: nn.Module) -> list[str]:
+    """The forward of the one part of a model that has all of its parameters."""
+    parts = [(name, part) for name, part in model.named_children() if next(part.parameters(), None) is not None]
+    return [f"{name}{_FORWARD}" for name, part in parts if len(parts) == 1 and _has_forward(part)]
+
+
+def _has_forward(model: nn.Module) -> bool:
+    return type(model).forward is not nn.Module.forward or "forward" in vars(model)
+
+
+def driver_of(run: Run | None) -> str:
+    """The method that a run calls; "" where it calls the model."""
+    return str(run.args[0]) if isinstance(run, partial) and run.func is _drive else ""
+
+
+def _driven(model: nn.Module, driver: str) -> Call:
+    name = driver or next(iter(drivers(model)), "")
+    if not name:
         return Call(inspect.Signature())
-    inner = _unpacked(model, getattr(model, own[0]), 0)
-    return Call(inner.signature, inner.doc, partial(_drive, own[0], inner.run), inner.packed, own[0])
+    inner = _unpacked(model.get_submodule(name.rpartition(".")[0]), attrgetter(name)(model), 0)
+    return Call(inner.signature, inner.doc, partial(_drive, name, inner.run), inner.packed, name)
 
 
 def _drive(name: str, packing: Run | None, model: nn.Module, inputs: dict[str, Any]) -> Any:
     """Call a method; embeddings that it makes go to the part that reads them."""
-    method = getattr(model, name)
+    method = model.get_submodule(name.removesuffix(_FORWARD)) if name.endswith(_FORWARD) else getattr(model, name)
     result = packing(method, inputs) if packing else method(**inputs)
     if name.endswith(_EMBEDDED):
         reader = next((part for part in model.children() if _EMBEDDED in _parameters(part.forward)), None)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from pathlib import Path
 from typing import Any, Final
 
 from analyzer.capture.patching import patched
 from analyzer.foreign.hub_cache import read_id
 from analyzer.loaders.remote_code.environment import Environment
 from analyzer.loaders.remote_code.hub_requests import is_missing
+from analyzer.loaders.remote_code.processors import tokenizer
 
 _WORDS: Final = {"[UNK]": 0, "[PAD]": 1, "[BOS]": 2, "[EOS]": 3}
 _WHY: Final = "A tokenizer that a constructor loads by name and that is not there has no say in dtypes."
@@ -30,6 +33,38 @@ def answer_tokenizers(place: Environment) -> None:
     place.stack.enter_context(patched(tokenizers, "Tokenizer", _Tokenizer(place, tokenizers.Tokenizer), why=_WHY))
 
 
+def of_folder(root: Path) -> tuple[Any, str]:
+    """The folder's tokenizer, or one of a few words; and what to say of it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _tokenizer(root), ""
+    except (Exception, SystemExit) as error:  # whatever a stranger's tokenizer raises
+        said = f"{type(error).__name__}: {error}".partition("\n")[0]
+        return _of_few_words(), f"one of 4 words, as the folder's cannot be made: {said}"
+
+
+def _tokenizer(root: Path) -> Any:
+    """As the folder names it, else as its tokenizer.json alone has it."""
+    import transformers
+
+    try:
+        return tokenizer(root)
+    except (Exception, SystemExit):
+        if not (root / "tokenizer.json").is_file():
+            raise
+        plain: Any = transformers.PreTrainedTokenizerFast
+        return plain.from_pretrained(str(root))
+
+
+def _of_few_words() -> Any:
+    import transformers
+
+    unknown, pad, begin, end = _WORDS
+    made: Any = transformers.PreTrainedTokenizerFast
+    return made(tokenizer_object=_small(), unk_token=unknown, pad_token=pad, bos_token=begin, eos_token=end)
+
+
 class _Loading:
     """Stands for a `from_pretrained` of transformers' tokenizers."""
 
@@ -43,11 +78,7 @@ class _Loading:
         except Exception as error:
             if not _stands_in(self._place, name, error):
                 raise
-        import transformers
-
-        unknown, pad, begin, end = _WORDS
-        made: Any = transformers.PreTrainedTokenizerFast
-        return made(tokenizer_object=_small(), unk_token=unknown, pad_token=pad, bos_token=begin, eos_token=end)
+        return _of_few_words()
 
 
 class _Tokenizer:

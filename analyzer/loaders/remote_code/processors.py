@@ -110,7 +110,7 @@ def _whole(root: Path, entries: Mapping[str, Any], settings: Mapping[str, Any]) 
     parts = {name: _made_part(root, name, entries, settings) for name in _PARTS if name in takes}
     given = {name: settings[name] for name in takes if name in settings and name not in parts}
     if "tokenizer" in takes:
-        given["tokenizer"] = _tokenizer(root)
+        given["tokenizer"] = tokenizer(root)
     processor = cls(**{name: part for name, part in parts.items() if part is not None}, **given)
     last: Exception | None = None
     for prompt in prompts(processor, cls):
@@ -154,7 +154,8 @@ def _of_transformers(settings: Mapping[str, Any]) -> Any:
     return None
 
 
-def _tokenizer(root: Path) -> Any:
+def tokenizer(root: Path) -> Any:
+    """The folder's tokenizer, of its own class where it names one. Raises what that raises."""
     from transformers import AutoTokenizer
 
     said = read_settings(root / "tokenizer_config.json").get("auto_map")
