@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import signal
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,7 +36,7 @@ from analyzer.propagate import propagate
 from tests.coverage.__main__ import warm_up
 from tests.coverage.remote.__main__ import read
 from tests.coverage.remote.confirmed import KEPT, confirmed
-from tests.coverage.remote.mirrors import codes, lay_out
+from tests.coverage.remote.mirrors import codes, lay_beside, lay_out
 from tests.coverage.remote.small import sizes
 from tests.coverage.remote.tracing import AT_ONCE, HINTED, Row
 from tests.coverage.running import forked, limit_memory
@@ -47,6 +48,9 @@ MOST: Final = 800_000_000
 """Parameters; a larger model is not run."""
 FROM_PRETRAINED: Final = PreTrainedModel.from_pretrained.__func__
 """The real one: while a model's code is there, another one answers for models that it names."""
+LONGEST: Final = 120
+"""Seconds of the clock for one code."""
+NOT_ENDED: Final = f"the real run did not end within {LONGEST} s and the limit of memory"
 SAME: Final = "raises the same at the same line"
 
 
@@ -89,11 +93,13 @@ def main() -> None:
         if code.title in known and not given.again:
             continue
         with tempfile.TemporaryDirectory() as place:
-            if lay_out(code, given.mirrors, Path(place)) is None:
-                said, *_ = forked(partial(_said, row, Path(place)))  # a real model may take long, or end the process
+            folder = Path(place, code.name)
+            if lay_out(code, given.mirrors, folder) is None:
+                lay_beside(code, given.mirrors, folder)
+                said, *_ = forked(partial(_said, row, folder))  # a real model may take long, or end the process
             else:
                 said = ""
-        told = json.loads(said) if said else dict.fromkeys(asked_of(row), "the real run did not end")
+        told = json.loads(said) if said else dict.fromkeys(asked_of(row), NOT_ENDED)
         for finding, words in told.items():
             print(f"{code.title} {finding}: {words}", flush=True)
             with KEPT.open("a", encoding="utf-8") as file:
@@ -106,6 +112,7 @@ def asked_of(row: Row) -> list[str]:
 
 
 def _said(row: Row, folder: Path) -> str:
+    signal.alarm(LONGEST)
     limit_memory()
     try:
         return json.dumps(confirm(row, folder))
