@@ -32,7 +32,7 @@ class Code:
     folder: Place
     config: Place | None
     beside: tuple[tuple[str, Place], ...] = ()
-    """For each model that its code loads by name: the name of its folder, and the config of it or of one built alike."""
+    """For each model that its code loads by name: its folder, and the config of it or of one built alike."""
 
     @property
     def title(self) -> str:
