@@ -14,7 +14,6 @@ import re
 import signal
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -129,18 +128,23 @@ def confirm(row: Row, folder: Path) -> dict[str, str]:
     wanted = {_key(text) for text in asked_of(row) if text}
     with environment("cpu", stubs, trust=True):
         best: Small | None = None
+        why = ""
         for settings in sizes(json.loads((folder / "config.json").read_text())):
             (folder / "config.json").write_text(json.dumps(settings))
-            with suppress(AnalyzerError):
+            try:
                 small = _reported(folder, plan)
-                if small.captured.stop is not None:
-                    continue
-                if best is None or len(small.found & wanted) > len(best.found & wanted):
-                    best, kept = small, settings
-                if wanted <= small.found:
-                    break
+            except AnalyzerError as error:
+                why = str(error)
+                continue
+            if small.captured.stop is not None:
+                why = small.captured.stop.words
+                continue
+            if best is None or len(small.found & wanted) > len(best.found & wanted):
+                best, kept = small, settings
+            if wanted <= small.found:
+                break
         if best is None:
-            return dict.fromkeys(asked_of(row), "no small model of it is traced")
+            return dict.fromkeys(asked_of(row), f"no small model of it is traced: {why}"[:200])
         (folder / "config.json").write_text(json.dumps(kept))
         return _compared(row, folder, plan, best)
 
