@@ -249,7 +249,8 @@ def _real(make: Callable[[Any, Any, Path], nn.Module], loaded: Loaded, folder: P
     if size > MOST:
         raise ValueError(f"{size / 1e9:.1f} G parameters")
     torch.manual_seed(0)
-    model = make(type(loaded.module), loaded.module.config, folder).eval()
+    config = type(loaded.module.config).from_pretrained(folder)  # a model takes things out of the config it is built of
+    model = make(type(loaded.module), config, folder).eval()
     return model if loaded.run is None else Driven(model, loaded.run)
 
 
