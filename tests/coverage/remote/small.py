@@ -10,7 +10,7 @@ _LAYERS: Final = re.compile(r"(^|_)(num_|n_|encoder_|decoder_)*(hidden_)?(layers
 _EXPERTS: Final = re.compile(r"^(n_routed_experts|num_(local_)?experts|moe_num_experts)$")
 _WIDTHS: Final = re.compile(
     r"^(hidden_size|n_embd|d_model|embed_dim|intermediate_size|ffn_hidden_size|n_inner|d_ff|mlp_hidden_size|width"
-    r"|moe_intermediate_size|num_attention_heads|num_key_value_heads|n_heads?|num_heads|heads|n_head_kv)$"
+    r"|moe_intermediate_size|num_attention_heads|num_key_value_heads|n_heads?|n_kv_heads|num_heads|heads|n_head_kv)$"
 )
 _KEYS: Final = ("patterns", "pattern")
 LAYERS: Final = 2
