@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from io import BytesIO
 from itertools import islice
-from typing import Final
+from typing import BinaryIO, Final
 
 from analyzer.escaping import as_json
 from analyzer.report import Report
@@ -18,13 +18,18 @@ _AT_ONCE: Final = 1000
 def render(report: Report) -> bytes:
     """The report in its JSON form, one line per key at the top, keys in the documented order."""
     made = BytesIO()
-    made.write(b"{")
-    for number, (key, value) in enumerate(plain_report(report, Rows.later).items()):
-        made.write(f"{',' if number else ''}\n {as_json(key)}: ".encode())
-        for text in _texts(value):
-            made.write(text.encode())
-    made.write(b"\n}\n")
+    write(report, made)
     return made.getvalue()
+
+
+def write(report: Report, file: BinaryIO) -> None:
+    """Write what `render` gives as it is made: of a large model it is two hundred megabytes."""
+    file.write(b"{")
+    for number, (key, value) in enumerate(plain_report(report, Rows.later).items()):
+        file.write(f"{',' if number else ''}\n {as_json(key)}: ".encode())
+        for text in _texts(value):
+            file.write(text.encode())
+    file.write(b"\n}\n")
 
 
 def _texts(value: object) -> Iterator[str]:

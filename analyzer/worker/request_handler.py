@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from analyzer import plans
 from analyzer.errors import AnalyzerError
@@ -20,6 +21,9 @@ from analyzer.worker.retyped import retyped
 if TYPE_CHECKING:
     from analyzer.loaders.request import ModelRequest
     from analyzer.report import Report
+
+Write: TypeAlias = Callable[[BinaryIO], None]
+"""Writes an answer into its file, where it is too long to be made at once."""
 
 
 class RequestHandler:
@@ -36,7 +40,7 @@ class RequestHandler:
 
         Raises AnalyzerError for what a person can act on, Interrupted where it was told to stop and has nothing.
         """
-        actions: dict[str, Callable[[Request], bytes]] = {
+        actions: dict[str, Callable[[Request], bytes | Write]] = {
             "trace": self._trace,
             "fix": self._fix,
             "edits": self._edits,
@@ -44,17 +48,17 @@ class RequestHandler:
         }
         return self._put(actions[message["action"]](message))
 
-    def _trace(self, message: Request) -> bytes:
+    def _trace(self, message: Request) -> Write:
         request = TraceRequest.from_json(message["request"])
         request, made = _changed(request, _plans(request))
         self._tell("importing torch")
         with importing():
             from analyzer.actions.trace import run_stages
-            from analyzer.render.json import render
+            from analyzer.render.json import write
 
         report = run_stages(self._load(request), made, finished=self._partial)
         self._last = request, report
-        return render(report)
+        return partial(write, report)
 
     def _fix(self, message: Request) -> bytes:
         request = TraceRequest.from_json(message["request"])
@@ -107,14 +111,18 @@ class RequestHandler:
 
     def _partial(self, report: Report) -> None:
         """Keep what the first stages of several gave, in case that the rest does not come to its end."""
-        from analyzer.render.json import render
+        from analyzer.render.json import write
 
-        self._emit("partial", file=self._put(render(report)))
+        self._emit("partial", file=self._put(partial(write, report)))
 
-    def _put(self, data: bytes) -> str:
+    def _put(self, data: bytes | Write) -> str:
         self._answers += 1
         name = f"answer-{self._answers}"
-        (self._scratch / name).write_bytes(data)
+        with (self._scratch / name).open("wb") as file:
+            if isinstance(data, bytes):
+                file.write(data)
+            else:
+                data(file)
         return name
 
 

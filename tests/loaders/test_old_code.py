@@ -138,6 +138,27 @@ def test_without_post_init(tmp_path: Path) -> None:
     assert not Code(init="self.post_init = lambda: None").trace(tmp_path).coverage.incomplete
 
 
+@five
+@pytest.mark.parametrize(
+    ("init", "raises"),
+    [("self.post_init = lambda: None", True), ("self.tie_weights()", False), ("pass", False)],
+)
+def test_what_is_not_loaded_without_post_init_is_said(init: str, raises: bool, tmp_path: Path) -> None:
+    code = Code(init=init)
+    said = [what for what in assumed(code.trace(tmp_path)) if "never calls post_init" in what]
+    folder = tmp_path / "own-model-v2.5"
+    own = transformers.AutoModel.from_config(
+        transformers.AutoConfig.from_pretrained(folder, trust_remote_code=True), trust_remote_code=True
+    )
+    torch.save(own.state_dict(), folder / "pytorch_model.bin")
+    try:
+        transformers.AutoModel.from_pretrained(folder, trust_remote_code=True)
+        really = False
+    except AttributeError as error:
+        really = "all_tied_weights_keys" in str(error)
+    assert (really, bool(said)) == (raises, raises)
+
+
 def test_files_in_folders_and_files_that_import_each_other(tmp_path: Path) -> None:
     files = {
         "sub/__init__.py": "",

@@ -15,10 +15,11 @@ import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from tests.coverage.remote import page
-from tests.coverage.remote.mirrors import Code, codes, lay_out
+from tests.coverage.remote.mirrors import Code, codes, lay_beside, lay_out
 from tests.coverage.remote.tracing import MISSING, Row, trace
 
 
@@ -66,7 +67,9 @@ def _traced(code: Code, mirrors: Path, cores: queue.Queue[int]) -> Row:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place, code.name)
             lacking = lay_out(code, mirrors, folder)
-            return Row(code.title, MISSING, why=lacking) if lacking else trace(code.title, folder, core)
+            if lacking:
+                return Row(code.title, MISSING, why=lacking)
+            return trace(code.title, folder, core, partial(lay_beside, code, mirrors, folder))
     finally:
         cores.put(core)
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import signal
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -35,7 +35,7 @@ from analyzer.propagate import propagate
 from tests.coverage.__main__ import warm_up
 from tests.coverage.remote.__main__ import read
 from tests.coverage.remote.confirmed import KEPT, confirmed
-from tests.coverage.remote.mirrors import codes, lay_out
+from tests.coverage.remote.mirrors import codes, lay_beside, lay_out
 from tests.coverage.remote.small import sizes
 from tests.coverage.remote.tracing import AT_ONCE, HINTED, Row
 from tests.coverage.running import forked, limit_memory
@@ -47,6 +47,9 @@ MOST: Final = 800_000_000
 """Parameters; a larger model is not run."""
 FROM_PRETRAINED: Final = PreTrainedModel.from_pretrained.__func__
 """The real one: while a model's code is there, another one answers for models that it names."""
+LONGEST: Final = 120
+"""Seconds of the clock for one code."""
+NOT_ENDED: Final = f"the real run did not end within {LONGEST} s and the limit of memory"
 SAME: Final = "raises the same at the same line"
 
 
@@ -89,11 +92,13 @@ def main() -> None:
         if code.title in known and not given.again:
             continue
         with tempfile.TemporaryDirectory() as place:
-            if lay_out(code, given.mirrors, Path(place)) is None:
-                said, *_ = forked(partial(_said, row, Path(place)))  # a real model may take long, or end the process
+            folder = Path(place, code.name)
+            if lay_out(code, given.mirrors, folder) is None:
+                lay_beside(code, given.mirrors, folder)
+                said, *_ = forked(partial(_said, row, folder))  # a real model may take long, or end the process
             else:
                 said = ""
-        told = json.loads(said) if said else dict.fromkeys(asked_of(row), "the real run did not end")
+        told = json.loads(said) if said else dict.fromkeys(asked_of(row), NOT_ENDED)
         for finding, words in told.items():
             print(f"{code.title} {finding}: {words}", flush=True)
             with KEPT.open("a", encoding="utf-8") as file:
@@ -106,6 +111,7 @@ def asked_of(row: Row) -> list[str]:
 
 
 def _said(row: Row, folder: Path) -> str:
+    signal.alarm(LONGEST)
     limit_memory()
     try:
         return json.dumps(confirm(row, folder))
@@ -122,18 +128,23 @@ def confirm(row: Row, folder: Path) -> dict[str, str]:
     wanted = {_key(text) for text in asked_of(row) if text}
     with environment("cpu", stubs, trust=True):
         best: Small | None = None
+        why = ""
         for settings in sizes(json.loads((folder / "config.json").read_text())):
             (folder / "config.json").write_text(json.dumps(settings))
-            with suppress(AnalyzerError):
+            try:
                 small = _reported(folder, plan)
-                if small.captured.stop is not None:
-                    continue
-                if best is None or len(small.found & wanted) > len(best.found & wanted):
-                    best, kept = small, settings
-                if wanted <= small.found:
-                    break
+            except AnalyzerError as error:
+                why = str(error)
+                continue
+            if small.captured.stop is not None:
+                why = small.captured.stop.words
+                continue
+            if best is None or len(small.found & wanted) > len(best.found & wanted):
+                best, kept = small, settings
+            if wanted <= small.found:
+                break
         if best is None:
-            return dict.fromkeys(asked_of(row), "no small model of it is traced")
+            return dict.fromkeys(asked_of(row), f"no small model of it is traced: {why}"[:200])
         (folder / "config.json").write_text(json.dumps(kept))
         return _compared(row, folder, plan, best)
 
@@ -238,7 +249,8 @@ def _real(make: Callable[[Any, Any, Path], nn.Module], loaded: Loaded, folder: P
     if size > MOST:
         raise ValueError(f"{size / 1e9:.1f} G parameters")
     torch.manual_seed(0)
-    model = make(type(loaded.module), loaded.module.config, folder).eval()
+    config = type(loaded.module.config).from_pretrained(folder)  # a model takes things out of the config it is built of
+    model = make(type(loaded.module), config, folder).eval()
     return model if loaded.run is None else Driven(model, loaded.run)
 
 

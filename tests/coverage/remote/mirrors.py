@@ -25,12 +25,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One remote code: the folder that contains it, and where its config.json comes from when the folder has none."""
+    """A remote code: the folder that contains it, and where its config.json comes from when the folder has none."""
 
     family: str
     name: str
     folder: Place
     config: Place | None
+    beside: tuple[tuple[str, Place], ...] = ()
+    """For each model that its code loads by name: its folder, and the config of it or of one built alike."""
 
     @property
     def title(self) -> str:
@@ -45,12 +47,15 @@ def codes(table: Path = CODES) -> list[Code]:
 
 def _code(row: dict[str, str]) -> Code:
     config = Place(*row["config"].split(":", 2)) if row["config"] else None
-    return Code(row["family"], row["name"], Place(row["repository"], row["revision"], row["folder"]), config)
+    folder = Place(row["repository"], row["revision"], row["folder"])
+    named = [one.split("=", 1) for one in row["beside"].split()]
+    beside = tuple((name, Place(*where.split(":", 2))) for name, where in named)
+    return Code(row["family"], row["name"], folder, config, beside)
 
 
 def lay_out(code: Code, mirrors: Path, into: Path) -> str | None:
     """The folder of a code, written to `into`; what is missing, in words, when it cannot be."""
-    places = [code.folder, *([code.config] if code.config else [])]
+    places = [code.folder, *([code.config] if code.config else []), *(place for _, place in code.beside)]
     for place in places:
         git = mirror(mirrors, place.repository)
         if git is None:
@@ -62,11 +67,15 @@ def lay_out(code: Code, mirrors: Path, into: Path) -> str | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
     if code.config:
-        git = mirror(mirrors, code.config.repository)
-        assert git is not None
-        data = _git(git, "show", f"{code.config.revision}:{code.config.path}")
-        (into / "config.json").write_bytes(data)
+        (into / "config.json").write_bytes(_file(mirrors, code.config))
     return None if (into / "config.json").is_file() else f"no config.json in {code.folder.repository}"
+
+
+def lay_beside(code: Code, mirrors: Path, folder: Path) -> None:
+    """Write the configs of the models that the code of this folder loads by name, as folders beside it."""
+    for name, place in code.beside:
+        (folder.parent / name).mkdir(exist_ok=True)
+        (folder.parent / name / "config.json").write_bytes(_file(mirrors, place))
 
 
 def mirror(mirrors: Path, repository: str) -> Path | None:
@@ -89,6 +98,12 @@ def _files(mirrors: Path, folder: Place) -> list[tuple[str, bytes]]:
         if small and PurePosixPath(name).suffix in KEPT:
             found.append((name, _git(git, "cat-file", "blob", blob)))
     return found
+
+
+def _file(mirrors: Path, place: Place) -> bytes:
+    git = mirror(mirrors, place.repository)
+    assert git is not None
+    return _git(git, "show", f"{place.revision}:{place.path}")
 
 
 def _git(git: Path, *words: str) -> bytes:

@@ -8,7 +8,7 @@ from tests.coverage.page import cell, table
 from tests.coverage.page import write as write_part
 from tests.coverage.remote.confirmed import confirmed
 from tests.coverage.remote.mirrors import Code, Place
-from tests.coverage.remote.tracing import AT_ONCE, HINTED, MISSING, STOPPED, Row
+from tests.coverage.remote.tracing import AT_ONCE, BESIDE, HINTED, MISSING, STOPPED, Row
 
 
 def write(codes: Sequence[Code], rows: Mapping[str, Row]) -> None:
@@ -42,7 +42,9 @@ def body(codes: Sequence[Code], rows: Mapping[str, Row], real: Mapping[str, str]
 
 
 def _line(code: Code, row: Row, real: str) -> list[object]:
-    hint = f"`{row.hint}`" if row.hint else ""
+    hint = row.hint if row.hint.startswith(BESIDE) else f"`{row.hint}`" if row.hint else ""
+    if row.hint.startswith(BESIDE):
+        hint += "".join(f" (config.json of {_from(place)})" for _, place in code.beside)
     config = _from(code.config) if code.config else ""
     found = len(row.errors), len(row.warnings)
     return [code.family, code.name, row.model, row.outcome, hint, row.ops, *found, cell(real), row.seconds, row.mib,

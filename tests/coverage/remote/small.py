@@ -10,7 +10,7 @@ _LAYERS: Final = re.compile(r"(^|_)(num_|n_|encoder_|decoder_)*(hidden_)?(layers
 _EXPERTS: Final = re.compile(r"^(n_routed_experts|num_(local_)?experts|moe_num_experts)$")
 _WIDTHS: Final = re.compile(
     r"^(hidden_size|n_embd|d_model|embed_dim|intermediate_size|ffn_hidden_size|n_inner|d_ff|mlp_hidden_size|width"
-    r"|moe_intermediate_size|num_attention_heads|num_key_value_heads|n_heads?|num_heads|heads|n_head_kv)$"
+    r"|moe_intermediate_size|num_attention_heads|num_key_value_heads|n_heads?|n_kv_heads|num_heads|heads|n_head_kv)$"
 )
 _KEYS: Final = ("patterns", "pattern")
 LAYERS: Final = 2
@@ -31,6 +31,8 @@ def shrunk(value: Any, by: int) -> Any:
     {'num_hidden_layers': 2, 'hidden_size': 1024, 'num_attention_heads': 8, 'head_dim': 128}
     >>> shrunk({"text_config": {"n_layer": 40, "n_head_kv": 1, "layer_types": ["a", "b", "c"]}}, 4)
     {'text_config': {'n_layer': 2, 'n_head_kv': 1, 'layer_types': ['a', 'b']}}
+    >>> shrunk({"_attn_implementation": "flash_attention_2"}, 4)  # which needs a GPU
+    {'_attn_implementation': 'eager'}
     """
     if not isinstance(value, dict):
         return value
@@ -40,6 +42,8 @@ def shrunk(value: Any, by: int) -> Any:
 def _value(key: str, value: Any, by: int) -> Any:
     if isinstance(value, list) and key == "layer_types":
         return value[:LAYERS]
+    if value == "flash_attention_2":
+        return "eager"
     if type(value) is not int:
         return shrunk(value, by)
     if _LAYERS.search(key) or key == "n_layer":

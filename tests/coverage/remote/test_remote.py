@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.coverage.remote import page
 from tests.coverage.remote.confirming import SAME, _said
-from tests.coverage.remote.mirrors import Code, Place, codes, lay_out
-from tests.coverage.remote.tracing import AT_ONCE, HINTED, STOPPED, Row, trace
+from tests.coverage.remote.mirrors import Code, Place, codes, lay_beside, lay_out
+from tests.coverage.remote.tracing import AT_ONCE, BESIDE, HINTED, STOPPED, Row, trace
 
 CONFIG = {
     "model_type": "own", "architectures": ["Own"], "dtype": "bfloat16", "num_hidden_layers": 3, "vocab_size": 32,
@@ -78,6 +79,18 @@ def test_a_folder_is_laid_out_with_its_code_and_a_config_from_elsewhere(tmp_path
     assert lay_out(one, tmp_path, tmp_path / "out") is None
     laid = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert laid == {"m.py", "deep/n.py", "config.json"}
+
+
+def test_a_model_that_the_code_names_is_put_beside_once_the_words_say_so(own: Path, tmp_path: Path) -> None:
+    _changed(own, "self.post_init()", "AutoModel.from_pretrained('some/named'); self.post_init()")
+    _changed(own, "import PretrainedConfig", "import AutoModel, PretrainedConfig")
+    small = {"model_type": "bert", "architectures": ["BertModel"], "num_hidden_layers": 1}
+    commit = _mirror(tmp_path / "git", "b/alike", {"c/bert.json": json.dumps(small)})
+    code = Code("f", "own", Place("", "", ""), None, (("named", Place("b/alike", commit, "c/bert.json")),))
+    assert trace("own", own, CORE).outcome == STOPPED
+    row = trace("own", own, CORE, partial(lay_beside, code, tmp_path / "git", own))
+    assert (row.outcome, row.hint) == (HINTED, f"{BESIDE} named") and "some/named" in row.why
+    assert "(config.json of b/alike@" in page.body([code], {code.title: row}, {})
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:

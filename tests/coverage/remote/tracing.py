@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,9 @@ AT_ONCE, HINTED, STOPPED, MISSING = "at once", "with one hint", "stopped", "not 
 LONGEST: Final = 400
 """Seconds of the clock; the command ends itself after 300."""
 _FLAG: Final = r"--(?:stub|with|only|max-memory|deadline|input-dtype|python)[ =](?:'[^'\n]+'|[\w.,:=*<>/~+-]*[\w*])"
+BESIDE: Final = "a folder beside:"
+"""Said as the hint where a config was put beside the folder."""
+_BESIDE: Final = re.compile(r"put its folder beside the model, as ([\w.-]+)")
 _PLACEHOLDER: Final = re.compile(r"\.\.\.$|^[A-Z]+$")
 _FLAGS: Final = re.compile(rf"{_FLAG}(?: {_FLAG})*")
 _TEMPLATE: Final = re.compile(r'write a file (\S+): "import torch", then "(.+?)", and pass it with --inputs')
@@ -60,12 +64,22 @@ class Said:
         return bool(self.report.get("complete"))
 
 
-def trace(name: str, folder: Path, core: int) -> Row:
-    """Trace it on one core: with no hint, else with the first of those that it gets which lets it run to its end."""
+def trace(name: str, folder: Path, core: int, lay_beside: Callable[[], None] = lambda: None) -> Row:
+    """Trace it on one core: with no hint, else with the first of those that it gets which lets it run to its end.
+
+    Where its words say to put a model's folder beside it, what `lay_beside` writes there is the one hint.
+    """
     said = command(folder, (), core)
     if said.complete:
         return _row(name, AT_ONCE, "", "", said)
     told = said.words
+    if beside := _BESIDE.search(told):
+        lay_beside()
+        if (folder.parent / beside[1]).is_dir():
+            said = command(folder, (), core)
+            if said.complete:
+                return _row(name, HINTED, f"{BESIDE} {beside[1]}", told, said)
+            return _row(name, STOPPED, "", f"{told} THEN {BESIDE} {beside[1]}: {said.words}", said)
     with tempfile.TemporaryDirectory() as place:
         for words in hints(said.words, Path(place)):
             hint = " ".join(words).replace(place, ".")

@@ -195,6 +195,12 @@ def _tie_weights(original: Any, lender: Lender) -> object:
 
     def tie_weights(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
+        is_built = sys._getframe(1).f_code.co_name != "__init__"  # a constructor may tie before it calls post_init
+        if is_built and lender.owns(type(self)) and not hasattr(self, "all_tied_weights_keys"):
+            lender.note(
+                f"{type(self).__name__} never calls post_init, without which the installed from_pretrained raises",
+                "loaded, as before 5",
+            )
         giving = next((c for c in type(self).__mro__ if "get_output_embeddings" in vars(c)), None)
         is_listed = isinstance(self._tied_weights_keys, (list, tuple, set))
         is_given = giving is not None and lender.owns(giving)
