@@ -10,6 +10,7 @@ from analyzer.worker.protocol import TraceRequest
 
 _PLAIN: Final = {"device": "--device", "dtype": "--dtype", "to": "--to", "adapter": "--adapter",
                  "autocast": "--autocast", "scope": "--scope"}  # fmt: skip
+_SWITCHES: Final = {"train": "--train", "autocast_adapter_dtype": "--no-autocast-adapter-dtype"}
 _PAIRS: Final = {"set": "--set", "input_dtypes": "--input-dtype"}
 
 
@@ -32,13 +33,10 @@ def _options(request: TraceRequest) -> Iterator[str]:
             yield from (_PLAIN[name], str(value))
         elif name in _PAIRS and isinstance(value, dict):
             yield from (word for one, dtype in value.items() for word in (_PAIRS[name], f"{one}={dtype}"))
-        elif name == "train":
-            yield "--train"
-        elif name == "autocast_adapter_dtype":
-            yield "--no-autocast-adapter-dtype"
-    if request.text_only:
-        yield from ("--only", "text")
-    single = {"--stage": request.stage, "--plan": request.plan_file, "--inputs": request.inputs,
+        elif name in _SWITCHES:
+            yield _SWITCHES[name]
+    only = "text" if request.text_only else ""
+    single = {"--only": only, "--stage": request.stage, "--plan": request.plan_file, "--inputs": request.inputs,
               "--steps": request.steps, "--python": request.python}  # fmt: skip
     lists = {"--recipe": request.recipes, "--stub": request.stubs, "--with": request.packages}
     yield from (word for name, text in single.items() if text for word in (name, text))
