@@ -163,4 +163,4 @@ def test_settings_of_generation_that_are_broken_stop_what_they_stop_for_real(tex
             load(tmp_path, Plan())
     else:
         said = load(tmp_path, Plan()).assumptions
-        assert any("generation_config.json is no JSON" in one.what for one in said)
+        assert any(one.what.startswith("generation_config.json is ") for one in said)

@@ -95,10 +95,10 @@ def main() -> None:
             folder = Path(place, code.name)
             if lay_out(code, given.mirrors, folder) is None:
                 lay_beside(code, given.mirrors, folder)
-                said, *_ = forked(partial(_said, row, folder))  # a real model may take long, or end the process
+                answer, *_ = forked(partial(_bounded, row, folder))  # a real model may take long, or end the process
             else:
-                said = ""
-        told = json.loads(said) if said else dict.fromkeys(asked_of(row), NOT_ENDED)
+                answer = ""
+        told = json.loads(answer) if answer else dict.fromkeys(asked_of(row), NOT_ENDED)
         for finding, words in told.items():
             print(f"{code.title} {finding}: {words}", flush=True)
             with KEPT.open("a", encoding="utf-8") as file:
@@ -110,9 +110,15 @@ def asked_of(row: Row) -> list[str]:
     return ["", *dict.fromkeys((*row.errors, *row.warnings))]
 
 
-def _said(row: Row, folder: Path) -> str:
+def _bounded(row: Row, folder: Path) -> str:
+    """What `said` says, in a process of its own that ends in time."""
     signal.alarm(LONGEST)
     limit_memory()
+    return said(row, folder)
+
+
+def said(row: Row, folder: Path) -> str:
+    """What is found out about a code, as JSON."""
     try:
         return json.dumps(confirm(row, folder))
     except Exception as error:

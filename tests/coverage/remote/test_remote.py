@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.coverage.remote import page
-from tests.coverage.remote.confirming import SAME, _said
+from tests.coverage.remote.confirming import SAME, said
 from tests.coverage.remote.mirrors import Code, Place, codes, lay_beside, lay_out
 from tests.coverage.remote.tracing import AT_ONCE, BESIDE, HINTED, STOPPED, Row, trace
 
@@ -120,8 +120,8 @@ def test_an_error_is_found_at_once_and_really_raised(own: Path) -> None:
     assert (row.outcome, row.hint, row.model) == (AT_ONCE, "", "Own")
     assert row.ops > 3 and row.mib > 100 and row.seconds > 0
     (error,) = row.errors
-    said = json.loads(_said(row, own))
-    assert said[error] == SAME and said[""].endswith("give the same dtypes")
+    told = json.loads(said(row, own))
+    assert told[error] == SAME and told[""].endswith("give the same dtypes")
 
 
 def test_a_warning_is_found_with_a_hint_and_is_what_its_line_really_gives(own: Path) -> None:
@@ -130,8 +130,8 @@ def test_a_warning_is_found_with_a_hint_and_is_what_its_line_really_gives(own: P
     row = trace("own", own, CORE)
     assert row.outcome == HINTED and "not_there" in row.why
     (warning,) = row.warnings
-    said = json.loads(_said(row, own))[warning]
-    assert said.endswith("operations at the line really give these dtypes")
+    words = json.loads(said(row, own))[warning]
+    assert words.endswith("operations at the line really give these dtypes")
 
 
 def test_the_page_counts_and_escapes() -> None:
