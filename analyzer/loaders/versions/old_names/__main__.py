@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from analyzer.loaders.versions.old_names.history import FILE, Past, dump
+from analyzer.loaders.versions.old_names.history import FILE, Past, dump, release_in
 
 _LEFT_OUT: Final = re.compile(
     r"\.(commands|cli|data|benchmark|sagemaker|pipelines|kernels|agents|tools|quantizers|distributed)\."
@@ -48,7 +48,7 @@ _PRIVATE: Final = re.compile(
 
 def main(folders: list[str]) -> None:
     """Compare the releases and write the file."""
-    *older, newest = [(_release(Path(folder)), dict(_modules(Path(folder)))) for folder in folders]
+    *older, newest = [(release_in(Path(folder)), dict(_modules(Path(folder)))) for folder in folders]
     found: dict[tuple[str, str], Past] = {}
     handed_on = {name: False for file in _files(Path(folders[-1])) for name, _ in _names(_parsed(file).body)}
     for release, modules in older:
@@ -64,7 +64,7 @@ def main(folders: list[str]) -> None:
 
 def members(folders: list[Path]) -> dict[tuple[str, str], Past]:
     """Methods and attributes of the base classes that the newest release lacks, by module and `Class.name`."""
-    *older, newest = [(_release(folder), _classes(folder)) for folder in folders]
+    *older, newest = [(release_in(folder), _classes(folder)) for folder in folders]
     found: dict[tuple[str, str], Past] = {}
     for release, classes in older:
         for name, (module, own, _) in classes.items():
@@ -113,14 +113,6 @@ def _all_members(classes: dict[str, _Class], name: str) -> set[str]:
         return set()
     _, own, bases = classes[name]
     return set(own).union(*(_all_members(classes, base) for base in bases))
-
-
-def _release(folder: Path) -> str:
-    text = (folder / "transformers" / "__init__.py").read_text(encoding="utf-8")
-    found = re.search(r'__version__ = "(\d+\.\d+)', text)
-    if found is None:
-        raise SystemExit(f"no release of transformers in {folder}")
-    return found[1]
 
 
 def _modules(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -64,6 +65,15 @@ def dump(found: dict[tuple[str, str], Past]) -> str:
     return "".join(
         [f"{module} {release}: {' '.join(sorted(names))}\n" for (module, release), names in sorted(lines.items())]
     )
+
+
+def release_in(folder: Path) -> str:
+    """The minor release of transformers that was unpacked into a folder. Raises SystemExit where there is none."""
+    text = (folder / "transformers" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'__version__ = "(\d+\.\d+)', text)
+    if found is None:
+        raise SystemExit(f"no release of transformers in {folder}")
+    return found[1]
 
 
 @cache

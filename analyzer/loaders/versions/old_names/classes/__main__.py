@@ -7,13 +7,13 @@ whose own parameters are left out. Sources are parsed, never run.
 from __future__ import annotations
 
 import ast
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from analyzer.loaders.versions.old_names.classes.signatures import FILE
+from analyzer.loaders.versions.old_names.history import release_in
 
 _MODELS: Final = (
     "bart", "beit", "bert", "blip", "blip_2", "bloom", "clip", "dinov2", "esm", "falcon", "gemma", "gemma2", "gpt2",
@@ -36,7 +36,7 @@ def main(folders: list[str]) -> None:
         for folder in older:
             for method, names in _methods(folder, model):
                 if method in now and names != now[method]:
-                    found.setdefault((*method,), {})[names] = _release(folder)
+                    found.setdefault((*method,), {})[names] = release_in(folder)
         for (cls, name), known in sorted(found.items()):
             by_age = sorted(known.items(), key=lambda one: [int(part) for part in one[1].split(".")])
             lines += [f"{model} {cls}.{name} {release}: {' '.join(names)}\n" for names, release in by_age]
@@ -59,14 +59,6 @@ def _gives_tuple(function: ast.FunctionDef) -> bool:
     returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
     last = returned[-1] if returned else None
     return isinstance(last, (ast.Tuple, ast.BinOp)) or (isinstance(last, ast.Name) and last.id in _OUTPUTS)
-
-
-def _release(folder: Path) -> str:
-    text = (folder / "transformers" / "__init__.py").read_text(encoding="utf-8")
-    found = re.search(r'__version__ = "(\d+\.\d+)', text)
-    if found is None:
-        raise SystemExit(f"no release of transformers in {folder}")
-    return found[1]
 
 
 if __name__ == "__main__":
