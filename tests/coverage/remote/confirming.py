@@ -180,11 +180,19 @@ def _really(small: Small, folder: Path) -> tuple[Run | None, str]:
         except Exception as error:
             why = f"cannot be built for real: {type(error).__name__}: {error}"[:200]
             continue
+        _tell_tokens(model, small.loaded.module)
         real = _named(real_run(model, small.loaded.inputs, How()), folder)
         if not (real.raised and "meta" in real.raised.words):
             return real, how
         why = f"the real from_pretrained leaves plain tensors on meta: {real.raised.words}"[:200]
     return None, why
+
+
+def _tell_tokens(model: nn.Module, traced: nn.Module) -> None:
+    """Give a real model the ids of tokens that its caller sets, as the traced one has them."""
+    for name, value in vars(traced).items():
+        if name.endswith(("_token_id", "_token_index")) and vars(model).get(name, value) is None:
+            setattr(model, name, value)
 
 
 def _named(run: Run, folder: Path) -> Run:
