@@ -48,7 +48,7 @@ def check(flow: Flow) -> Iterator[Hit]:
         if given is None or not is_float(flow.dtype(given)):
             continue
         found = flow.ranges.of(given)
-        if found is None or found.whole or found.most > 1 or _counts(flow, given):
+        if found is None or found.whole or found.most > 1 or _counts(flow, given) or _is_place(flow, given):
             continue
         made = unviewed(flow, flow.graph[given.id], VIEWS)
         target = short(flow.dtypes[node.id][0])
@@ -68,6 +68,13 @@ def _counts(flow: Flow, given: Ref) -> bool:
             return True
         node = flow.graph[before.id]
     return False
+
+
+def _is_place(flow: Flow, given: Ref) -> bool:
+    """Whether a value is integers divided by a number: `(positions / 64).long()` says in which part each lies."""
+    made = unviewed(flow, flow.graph[given.id], VIEWS)
+    operands = made.operands() if made.is_op and base(made) == "div" else ()
+    return len(operands) == 1 and kind(flow.dtype(operands[0])) == "int"
 
 
 def _cast(flow: Flow, node: Node) -> Ref | None:

@@ -280,3 +280,8 @@ def test_integers_that_are_kept_between_0_and_1_lose_no_fraction(
 
     assert codes(lambda m: run(m).long(), mask) == ["DT205"] * is_told
     assert (run(mask) != run(mask).round()).any() == is_told
+
+
+@pytest.mark.parametrize(("divided", "is_told"), [(lambda x: x / 64, False), (lambda x: x.float() / 64, True)])
+def test_the_part_that_a_position_lies_in_is_meant(divided: Callable[[Tensor], Tensor], is_told: bool) -> None:
+    assert codes(lambda x: divided(torch.arange(16) * x.shape[0]).long(), torch.ones(1)) == ["DT205"] * is_told
