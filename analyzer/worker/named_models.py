@@ -18,7 +18,7 @@ from analyzer.foreign.links import is_own
 from analyzer.plans.adapter_bases import candidates, in_reach
 from analyzer.worker.confinement import is_too_wide
 from analyzer.worker.protocol import Lent, TraceRequest
-from analyzer.worker.readable import bases
+from analyzer.worker.readable import bases, small_text
 
 _QUOTED: Final = re.compile(r"""["']((?:[\w.-]+/)?[\w.-]+?|\.{0,2}/[^"'\n]{1,400})(?:--[\w.]+)?["']""", re.ASCII)
 """A text that may name a repository, also one that has a class, `owner/name--module.Class`; or a folder by its path."""
@@ -32,8 +32,6 @@ _NAMES: Final = 20_000
 """Texts of one folder, and of what it names in turn, that are looked up: each takes a fifth of a millisecond."""
 _CONFIG: Final = 64 << 10
 """Bytes of a config; the largest real ones, with 20,000 labels, name nothing after these."""
-_SMALL: Final = 1 << 20
-"""Bytes of a file that is looked at for names."""
 _LARGEST: Final = 64 << 20
 """Bytes of a file that is lent: the largest vocabulary has 35 MB."""
 _BESIDE: Final = "0" * 40
@@ -89,7 +87,7 @@ def _named_by(model: Path) -> Iterator[Lent]:
     seen: set[str] = set()
     found = 0
     there = _cached_names()
-    texts = [_text(file) for file in _sources(model)]
+    texts = [small_text(file) for file in _sources(model)]
     while texts and found < _REPOSITORIES:
         for name in _names(texts.pop(0)):
             if name in seen or found >= _REPOSITORIES or len(seen) >= _NAMES:
@@ -100,7 +98,7 @@ def _named_by(model: Path) -> Iterator[Lent]:
             found += 1
             yield lent
             texts += [
-                _text(Path(real)) for short, real in lent.files if short.endswith(".py") or short == "config.json"
+                small_text(Path(real)) for short, real in lent.files if short.endswith(".py") or short == "config.json"
             ]
 
 
@@ -189,10 +187,3 @@ def _is_plain(file: Path) -> bool:
         return isinstance(parse_json(read_small(file), file), dict)
     except AnalyzerError:
         return False
-
-
-def _text(file: Path) -> str:
-    try:
-        return read_small(file, _SMALL).decode("utf-8", "replace")
-    except AnalyzerError:
-        return ""

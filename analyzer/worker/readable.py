@@ -19,7 +19,7 @@ from analyzer.worker.confinement import is_too_wide, model_paths, source_paths
 from analyzer.worker.protocol import TraceRequest
 
 _SMALL: Final = 1 << 20
-"""Bytes of a recipe or of an adapter's settings that are looked at for names of other files."""
+"""Bytes of a file that is looked at for names of others: a recipe, an adapter's settings, a model's config or code."""
 _BETWEEN: Final = re.compile(r"[^\w./\\~-]+")
 """What stands between names of files in a text."""
 _NAMES: Final = 1000
@@ -47,7 +47,7 @@ def _paths(request: TraceRequest) -> Iterator[Path | str]:
 def _recipe(file: Path) -> Iterator[Path]:
     """A set-up file, and the set-up files that it names, below its folder or the working directory."""
     yield file
-    for name in _named(_text(file)):
+    for name in _named(small_text(file)):
         for place in (file.parent / name, Path.cwd() / name):
             if is_file(place) and any(lies_in(place, top) for top in (file.parent, Path.cwd())):
                 yield place
@@ -62,7 +62,7 @@ def _named(text: str) -> Iterator[str]:
 def bases(folder: Path) -> Iterator[tuple[str, Path]]:
     """Folders of a model that an adapter may mean by the name of its base, with that name."""
     try:
-        name = json.loads(_text(folder / "adapter_config.json")).get("base_model_name_or_path")
+        name = json.loads(small_text(folder / "adapter_config.json")).get("base_model_name_or_path")
     except (ValueError, AttributeError, RecursionError):
         return
     for place in (*candidates(folder, name), *_cached(name)) if isinstance(name, str) and name else ():
@@ -78,7 +78,7 @@ def _cached(name: str) -> Iterator[Path]:
             yield place
 
 
-def _text(file: Path) -> str:
+def small_text(file: Path) -> str:
     """What is looked at of a file; of what is no small file nothing, for the worker says what is wrong with it."""
     try:
         return read_small(file, _SMALL).decode("utf-8", "replace")

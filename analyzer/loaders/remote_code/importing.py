@@ -113,12 +113,12 @@ def lend(root: Path, entry: str) -> None:
     """Give the installed transformers what this code expects of an older one, while the environment lasts."""
     from analyzer.loaders.versions.old_names import Lender, prepare, release_of, restored
 
-    place = current()
+    place, release = current(), release_of(root)
     place.add_root(plain_path(root))
     if "members" not in place.lent:
         place.lent.add("members")
-        place.stack.enter_context(restored(place.note, place.asks, release_of(root)))
-    prepare(root, entry, Lender(place.stack, place.note, place.asks, release_of(root)))
+        place.stack.enter_context(restored(place.note, place.asks, release))
+    prepare(root, entry, Lender(place.stack, place.note, place.asks, release))
 
 
 def plain_path(path: Path) -> str:
